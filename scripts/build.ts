@@ -1,0 +1,41 @@
+// Bundles the bin and the library into dist/, and writes the types of the library beside them.
+import { execFileSync } from "node:child_process";
+import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { build } from "esbuild";
+
+const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+
+rmSync("dist", { recursive: true, force: true });
+await build({
+  entryPoints: ["src/main.ts", "src/index.ts"],
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node22.19",
+  chunkNames: "chunks/[name]-[hash]",
+  // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
+  mainFields: ["module", "main"],
+  // What is native or large is loaded from its package, and only where it is used. The others start faster from here.
+  external: ["better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
+  define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
+  banner: {
+    // Bundled CommonJS packages ask for Node's own modules with `require`.
+    js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+  },
+  logLevel: "warning",
+});
+chmodSync("dist/main.js", 0o755);
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "scripts/tsconfig.types.json"], {
+  stdio: "inherit",
+});
+
+/** The commit that is checked out, or null outside a repository. */
+function commit(): string | null {
+  try {
+    return execFileSync("git", ["rev-parse", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,19 @@
+import { acquireLease, releaseLease } from "../store/leases.ts";
+import { inTransaction, type Store } from "../store/open.ts";
+import { findRun, getRun, hideRun, sweep } from "../store/runs.ts";
+
+/**
+ * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Datasets that
+ * were exported stay.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run, or a living process executes it
+ */
+export function deleteRun(store: Store, run: string): void {
+  const runId = findRun(store, run);
+  inTransaction(store, () => {
+    const lease = acquireLease(store, runId, getRun(store, runId).publicId);
+    hideRun(store, runId);
+    releaseLease(store, lease);
+  });
+  sweep(store);
+}

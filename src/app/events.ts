@@ -1,0 +1,15 @@
+import type { ExecutionEvent } from "../execute/executor.ts";
+import type { Estimate } from "./estimate.ts";
+import type { RunSummary } from "./summary.ts";
+
+/** What a use case reports while it works; only the command line draws it. */
+export type RunEvent =
+  | ExecutionEvent
+  /** The run is in the database; its calls are being planned. */
+  | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
+  /** Something that the user should know, and that stops nothing. */
+  | { type: "warning"; message: string }
+  /** Calls are being sent from here on. */
+  | { type: "started"; run: RunSummary };
+
+export type OnEvent = (event: RunEvent) => void;

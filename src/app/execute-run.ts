@@ -1,0 +1,106 @@
+import { checkOverrides } from "../config/parse.ts";
+import { InterruptedError } from "../errors.ts";
+import { live } from "../execute/live.ts";
+import { providers } from "../providers/index.ts";
+import { retryFailed } from "../store/calls.ts";
+import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
+import { inTransaction, type Store } from "../store/open.ts";
+import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
+import { getSettings } from "../store/plan.ts";
+import { type Environment, readEnvironment } from "./environment.ts";
+import type { OnEvent } from "./events.ts";
+import { type RunSummary, summaryOf } from "./summary.ts";
+import { connectionOf } from "./target.ts";
+
+/** How long requests in flight may take to finish once the run is asked to stop. */
+const GRACE_MS = 10_000;
+
+export interface ExecuteRunOptions {
+  /** Makes the failed calls pending again, before anything is sent. */
+  retryFailed?: boolean | undefined;
+  /** The most requests in flight at once, in the place of the config's number. */
+  concurrency?: number | undefined;
+  /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
+  signal?: AbortSignal | undefined;
+  /** Where keys come from. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/**
+ * Sends every call of a run that is not done, and stores each answer as it comes. A run that was stopped or killed goes
+ * on where it stood.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @returns the run as it stands when none of its calls is pending
+ * @throws UsageError when there is no such run, another process holds it, or a key is missing
+ * @throws StoppedError when only a person can mend what is wrong, InterruptedError when `signal` stopped it
+ */
+export async function executeRun(store: Store, run: string, options: ExecuteRunOptions = {}): Promise<RunSummary> {
+  checkOverrides({ concurrency: options.concurrency });
+  const runId = findRun(store, run);
+  const { publicId } = getRun(store, runId);
+  sweep(store);
+  const lease = acquireLease(store, runId, publicId);
+  try {
+    if (options.retryFailed) inTransaction(store, () => retryFailed(store, runId));
+    const row = getRun(store, runId);
+    if (row.callsSucceeded + row.callsFailed < row.callsTotal) await execute(store, lease, row, options);
+  } finally {
+    releaseLease(store, lease);
+  }
+  const after = getRun(store, runId);
+  if (after.status === "interrupted") {
+    throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
+  }
+  return summaryOf(after);
+}
+
+async function execute(
+  store: Store,
+  lease: Lease,
+  row: RunRow & { status: RunSummary["status"] },
+  { concurrency, signal, environment = readEnvironment(), onEvent = () => {} }: ExecuteRunOptions,
+): Promise<void> {
+  const settings = getSettings(store, row.settingsId);
+  const connection = connectionOf(row, row.model, environment);
+  const provider = await providers[row.provider].connect(connection);
+  const drain = new AbortController();
+  const abort = new AbortController();
+  let lost: unknown;
+  const heartbeat = setInterval(() => {
+    try {
+      renewLease(store, lease);
+    } catch (error) {
+      lost = error;
+      drain.abort();
+    }
+  }, HEARTBEAT_MS);
+  let grace: NodeJS.Timeout | undefined;
+  const stop = () => {
+    drain.abort();
+    grace = setTimeout(() => abort.abort(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted) stop();
+  try {
+    onEvent({ type: "started", run: summaryOf(row) });
+    await live.execute({
+      store,
+      lease,
+      runId: row.id,
+      settings,
+      settingsId: row.settingsId,
+      provider,
+      concurrency: concurrency ?? row.config.concurrency,
+      timeoutMs: row.config.timeout_s * 1_000,
+      drain: drain.signal,
+      abort: abort.signal,
+      onEvent,
+    });
+    if (lost !== undefined) throw lost;
+  } finally {
+    clearInterval(heartbeat);
+    clearTimeout(grace);
+    signal?.removeEventListener("abort", stop);
+  }
+}

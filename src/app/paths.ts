@@ -1,0 +1,31 @@
+/** The database, from the current folder. */
+export const DEFAULT_DATABASE = "data/datagen.db";
+
+/** Where datasets go, from the current folder. */
+export const DATASET_FOLDER = "data/agents";
+
+const LONGEST_PART = 80;
+
+/**
+ * The dataset's file name without its ending: `[task_type]_[model_name]_[YYYYMMDD_HHMMSS]`, local time, with `/` and
+ * `-` of the model's name as `_`. What could lead out of the folder, or is no character for a file name, is `_` too.
+ */
+export function datasetName(taskType: string, model: string, createdAt: number): string {
+  const timestamp = localTime(createdAt).replaceAll(/[-:]/g, "").replace("T", "_");
+  return `${filePart(taskType)}_${filePart(model.replaceAll(/[/-]/g, "_"))}_${timestamp}`;
+}
+
+/** ISO 8601 to the second in local time, without a zone. */
+export function localTime(time: number): string {
+  const date = new Date(time);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function filePart(text: string): string {
+  return text
+    .replaceAll(/[^\p{L}\p{N}._ -]/gu, "_")
+    .replace(/^[. ]+/, "_")
+    .slice(0, LONGEST_PART);
+}

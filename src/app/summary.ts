@@ -1,0 +1,61 @@
+import type { RunStatus, RunSummaryRow } from "../store/runs.ts";
+
+/** A run as `datagen runs list --json` shows it. */
+export interface RunSummary {
+  id: string;
+  name: string | null;
+  status: RunStatus;
+  task_type: string;
+  model: string;
+  provider: string;
+  tasks: number;
+  perspectives: number;
+  calls: { total: number; succeeded: number; failed: number; pending: number; reused: number; truncated: number };
+  tokens: {
+    prompt: number;
+    completion: number;
+    total: number;
+    cached: number;
+    reasoning: number;
+    /** Whether any of the counts is ours. */
+    estimated: boolean;
+  };
+  /** Null: unknown. */
+  cost_usd: number | null;
+  /** ISO 8601, UTC. */
+  created_at: string;
+  /** Null while any call is pending. */
+  finished_at: string | null;
+}
+
+export function summaryOf(run: RunSummaryRow): RunSummary {
+  return {
+    id: run.publicId,
+    name: run.name,
+    status: run.status,
+    task_type: run.taskType,
+    model: run.model,
+    provider: run.provider,
+    tasks: run.tasks,
+    perspectives: run.perspectives,
+    calls: {
+      total: run.callsTotal,
+      succeeded: run.callsSucceeded,
+      failed: run.callsFailed,
+      pending: run.callsTotal - run.callsSucceeded - run.callsFailed,
+      reused: run.callsReused,
+      truncated: run.callsTruncated,
+    },
+    tokens: {
+      prompt: run.promptTokens,
+      completion: run.completionTokens,
+      total: run.promptTokens + run.completionTokens,
+      cached: run.cachedTokens,
+      reasoning: run.reasoningTokens,
+      estimated: run.tokensEstimated,
+    },
+    cost_usd: run.provider === "offline" ? 0 : null,
+    created_at: new Date(run.createdAt).toISOString(),
+    finished_at: run.finishedAt === null ? null : new Date(run.finishedAt).toISOString(),
+  };
+}

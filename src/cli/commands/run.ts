@@ -1,0 +1,59 @@
+import { Command, Option } from "clipanion";
+import { isEnum, isNumber } from "typanion";
+import { PROVIDERS } from "../../config/providers.ts";
+import { ExecutionCommand } from "../execution.ts";
+
+export class RunCommand extends ExecutionCommand {
+  static override paths = [["run"]];
+  static override usage = Command.Usage({
+    category: "Data",
+    description: "Ask for every input of a config from every perspective, and export the dataset",
+    details: `
+      The config and its inputs are checked to the end before anything is sent. Every answer is stored as it comes, so
+      that a run can be stopped or killed at any time and goes on with \`datagen resume\`. The run's id is printed at
+      once, on stderr; the dataset's path at the end, on stdout.
+
+      API keys are read from the environment and from a .env file in the current folder: OPENAI_API_KEY,
+      TOGETHER_API_KEY, and DATAGEN_API_KEY for a \`base_url\` that stands in a config.
+
+      Exit codes: 0 all done, 1 some calls failed, 2 something is wrong with the command, the config or the input,
+      3 stopped early, 130 interrupted; after 3 and 130 the run can be resumed.
+    `,
+    examples: [
+      ["Without a key and without a network", "datagen run configs/translation.json --provider offline"],
+      ["A quick look: 10 inputs, 4 perspectives", "datagen run configs/summarization.json --test --provider offline"],
+      ["With another model", "datagen run configs/peer_review.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+      [
+        "On a server of your own",
+        "datagen run configs/translation.json --base-url http://localhost:11434/v1 --model llama3.2",
+      ],
+    ],
+  });
+
+  config = Option.String({ name: "CONFIG" });
+  test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
+  provider = Option.String("--provider", {
+    description: "Who answers: openai, together or offline",
+    validator: isEnum(PROVIDERS),
+  });
+  model = Option.String("--model", { description: "The model that is asked" });
+  baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
+  sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
+  name = Option.String("--name", { description: "A label for the run in lists" });
+
+  async execute(): Promise<number> {
+    const [{ loadConfig }, { createRun }] = await Promise.all([
+      import("../../config/load.ts"),
+      import("../../app/create-run.ts"),
+    ]);
+    const config = await loadConfig(this.config);
+    const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
+    using store = await this.openStore();
+    const id = await createRun(store, config, {
+      overrides: { provider, model, baseUrl, sampleSize, concurrency, test },
+      name,
+      onEvent: this.progress.onEvent,
+    });
+    return await this.executeAndExport(store, id);
+  }
+}

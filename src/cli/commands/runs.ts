@@ -1,0 +1,20 @@
+import { Command } from "clipanion";
+
+/** `datagen runs`: the commands in this folder. */
+export class RunsCommand extends Command {
+  static override paths = [["runs"]];
+  static override usage = Command.Usage({
+    category: "Runs",
+    description: "The commands for runs: list, show, delete",
+    examples: [
+      ["All runs, the newest first", "datagen runs list"],
+      ["The newest run in detail", "datagen runs show latest"],
+      ["Remove the newest run without being asked", "datagen runs delete latest --yes"],
+    ],
+  });
+
+  execute(): Promise<void> {
+    this.context.stdout.write(this.cli.usage(RunsCommand, { detailed: true }));
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,59 @@
+import { createInterface } from "node:readline/promises";
+import { Command, Option } from "clipanion";
+import type { RunSummary } from "../../../app/summary.ts";
+import { UsageError } from "../../../errors.ts";
+import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+
+export class RunsDeleteCommand extends DatagenCommand {
+  static override paths = [["runs", "delete"]];
+  static override usage = Command.Usage({
+    category: "Runs",
+    description: "Remove a run from the database",
+    details: `
+      ${RUN_DESCRIPTION}
+
+      The run's tasks, calls and attempts go, and the texts and answers that no other run uses. Datasets that were
+      exported stay. On a terminal the command asks first; elsewhere it needs \`--yes\`.
+    `,
+    examples: [
+      ["Remove the newest run, after a question", "datagen runs delete latest"],
+      ["Remove it without a question", "datagen runs delete latest --yes"],
+    ],
+  });
+
+  run = Option.String({ name: "RUN" });
+  yes = Option.Boolean("--yes,-y", false, { description: "Do not ask" });
+
+  async execute(): Promise<void> {
+    const [{ deleteRun }, { showRun }] = await Promise.all([
+      import("../../../app/delete-run.ts"),
+      import("../../../app/show-run.ts"),
+    ]);
+    using store = await this.openStore();
+    const { run } = showRun(store, this.run);
+    if (!this.yes && !(await this.confirm(run))) {
+      this.warn("Nothing was removed.");
+      return;
+    }
+    deleteRun(store, run.id);
+    if (this.json) this.printJson({ deleted: run.id });
+    else this.warn(`Run ${run.id} was removed.`);
+  }
+
+  private async confirm({ id, calls }: RunSummary): Promise<boolean> {
+    if (!process.stdin.isTTY || !process.stderr.isTTY) {
+      throw new UsageError(
+        `run ${id} has ${calls.succeeded} answers, and nobody can be asked here`,
+        "Add --yes to remove it.",
+      );
+    }
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return /^y(es)?$/i.test(
+        (await lines.question(`Remove run ${id} with its ${calls.succeeded} answers? [y/N] `)).trim(),
+      );
+    } finally {
+      lines.close();
+    }
+  }
+}

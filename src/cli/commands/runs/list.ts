@@ -1,0 +1,29 @@
+import { Command } from "clipanion";
+import { DatagenCommand } from "../../command.ts";
+
+export class RunsListCommand extends DatagenCommand {
+  static override paths = [["runs", "list"]];
+  static override usage = Command.Usage({
+    category: "Runs",
+    description: "List all runs with their tokens, the newest first",
+    details: `
+      A run is \`running\` while a process executes it, \`interrupted\` when calls are pending and none does,
+      \`completed\` when every call has its answer, and \`failed\` when it is done but some calls have failed.
+    `,
+    examples: [
+      ["As a table that fits the terminal", "datagen runs list"],
+      ["As JSON, for programs", "datagen runs list --json"],
+    ],
+  });
+
+  async execute(): Promise<void> {
+    const [{ listRuns }, { renderRuns }] = await Promise.all([
+      import("../../../app/list-runs.ts"),
+      import("../../render/run.ts"),
+    ]);
+    using store = await this.openStore();
+    const runs = listRuns(store);
+    if (this.json) this.printJson(runs);
+    else this.print(renderRuns(runs, this.width));
+  }
+}

@@ -1,0 +1,28 @@
+import { Command, Option } from "clipanion";
+import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+
+export class RunsShowCommand extends DatagenCommand {
+  static override paths = [["runs", "show"]];
+  static override usage = Command.Usage({
+    category: "Runs",
+    description: "Show one run in detail: its calls by perspective and step, and what failed",
+    details: RUN_DESCRIPTION,
+    examples: [
+      ["The newest run", "datagen runs show latest"],
+      ["As JSON, with the run's config", "datagen runs show latest --json"],
+    ],
+  });
+
+  run = Option.String({ name: "RUN" });
+
+  async execute(): Promise<void> {
+    const [{ showRun }, { renderDetails }] = await Promise.all([
+      import("../../../app/show-run.ts"),
+      import("../../render/run.ts"),
+    ]);
+    using store = await this.openStore();
+    const details = showRun(store, this.run);
+    if (this.json) this.printJson(details);
+    else this.print(renderDetails(details, this.width));
+  }
+}

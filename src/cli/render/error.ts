@@ -1,0 +1,21 @@
+import { DatagenError, EXIT } from "../../errors.ts";
+import { printable } from "./text.ts";
+
+/** An error as it is written to stderr, and the exit code that goes with it. */
+export function renderError(error: unknown): { text: string; exitCode: number } {
+  if (error instanceof DatagenError) {
+    const lines = [`Error: ${error.message}`, ...(error.hint === undefined ? [] : [error.hint])];
+    return { text: printable(lines.join("\n")), exitCode: error.exitCode };
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { text: `Unexpected error, a bug of datagen:\n${printable(stack)}`, exitCode: EXIT.bug };
+}
+
+/** An error in the words of a command. */
+export function renderUsageError(error: unknown, args: readonly string[]): string {
+  const message = error instanceof Error ? error.message : String(error);
+  // clipanion puts the usage of all that the words could have meant behind its first line.
+  const words = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, args[0] === "runs" ? 2 : 1);
+  const help = ["datagen", ...words.filter((word) => ["run", "resume", "runs", "export"].includes(word)), "--help"];
+  return `Error: ${printable(message.split("\n\n")[0] ?? message)}\nSee \`${help.join(" ")}\`.\n`;
+}

@@ -1,0 +1,115 @@
+import type { RunEvent } from "../../app/events.ts";
+import type { RunSummary } from "../../app/summary.ts";
+import { renderEstimate } from "./run.ts";
+import { counted, duration, number, oneLine } from "./text.ts";
+
+/** The part of a terminal, or of a file in its place, that progress is written to. */
+export interface ProgressStream {
+  isTTY?: boolean;
+  columns?: number;
+  write(text: string): unknown;
+}
+
+const REDRAW_MS = 100;
+const LINE_EVERY_MS = 10_000;
+/** The rate is that of the last seconds, so that it follows a change. */
+const RATE_WINDOW_MS = 15_000;
+const BAR_WIDTH = 24;
+
+interface State {
+  total: number;
+  succeeded: number;
+  failed: number;
+  tokens: number;
+  retries: number;
+}
+
+/** Draws a run's events: a bar on a terminal, elsewhere a line now and then. */
+export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
+  const isTerminal = stream.isTTY === true;
+  const every = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
+  let state: State | undefined;
+  let drawnAt = Date.now();
+  let isBarShown = false;
+  const samples: { at: number; done: number }[] = [];
+
+  function write(line: string): void {
+    clear();
+    stream.write(`${line}\n`);
+  }
+
+  function clear(): void {
+    if (isBarShown) stream.write("\r\u001b[2K");
+    isBarShown = false;
+  }
+
+  function draw(): void {
+    if (!state) return;
+    const now = Date.now();
+    if (now - drawnAt < every) return;
+    drawnAt = now;
+    samples.push({ at: now, done: state.succeeded + state.failed });
+    while (samples.length > 2 && now - (samples[0]?.at ?? now) > RATE_WINDOW_MS) samples.shift();
+    const line = renderProgress(state, rateOf(samples), isTerminal ? BAR_WIDTH : 0);
+    if (isTerminal) stream.write(`\r\u001b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+    else stream.write(`${line}\n`);
+    isBarShown = isTerminal;
+  }
+
+  function onEvent(event: RunEvent): void {
+    switch (event.type) {
+      case "created":
+        write(renderCreated(event));
+        break;
+      case "warning":
+        write(`Warning: ${oneLine(event.message)}`);
+        break;
+      case "started":
+        state = stateOf(event.run);
+        samples.push({ at: Date.now(), done: state.succeeded + state.failed });
+        break;
+      case "retrying":
+        if (state) state.retries += 1;
+        break;
+      case "stored":
+        if (state) {
+          state.succeeded += event.delta.callsSucceeded;
+          state.failed += event.delta.callsFailed;
+          state.tokens += event.delta.promptTokens + event.delta.completionTokens;
+        }
+        draw();
+        break;
+    }
+  }
+  return { onEvent, end: clear };
+}
+
+function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEvent, { type: "created" }>): string {
+  const whom = provider === "offline" ? "offline provider (no model is asked)" : `${oneLine(model)} at ${baseUrl}`;
+  return `Run ${id}: ${whom}\n${renderEstimate(estimate)}`;
+}
+
+function stateOf({ calls, tokens }: RunSummary): State {
+  return { total: calls.total, succeeded: calls.succeeded, failed: calls.failed, tokens: tokens.total, retries: 0 };
+}
+
+function rateOf(samples: readonly { at: number; done: number }[]): number {
+  const [first, last] = [samples[0], samples.at(-1)];
+  return first && last && last.at > first.at ? ((last.done - first.done) * 1000) / (last.at - first.at) : 0;
+}
+
+function renderProgress({ total, succeeded, failed, tokens, retries }: State, rate: number, width: number): string {
+  const done = succeeded + failed;
+  const share = total === 0 ? 1 : done / total;
+  const filled = Math.floor(share * width);
+  const bar = width > 0 ? `${"█".repeat(filled)}${"░".repeat(width - filled)} ` : "";
+  const left = rate > 0 ? `, ${duration((total - done) / rate)} left` : "";
+  const parts = [
+    `${number(done)}/${number(total)} calls (${Math.floor(share * 100)}%)`,
+    counted(failed, "failed", "failed"),
+    ...(retries > 0 ? [counted(retries, "retry", "retries")] : []),
+    `${number(tokens)} tokens`,
+    `${rate >= 10 ? Math.round(rate) : rate.toFixed(1)}/s${left}`,
+  ];
+  return `${bar}${parts.join(", ")}`;
+}

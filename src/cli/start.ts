@@ -1,0 +1,47 @@
+import { Builtins, Cli } from "clipanion";
+import { toolVersion } from "../app/version.ts";
+import { EXIT } from "../errors.ts";
+import { ExportCommand } from "./commands/export.ts";
+import { HelpCommand } from "./commands/help.ts";
+import { ResumeCommand } from "./commands/resume.ts";
+import { RunCommand } from "./commands/run.ts";
+import { RunsCommand } from "./commands/runs.ts";
+import { RunsDeleteCommand } from "./commands/runs/delete.ts";
+import { RunsListCommand } from "./commands/runs/list.ts";
+import { RunsShowCommand } from "./commands/runs/show.ts";
+import { renderUsageError } from "./render/error.ts";
+
+/** Runs the command line. @returns its exit code */
+export async function start(args: string[]): Promise<number> {
+  const { stdout, stderr } = process;
+  // A reader that has seen enough, such as `head`, closes the pipe.
+  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug));
+  const enableColors = stdout.isTTY && !process.env["NO_COLOR"];
+  const cli = new Cli({
+    binaryLabel: "datagen",
+    binaryName: "datagen",
+    binaryVersion: toolVersion().version,
+    enableColors,
+  });
+  for (const command of [
+    Builtins.VersionCommand,
+    ExportCommand,
+    HelpCommand,
+    ResumeCommand,
+    RunCommand,
+    RunsCommand,
+    RunsDeleteCommand,
+    RunsListCommand,
+    RunsShowCommand,
+  ]) {
+    cli.register(command);
+  }
+  const context = { stdin: process.stdin, stdout, stderr };
+  try {
+    // clipanion itself would write what is wrong with the words of a command to stdout, and exit with 1.
+    return await cli.run(cli.process(args, context), context);
+  } catch (error) {
+    stderr.write(renderUsageError(error, args));
+    return EXIT.usage;
+  }
+}

@@ -1,0 +1,103 @@
+import { UsageError } from "../errors.ts";
+import { formatProblems, type Path, type Problem, problemsOf } from "./problems.ts";
+import { type Config, configSchema, type Overrides, overridesSchema, REFERENCE_CONDITION } from "./schema.ts";
+
+const FLAGS: Record<string, string> = {
+  provider: "--provider",
+  model: "--model",
+  baseUrl: "--base-url",
+  sampleSize: "--sample-size",
+  concurrency: "--concurrency",
+};
+
+/** `--test` uses this many inputs and perspectives; the reference perspective is not one of them. */
+const TEST_SIZE = { inputs: 10, perspectives: 4 };
+
+/**
+ * A config from its JSON value: defaults filled in, cross-field rules checked.
+ * @param source what an error calls it, such as the file's path
+ * @throws UsageError that lists every problem at once
+ */
+export function parseConfig(
+  value: unknown,
+  source = "the config",
+  lineOf?: (path: Path) => number | undefined,
+): Config {
+  const parsed = configSchema.safeParse(value);
+  const problems = parsed.success ? [] : problemsOf(parsed.error, configSchema, value);
+  problems.push(...crossFieldProblems(value));
+  if (!parsed.success || problems.length > 0) {
+    throw new UsageError(
+      formatProblems(source, problems, lineOf),
+      "README.md shows a whole config, and configs/schema.json says what each key may hold.",
+    );
+  }
+  const { $schema: _, ...config } = parsed.data;
+  return config;
+}
+
+/** @throws UsageError that lists every flag whose value does not fit */
+export function checkOverrides(overrides: Overrides): Overrides {
+  const parsed = overridesSchema.safeParse(overrides);
+  if (parsed.success) return parsed.data;
+  const problems = problemsOf(parsed.error, overridesSchema, overrides);
+  throw new UsageError(
+    problems.map(({ path, text }) => `${FLAGS[String(path[0])] ?? String(path[0])}: ${text}`).join("\n"),
+  );
+}
+
+/**
+ * The config with the values of `datagen run`'s flags in the place of its own.
+ * @throws UsageError as {@link checkOverrides} does
+ */
+export function applyOverrides(config: Config, overrides: Overrides): Config {
+  const { provider, model, baseUrl, sampleSize, concurrency, test } = checkOverrides(overrides);
+  const size = sampleSize ?? config.data_config.sample_size;
+  return {
+    ...config,
+    model_config: {
+      ...config.model_config,
+      ...(model !== undefined && { model_name: model }),
+      ...(baseUrl !== undefined && { base_url: baseUrl }),
+    },
+    agent_perspectives: test ? config.agent_perspectives.slice(0, TEST_SIZE.perspectives) : config.agent_perspectives,
+    data_config: { ...config.data_config, sample_size: test ? Math.min(size, TEST_SIZE.inputs) : size },
+    ...(provider !== undefined && { api_provider: provider }),
+    ...(concurrency !== undefined && { concurrency }),
+  };
+}
+
+// Works on the raw value, so that these are told together with what the schema finds.
+function crossFieldProblems(value: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const config = member(value);
+  const model = member(config["model_config"]);
+  if (model["max_tokens"] !== undefined && model["max_completion_tokens"] !== undefined) {
+    problems.push({
+      path: ["model_config", "max_completion_tokens"],
+      text: "expected either max_tokens or max_completion_tokens, as both name one limit, found both",
+    });
+  }
+  const perspectives = Array.isArray(config["agent_perspectives"]) ? config["agent_perspectives"] : [];
+  const seen = new Map<string, number>();
+  for (const [index, perspective] of perspectives.entries()) {
+    const { condition } = member(perspective);
+    if (typeof condition !== "string") continue;
+    const earlier = seen.get(condition);
+    if (earlier === undefined) seen.set(condition, index);
+    const reserved = config["add_references"] === true && condition === REFERENCE_CONDITION;
+    if (earlier === undefined && !reserved) continue;
+    problems.push({
+      path: ["agent_perspectives", index, "condition"],
+      text:
+        earlier === undefined
+          ? `expected a condition other than "${REFERENCE_CONDITION}", which add_references puts first`
+          : `expected a condition of its own, found ${JSON.stringify(condition)} of agent_perspectives[${earlier}] again`,
+    });
+  }
+  return problems;
+}
+
+function member(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}

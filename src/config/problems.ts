@@ -1,0 +1,100 @@
+import leven from "leven";
+import { z } from "zod";
+
+/** One thing that is wrong with a config: where, what was expected and what was found. */
+export interface Problem {
+  path: Path;
+  /** Such as `expected a number from 0 to 2, found 7`. */
+  text: string;
+}
+
+export type Path = (string | number)[];
+
+/** The problems of a value that did not pass `schema`, where each rule's message says what it expects. */
+export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown): Problem[] {
+  const meant = new Set<string>();
+  const unknown: Problem[] = [];
+  const others: Problem[] = [];
+  for (const issue of error.issues) {
+    const path = issue.path as Path;
+    if (issue.code === "unrecognized_keys") {
+      const known = keysAt(schema, path);
+      for (const key of issue.keys) {
+        const guess = nearest(key, known);
+        if (guess) meant.add(formatPath([...path, guess]));
+        const advice = guess ? `did you mean "${guess}"?` : `the keys here are ${known.join(", ")}`;
+        unknown.push({ path: [...path, key], text: `unknown key; ${advice}` });
+      }
+    } else {
+      const found = valueAt(value, path);
+      const expected = `expected ${issue.message}`;
+      others.push({ path, text: found === undefined ? `missing; ${expected}` : `${expected}, found ${show(found)}` });
+    }
+  }
+  // A key that is missing because it was misspelt is one mistake, not two.
+  const missing = others.filter(({ path, text }) => !(text.startsWith("missing") && meant.has(formatPath(path))));
+  return [...unknown, ...missing];
+}
+
+/** All problems of one source as an error's message: a line for each, in the order of the file. */
+export function formatProblems(
+  source: string,
+  problems: Problem[],
+  lineOf: (path: Path) => number | undefined = () => undefined,
+): string {
+  const placed = problems
+    .map(({ path, text }) => ({ line: lineOf(path), at: formatPath(path), text }))
+    .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  const lines = placed.map(({ line, at, text }) => {
+    const place = [line === undefined ? "" : `line ${line}`, at].filter(Boolean).join(", ");
+    return `  ${place ? `${place}: ` : ""}${text}`;
+  });
+  return [`${source} has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}:`, ...lines].join("\n");
+}
+
+function formatPath(path: Path): string {
+  return path.reduce<string>(
+    (text, part) => (typeof part === "number" ? `${text}[${part}]` : text ? `${text}.${part}` : part),
+    "",
+  );
+}
+
+/** A value as it is shown in an error: JSON on one line, cut where it is long. */
+function show(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  const json = JSON.stringify(value) ?? typeof value;
+  return json.length > 60 ? `${json.slice(0, 57)}...` : json;
+}
+
+/** The candidate that `word` most likely stands for, if one is near. */
+function nearest(word: string, candidates: readonly string[]): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  const [best] = candidates
+    .map((candidate) => ({ candidate, distance: leven(plain(word), plain(candidate)) }))
+    .toSorted((a, b) => a.distance - b.distance);
+  return best && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
+}
+
+function keysAt(schema: z.ZodType, path: Path): string[] {
+  let at: unknown = schema;
+  for (const part of path) {
+    at = unwrap(at);
+    at = typeof part === "number" && at instanceof z.ZodArray ? at.element : at;
+    at = typeof part === "string" && at instanceof z.ZodObject ? at.shape[part] : at;
+  }
+  at = unwrap(at);
+  return at instanceof z.ZodObject ? Object.keys(at.shape).filter((key) => key !== "$schema") : [];
+}
+
+function unwrap(schema: unknown): unknown {
+  let at = schema;
+  while (at instanceof z.ZodOptional || at instanceof z.ZodDefault || at instanceof z.ZodNullable) at = at.unwrap();
+  return at;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (at, part) => (typeof at === "object" && at !== null ? (at as Record<string | number, unknown>)[part] : undefined),
+    value,
+  );
+}

@@ -1,0 +1,159 @@
+import { z } from "zod";
+import { PROVIDERS } from "./providers.ts";
+
+// The message of every rule is what was expected; issues.ts puts place and finding around it.
+const text = (expected: string) => z.string(expected).min(1, expected);
+const between = (min: number, max: number, expected = `a number from ${min} to ${max}`) =>
+  z.number(expected).min(min, expected).max(max, expected);
+const wholeFrom = (min: number, expected = `a whole number of at least ${min}`) =>
+  z.number(expected).int(expected).min(min, expected).max(Number.MAX_SAFE_INTEGER, expected);
+
+/** Keys of a request that datagen sets itself, or that would change the shape of an answer. */
+const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo"];
+
+const ENDPOINTS = ["chat", "completions"] as const;
+export type Endpoint = (typeof ENDPOINTS)[number];
+
+const fields = {
+  api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
+  base_url: z
+    .string("a URL such as http://localhost:11434/v1")
+    .refine(isServerUrl, "an http or https URL without a user name, a password, a query or a fragment"),
+  concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
+  model_name: text("the name of a model, a non-empty string"),
+  sample_size: wholeFrom(1),
+};
+
+const modelConfig = z.strictObject(
+  {
+    model_name: fields.model_name.describe("The model that is asked. Its name decides the provider."),
+    max_tokens: wholeFrom(1).optional().describe("The longest answer, in tokens."),
+    max_completion_tokens: wholeFrom(1)
+      .optional()
+      .describe("The longest answer in tokens, reasoning included, for models that take this name of the limit."),
+    temperature: between(0, 2).optional(),
+    top_p: between(0, 1).optional(),
+    seed: z.int("a whole number").optional(),
+    stop: z
+      .union(
+        [text("a string"), z.array(text("a string")).min(1).max(4)],
+        "a non-empty string, or an array of 1 to 4 of them",
+      )
+      .optional()
+      .describe("Where an answer ends."),
+    frequency_penalty: between(-2, 2).optional(),
+    presence_penalty: between(-2, 2).optional(),
+    reasoning_effort: z
+      .enum(
+        ["none", "minimal", "low", "medium", "high", "xhigh"],
+        'one of "none", "minimal", "low", "medium", "high", "xhigh"',
+      )
+      .optional(),
+    base_url: fields.base_url
+      .optional()
+      .describe("The base URL of an OpenAI-compatible server, such as http://localhost:11434/v1."),
+    endpoint: z
+      .enum(ENDPOINTS, 'one of "chat", "completions"')
+      .optional()
+      .describe("The API that is called. Default: chat; completions for the models that know only that."),
+    extra_body: z
+      .record(z.string(), z.json(), "an object")
+      .refine(
+        (body) => RESERVED_BODY_KEYS.every((key) => !(key in body)),
+        `an object without ${RESERVED_BODY_KEYS.join(", ")}, which datagen sets itself`,
+      )
+      .optional()
+      .describe("More members of the request's body, passed on as they are."),
+  },
+  "an object",
+);
+
+const perspective = z.strictObject(
+  {
+    condition: text("the label of the perspective, a non-empty string").describe("The label, unique in a config."),
+    reading: text("an instruction, a non-empty string, or null")
+      .nullable()
+      .default(null)
+      .describe("An instruction that comes first: its answer, the notes, is what the strategy works on."),
+    strategy: text("the main instruction, a non-empty string").describe("The main instruction."),
+  },
+  "an object",
+);
+
+export const configSchema = z.strictObject(
+  {
+    $schema: z.string("a string").optional(),
+    task_type: text("the name of the task, a non-empty string").describe(
+      'Any name, such as "translation", "summarization" or "peer_review".',
+    ),
+    task_description: text("a description of the task, a non-empty string"),
+    model_config: modelConfig,
+    agent_perspectives: z
+      .array(perspective, "an array of perspectives")
+      .min(1, "at least one perspective")
+      .describe("How each input is answered: one answer for every input and perspective."),
+    data_config: z.strictObject(
+      {
+        input_data_path: text("the path of the input file, a non-empty string").describe(
+          "A JSON array or JSON Lines of {input, reference?}, relative to the folder that datagen runs in.",
+        ),
+        sample_size: fields.sample_size
+          .default(100)
+          .describe("How many inputs are used: the first ones, in the order of the file."),
+      },
+      "an object",
+    ),
+    add_references: z
+      .boolean("true or false")
+      .default(false)
+      .describe("Puts the references into the dataset as a first perspective, for which nothing is asked."),
+    api_provider: fields.api_provider
+      .optional()
+      .describe("Who answers. Default: detected by the model's name; offline needs no key and no network."),
+    concurrency: fields.concurrency.default(32).describe("The most requests in flight at once."),
+    timeout_s: z
+      .number("a number of seconds above 0")
+      .gt(0, "a number of seconds above 0")
+      .max(86_400, "at most 86400 seconds")
+      .default(120)
+      .describe("How long one request may take, in seconds."),
+  },
+  "an object with the keys of a config",
+);
+
+/** What flags of `datagen run` put in the place of a config's values. */
+export const overridesSchema = z.strictObject({
+  provider: fields.api_provider.optional(),
+  model: fields.model_name.optional(),
+  baseUrl: fields.base_url.optional(),
+  sampleSize: fields.sample_size.optional(),
+  concurrency: fields.concurrency.optional(),
+  test: z.boolean().optional(),
+});
+
+/** A config as a user writes it; see `configs/schema.json`. */
+export type ConfigInput = z.input<typeof configSchema>;
+/** A validated config: every default filled in. */
+export type Config = Omit<z.output<typeof configSchema>, "$schema">;
+export type Perspective = Config["agent_perspectives"][number];
+export type Overrides = z.output<typeof overridesSchema>;
+
+/** The condition that `add_references` puts first. */
+export const REFERENCE_CONDITION = "Reference";
+
+function isServerUrl(value: string): boolean {
+  const url = URL.parse(value);
+  return (
+    url !== null &&
+    (url.protocol === "http:" || url.protocol === "https:") &&
+    !url.username &&
+    !url.password &&
+    !url.search &&
+    !url.hash
+  );
+}
+
+/** The JSON Schema (draft 2020-12) of a config, as it stands in `configs/schema.json`. */
+export function configJsonSchema(): object {
+  return { ...z.toJSONSchema(configSchema, { io: "input" }), title: "A config of datagen" };
+}

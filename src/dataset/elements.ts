@@ -1,0 +1,130 @@
+import { UsageError } from "../errors.ts";
+
+/** The JSON text of one element of an input file, and the line it begins on, from 1. */
+export interface Element {
+  text: string;
+  line: number;
+}
+
+/** Longer elements are a quote or a bracket that was never closed. */
+const LONGEST_ELEMENT = 100_000_000;
+
+const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
+const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/**
+ * Cuts a text that comes in chunks into the elements of a JSON array or the lines of JSON Lines, whichever its first
+ * character says. An element is not parsed here, so that an error in one is that element's own.
+ * @throws UsageError where the text ends in the middle of the array, or goes on behind it
+ */
+export async function* elementsOf(chunks: AsyncIterable<string>, path: string): AsyncGenerator<Element> {
+  let split: ((chunk: string) => Iterable<Element>) | undefined;
+  let end: () => Iterable<Element> = () => {
+    throw new UsageError(
+      `${path} is empty`,
+      "Expected a JSON array of {input, reference?}, or JSON Lines of the same.",
+    );
+  };
+  let blank = "";
+  for await (const chunk of chunks) {
+    if (split) {
+      yield* split(chunk);
+      continue;
+    }
+    blank += chunk;
+    const first = blank.trimStart()[0];
+    if (first === undefined) continue;
+    if (first !== "[" && first !== "{") {
+      throw new UsageError(
+        `${path} begins with ${JSON.stringify(first)}`,
+        "Expected a JSON array of {input, reference?}, or JSON Lines of the same.",
+      );
+    }
+    [split, end] = first === "[" ? arraySplitter(path) : lineSplitter(path);
+    yield* split(blank);
+  }
+  yield* end();
+}
+
+type Splitter = [split: (chunk: string) => Iterable<Element>, end: () => Iterable<Element>];
+
+function arraySplitter(path: string): Splitter {
+  let depth = 0;
+  let inString = false;
+  let escaped = false;
+  let closed = false;
+  let line = 1;
+  let count = 0;
+  let element: Element | undefined;
+
+  function* split(chunk: string): Iterable<Element> {
+    let start = 0;
+    for (let at = 0; at < chunk.length; at += 1) {
+      const code = chunk.charCodeAt(at);
+      if (code === NEWLINE) line += 1;
+      if (inString) {
+        if (escaped) escaped = false;
+        else if (code === BACKSLASH) escaped = true;
+        else if (code === QUOTE) inString = false;
+        continue;
+      }
+      if (code <= 0x20) continue;
+      if (closed) throw new UsageError(`${path}, line ${line}: expected the end of the file after its array`);
+      const ends = depth === 1 && (code === COMMA || code === CLOSE_BRACKET);
+      if (ends) {
+        if (element) yield { text: element.text + chunk.slice(start, at), line: element.line };
+        else if (code === COMMA || count > 0) yield { text: "", line };
+        element = undefined;
+        count += 1;
+      } else if (depth === 1 && !element) {
+        element = { text: "", line };
+        start = at;
+      }
+      if (code === QUOTE) inString = true;
+      else if (code === OPEN_BRACKET || code === OPEN_BRACE) depth += 1;
+      else if (code === CLOSE_BRACKET || code === CLOSE_BRACE) depth -= 1;
+      closed = depth === 0;
+    }
+    if (element) {
+      element.text += chunk.slice(start);
+      if (element.text.length > LONGEST_ELEMENT) throw tooLong(path, count, element.line);
+    }
+  }
+
+  function end(): Iterable<Element> {
+    if (closed) return [];
+    throw new UsageError(
+      `${path} ends in the middle of row ${count}${element ? `, which begins on line ${element.line}` : ""}`,
+      "Is the file complete? Its array is never closed.",
+    );
+  }
+  return [split, end];
+}
+
+function lineSplitter(path: string): Splitter {
+  let rest = "";
+  let line = 0;
+  let count = 0;
+
+  function* split(chunk: string): Iterable<Element> {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    for (const text of lines) yield* element(text);
+    if (rest.length > LONGEST_ELEMENT) throw tooLong(path, count, line + 1);
+  }
+
+  function* element(text: string): Iterable<Element> {
+    line += 1;
+    if (text.trim() === "") return;
+    yield { text, line };
+    count += 1;
+  }
+  return [split, () => element(rest)];
+}
+
+function tooLong(path: string, row: number, line: number): UsageError {
+  return new UsageError(
+    `${path}: row ${row}, which begins on line ${line}, is longer than ${LONGEST_ELEMENT} characters`,
+    "Is a quote or a bracket never closed?",
+  );
+}

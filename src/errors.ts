@@ -1,0 +1,54 @@
+/** Exit codes of the command line; an error that is none of ours exits with 4. */
+export const EXIT = { done: 0, someFailed: 1, usage: 2, stopped: 3, bug: 4, interrupted: 130 } as const;
+
+/** An error that the user can act on: what is wrong, and in `hint` what to do about it. */
+export class DatagenError extends Error {
+  override readonly name: string = "DatagenError";
+  readonly exitCode: number;
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: { exitCode: number; hint?: string | undefined; cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.exitCode = options.exitCode;
+    this.hint = options.hint;
+  }
+}
+
+/** The command, the config, the data or the environment is wrong; nothing was sent or written. */
+export class UsageError extends DatagenError {
+  override readonly name = "UsageError";
+
+  constructor(message: string, hint?: string, cause?: unknown) {
+    super(message, { exitCode: EXIT.usage, hint, cause });
+  }
+}
+
+/** The run stopped before its end for a reason that a person has to mend; it can be resumed. */
+export class StoppedError extends DatagenError {
+  override readonly name = "StoppedError";
+
+  constructor(message: string, hint?: string, cause?: unknown) {
+    super(message, { exitCode: EXIT.stopped, hint, cause });
+  }
+}
+
+/** The user asked the run to stop; it can be resumed. */
+export class InterruptedError extends DatagenError {
+  override readonly name = "InterruptedError";
+
+  constructor(message: string, hint?: string) {
+    super(message, { exitCode: EXIT.interrupted, hint });
+  }
+}
+
+/** SQLite's and Node's error code (`SQLITE_FULL`, `ENOENT`, …) of an error or of what caused it. */
+export function errorCode(error: unknown): string | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+  }
+  return undefined;
+}
+
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

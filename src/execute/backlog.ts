@@ -1,0 +1,61 @@
+import type { PendingCall } from "../store/calls.ts";
+import { pendingCalls, pendingStrategy } from "../store/calls.ts";
+import type { Store } from "../store/open.ts";
+import { NO_TRIES, type Tries } from "./retry.ts";
+
+/** A call that waits to be sent, and how often it failed before. */
+export interface Waiting {
+  call: PendingCall;
+  tries: Tries;
+}
+
+const PAGE = 256;
+
+/**
+ * The calls of a run that can be sent now: first those that a reading has made ready or whose delay is over, then the
+ * others in the order of the plan. Holds a page of calls, and the delayed ones.
+ */
+export class Backlog {
+  readonly #store: Store;
+  readonly #runId: number;
+  readonly #ready: Waiting[] = [];
+  #page: PendingCall[] = [];
+  #pageAt = 0;
+  #cursor = 0;
+  #isRead = false;
+
+  constructor(store: Store, runId: number) {
+    this.#store = store;
+    this.#runId = runId;
+  }
+
+  next(): Waiting | undefined {
+    const ready = this.#ready.shift();
+    if (ready) return ready;
+    while (this.#pageAt >= this.#page.length && !this.#isRead) this.#readPage();
+    const call = this.#page[this.#pageAt];
+    if (!call) return undefined;
+    this.#pageAt += 1;
+    return { call, tries: NO_TRIES };
+  }
+
+  /** Takes a call whose delay is over. */
+  add(waiting: Waiting): void {
+    this.#ready.push(waiting);
+  }
+
+  /** Takes the strategy of a reading that is done and stored. */
+  addStrategyOf(reading: PendingCall): void {
+    const call = pendingStrategy(this.#store, reading);
+    // Behind the cursor it is read in its turn, by then as ready.
+    if (call && call.id <= this.#cursor) this.#ready.push({ call, tries: NO_TRIES });
+  }
+
+  #readPage(): void {
+    const rows = pendingCalls(this.#store, this.#runId, this.#cursor, PAGE);
+    this.#isRead = rows.length < PAGE;
+    this.#cursor = this.#isRead ? Number.MAX_SAFE_INTEGER : (rows.at(-1)?.id ?? this.#cursor);
+    this.#page = rows.filter(({ isWaiting }) => !isWaiting);
+    this.#pageAt = 0;
+  }
+}

@@ -1,0 +1,37 @@
+import type { Lease } from "../store/leases.ts";
+import type { Store } from "../store/open.ts";
+import { commitResults, type Result } from "../store/results.ts";
+import type { ExecutionEvent } from "./executor.ts";
+
+/**
+ * Stores results: all that arrive in one turn of the event loop in one transaction. The returned function settles when
+ * its result is on disk.
+ */
+export function createCommitter(
+  store: Store,
+  lease: Lease,
+  onEvent: (event: ExecutionEvent) => void,
+): (result: Result) => Promise<void> {
+  let batch: { result: Result; resolve: () => void; reject: (error: unknown) => void }[] = [];
+
+  function flush(): void {
+    const due = batch;
+    batch = [];
+    try {
+      const delta = commitResults(
+        store,
+        lease,
+        due.map(({ result }) => result),
+      );
+      onEvent({ type: "stored", delta });
+      for (const { resolve } of due) resolve();
+    } catch (error) {
+      for (const { reject } of due) reject(error);
+    }
+  }
+
+  return (result) =>
+    new Promise((resolve, reject) => {
+      if (batch.push({ result, resolve, reject }) === 1) setImmediate(flush);
+    });
+}

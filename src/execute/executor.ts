@@ -1,0 +1,37 @@
+import type { Settings } from "../plan/settings.ts";
+import type { Provider } from "../providers/provider.ts";
+import type { Lease } from "../store/leases.ts";
+import type { Store } from "../store/open.ts";
+import type { TotalsDelta } from "../store/results.ts";
+
+/** What an executor is given: a run whose lease is held. */
+export interface Job {
+  store: Store;
+  lease: Lease;
+  runId: number;
+  settings: Settings;
+  settingsId: number;
+  provider: Provider;
+  concurrency: number;
+  timeoutMs: number;
+  /** Aborted when nothing more is to be sent; requests in flight may finish. */
+  drain: AbortSignal;
+  /** Aborted when requests in flight are given up too. */
+  abort: AbortSignal;
+  onEvent: (event: ExecutionEvent) => void;
+}
+
+/** What an executor reports while it works. Everything it counts has been stored. */
+export type ExecutionEvent =
+  | { type: "stored"; delta: TotalsDelta }
+  /** An attempt failed and the call is sent again. */
+  | { type: "retrying"; reason: string; message: string; delayMs: number };
+
+/**
+ * The second axis of datagen: how calls reach a provider. An executor asks for every pending call of a run and stores
+ * what comes back; it ends when none is pending that can be sent, or when it is drained.
+ */
+export interface Executor {
+  /** @throws StoppedError for a reason that a person has to mend; everything that came back is stored */
+  execute(job: Job): Promise<void>;
+}

@@ -1,0 +1,79 @@
+import type { FailureReason } from "../providers/provider.ts";
+
+/** What happens to a call whose attempt failed. */
+export type Decision =
+  /** It is sent again after a while. */
+  | { action: "retry"; delayMs: number }
+  /** It has failed; the run goes on. */
+  | { action: "fail" }
+  /** Every further call would fail alike: the run stops. */
+  | { action: "stop" };
+
+/** The failed attempts of one call in this execution of its run, by how they count. */
+export interface Tries {
+  /** Waits for a rate limit: they use up nothing. */
+  rateLimited: number;
+  /** Answers without a text. */
+  empty: number;
+  /** All others. */
+  transient: number;
+}
+
+export const NO_TRIES: Tries = { rateLimited: 0, empty: 0, transient: 0 };
+
+/** A call is sent at most this often, waits for a rate limit not counted. */
+const MAX_ATTEMPTS = 6;
+const MAX_EMPTY_RETRIES = 2;
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 30_000;
+/** A provider that asks to wait longer than this is asked again at this time. */
+const LONGEST_RETRY_AFTER_MS = 600_000;
+
+type Kind = keyof Tries | "fail" | "stop";
+
+const KINDS: Record<FailureReason, Kind> = {
+  rate_limited: "rateLimited",
+  server_error: "transient",
+  timeout: "transient",
+  connection: "transient",
+  malformed: "transient",
+  empty: "empty",
+  reasoning_exhausted: "empty",
+  content_filter: "fail",
+  refusal: "fail",
+  bad_request: "fail",
+  context_too_long: "fail",
+  content_policy: "fail",
+  key_refused: "stop",
+  forbidden: "stop",
+  model_not_found: "stop",
+  no_quota: "stop",
+};
+
+/**
+ * Decides on a failed attempt, and counts it.
+ * @param tries the failed attempts before this one
+ * @param random between 0 and 1, for the jitter of the delay
+ */
+export function decide(
+  reason: FailureReason,
+  retryAfterMs: number | null,
+  tries: Tries,
+  random: number,
+): { decision: Decision; tries: Tries } {
+  const kind = KINDS[reason];
+  if (kind === "fail" || kind === "stop") return { decision: { action: kind }, tries };
+  const counted = { ...tries, [kind]: tries[kind] + 1 };
+  const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= MAX_ATTEMPTS;
+  if (kind !== "rateLimited" && isUsedUp) return { decision: { action: "fail" }, tries: counted };
+  return { decision: { action: "retry", delayMs: delayOf(counted[kind], retryAfterMs, random) }, tries: counted };
+}
+
+/** Exponential backoff whose jitter spreads calls that failed together; never earlier than the provider asks. */
+function delayOf(count: number, retryAfterMs: number | null, random: number): number {
+  const backoff = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (count - 1));
+  const spread = backoff * (0.5 + random / 2);
+  if (retryAfterMs === null) return spread;
+  return Math.min(LONGEST_RETRY_AFTER_MS, retryAfterMs) + Math.min(spread, FIRST_DELAY_MS) * random;
+}

@@ -1,0 +1,78 @@
+import type { TaskRow } from "../store/dataset-rows.ts";
+import { cellsOf, type DatasetRun, REFERENCE, type Renderer } from "./renderer.ts";
+
+/** The documented dataset: one JSON object, indented by two spaces. */
+export const json: Renderer = {
+  extension: "json",
+  *render(run, tasks) {
+    const { config } = run;
+    yield `{\n${member("task_type", config.task_type)}`;
+    yield `,\n${member("task_description", config.task_description)}`;
+    yield `,\n${member("add_references", config.add_references)}`;
+    const perspectives = config.add_references ? [REFERENCE, ...config.agent_perspectives] : config.agent_perspectives;
+    yield `,\n${member("agent_perspectives", perspectives)}`;
+    yield ',\n  "tasks": [';
+    let separator = "\n";
+    for (const task of tasks) {
+      yield `${separator}    ${indented(toTask(run, task), 4)}`;
+      separator = ",\n";
+    }
+    yield `\n  ],\n${member("metadata", metadataOf(run))}\n}\n`;
+  },
+};
+
+function member(name: string, value: unknown): string {
+  return `  ${JSON.stringify(name)}: ${indented(value, 2)}`;
+}
+
+// No string in JSON holds a line break of its own, so every one of the text is a place to indent.
+function indented(value: unknown, by: number): string {
+  return JSON.stringify(value, null, 2).replaceAll("\n", `\n${" ".repeat(by)}`);
+}
+
+function toTask({ config }: DatasetRun, task: TaskRow) {
+  const cells = cellsOf(config, task);
+  return {
+    context: task.input,
+    responses: cells.map(({ response }) => response),
+    preparations: cells.map(({ preparation }) => preparation),
+  };
+}
+
+function metadataOf(run: DatasetRun) {
+  const { config, estimatedPromptTokens: prompt, estimatedCompletionTokens: completion } = run;
+  return {
+    model_config: config.model_config,
+    api_provider: run.provider,
+    ...(run.baseUrlSource !== "default" && { base_url: run.baseUrl }),
+    data_config: config.data_config,
+    generation_time: run.createdLocal,
+    token_usage: {
+      prompt_tokens: run.promptTokens,
+      completion_tokens: run.completionTokens,
+      total_tokens: run.promptTokens + run.completionTokens,
+      cached_tokens: run.cachedTokens,
+      reasoning_tokens: run.reasoningTokens,
+      estimated: run.tokensEstimated,
+    },
+    api_calls: { total_calls: run.attempts },
+    estimated_tokens: {
+      estimated_prompt_tokens: prompt,
+      estimated_completion_tokens: completion,
+      estimated_total_tokens: prompt === null || completion === null ? null : prompt + completion,
+    },
+    calls: {
+      total: run.callsTotal,
+      succeeded: run.callsSucceeded,
+      failed: run.callsFailed,
+      pending: run.callsTotal - run.callsSucceeded - run.callsFailed,
+      reused: run.callsReused,
+      truncated: run.callsTruncated,
+    },
+    run_id: run.publicId,
+    run_name: run.name,
+    input_sha256: run.inputSha256,
+    datagen_version: run.toolVersion,
+    git_commit: run.gitCommit,
+  };
+}

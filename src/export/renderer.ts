@@ -1,0 +1,93 @@
+import type { Config } from "../config/schema.ts";
+import type { RunRow } from "../store/runs.ts";
+import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
+
+/** What a dataset says of its run. */
+export type DatasetRun = RunRow;
+
+/** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of text come out. */
+export interface Renderer {
+  /** The ending of the file's name, without a dot. */
+  extension: string;
+  /** Renders the same bytes for the same rows. */
+  render(run: DatasetRun, tasks: Iterable<TaskRow>): Iterable<string>;
+}
+
+/** A task seen from one perspective: the response, and the notes where a reading came first. */
+export interface Cell {
+  condition: string;
+  replicate: number;
+  reading: CellRow | null;
+  /** Null for the reference, for which nothing is asked. */
+  strategy: CellRow | null;
+  preparation: string | null;
+  response: string | null;
+}
+
+export const REFERENCE = { condition: "Reference", reading: null, strategy: null } as const;
+
+/** The cells of a task in the order of the dataset's perspectives, the reference first where it is asked for. */
+export function cellsOf(config: Config, task: TaskRow): Cell[] {
+  const cells: Cell[] = [];
+  let reading: CellRow | null = null;
+  for (const row of task.cells) {
+    if (row.step === "reading") {
+      reading = row;
+      continue;
+    }
+    const condition = config.agent_perspectives[row.perspective]?.condition ?? "";
+    const preparation = reading?.text ?? null;
+    cells.push({ condition, replicate: row.replicate, reading, strategy: row, preparation, response: row.text });
+    reading = null;
+  }
+  if (!config.add_references) return cells;
+  const { condition } = REFERENCE;
+  const reference: Cell = {
+    condition,
+    replicate: 1,
+    reading: null,
+    strategy: null,
+    preparation: null,
+    response: task.reference,
+  };
+  return [reference, ...cells];
+}
+
+/** The rows of the flat formats: one for each task and perspective, each of which can be read alone. */
+export function* flatRows({ config, publicId }: DatasetRun, tasks: Iterable<TaskRow>) {
+  for (const task of tasks) {
+    for (const cell of cellsOf(config, task)) {
+      yield {
+        run_id: publicId,
+        task: task.position,
+        condition: cell.condition,
+        replicate: cell.replicate,
+        context: task.input,
+        reference: task.reference,
+        preparation: cell.preparation,
+        response: cell.response,
+        failure: failureOf(cell),
+        finish_reason: cell.strategy?.finishReason ?? null,
+        prompt_tokens: sum(cell, "promptTokens"),
+        completion_tokens: sum(cell, "completionTokens"),
+        cached_tokens: sum(cell, "cachedTokens"),
+        reasoning_tokens: sum(cell, "reasoningTokens"),
+      };
+    }
+  }
+}
+
+/** Why a cell has no response, or null where it has one. */
+function failureOf({ reading, strategy, response }: Cell): string | null {
+  if (strategy === null || response !== null) return null;
+  if (strategy.state === "pending") return "pending";
+  return reading?.state === "failed" ? `reading: ${reading.failure}` : strategy.failure;
+}
+
+/** Tokens of a cell's answers, notes and response together. */
+function sum(
+  { reading, strategy }: Cell,
+  name: "promptTokens" | "completionTokens" | "cachedTokens" | "reasoningTokens",
+): number {
+  return (reading?.[name] ?? 0) + (strategy?.[name] ?? 0);
+}

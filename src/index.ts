@@ -1,0 +1,23 @@
+/**
+ * datagen as a library: a config goes in, a dataset comes out, and everything in between is in a SQLite database.
+ *
+ * {@link DataGenerationPipeline} is the whole way. The functions beneath it are its steps, each of which takes an open
+ * database: {@link openStore}, {@link createRun}, {@link executeRun}, {@link exportRun}.
+ */
+export { createRun, type CreateRunOptions } from "./app/create-run.ts";
+export { deleteRun } from "./app/delete-run.ts";
+export type { Environment } from "./app/environment.ts";
+export type { Estimate } from "./app/estimate.ts";
+export type { OnEvent, RunEvent } from "./app/events.ts";
+export { executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";
+export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/export-run.ts";
+export { listRuns } from "./app/list-runs.ts";
+export { DataGenerationPipeline, type PipelineOptions } from "./app/pipeline.ts";
+export { showRun, type RunDetails } from "./app/show-run.ts";
+export type { RunSummary } from "./app/summary.ts";
+export { loadConfig } from "./config/load.ts";
+export { parseConfig } from "./config/parse.ts";
+export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
+export { DatagenError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
+export type { Format } from "./export/formats.ts";
+export { openStore, type Store } from "./store/open.ts";

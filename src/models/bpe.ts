@@ -1,0 +1,214 @@
+/** Bits of a rank. A slot of the hash table is a rank, with the top bits of its token's hash above it. */
+const RANK_BITS = 18;
+const RANK_MASK = (1 << RANK_BITS) - 1;
+const FREE = -1;
+
+/** Above every rank: what was looked up is no token. */
+const NONE = 1 << RANK_BITS;
+
+/** Of the hash table: a power of two, and twice as many as there can be ranks. */
+const SLOTS = 2 * NONE;
+
+/** The most bytes that are merged in one go, and the least that are added to a longer piece in one go. */
+const STRIDE = 48;
+
+/**
+ * A byte-pair vocabulary, and the merging of pieces of text with it. A token's number is its rank. A piece
+ * that is a token as a whole is that token. Else its bytes are parts, and of all adjacent parts that spell a
+ * token together, those of the lowest rank, leftmost first, are joined to one part, until there are none.
+ */
+export class Bpe {
+  /** The bytes of all tokens, one after the other: `lengths[rank]` bytes from `offsets[rank]` on. */
+  private readonly spelling: Uint8Array;
+  private readonly offsets = new Int32Array(NONE);
+  private readonly lengths = new Uint8Array(NONE);
+  private longest = 0;
+  /** A hash table of the tokens, with linear probing. */
+  private readonly slots = new Int32Array(SLOTS).fill(FREE);
+  /** The ranks of the tokens of two bytes, at the first byte × 256 + the second. */
+  private readonly pairs = new Int32Array(1 << 16).fill(NONE);
+  /** What `merge` leaves here: where each part starts, and where the last one ends. */
+  private starts = new Int32Array(1024);
+  /** Used by `merge`: the rank of each part joined to the next one. */
+  private joined = new Int32Array(1024);
+
+  /**
+   * `vocabulary` has lines `! FIRST TOKEN TOKEN …` of tokens in base64, whose ranks are FIRST, FIRST + 1, …
+   * It must have a token for every byte.
+   */
+  constructor(vocabulary: string) {
+    const spelling = Buffer.alloc(vocabulary.length);
+    let end = 0;
+    for (const line of vocabulary.split("\n")) {
+      const [, first, ...tokens] = line.split(" ");
+      for (const [i, token] of tokens.entries()) {
+        const start = end;
+        end += spelling.write(token, start, "base64");
+        this.add(Number(first) + i, spelling, start, end);
+      }
+    }
+    this.spelling = new Uint8Array(spelling.subarray(0, end));
+  }
+
+  /**
+   * The number of tokens of the piece of text, in UTF-8, that is in `data` from `start` to before `end`. It
+   * must not be empty. The tokens are appended to `out`, if given.
+   */
+  tokens(data: Uint8Array, start: number, end: number, out?: number[]): number {
+    const whole = this.rank(data, start, end);
+    if (whole !== NONE) {
+      out?.push(whole);
+      return 1;
+    }
+    const long = end - start > STRIDE;
+    const borders = long ? this.mergeLong(data, start, end) : this.starts;
+    const count = long ? borders.length - 1 : this.merge(data, start, end);
+    if (out !== undefined) {
+      for (let i = 0; i < count; i++) {
+        out.push(this.rank(data, borders[i]!, borders[i + 1]!));
+      }
+    }
+    return count;
+  }
+
+  /** The rank of the token that `data` spells from `start` to before `end`, or NONE. */
+  private rank(data: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    if (length > this.longest) {
+      return NONE;
+    }
+    const { slots, lengths, offsets, spelling } = this;
+    const hash = hashOf(data, start, end);
+    for (let at = firstSlot(hash); ; at = (at + 1) & (SLOTS - 1)) {
+      const slot = slots[at]!;
+      if (slot === FREE) {
+        return NONE;
+      }
+      const rank = slot & RANK_MASK;
+      if ((slot ^ hash) >>> RANK_BITS === 0 && lengths[rank] === length) {
+        const shift = offsets[rank]! - start;
+        let i = start;
+        while (i < end && data[i] === spelling[i + shift]) {
+          i++;
+        }
+        if (i === end) {
+          return rank;
+        }
+      }
+    }
+  }
+
+  /** Merges the bytes of `data` from `start` to before `end` into `starts`. Returns the number of parts. */
+  private merge(data: Uint8Array, start: number, end: number): number {
+    let count = end - start;
+    if (count >= this.starts.length) {
+      this.starts = new Int32Array(2 * count);
+      this.joined = new Int32Array(2 * count);
+    }
+    const { starts, joined, pairs } = this;
+    let lowest = NONE;
+    for (let i = 0; i < count; i++) {
+      starts[i] = start + i;
+      joined[i] = i + 1 < count ? pairs[data[start + i]! * 256 + data[start + i + 1]!]! : NONE;
+      lowest = Math.min(lowest, joined[i]!);
+    }
+    starts[count] = end;
+
+    // A pass joins all pairs of the lowest rank. What it joins has new ranks with its neighbours. None is
+    // that same rank, whose token is shorter; but if one is lower, it comes first, and the pass joins no
+    // more.
+    while (lowest !== NONE) {
+      let rank = lowest;
+      let previous = NONE;
+      let i = 0;
+      for (lowest = NONE; joined[i] !== rank; i++) {
+        lowest = Math.min(lowest, previous);
+        previous = joined[i]!;
+      }
+      let kept = i;
+      for (; i < count; i++) {
+        const from = starts[i]!;
+        let next = joined[i]!;
+        if (next === rank) {
+          i++;
+          next = i + 1 < count ? this.rank(data, from, starts[i + 2]!) : NONE;
+          if (kept > 0) {
+            previous = this.rank(data, starts[kept - 1]!, starts[i + 1]!);
+            joined[kept - 1] = previous;
+          }
+          if (Math.min(previous, next) < rank) {
+            rank = NONE + 1;
+          }
+        }
+        lowest = Math.min(lowest, previous);
+        previous = next;
+        starts[kept] = from;
+        joined[kept] = next;
+        kept++;
+      }
+      starts[kept] = end;
+      count = kept;
+    }
+    return count;
+  }
+
+  /**
+   * As `merge`, for any length in time proportional to it. Returns where each token starts and the last one
+   * ends.
+   *
+   * Tokens are those of a text if and only if any two neighbours are those of their own text: until a join
+   * crosses the outer borders of the two, joins are made within them as if there were nothing else. So when
+   * bytes are added, it is enough to merge them anew with the last few tokens: with as many as it takes for
+   * the first of these to stay as it was, and so a proper neighbour of the one before it.
+   */
+  private mergeLong(data: Uint8Array, start: number, end: number): number[] {
+    const borders = [start];
+    for (let done = start; done < end;) {
+      for (let redone = 2; ; redone *= 2) {
+        const first = Math.max(0, borders.length - 1 - redone);
+        const from = borders[first]!;
+        const to = Math.min(end, done + Math.max(STRIDE, 2 * (done - from)));
+        const count = this.merge(data, from, to);
+        if (first === 0 || this.starts[1] === borders[first + 1]) {
+          borders.length = first;
+          for (let i = 0; i <= count; i++) {
+            borders.push(this.starts[i]!);
+          }
+          done = to;
+          break;
+        }
+      }
+    }
+    return borders;
+  }
+
+  /** Adds the token `rank`, whose bytes are in `spelling` from `start` to before `end`, to the tables. */
+  private add(rank: number, spelling: Uint8Array, start: number, end: number): void {
+    const { slots } = this;
+    this.offsets[rank] = start;
+    this.lengths[rank] = end - start;
+    this.longest = Math.max(this.longest, end - start);
+    if (end - start === 2) {
+      this.pairs[spelling[start]! * 256 + spelling[start + 1]!] = rank;
+    }
+    const hash = hashOf(spelling, start, end);
+    let at = firstSlot(hash);
+    while (slots[at] !== FREE) {
+      at = (at + 1) & (SLOTS - 1);
+    }
+    slots[at] = (hash & ~RANK_MASK) | rank;
+  }
+}
+
+/** FNV-1a, of 32 bits with sign. */
+function hashOf(data: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i++) {
+    hash = Math.imul(hash ^ data[i]!, 0x01000193);
+  }
+  return hash;
+}
+
+function firstSlot(hash: number): number {
+  return (hash ^ (hash >>> 15)) & (SLOTS - 1);
+}

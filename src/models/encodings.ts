@@ -1,0 +1,24 @@
+/** The byte-pair encodings that a tokenizer can be loaded for. */
+export type EncodingName = "o200k_base" | "cl100k_base" | "p50k_base" | "r50k_base";
+
+/**
+ * The first that matches counts. gpt2 and the edit models have encodings of their own, which are r50k_base
+ * and p50k_base but for special tokens.
+ */
+const FAMILIES: readonly (readonly [names: RegExp, encoding: EncodingName])[] = [
+  [/^(gpt-5|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-oss|chatgpt-|o1|o3|o4)/, "o200k_base"],
+  [/^(gpt-4|gpt-3\.5|gpt-35|text-embedding-(ada-002|3-)|davinci-002)/, "cl100k_base"],
+  [/^(text-davinci-(002|003|edit)|code-(davinci|cushman)|(davinci|cushman)-codex)/, "p50k_base"],
+  [/^(gpt2|((text|code)-(search-|similarity-)?)?(davinci|curie|babbage|ada)\b)/, "r50k_base"],
+];
+
+/**
+ * The encoding of a model, by its name. A fine-tuned model, `ft:NAME:…`, has that of NAME; `openai/` may
+ * stand before a name. A model of none of OpenAI's families has a tokenizer of its own, for which the newest
+ * encoding stands in: `estimated` says that counts made with it are estimates.
+ */
+export function encodingFor(model: string): { encoding: EncodingName; estimated: boolean } {
+  const name = model.replace(/^ft:([^:]*).*$/s, "$1").replace(/^openai\//, "");
+  const family = FAMILIES.find(([names]) => names.test(name));
+  return { encoding: family?.[1] ?? "o200k_base", estimated: family === undefined };
+}

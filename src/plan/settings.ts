@@ -1,0 +1,59 @@
+import { createHash } from "node:crypto";
+import type { ProviderName } from "../config/providers.ts";
+import type { Config, Endpoint } from "../config/schema.ts";
+
+/** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
+export interface Settings {
+  provider: ProviderName;
+  /** Null where it is the provider's own. */
+  base_url: string | null;
+  endpoint: Endpoint;
+  model: string;
+  parameters: Parameters;
+}
+
+type Parameters = Omit<Config["model_config"], "model_name" | "base_url" | "endpoint">;
+
+/** Part of every key, so that keys of different rules never meet. */
+const KEY_VERSION = 1;
+
+/** The settings of a config whose provider, base URL and endpoint have been decided. */
+export function settingsOf(
+  config: Config,
+  decided: { provider: ProviderName; baseUrl: string | null; endpoint: Endpoint },
+): Settings {
+  const { model_name: model, base_url: _url, endpoint: _endpoint, ...parameters } = config.model_config;
+  return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
+}
+
+/**
+ * Canonical JSON: no white space, the members of every object sorted by their names' UTF-16 code units, strings and
+ * numbers as `JSON.stringify` writes them (RFC 8785).
+ */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
+  return `{${members.join(",")}}`;
+}
+
+/**
+ * The key of a call: `s256:` and the SHA-256, in hex, of the canonical JSON of
+ * `{"base_url", "endpoint", "messages", "model", "parameters", "provider", "version"}`, where `messages` is the one user
+ * message of the prompt. Equal keys ask the same of the same model.
+ */
+export function callKeys(settings: Settings): (prompt: string) => string {
+  const name = '"messages":';
+  const frame = canonicalJson({ ...settings, messages: 0, version: KEY_VERSION });
+  const at = frame.indexOf(name) + name.length;
+  const [before, after] = [frame.slice(0, at), frame.slice(at + 1)];
+  return (prompt) => sha256(`${before}[{"content":${JSON.stringify(prompt)},"role":"user"}]${after}`);
+}
+
+/** `s256:` and the SHA-256 of a text's UTF-8, in hex. */
+export function sha256(text: string): string {
+  return `s256:${createHash("sha256").update(text).digest("hex")}`;
+}

@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { promptCounter } from "../../models/prompt-tokens.ts";
+import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
+import type { Provider } from "../provider.ts";
+
+/** Stands at the beginning of every text, so that none is mistaken for a model's answer. */
+const MARK = "[offline: no model was asked]";
+
+const FENCE = "```";
+
+/**
+ * Answers without a model: sentences of the prompt's own text, chosen by the instruction, so that every perspective
+ * gets another text and the same prompt always the same. Usage is counted by the model's tokenizer.
+ */
+export async function connectOffline(model: string): Promise<Provider> {
+  const tokenizer = await loadTokenizer(model);
+  const counters = {
+    chat: promptCounter(tokenizer, "chat"),
+    completions: promptCounter(tokenizer, "completions"),
+  };
+  return {
+    complete({ endpoint, prompt, parameters, signal }) {
+      signal.throwIfAborted();
+      const [before, text, after] = partsOf(prompt);
+      const limit = parameters["max_completion_tokens"] ?? parameters["max_tokens"];
+      const whole = compose(before, text);
+      const answer = typeof limit === "number" ? shorten(whole, limit, tokenizer) : whole;
+      return Promise.resolve({
+        text: answer,
+        finishReason: answer === whole ? "stop" : "length",
+        usage: {
+          promptTokens: counters[endpoint](before, text, after),
+          completionTokens: tokenizer.count(answer),
+          cachedTokens: 0,
+          reasoningTokens: 0,
+        },
+        httpStatus: null,
+        requestId: null,
+        servedModel: null,
+      });
+    },
+  };
+}
+
+function partsOf(prompt: string): [before: string, text: string, after: string] {
+  const start = prompt.indexOf(FENCE) + FENCE.length;
+  const end = prompt.lastIndexOf(FENCE);
+  return end < start ? [prompt, "", ""] : [prompt.slice(0, start), prompt.slice(start, end), prompt.slice(end)];
+}
+
+/** Two to five sentences of the text, in their order, that the hash of the instruction picks. */
+function compose(instruction: string, text: string): string {
+  const hash = createHash("sha256").update(instruction).digest();
+  const sentences = text
+    .replace(MARK, "")
+    .split(/(?<=[.!?])\s+|\n+/)
+    .map((sentence) => sentence.trim())
+    .filter((sentence) => sentence !== "");
+  const picked = new Set<number>();
+  for (let pick = 0; pick < 2 + ((hash[0] ?? 0) % 4); pick += 1)
+    picked.add(hash.readUInt16BE(2 + 2 * pick) % sentences.length);
+  const chosen = [...picked].toSorted((a, b) => a - b).flatMap((index) => sentences[index] ?? []);
+  return `${MARK} ${hash.toString("hex", 28)}: ${chosen.join(" ")}`;
+}
+
+/** The longest beginning of a text, by whole words, that is no longer than `limit` tokens. */
+function shorten(text: string, limit: number, tokenizer: Tokenizer): string {
+  if (tokenizer.count(text) <= limit) return text;
+  const words = text.split(/(?=\s)/);
+  let [fits, tooMany] = [0, words.length];
+  while (tooMany - fits > 1) {
+    const middle = (fits + tooMany) >> 1;
+    if (tokenizer.count(words.slice(0, middle).join("")) <= limit) fits = middle;
+    else tooMany = middle;
+  }
+  return words.slice(0, Math.max(fits, 1)).join("");
+}

@@ -1,0 +1,40 @@
+import OpenAI from "openai";
+import { readCompletion, toCallError } from "../protocol.ts";
+import type { Connection, Provider } from "../provider.ts";
+import { createFetch, withoutHeadersOf } from "../transport.ts";
+import { adaptParameters } from "./adapt.ts";
+
+/** OpenAI, or any server that speaks its protocol. */
+export function connectOpenAi({ baseUrl, apiKey, isTrusted }: Connection): Provider {
+  const client = new OpenAI({
+    baseURL: baseUrl,
+    apiKey: apiKey ?? null,
+    adminAPIKey: null,
+    ...(!isTrusted && { organization: null, project: null }),
+    defaultHeaders: {
+      ...(!isTrusted && withoutHeadersOf("OPENAI_CUSTOM_HEADERS")),
+      ...(apiKey === undefined && { Authorization: null }),
+    },
+    maxRetries: 0,
+    logLevel: "off",
+    fetch: createFetch(),
+  });
+  return {
+    async complete({ endpoint, model, prompt, parameters, timeoutMs, signal }) {
+      const { accepted } = adaptParameters(model, endpoint, parameters);
+      const options = { timeout: timeoutMs, signal };
+      try {
+        const response =
+          endpoint === "chat"
+            ? await client.chat.completions
+                .create({ ...accepted, model, messages: [{ role: "user", content: prompt }], stream: false }, options)
+                .asResponse()
+            : await client.completions.create({ ...accepted, model, prompt, stream: false }, options).asResponse();
+        return await readCompletion(response, model);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw toCallError(error, apiKey);
+      }
+    },
+  };
+}

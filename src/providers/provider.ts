@@ -1,0 +1,115 @@
+import type { Endpoint } from "../config/schema.ts";
+
+/** Parameters of a request, by the names of the OpenAI API. */
+export type RequestParameters = Record<string, unknown>;
+
+interface CompletionRequest {
+  endpoint: Endpoint;
+  model: string;
+  /** The one user message (chat), or the prompt (completions). */
+  prompt: string;
+  /** As configured. The provider adapts them to what the model accepts. */
+  parameters: RequestParameters;
+  timeoutMs: number;
+  /** Aborts the request. */
+  signal: AbortSignal;
+}
+
+/** Token counts as a provider reports them; cached ⊆ prompt, reasoning ⊆ completion. */
+export interface ReportedUsage {
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  reasoningTokens: number;
+}
+
+export interface Completion {
+  /** Never empty. */
+  text: string;
+  finishReason: string | null;
+  /** Null where the provider reported none. */
+  usage: ReportedUsage | null;
+  httpStatus: number | null;
+  requestId: string | null;
+  /** The model that answered, where that is not the name that was asked for. */
+  servedModel: string | null;
+}
+
+/** What went wrong with a request, in the terms that decide what happens next; see execute/retry.ts. */
+export type FailureReason =
+  | "rate_limited"
+  | "server_error"
+  | "timeout"
+  | "connection"
+  | "malformed"
+  | "empty"
+  | "reasoning_exhausted"
+  | "content_filter"
+  | "refusal"
+  | "bad_request"
+  | "context_too_long"
+  | "content_policy"
+  | "key_refused"
+  | "forbidden"
+  | "model_not_found"
+  | "no_quota";
+
+/** A request that brought no answer. The message never holds a key. */
+export class CallError extends Error {
+  override readonly name = "CallError";
+  readonly reason: FailureReason;
+  readonly details: CallErrorDetails;
+
+  constructor(reason: FailureReason, message: string, details: Partial<CallErrorDetails> = {}) {
+    super(message);
+    this.reason = reason;
+    this.details = { httpStatus: null, requestId: null, code: null, retryAfterMs: null, usage: null, ...details };
+  }
+}
+
+export interface CallErrorDetails {
+  httpStatus: number | null;
+  requestId: string | null;
+  /** The provider's own code of the error. */
+  code: string | null;
+  /** How long the provider asks to wait. */
+  retryAfterMs: number | null;
+  /** What the provider charged all the same. */
+  usage: ReportedUsage | null;
+}
+
+/** The first axis of datagen: who answers. A provider classifies what comes back; the executor decides on it. */
+export interface Provider {
+  /** @throws CallError when there is no answer, or the request's own abort reason */
+  complete(request: CompletionRequest): Promise<Completion>;
+}
+
+/** Whom a provider is asked to reach. */
+export interface Connection {
+  model: string;
+  /** Null for a provider that needs no network. */
+  baseUrl: string | null;
+  /** Undefined: no key is sent. */
+  apiKey: string | undefined;
+  /** Whether what the environment sets beside the key (organisation, headers) may go there too. */
+  isTrusted: boolean;
+}
+
+/** How a provider is reached over the network. */
+interface RemoteInfo {
+  label: string;
+  keyVariable: string;
+  baseUrlVariable: string;
+  defaultBaseUrl: string;
+  /** The provider's own hosts: its key may go there, whoever named them. */
+  hosts: readonly string[];
+}
+
+/** What is known of a provider before its code is loaded. */
+export interface ProviderInfo {
+  /** Null: it needs no network and no key. */
+  remote: RemoteInfo | null;
+  /** The names of the parameters that the model does not take, and that are not sent. */
+  refused(settings: Pick<CompletionRequest, "model" | "endpoint" | "parameters">): string[];
+  connect(connection: Connection): Promise<Provider>;
+}

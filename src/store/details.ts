@@ -1,0 +1,69 @@
+import { and, asc, count, eq, max, ne, sql, sum } from "drizzle-orm";
+import type { Store } from "./open.ts";
+import { answers, attempts, calls, perspectives, tasks } from "./schema.ts";
+
+/** What came of one step of a perspective. */
+export interface StepRow {
+  condition: string;
+  step: "reading" | "strategy";
+  total: number;
+  succeeded: number;
+  failed: number;
+  truncated: number;
+  promptTokens: number;
+  completionTokens: number;
+}
+
+/** The steps of a run's perspectives, in the order of the config; tokens are those of the kept answers. */
+export function stepRows(store: Store, runId: number): StepRow[] {
+  const inState = (state: "succeeded" | "failed") => sql<number>`sum(${calls.state} = ${state})`;
+  return store.db
+    .select({
+      condition: perspectives.condition,
+      step: calls.step,
+      total: count(),
+      succeeded: inState("succeeded"),
+      failed: inState("failed"),
+      truncated: sql<number>`sum(coalesce(${answers.finishReason} = 'length', 0))`,
+      promptTokens: sum(answers.promptTokens).mapWith(Number),
+      completionTokens: sum(answers.completionTokens).mapWith(Number),
+    })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(perspectives, eq(perspectives.id, calls.perspectiveId))
+    .leftJoin(answers, eq(answers.id, calls.answerId))
+    .where(eq(tasks.runId, runId))
+    .groupBy(perspectives.position, calls.step)
+    .orderBy(asc(perspectives.position), asc(calls.step))
+    .all()
+    .map((row) => ({ ...row, promptTokens: row.promptTokens ?? 0, completionTokens: row.completionTokens ?? 0 }));
+}
+
+/** Attempts of a run that failed, by their reason. */
+export interface FailureRow {
+  reason: string;
+  attempts: number;
+  /** The calls among them that have failed for this reason and are not tried again. */
+  calls: number;
+  example: string | null;
+}
+
+export function failureRows(store: Store, runId: number): FailureRow[] {
+  return store.db
+    .select({
+      reason: attempts.outcome,
+      attempts: count(),
+      calls: sql<number>`count(distinct case when ${calls.state} = 'failed' and ${calls.failure} = ${attempts.outcome} then ${calls.id} end)`,
+      // SQLite takes the bare column from the row that has the maximum: the latest message.
+      latest: max(attempts.id),
+      example: attempts.message,
+    })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(attempts, eq(attempts.callId, calls.id))
+    .where(and(eq(tasks.runId, runId), ne(attempts.outcome, "succeeded")))
+    .groupBy(attempts.outcome)
+    .orderBy(asc(attempts.outcome))
+    .all()
+    .map(({ reason, attempts: sent, calls: failed, example }) => ({ reason, attempts: sent, calls: failed, example }));
+}

@@ -1,0 +1,181 @@
+import { randomInt } from "node:crypto";
+import { and, desc, eq, getTableColumns, isNotNull, isNull, like } from "drizzle-orm";
+import { UsageError } from "../errors.ts";
+import { isLive, type LeaseRow } from "./leases.ts";
+import { inTransaction, oncePerStore, type Store } from "./open.ts";
+import { leases, perspectives, runs } from "./schema.ts";
+
+export type RunRow = typeof runs.$inferSelect;
+export type NewRun = Omit<typeof runs.$inferInsert, "id">;
+export type RunStatus = "running" | "interrupted" | "completed" | "failed";
+
+/** A run as lists show it: all of it but the config. */
+export type RunSummaryRow = Omit<RunRow, "config"> & { status: RunStatus };
+
+/** Without letters and digits that look alike; no id can be `latest`. */
+const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const ID_LENGTH = 8;
+
+/** Rows that one transaction of a deletion takes away. */
+const DELETE_CHUNK = 2_000;
+
+const { config: _config, ...summaryColumns } = getTableColumns(runs);
+
+/** A random id for a run, for users to type. */
+export function newPublicId(): string {
+  return Array.from({ length: ID_LENGTH }, () => ID_ALPHABET[randomInt(ID_ALPHABET.length)]).join("");
+}
+
+export function insertRun(store: Store, run: NewRun): number {
+  return store.db.insert(runs).values(run).returning({ id: runs.id }).get().id;
+}
+
+/** Makes a planned run visible, in the transaction that writes its totals. */
+export function finishPlan(store: Store, runId: number, totals: Partial<NewRun>): void {
+  store.db
+    .update(runs)
+    .set({ ...totals, plannedAt: Date.now() })
+    .where(eq(runs.id, runId))
+    .run();
+}
+
+export function isDatasetNameTaken(store: Store, datasetName: string): boolean {
+  return store.db.select({ id: runs.id }).from(runs).where(eq(runs.datasetName, datasetName)).get() !== undefined;
+}
+
+/** All runs, the newest first. */
+export function listRuns(store: Store): RunSummaryRow[] {
+  return store.db
+    .select({ run: summaryColumns, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(isNotNull(runs.plannedAt))
+    .orderBy(desc(runs.createdAt), desc(runs.id))
+    .all()
+    .map(({ run, lease }) => ({ ...run, status: statusOf(run, lease) }));
+}
+
+export function getRun(store: Store, runId: number): RunRow & { status: RunStatus } {
+  const row = store.db
+    .select({ run: runs, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(eq(runs.id, runId))
+    .get();
+  if (!row) throw new Error(`the run ${runId} is not in ${store.path}`);
+  return { ...row.run, status: statusOf(row.run, row.lease) };
+}
+
+/**
+ * The run that a user means: by its id, a prefix of it that no other has, or `latest`.
+ * @throws UsageError when there is none, or more than one
+ */
+export function findRun(store: Store, wanted: string): number {
+  const select = store.db.select({ id: runs.id, publicId: runs.publicId }).from(runs);
+  if (wanted === "latest") {
+    const [newest] = select
+      .where(isNotNull(runs.plannedAt))
+      .orderBy(desc(runs.createdAt), desc(runs.id))
+      .limit(1)
+      .all();
+    if (newest) return newest.id;
+    throw new UsageError(`there are no runs in ${store.path}`, "Start one with `datagen run CONFIG`.");
+  }
+  const isId = wanted !== "" && [...wanted.toLowerCase()].every((letter) => ID_ALPHABET.includes(letter));
+  const found = isId
+    ? select
+        .where(and(isNotNull(runs.plannedAt), like(runs.publicId, `${wanted.toLowerCase()}%`)))
+        .limit(6)
+        .all()
+    : [];
+  const [only, ...others] = found;
+  if (only && others.length === 0) return only.id;
+  if (!only) {
+    throw new UsageError(
+      `there is no run ${JSON.stringify(wanted)} in ${store.path}`,
+      "`datagen runs list` shows them; --db or DATAGEN_DB names another database.",
+    );
+  }
+  throw new UsageError(
+    `${JSON.stringify(wanted)} is the beginning of several runs: ${found.map(({ publicId }) => publicId).join(", ")}`,
+    "Type more of the id.",
+  );
+}
+
+// Derived, never stored: after a crash nobody is left who could correct a stored state.
+function statusOf(run: Omit<RunRow, "config">, lease: LeaseRow | null): RunStatus {
+  if (lease && isLive(lease)) return "running";
+  if (run.callsSucceeded + run.callsFailed < run.callsTotal) return "interrupted";
+  return run.callsFailed > 0 ? "failed" : "completed";
+}
+
+/** Hides a run at once; {@link sweep} then takes its rows away. */
+export function hideRun(store: Store, runId: number): void {
+  store.db.update(runs).set({ plannedAt: null }).where(eq(runs.id, runId)).run();
+}
+
+/**
+ * Removes what no living process plans and nothing shows: runs that were being deleted, and plans that were cut off.
+ * Texts and answers go with their last user.
+ */
+export function sweep(store: Store): void {
+  const hidden = store.db
+    .select({ id: runs.id, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(isNull(runs.plannedAt))
+    .all()
+    .filter(({ lease }) => !lease || !isLive(lease));
+  if (hidden.length === 0) return;
+  // The rows that refer to others go first; the check itself would look through all calls for every perspective.
+  store.sqlite.pragma("foreign_keys = OFF");
+  try {
+    for (const { id } of hidden) removeRun(store, id);
+  } finally {
+    store.sqlite.pragma("foreign_keys = ON");
+  }
+}
+
+const removals = oncePerStore(({ sqlite }) => ({
+  tasks: sqlite.prepare<[number, number], { id: number; input_id: number; reference_id: number | null }>(
+    "select id, input_id, reference_id from tasks where run_id = ? limit ?",
+  ),
+  answers: sqlite
+    .prepare<[number], number>("select answer_id from calls where task_id = ? and answer_id is not null")
+    .pluck(),
+  attempts: sqlite.prepare("delete from attempts where call_id in (select id from calls where task_id = ?)"),
+  calls: sqlite.prepare("delete from calls where task_id = ?"),
+  task: sqlite.prepare("delete from tasks where id = ?"),
+  answer: sqlite.prepare(
+    "delete from answers where id = ? and not exists (select 1 from calls where answer_id = answers.id)",
+  ),
+  text: sqlite.prepare(
+    `delete from texts where id = ?
+       and not exists (select 1 from tasks where input_id = texts.id)
+       and not exists (select 1 from tasks where reference_id = texts.id)`,
+  ),
+}));
+
+function removeRun(store: Store, runId: number): void {
+  const remove = removals(store);
+  for (let more = true; more;) {
+    more = inTransaction(store, () => {
+      let rows = 0;
+      for (const task of remove.tasks.all(runId, DELETE_CHUNK)) {
+        const answerIds = remove.answers.all(task.id);
+        remove.attempts.run(task.id);
+        rows += 1 + remove.calls.run(task.id).changes;
+        remove.task.run(task.id);
+        for (const id of answerIds) remove.answer.run(id);
+        for (const id of [task.input_id, task.reference_id]) if (id !== null) remove.text.run(id);
+        if (rows >= DELETE_CHUNK) return true;
+      }
+      return rows > 0;
+    });
+  }
+  inTransaction(store, () => {
+    store.db.delete(perspectives).where(eq(perspectives.runId, runId)).run();
+    store.db.delete(leases).where(eq(leases.runId, runId)).run();
+    store.db.delete(runs).where(eq(runs.id, runId)).run();
+  });
+}

@@ -1,0 +1,232 @@
+import { sql } from "drizzle-orm";
+import { customType, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { ProviderName } from "../config/providers.ts";
+import type { Config } from "../config/schema.ts";
+import type { Step } from "../plan/calls.ts";
+import type { Settings } from "../plan/settings.ts";
+
+/*
+ * Times are milliseconds since 1970 UTC. Integer ids are local to one database file. No foreign key cascades: rows are
+ * removed by runs.ts alone, so that rebuilding a table in a migration can never take others with it.
+ */
+
+/** Any JavaScript string. One with lone surrogates has no UTF-8; it is stored as a blob of UTF-16LE. */
+const exactText = customType<{ data: string; driverData: string | Buffer }>({
+  dataType: () => "text",
+  toDriver: (value) => (value.isWellFormed() ? value : Buffer.from(value, "utf16le")),
+  fromDriver: (value) => (typeof value === "string" ? value : value.toString("utf16le")),
+});
+
+const usage = () => ({
+  promptTokens: integer("prompt_tokens").notNull().default(0),
+  completionTokens: integer("completion_tokens").notNull().default(0),
+  /** A subset of the prompt tokens. */
+  cachedTokens: integer("cached_tokens").notNull().default(0),
+  /** A subset of the completion tokens. */
+  reasoningTokens: integer("reasoning_tokens").notNull().default(0),
+  /** Whether any of the counts is ours, as the provider reported none. */
+  tokensEstimated: integer("tokens_estimated", { mode: "boolean" }).notNull().default(false),
+});
+
+/** Given texts, inputs and references alike, each once by its hash and shared by runs. */
+export const texts = sqliteTable("texts", {
+  id: integer().primaryKey(),
+  /** `s256:` and the SHA-256 of the text. */
+  hash: text().notNull().unique(),
+  text: exactText().notNull(),
+});
+
+/** What requests ask for beside their messages, each combination once. */
+export const settings = sqliteTable("settings", {
+  id: integer().primaryKey(),
+  /** `s256:` and the SHA-256 of the canonical JSON in `value`. */
+  hash: text().notNull().unique(),
+  value: text({ mode: "json" }).$type<Settings>().notNull(),
+});
+
+export const runs = sqliteTable(
+  "runs",
+  {
+    id: integer().primaryKey(),
+    /** Random and short: what users type, and what survives merging databases. */
+    publicId: text("public_id").notNull().unique(),
+    name: text(),
+    taskType: text("task_type").notNull(),
+    provider: text().$type<ProviderName>().notNull(),
+    model: text().notNull(),
+    settingsId: integer("settings_id")
+      .notNull()
+      .references(() => settings.id),
+    /** Where requests go; null for the offline provider. */
+    baseUrl: text("base_url"),
+    /** Who said so, which decides the API key that may go there. */
+    baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
+    /** The validated config with the flags of `run` in it. */
+    config: text({ mode: "json" }).$type<Config>().notNull(),
+    /** SHA-256 of the input file's bytes, in hex. */
+    inputSha256: text("input_sha256").notNull(),
+    toolVersion: text("tool_version").notNull(),
+    gitCommit: text("git_commit"),
+    createdAt: integer("created_at").notNull(),
+    /** `createdAt` in the local time of the machine that planned the run: ISO 8601 to the second, without a zone. */
+    createdLocal: text("created_local").notNull(),
+    /** The dataset's file name without its ending. */
+    datasetName: text("dataset_name").notNull(),
+    /** When the plan was whole. Until then, and once the run is being deleted, nothing shows the run. */
+    plannedAt: integer("planned_at"),
+    /** When the last call was done; null while any is pending. */
+    finishedAt: integer("finished_at"),
+    estimatedPromptTokens: integer("estimated_prompt_tokens"),
+    estimatedCompletionTokens: integer("estimated_completion_tokens"),
+    // Totals of the rows below, changed in the same transactions as those.
+    tasks: integer().notNull().default(0),
+    perspectives: integer().notNull().default(0),
+    callsTotal: integer("calls_total").notNull().default(0),
+    /** Includes the reused ones. */
+    callsSucceeded: integer("calls_succeeded").notNull().default(0),
+    callsFailed: integer("calls_failed").notNull().default(0),
+    callsReused: integer("calls_reused").notNull().default(0),
+    /** Answers that the token limit cut off. */
+    callsTruncated: integer("calls_truncated").notNull().default(0),
+    attempts: integer().notNull().default(0),
+    ...usage(),
+  },
+  (table) => [index("runs_created").on(table.createdAt), index("runs_dataset_name").on(table.datasetName)],
+);
+
+/** The process that executes a run. It alone commits results; see leases.ts. */
+export const leases = sqliteTable("leases", {
+  runId: integer("run_id")
+    .primaryKey()
+    .references(() => runs.id),
+  token: text().notNull(),
+  host: text().notNull(),
+  pid: integer().notNull(),
+  acquiredAt: integer("acquired_at").notNull(),
+  heartbeatAt: integer("heartbeat_at").notNull(),
+});
+
+export const perspectives = sqliteTable(
+  "perspectives",
+  {
+    id: integer().primaryKey(),
+    runId: integer("run_id")
+      .notNull()
+      .references(() => runs.id),
+    /** From 0, in the order of the config; the reference perspective is none of them. */
+    position: integer().notNull(),
+    condition: text().notNull(),
+    reading: exactText(),
+    strategy: exactText().notNull(),
+  },
+  (table) => [uniqueIndex("perspectives_position").on(table.runId, table.position)],
+);
+
+/** An occurrence of an input in a run's file; inputs may repeat. */
+export const tasks = sqliteTable(
+  "tasks",
+  {
+    id: integer().primaryKey(),
+    runId: integer("run_id")
+      .notNull()
+      .references(() => runs.id),
+    /** The row of the input file, from 0. */
+    position: integer().notNull(),
+    inputId: integer("input_id")
+      .notNull()
+      .references(() => texts.id),
+    referenceId: integer("reference_id").references(() => texts.id),
+  },
+  (table) => [
+    uniqueIndex("tasks_position").on(table.runId, table.position),
+    index("tasks_input").on(table.inputId),
+    index("tasks_reference")
+      .on(table.referenceId)
+      .where(sql`reference_id is not null`),
+  ],
+);
+
+/** Texts that were paid for. An answer stands alone: calls point to it, of one run or of several. */
+export const answers = sqliteTable(
+  "answers",
+  {
+    id: integer().primaryKey(),
+    /** The call's key; see `callKeys` in plan/settings.ts. */
+    key: text().notNull(),
+    settingsId: integer("settings_id")
+      .notNull()
+      .references(() => settings.id),
+    origin: text({ enum: ["live", "batch", "imported"] }).notNull(),
+    text: exactText().notNull(),
+    /** As the provider said it; `length` means truncated. */
+    finishReason: text("finish_reason"),
+    /** The model that the provider says has answered, where it is not the one that was asked. */
+    servedModel: text("served_model"),
+    createdAt: integer("created_at").notNull(),
+    ...usage(),
+  },
+  (table) => [index("answers_key").on(table.key)],
+);
+
+/** The answers that a run needs: a row for each task, perspective, step and replicate. */
+export const calls = sqliteTable(
+  "calls",
+  {
+    id: integer().primaryKey(),
+    runId: integer("run_id")
+      .notNull()
+      .references(() => runs.id),
+    taskId: integer("task_id")
+      .notNull()
+      .references(() => tasks.id),
+    perspectiveId: integer("perspective_id")
+      .notNull()
+      .references(() => perspectives.id),
+    step: text().$type<Step>().notNull(),
+    replicate: integer().notNull().default(1),
+    state: text({ enum: ["pending", "succeeded", "failed"] })
+      .notNull()
+      .default("pending"),
+    /** Set where, and only where, the state is `succeeded`. */
+    answerId: integer("answer_id").references(() => answers.id),
+    /** Why it failed: a reason of providers/provider.ts, or `reading_failed`. */
+    failure: text(),
+  },
+  (table) => [
+    uniqueIndex("calls_cell").on(table.taskId, table.perspectiveId, table.step, table.replicate),
+    index("calls_pending")
+      .on(table.runId, table.id)
+      .where(sql`state = 'pending'`),
+    index("calls_failed")
+      .on(table.runId, table.id)
+      .where(sql`state = 'failed'`),
+    index("calls_answer")
+      .on(table.answerId)
+      .where(sql`answer_id is not null`),
+  ],
+);
+
+/** Requests that were sent. */
+export const attempts = sqliteTable(
+  "attempts",
+  {
+    id: integer().primaryKey(),
+    callId: integer("call_id")
+      .notNull()
+      .references(() => calls.id),
+    startedAt: integer("started_at").notNull(),
+    durationMs: integer("duration_ms").notNull(),
+    /** `succeeded`, or the reason of the failure. */
+    outcome: text().notNull(),
+    /** What was decided: the answer was kept, the call is tried again, has failed, or the run stops. */
+    decision: text({ enum: ["kept", "retry", "fail", "stop"] }).notNull(),
+    httpStatus: integer("http_status"),
+    /** The provider's id of the request. */
+    requestId: text("request_id"),
+    /** The provider's code of the error. */
+    errorCode: text("error_code"),
+    message: text(),
+    ...usage(),
+  },
+  (table) => [index("attempts_call").on(table.callId)],
+);

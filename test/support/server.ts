@@ -1,0 +1,339 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { digestOf, promptHashOf } from "./answers.ts";
+import type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+import { outgoing } from "./faults.ts";
+import type { Fault, Outgoing } from "./faults.ts";
+import { headersOf, requestIdOf } from "./formats.ts";
+
+export { answerTo, promptHashOf, shortened, usageFor } from "./answers.ts";
+export type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+export type { Fault } from "./faults.ts";
+
+/** A request that has arrived, as the script of a test sees it; `answerTo` and `usageFor` take it too. */
+export interface IncomingCall extends Asked {
+  provider: ProviderName;
+  endpoint: Endpoint;
+  promptHash: string;
+  /** How many times this very request (provider, endpoint, prompt, parameters) has arrived, from 1. */
+  nth: number;
+  /** Its place among all requests, from 0. */
+  index: number;
+  body: Record<string, unknown>;
+}
+
+/** One request, without its prompt. Times are those of `performance.now()` in the server's process. */
+export interface RecordedRequest {
+  at: number;
+  /** When it was answered or its connection ended. */
+  ended: number | undefined;
+  index: number;
+  nth: number;
+  path: string;
+  provider: ProviderName;
+  endpoint: Endpoint;
+  /** The header of that name, with its `Bearer `. */
+  authorization: string | undefined;
+  /** The header `openai-organization`. */
+  organization: string | undefined;
+  promptHash: string;
+  model: string;
+  /** The body without `model`, `messages` and `prompt`. */
+  parameters: Record<string, unknown>;
+  /** The whole body, with `keepBodies`. */
+  body: Record<string, unknown> | undefined;
+  fault: Fault["kind"] | undefined;
+  /** Undefined until it is answered, and where it never is. */
+  status: number | undefined;
+  requestId: string;
+  /** What it was charged, once the answer had been sent completely. */
+  usage: Usage | undefined;
+  /** Whether its connection ended before it was answered, other than by a fault of the script. */
+  aborted: boolean;
+}
+
+/** Sums over all that was sent completely: every usage, and the answers that a client can keep. */
+export interface Served extends Usage {
+  answers: number;
+}
+
+export interface ServerOptions {
+  /** Milliseconds between a request and its answer, faults included. Default: 0. */
+  latency?: number | ((call: IncomingCall) => number) | undefined;
+  /** The script of a test: what goes wrong with a request; undefined for a good answer. */
+  behave?: ((call: IncomingCall) => Fault | undefined) | undefined;
+  /** More headers for every response, such as those of a rate limit. */
+  headers?: ((call: IncomingCall) => Record<string, string>) | undefined;
+  /** Keeps the body of every request: for small tests only. */
+  keepBodies?: boolean | undefined;
+}
+
+/** A server on the loopback interface that answers as OpenAI and as Together; its options can be changed while it runs. */
+export interface LoopbackServer extends ServerOptions, AsyncDisposable {
+  readonly port: number;
+  /** The base URLs of the providers, with `/v1`. */
+  readonly openaiUrl: string;
+  readonly togetherUrl: string;
+  readonly requests: RecordedRequest[];
+  /** Requests for anything else (`GET /openai/v1/models`), or with a body that is no JSON object. */
+  readonly strays: string[];
+  /** Requests that have begun to arrive and have not been answered. */
+  readonly inFlight: number;
+  /** A client that gives up and at once sends again may be seen with both. Can be set to 0 between phases. */
+  maxInFlight: number;
+  readonly served: Served;
+  /** Drops every connection and refuses new ones, until `comeUp`. */
+  goDown(): Promise<void>;
+  /** Listens again, on the same port. */
+  comeUp(): Promise<void>;
+}
+
+interface Route {
+  provider: ProviderName;
+  endpoint: Endpoint;
+}
+
+const ROUTES: ReadonlyMap<string, Route> = new Map([
+  ["/openai/v1/chat/completions", { provider: "openai", endpoint: "chat" }],
+  ["/openai/v1/completions", { provider: "openai", endpoint: "completions" }],
+  ["/together/v1/chat/completions", { provider: "together", endpoint: "chat" }],
+  ["/together/v1/completions", { provider: "together", endpoint: "completions" }],
+]);
+
+/** Starts a server on a free port. `await using` closes it, and throws what the test's script threw, if it did. */
+export async function startServer(options: ServerOptions = {}): Promise<LoopbackServer> {
+  const arrivals = new Map<string, number>();
+  const scriptErrors: unknown[] = [];
+  let inFlight = 0;
+
+  const http = createServer(receive);
+  // A connection that the server gave up by itself would look like a fault that no test asked for.
+  http.keepAliveTimeout = 0;
+  http.requestTimeout = 0;
+  http.headersTimeout = 0;
+
+  const port = await listen(0);
+  const server: LoopbackServer = {
+    ...options,
+    port,
+    openaiUrl: `http://127.0.0.1:${port}/openai/v1`,
+    togetherUrl: `http://127.0.0.1:${port}/together/v1`,
+    requests: [],
+    strays: [],
+    get inFlight() {
+      return inFlight;
+    },
+    maxInFlight: 0,
+    served: { answers: 0, prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0 },
+    goDown: close,
+    async comeUp() {
+      await listen(port);
+    },
+    async [Symbol.asyncDispose]() {
+      await close();
+      if (scriptErrors.length > 0) throw scriptErrors[0];
+    },
+  };
+  return server;
+
+  async function listen(onPort: number): Promise<number> {
+    http.listen({ port: onPort, host: "127.0.0.1", backlog: 4096 });
+    await once(http, "listening");
+    return (http.address() as AddressInfo).port;
+  }
+
+  async function close(): Promise<void> {
+    const closed = new Promise((resolve) => http.close(resolve));
+    http.closeAllConnections();
+    await closed;
+  }
+
+  function receive(request: IncomingMessage, response: ServerResponse): void {
+    const at = performance.now();
+    const { method, url = "" } = request;
+    const route = method === "POST" ? ROUTES.get(url) : undefined;
+    const chunks: Buffer[] = [];
+    let open = true;
+    const leave = () => {
+      if (open) inFlight--;
+      open = false;
+    };
+    inFlight++;
+    server.maxInFlight = Math.max(server.maxInFlight, inFlight);
+    response.once("close", leave);
+    // A client may be killed while it sends: that is no request yet.
+    request.on("error", () => {});
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const body = route && objectIn(chunks);
+      if (route && body) {
+        accept({ at, request, response, leave }, route, body);
+        return;
+      }
+      leave();
+      server.strays.push(`${method} ${url}`);
+      const message = route ? "The body is not a JSON object" : `Invalid URL (${method} ${url})`;
+      response.writeHead(route ? 400 : 404, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code: null } }));
+    });
+  }
+
+  function accept(exchange: Exchange, route: Route, body: Record<string, unknown>): void {
+    const { at, request, response } = exchange;
+    const { model, messages, prompt, ...parameters } = body;
+    const text = route.endpoint === "chat" ? promptIn(messages) : promptIn(prompt);
+    const promptHash = promptHashOf(text);
+    const sorted = Object.keys(parameters)
+      .toSorted()
+      .map((key) => [key, parameters[key]]);
+    const same = JSON.stringify([route, model, promptHash, sorted]);
+    const nth = (arrivals.get(same) ?? 0) + 1;
+    arrivals.set(same, nth);
+    const index = server.requests.length;
+    const call: IncomingCall = {
+      ...route,
+      model: String(model),
+      prompt: text,
+      max_tokens: numberIn(parameters["max_tokens"]),
+      max_completion_tokens: numberIn(parameters["max_completion_tokens"]),
+      temperature: numberIn(parameters["temperature"]),
+      promptHash,
+      nth,
+      index,
+      body,
+    };
+    const digest = digestOf(call, promptHash);
+    const { fault, latency, headers } = scripted(call);
+    const authorization = request.headers.authorization;
+    const record: RecordedRequest = {
+      at,
+      ended: undefined,
+      index,
+      nth,
+      path: request.url ?? "",
+      ...route,
+      authorization,
+      organization: request.headers["openai-organization"]?.toString(),
+      promptHash,
+      model: call.model,
+      parameters,
+      body: server.keepBodies ? body : undefined,
+      fault: fault?.kind,
+      status: undefined,
+      requestId: requestIdOf(route.provider),
+      usage: undefined,
+      aborted: false,
+    };
+    server.requests.push(record);
+
+    const send = () => {
+      const sent = outgoing(call, digest, fault, record.requestId, authorization);
+      const own = headersOf(route.provider, record.requestId, performance.now() - at);
+      transmit(exchange, record, { ...sent, headers: { ...own, ...headers, ...sent.headers } }, fault);
+    };
+    const timer = latency > 0 ? setTimeout(send, latency) : undefined;
+    response.once("close", () => {
+      clearTimeout(timer);
+      if (record.ended !== undefined) return;
+      record.ended = performance.now();
+      record.aborted = true;
+    });
+    if (!timer) send();
+  }
+
+  /** What the test's script wants for a call. An error in it would be lost in here: it is thrown at the end. */
+  function scripted(call: IncomingCall): {
+    fault: Fault | undefined;
+    latency: number;
+    headers: Record<string, string>;
+  } {
+    try {
+      return {
+        fault: server.behave?.(call),
+        latency: (typeof server.latency === "function" ? server.latency(call) : server.latency) ?? 0,
+        headers: server.headers?.(call) ?? {},
+      };
+    } catch (error) {
+      scriptErrors.push(error);
+      return { fault: { kind: "status", status: 500, message: "The script threw" }, latency: 0, headers: {} };
+    }
+  }
+
+  function transmit({ response, leave }: Exchange, record: RecordedRequest, sent: Outgoing, fault?: Fault): void {
+    const { socket } = response;
+    if (fault?.kind === "hang" || !socket) return;
+    const ended = () => {
+      record.ended = performance.now();
+      leave();
+    };
+    if (fault?.kind === "reset" || fault?.kind === "close") {
+      ended();
+      if (fault.kind === "reset") socket.resetAndDestroy();
+      else socket.destroy();
+      return;
+    }
+    const { status, headers, body, usage, good } = sent;
+    record.status = status;
+    response.writeHead(status, { ...headers, "content-length": body.length });
+    if (fault?.kind === "half") {
+      ended();
+      response.write(body.subarray(0, body.length >> 1), () => socket.destroy());
+      return;
+    }
+    response.once("finish", () => {
+      record.ended = performance.now();
+      record.usage = usage;
+      if (good) server.served.answers++;
+      for (const key of USAGE_KEYS) server.served[key] += usage?.[key] ?? 0;
+    });
+    const end = (rest: Buffer) => {
+      // The client may send its next request as soon as it has the last byte, so this one ends before.
+      leave();
+      response.end(rest);
+    };
+    if (fault?.kind !== "slowBody") {
+      end(body);
+      return;
+    }
+    response.write(body.subarray(0, body.length >> 1));
+    const timer = setTimeout(() => end(body.subarray(body.length >> 1)), fault.ms);
+    response.once("close", () => clearTimeout(timer));
+  }
+}
+
+interface Exchange {
+  at: number;
+  request: IncomingMessage;
+  response: ServerResponse;
+  /** Takes it out of those in flight; once is enough. */
+  leave: () => void;
+}
+
+const USAGE_KEYS = ["prompt", "completion", "total", "cached", "reasoning"] as const;
+
+function objectIn(chunks: Buffer[]): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString());
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of a prompt or of the single user message; the JSON of any other messages. */
+function promptIn(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.length === 1) {
+    const { role, content, ...rest } = Object(value[0]) as Record<string, unknown>;
+    if (role === "user" && typeof content === "string" && Object.keys(rest).length === 0) return content;
+  }
+  return JSON.stringify(value ?? null);
+}
+
+function numberIn(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}
