@@ -8,6 +8,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exitCode = 2;
 } else {
+  // What was compiled once is compiled for all later starts.
+  process.getBuiltinModule("node:module").enableCompileCache();
   const { start } = await import("./cli/start.ts");
   process.exitCode = await start(process.argv.slice(2));
 }

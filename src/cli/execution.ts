@@ -4,7 +4,7 @@ import { DatagenError, EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
-import { renderOutcome } from "./render/run.ts";
+import { renderOutcome } from "./render/lines.ts";
 
 /** What `run` and `resume` share: executing a run with progress and signals, and exporting it. */
 export abstract class ExecutionCommand extends DatagenCommand {

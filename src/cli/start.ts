@@ -16,7 +16,7 @@ export async function start(args: string[]): Promise<number> {
   const { stdout, stderr } = process;
   // A reader that has seen enough, such as `head`, closes the pipe.
   stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug));
-  const enableColors = stdout.isTTY && !process.env["NO_COLOR"];
+  const enableColors = Boolean(stdout.isTTY) && !process.env["NO_COLOR"];
   const cli = new Cli({
     binaryLabel: "datagen",
     binaryName: "datagen",
@@ -25,14 +25,14 @@ export async function start(args: string[]): Promise<number> {
   });
   for (const command of [
     Builtins.VersionCommand,
-    ExportCommand,
     HelpCommand,
-    ResumeCommand,
     RunCommand,
+    ResumeCommand,
     RunsCommand,
-    RunsDeleteCommand,
     RunsListCommand,
     RunsShowCommand,
+    RunsDeleteCommand,
+    ExportCommand,
   ]) {
     cli.register(command);
   }

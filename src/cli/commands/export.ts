@@ -1,4 +1,3 @@
-import { pipeline } from "node:stream/promises";
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { FORMATS } from "../../export/formats.ts";
@@ -38,6 +37,7 @@ export class ExportCommand extends DatagenCommand {
     using store = await this.openStore();
     const { format, allowPartial } = this;
     if (this.output === "-") {
+      const { pipeline } = await import("node:stream/promises");
       await pipeline(renderRun(store, this.run, { format, allowPartial }), this.context.stdout, { end: false });
       return;
     }

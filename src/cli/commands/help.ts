@@ -5,23 +5,30 @@ export class HelpCommand extends Command {
   static override paths = [[], ["-h"], ["--help"]];
 
   execute(): Promise<void> {
-    this.context.stdout.write(`${this.cli.usage()}
+    const { binaryVersion, definitions } = this.cli;
+    const commands = definitions()
+      .filter(({ path }) => path !== "datagen runs")
+      .map(({ path, description = "" }) => `  ${path.padEnd(22)} ${description.trim()}`);
+    this.context.stdout.write(`datagen ${binaryVersion}: ask a language model for every input from many perspectives
+
+Commands, each with its own --help:
+
+${commands.join("\n")}
+
 Examples:
 
-  Run a config without an API key or a network:
-    $ datagen run configs/translation.json --provider offline
+  Run a config without an API key or a network
+  $ datagen run configs/translation.json --provider offline
 
-  Try a config on 10 inputs and 4 perspectives:
-    $ datagen run configs/peer_review.json --test
+  Try a config on 10 inputs and 4 perspectives
+  $ datagen run configs/peer_review.json --provider offline --test
 
-  Go on with the newest run after a crash or a Ctrl-C:
-    $ datagen resume latest
+  Go on with the newest run after a crash or a Ctrl-C
+  $ datagen resume latest
 
-  See all runs with their tokens, and one in detail:
-    $ datagen runs list
-    $ datagen runs show latest
-
-Every command has its own --help.
+  See all runs with their tokens, and one in detail
+  $ datagen runs list
+  $ datagen runs show latest
 `);
     return Promise.resolve();
   }

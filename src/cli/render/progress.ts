@@ -1,6 +1,6 @@
 import type { RunEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/summary.ts";
-import { renderEstimate } from "./run.ts";
+import { renderEstimate } from "./lines.ts";
 import { counted, duration, number, oneLine } from "./text.ts";
 
 /** The part of a terminal, or of a file in its place, that progress is written to. */

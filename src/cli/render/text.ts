@@ -18,10 +18,9 @@ export function oneLine(text: string): string {
   return printable(text.replaceAll(/\s+/g, " ").trim());
 }
 
-const grouped = new Intl.NumberFormat("en-US");
-
+/** A whole number with a comma between thousands. */
 export function number(value: number): string {
-  return grouped.format(value);
+  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** A count with the word for what is counted. */

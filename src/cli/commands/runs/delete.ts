@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import { Command, Option } from "clipanion";
 import type { RunSummary } from "../../../app/summary.ts";
 import { UsageError } from "../../../errors.ts";
@@ -47,6 +46,7 @@ export class RunsDeleteCommand extends DatagenCommand {
         "Add --yes to remove it.",
       );
     }
+    const { createInterface } = await import("node:readline/promises");
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     try {
       return /^y(es)?$/i.test(
