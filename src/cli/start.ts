@@ -16,7 +16,7 @@ export async function start(args: string[]): Promise<number> {
   const { stdout, stderr } = process;
   // A reader that has seen enough, such as `head`, closes the pipe.
   stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug));
-  const enableColors = Boolean(stdout.isTTY) && !process.env["NO_COLOR"];
+  const enableColors = stdout.isTTY ? !process.env["NO_COLOR"] : false;
   const cli = new Cli({
     binaryLabel: "datagen",
     binaryName: "datagen",

@@ -27,8 +27,8 @@ const encoders = new Map<EncodingName, Promise<Encoder>>();
 /** The tokenizer for a model. The vocabulary of its encoding is loaded when it is first needed. */
 export async function loadTokenizer(model: string): Promise<Tokenizer> {
   const { encoding, estimated } = encodingFor(model);
-  const { count } = await loadEncoder(encoding);
-  return { encoding, estimated, count };
+  const encoder = await loadEncoder(encoding);
+  return { encoding, estimated, count: (text) => encoder.count(text) };
 }
 
 /** The encoder of an encoding. It is made once, in about 0.1 s and 40 MB for the largest. */

@@ -113,11 +113,11 @@ test("pieces of any length are merged lowest rank first, leftmost first, in any 
 });
 
 test("a megabyte of one character takes a time like that of prose", { timeout: 60_000 }, async () => {
-  const { count } = await loadTokenizer("gpt-4o");
+  const tokenizer = await loadTokenizer("gpt-4o");
   const prose = NATURAL.slice(0, 2).join(" ").repeat(5000).slice(0, 1_000_000);
   const time = (text: string): number => {
     const start = performance.now();
-    count(text);
+    tokenizer.count(text);
     return performance.now() - start;
   };
   time(prose);
@@ -125,7 +125,7 @@ test("a megabyte of one character takes a time like that of prose", { timeout: 6
   for (const unit of LONG) {
     expect(time(unit.repeat(1_000_000 / Buffer.byteLength(unit))), JSON.stringify(unit)).toBeLessThan(budget);
   }
-  expect(count("a".repeat(3_000_000))).toBe(375_000);
+  expect(tokenizer.count("a".repeat(3_000_000))).toBe(375_000);
 });
 
 test("an encoder is loaded once", async () => {

@@ -5,11 +5,12 @@ export class HelpCommand extends Command {
   static override paths = [[], ["-h"], ["--help"]];
 
   execute(): Promise<void> {
-    const { binaryVersion, definitions } = this.cli;
-    const commands = definitions()
+    const commands = this.cli
+      .definitions()
       .filter(({ path }) => path !== "datagen runs")
       .map(({ path, description = "" }) => `  ${path.padEnd(22)} ${description.trim()}`);
-    this.context.stdout.write(`datagen ${binaryVersion}: ask a language model for every input from many perspectives
+    this.context.stdout
+      .write(`datagen ${this.cli.binaryVersion}: ask a language model for every input from many perspectives
 
 Commands, each with its own --help:
 
