@@ -96,6 +96,11 @@ function createSender(job: Job): (call: PendingCall) => Promise<{ result: Result
   const { settings, store } = job;
   const instructionsOf = instructions(store, job.runId);
   const keyOf = callKeys(settings);
+  // A signal for each request: the SDKs leave a listener behind on the signal that they are given.
+  const inFlight = new Set<AbortController>();
+  job.abort.addEventListener("abort", () => {
+    for (const controller of inFlight) controller.abort(job.abort.reason);
+  });
 
   return async (call) => {
     const perspective = instructionsOf.get(call.perspectiveId);
@@ -106,6 +111,8 @@ function createSender(job: Job): (call: PendingCall) => Promise<{ result: Result
     const [before, after] = promptFrame(instruction);
     const prompt = before + text + after;
 
+    const controller = new AbortController();
+    inFlight.add(controller);
     const startedAt = Date.now();
     const attempt = (outcome: string, usage: Usage, details: Partial<AttemptRecord>): AttemptRecord => ({
       startedAt,
@@ -126,7 +133,7 @@ function createSender(job: Job): (call: PendingCall) => Promise<{ result: Result
         prompt,
         parameters: settings.parameters,
         timeoutMs: job.timeoutMs,
-        signal: job.abort,
+        signal: controller.signal,
       });
       const { httpStatus, requestId } = completion;
       const usage = completion.usage
@@ -148,6 +155,8 @@ function createSender(job: Job): (call: PendingCall) => Promise<{ result: Result
         result: { call, attempt: attempt(error.reason, usage ? reported(usage) : NO_USAGE, details), answer: null },
         error,
       };
+    } finally {
+      inFlight.delete(controller);
     }
   };
 }
