@@ -1,5 +1,5 @@
 import type { ProviderName } from "../config/providers.ts";
-import type { Config, Endpoint } from "../config/schema.ts";
+import { type Config, type Endpoint, isServerUrl, SERVER_URL } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { isLegacyCompletionsModel, isOpenAiModel } from "../models/facts.ts";
 import { settingsOf, type Settings } from "../plan/settings.ts";
@@ -69,12 +69,8 @@ function detectProvider(model: string): ProviderName {
 }
 
 function normalised(url: string, variable: string): string {
-  const parsed = URL.parse(url);
-  if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.username || parsed.password) {
-    throw new UsageError(
-      `${variable} is not a base URL`,
-      "Expected an http or https URL without a user name or a password.",
-    );
+  if (!isServerUrl(url)) {
+    throw new UsageError(`${variable} is not a base URL`, `Expected ${SERVER_URL}.`);
   }
-  return parsed.href.replace(/\/+$/, "");
+  return new URL(url).href.replace(/\/+$/, "");
 }

@@ -16,8 +16,10 @@ export async function loadConfig(path: string): Promise<Config> {
   if (!tree && errors.length === 0)
     throw new UsageError(`${path} is empty`, "A config is a JSON object; see README.md.");
   if (errors.length > 0 || !tree) {
-    const lines = errors.map((error) => `  ${syntaxProblem(text, error)}`);
-    throw new UsageError(`${path} is not valid JSON:\n${[...new Set(lines)].join("\n")}`);
+    // What follows an error on its line is mostly its consequence.
+    const byLine = new Map(errors.toReversed().map((error) => [lineAt(text, error.offset), error]));
+    const lines = [...byLine.values()].toReversed().map((error) => `  ${syntaxProblem(text, error)}`);
+    throw new UsageError(`${path} is not valid JSON:\n${lines.join("\n")}`);
   }
   const repeated = repeatedKeys(tree).map((key) => `  ${place(text, key.offset)}: the key "${key.value}" stands twice`);
   if (repeated.length > 0) throw new UsageError(`${path} is not clear:\n${repeated.join("\n")}`);
@@ -93,10 +95,14 @@ function place(text: string, offset: number): string {
   return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
 }
 
+function lineAt(text: string, offset: number): number {
+  return text.slice(0, offset).split("\n").length;
+}
+
 function lineOf(text: string, tree: Node, path: Path): number {
   for (let length = path.length; length > 0; length -= 1) {
     const node = findNodeAtLocation(tree, path.slice(0, length));
-    if (node) return text.slice(0, (node.parent?.type === "property" ? node.parent : node).offset).split("\n").length;
+    if (node) return lineAt(text, (node.parent?.type === "property" ? node.parent : node).offset);
   }
   return 1;
 }

@@ -22,8 +22,7 @@ export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown)
       for (const key of issue.keys) {
         const guess = nearest(key, known);
         if (guess) meant.add(formatPath([...path, guess]));
-        const advice = guess ? `did you mean "${guess}"?` : `the keys here are ${known.join(", ")}`;
-        unknown.push({ path: [...path, key], text: `unknown key; ${advice}` });
+        unknown.push({ path: [...path, key], text: `unknown key; ${adviceOn(key, guess, known, schema)}` });
       }
     } else {
       const found = valueAt(value, path);
@@ -62,17 +61,26 @@ function formatPath(path: Path): string {
 /** A value as it is shown in an error: JSON on one line, cut where it is long. */
 function show(value: unknown): string {
   if (typeof value === "number") return String(value);
-  const json = JSON.stringify(value) ?? typeof value;
+  const json = (JSON.stringify(value) ?? typeof value).replace(/(:\/\/)[^/@"]*@/, "$1[hidden]@");
   return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }
 
 /** The candidate that `word` most likely stands for, if one is near. */
 function nearest(word: string, candidates: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  const longer = candidates.find((candidate) => plain(word).length > 3 && plain(candidate).startsWith(plain(word)));
+  if (longer) return longer;
   const [best] = candidates
     .map((candidate) => ({ candidate, distance: leven(plain(word), plain(candidate)) }))
     .toSorted((a, b) => a.distance - b.distance);
   return best && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
+}
+
+function adviceOn(key: string, guess: string | undefined, known: readonly string[], schema: z.ZodType): string {
+  const others = known.includes("extra_body") ? "; other members of a request go into extra_body" : "";
+  if (guess) return `did you mean "${guess}"?`;
+  const owner = keysAt(schema, []).find((name) => keysAt(schema, [name]).includes(key));
+  return owner ? `it belongs into ${owner}` : `the keys here are ${known.join(", ")}${others}`;
 }
 
 function keysAt(schema: z.ZodType, path: Path): string[] {

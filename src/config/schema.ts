@@ -14,15 +14,17 @@ const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_opt
 const ENDPOINTS = ["chat", "completions"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
+export const SERVER_URL = "an http or https URL without a user name, a password, a query or a fragment";
+
 const fields = {
   api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
-  base_url: z
-    .string("a URL such as http://localhost:11434/v1")
-    .refine(isServerUrl, "an http or https URL without a user name, a password, a query or a fragment"),
+  base_url: z.string("a URL such as http://localhost:11434/v1").refine(isServerUrl, SERVER_URL),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
   model_name: text("the name of a model, a non-empty string"),
   sample_size: wholeFrom(1),
 };
+
+const STOP = "a non-empty string, or an array of 1 to 4 of them";
 
 const modelConfig = z.strictObject(
   {
@@ -35,10 +37,7 @@ const modelConfig = z.strictObject(
     top_p: between(0, 1).optional(),
     seed: z.int("a whole number").optional(),
     stop: z
-      .union(
-        [text("a string"), z.array(text("a string")).min(1).max(4)],
-        "a non-empty string, or an array of 1 to 4 of them",
-      )
+      .union([text(STOP), z.array(text(STOP), STOP).min(1, STOP).max(4, STOP)], STOP)
       .optional()
       .describe("Where an answer ends."),
     frequency_penalty: between(-2, 2).optional(),
@@ -141,7 +140,8 @@ export type Overrides = z.output<typeof overridesSchema>;
 /** The condition that `add_references` puts first. */
 export const REFERENCE_CONDITION = "Reference";
 
-function isServerUrl(value: string): boolean {
+/** Whether a text is {@link SERVER_URL}. */
+export function isServerUrl(value: string): boolean {
   const url = URL.parse(value);
   return (
     url !== null &&

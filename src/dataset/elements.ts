@@ -32,7 +32,7 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
       continue;
     }
     blank += chunk;
-    const first = blank.trimStart()[0];
+    const first = /[^ \t\r\n]/.exec(blank)?.[0];
     if (first === undefined) continue;
     if (first !== "[" && first !== "{") {
       throw new UsageError(
@@ -82,7 +82,7 @@ function arraySplitter(path: string): Splitter {
       }
       if (code === QUOTE) inString = true;
       else if (code === OPEN_BRACKET || code === OPEN_BRACE) depth += 1;
-      else if (code === CLOSE_BRACKET || code === CLOSE_BRACE) depth -= 1;
+      else if (code === CLOSE_BRACKET || (code === CLOSE_BRACE && depth > 1)) depth -= 1;
       closed = depth === 0;
     }
     if (element) {

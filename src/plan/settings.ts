@@ -53,7 +53,8 @@ export function callKeys(settings: Settings): (prompt: string) => string {
   return (prompt) => sha256(`${before}[{"content":${JSON.stringify(prompt)},"role":"user"}]${after}`);
 }
 
-/** `s256:` and the SHA-256 of a text's UTF-8, in hex. */
+/** `s256:` and the SHA-256, in hex, of a text's UTF-8; of its UTF-16LE where lone surrogates leave it without UTF-8. */
 export function sha256(text: string): string {
-  return `s256:${createHash("sha256").update(text).digest("hex")}`;
+  const bytes = text.isWellFormed() ? text : Buffer.from(text, "utf16le");
+  return `s256:${createHash("sha256").update(bytes).digest("hex")}`;
 }

@@ -8,7 +8,8 @@ import { adaptParameters } from "./adapt.ts";
 export function connectOpenAi({ baseUrl, apiKey, isTrusted }: Connection): Provider {
   const client = new OpenAI({
     baseURL: baseUrl,
-    apiKey: apiKey ?? null,
+    // The SDK wants a key; without one the header that would carry it is taken away again.
+    apiKey: apiKey ?? "none",
     adminAPIKey: null,
     ...(!isTrusted && { organization: null, project: null }),
     defaultHeaders: {
