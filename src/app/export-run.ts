@@ -4,11 +4,11 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { errorCode, errorMessage, StoppedError, UsageError } from "../errors.ts";
+import { errorCode, StoppedError, UsageError } from "../errors.ts";
 import type { Format } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
 import { datasetRows } from "../store/dataset-rows.ts";
-import type { Store } from "../store/open.ts";
+import { atOneMoment, type Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
 import { DATASET_FOLDER } from "./paths.ts";
 
@@ -31,11 +31,10 @@ export interface ExportRunOptions extends RenderOptions {
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
  */
 export async function exportRun(store: Store, run: string, options: ExportRunOptions = {}): Promise<string> {
-  const { output = DATASET_FOLDER, format = "json" } = options;
-  const text = renderRun(store, run, options);
-  const isFolder = options.output === undefined || isDirectory(output) || /[/\\]$/.test(output);
+  const { output, format = "json" } = options;
   const { datasetName } = getRun(store, findRun(store, run));
-  const path = isFolder ? join(output, `${datasetName}.${renderers[format].extension}`) : output;
+  const path = placeOf(output, `${datasetName}.${renderers[format].extension}`);
+  const text = renderRun(store, run, options);
   await writeWhole(path, text);
   return path;
 }
@@ -46,40 +45,71 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
  */
 export function renderRun(store: Store, run: string, options: RenderOptions = {}): Readable {
   const { format = "json", allowPartial = false } = options;
-  const row = getRun(store, findRun(store, run));
-  const pending = row.callsTotal - row.callsSucceeded - row.callsFailed;
+  const runId = findRun(store, run);
+  const { publicId, callsTotal, callsSucceeded, callsFailed } = getRun(store, runId);
+  const pending = callsTotal - callsSucceeded - callsFailed;
   if (pending > 0 && !allowPartial) {
     throw new UsageError(
-      `${pending} of ${row.callsTotal} calls of run ${row.publicId} are pending`,
-      `Finish it with \`datagen resume ${row.publicId}\`, or export what is there with --allow-partial.`,
+      `${pending} of ${callsTotal} calls of run ${publicId} are pending`,
+      `Finish it with \`datagen resume ${publicId}\`, or export what is there with --allow-partial.`,
     );
   }
-  return Readable.from(renderers[format].render(row, datasetRows(store, row.id)), { objectMode: true });
+  return Readable.from(
+    atOneMoment(store, () => renderers[format].render(getRun(store, runId), datasetRows(store, runId))),
+    { objectMode: true },
+  );
 }
 
-async function writeWhole(path: string, text: Readable): Promise<void> {
+/**
+ * Makes sure that a dataset can be written, by writing a file to its place and removing it.
+ * @param output as `exportRun` takes it
+ * @throws UsageError when it cannot
+ */
+export async function checkOutput(output: string | undefined): Promise<void> {
+  await writeWhole(placeOf(output, "dataset.json"), Readable.from([""]), false);
+}
+
+/** Where a dataset of that name goes. */
+function placeOf(output: string | undefined, name: string): string {
+  if (output === "")
+    throw new UsageError('the dataset "" cannot be written: it has no name', "Name a file or a folder.");
+  const isFolder = output === undefined || isDirectory(output) || /[/\\]$/.test(output);
+  return isFolder ? join(output ?? DATASET_FOLDER, name) : output;
+}
+
+async function writeWhole(path: string, text: Readable, isKept = true): Promise<void> {
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
   try {
     await mkdir(dirname(part), { recursive: true });
-    await pipeline(text, createWriteStream(part));
-    await rename(part, path);
+    await pipeline(text, createWriteStream(part, { flags: "wx" }));
+    await (isKept ? rename(part, path) : rm(part));
   } catch (error) {
     text.destroy();
-    await rm(part, { force: true });
-    const code = errorCode(error);
-    if (code === "ENOSPC")
-      throw new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);
-    if (code && /^E(ACCES|PERM|ROFS|ISDIR|NOTDIR|EXIST|NAMETOOLONG)$/.test(code)) {
-      throw new UsageError(
-        `the dataset ${path} cannot be written: ${errorMessage(error)}`,
-        "Name another --output.",
-        error,
-      );
-    }
-    throw error;
+    // Where the part could not be made there is nothing to remove, and the first error is the one to tell.
+    await rm(part, { force: true }).catch(() => {});
+    throw asOutputError(error, path);
   }
 }
 
+function asOutputError(error: unknown, path: string): unknown {
+  const code = errorCode(error);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);
+  }
+  if (code && /^E(ACCES|PERM|ROFS|ISDIR|NOTDIR|NOENT|EXIST|NAMETOOLONG|LOOP|INVAL)$/.test(code)) {
+    return new UsageError(
+      `the dataset ${path} cannot be written (${code})`,
+      "Name another file or folder with --output.",
+      error,
+    );
+  }
+  return error;
+}
+
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    throw asOutputError(error, path);
+  }
 }

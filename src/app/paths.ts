@@ -4,7 +4,8 @@ export const DEFAULT_DATABASE = "data/datagen.db";
 /** Where datasets go, from the current folder. */
 export const DATASET_FOLDER = "data/agents";
 
-const LONGEST_PART = 80;
+/** In bytes of UTF-8: two parts, the time, an id and an ending stay below what file systems allow. */
+const LONGEST_PART = 90;
 
 /**
  * The dataset's file name without its ending: `[task_type]_[model_name]_[YYYYMMDD_HHMMSS]`, local time, with `/` and
@@ -24,8 +25,13 @@ export function localTime(time: number): string {
 }
 
 function filePart(text: string): string {
-  return text
-    .replaceAll(/[^\p{L}\p{N}._ -]/gu, "_")
-    .replace(/^[. ]+/, "_")
-    .slice(0, LONGEST_PART);
+  const safe = text.replaceAll(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^[. ]+/, "_");
+  let bytes = 0;
+  let part = "";
+  for (const character of safe) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > LONGEST_PART) break;
+    part += character;
+  }
+  return part;
 }

@@ -19,6 +19,13 @@ export abstract class ExecutionCommand extends DatagenCommand {
 
   protected readonly progress = createProgress(process.stderr);
 
+  /** Before anything is sent: an answer is dear, and a folder that cannot be written is not. */
+  protected async checkOutput(): Promise<void> {
+    if (this.noExport) return;
+    const { checkOutput } = await import("../app/export-run.ts");
+    await checkOutput(this.output);
+  }
+
   /** @returns the exit code */
   protected async executeAndExport(
     store: Store,

@@ -52,8 +52,7 @@ const statements = oncePerStore(({ db }) => ({
 }));
 
 /**
- * The rows of a run's dataset, one task at a time, as they all stood at one moment. The store must not be written to
- * until the iteration ends.
+ * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
  */
 export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
   const { cells } = statements(store);
@@ -63,22 +62,17 @@ export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
     .where(eq(tasks.runId, runId))
     .orderBy(asc(tasks.position))
     .toSQL();
-  store.sqlite.exec("begin");
-  try {
-    const rows = store.sqlite
-      .prepare(query.sql)
-      .raw()
-      .iterate(...query.params);
-    for (const row of rows as IterableIterator<[number, number, number, number | null]>) {
-      const [taskId, position, inputId, referenceId] = row;
-      yield {
-        position,
-        input: getText(store, inputId),
-        reference: referenceId === null ? null : getText(store, referenceId),
-        cells: cells.all({ taskId }),
-      };
-    }
-  } finally {
-    store.sqlite.exec("commit");
+  const rows = store.sqlite
+    .prepare(query.sql)
+    .raw()
+    .iterate(...query.params);
+  for (const row of rows as IterableIterator<[number, number, number, number | null]>) {
+    const [taskId, position, inputId, referenceId] = row;
+    yield {
+      position,
+      input: getText(store, inputId),
+      reference: referenceId === null ? null : getText(store, referenceId),
+      cells: cells.all({ taskId }),
+    };
   }
 }

@@ -104,6 +104,19 @@ export function inTransaction<T>(store: Store, body: () => T): T {
   }
 }
 
+/**
+ * What `body` yields, while it sees the database as it stood at one moment. The store must not be written to until then.
+ * @internal
+ */
+export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Generator<T> {
+  sqlite.exec("begin");
+  try {
+    yield* body();
+  } finally {
+    sqlite.exec("commit");
+  }
+}
+
 interface Migrations {
   folder: string;
   /** How many there are: the version of the schema. */

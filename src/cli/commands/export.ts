@@ -36,13 +36,14 @@ export class ExportCommand extends DatagenCommand {
     ]);
     using store = await this.openStore();
     const { format, allowPartial } = this;
+    const run = showSummary(store, this.run);
     if (this.output === "-") {
       const { pipeline } = await import("node:stream/promises");
       await pipeline(renderRun(store, this.run, { format, allowPartial }), this.context.stdout, { end: false });
+      this.warnOfGaps(run);
       return;
     }
     const dataset = await exportRun(store, this.run, { output: this.output, format, allowPartial });
-    const run = showSummary(store, this.run);
     this.warnOfGaps(run);
     if (this.json) this.printJson({ run, dataset });
     else this.print(dataset);

@@ -24,6 +24,7 @@ export class ResumeCommand extends ExecutionCommand {
 
   async execute(): Promise<number> {
     const { showSummary } = await import("../../app/show-run.ts");
+    await this.checkOutput();
     using store = await this.openStore();
     const { id } = showSummary(store, this.run);
     const { retryFailed, concurrency } = this;

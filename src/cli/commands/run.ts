@@ -48,6 +48,7 @@ export class RunCommand extends ExecutionCommand {
     ]);
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
+    await this.checkOutput();
     using store = await this.openStore();
     const id = await createRun(store, config, {
       overrides: { provider, model, baseUrl, sampleSize, concurrency, test },

@@ -63,15 +63,15 @@ function compose(instruction: string, text: string): string {
   return `${MARK} ${hash.toString("hex", 28)}: ${chosen.join(" ")}`;
 }
 
-/** The longest beginning of a text, by whole words, that is no longer than `limit` tokens. */
+/** The longest beginning of a text that is no longer than `limit` tokens. */
 function shorten(text: string, limit: number, tokenizer: Tokenizer): string {
   if (tokenizer.count(text) <= limit) return text;
-  const words = text.split(/(?=\s)/);
-  let [fits, tooMany] = [0, words.length];
+  const characters = Array.from(text);
+  let [fits, tooMany] = [0, characters.length];
   while (tooMany - fits > 1) {
     const middle = (fits + tooMany) >> 1;
-    if (tokenizer.count(words.slice(0, middle).join("")) <= limit) fits = middle;
+    if (tokenizer.count(characters.slice(0, middle).join("")) <= limit) fits = middle;
     else tooMany = middle;
   }
-  return words.slice(0, Math.max(fits, 1)).join("");
+  return characters.slice(0, fits).join("");
 }

@@ -1,0 +1,547 @@
+import { readdir, rm, symlink } from "node:fs/promises";
+import { describe, expect, test, vi } from "vitest";
+import {
+  configFor,
+  datagen,
+  environmentFor,
+  expectedDataset,
+  openDatabase,
+  promptOf,
+  rows,
+  startDatagen,
+  workspace,
+} from "./support/harness.ts";
+import type { Config, Expected, ExpectedTask, Perspective, Result, Row, Workspace } from "./support/harness.ts";
+import { answerTo, startServer, usageFor } from "./support/server.ts";
+import type { Asked, Fault, LoopbackServer, Usage } from "./support/server.ts";
+
+interface Dataset {
+  task_type: string;
+  agent_perspectives: Record<string, unknown>[];
+  tasks: ExpectedTask[];
+  metadata: Record<string, unknown> & { calls: Record<string, number>; run_id: string };
+}
+
+const BAD_REQUEST = { kind: "status", status: 400, message: "That will not do." } as const;
+const [PLAIN, NOTED] = configFor().agent_perspectives as [Perspective, Perspective];
+
+/** Runs a config over its inputs; without a server, on the offline provider. */
+async function run(ws: Workspace, server: LoopbackServer | null, config: Config, data: Row[], args: string[] = []) {
+  await ws.write("config.json", config);
+  await ws.write("rows.json", data);
+  const env = server ? environmentFor(server) : {};
+  const whom = server ? [] : ["--provider", "offline"];
+  return datagen(["run", "config.json", ...whom, ...args], { cwd: ws.path, env });
+}
+
+const exported = (ws: Workspace, ...args: string[]) => datagen(["export", "latest", ...args], { cwd: ws.path });
+const datasetOf = (ws: Workspace, { stdout }: Result) => ws.json<Dataset>(stdout.trimEnd());
+const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
+const isReading = (call: Asked, input: string) => call.prompt === promptOf(NOTED.reading ?? "", input);
+
+/** Kills a run of 12 inputs when the server gets the request with this number. */
+async function cutOff(ws: Workspace, server: LoopbackServer, at: number): Promise<void> {
+  await ws.write("config.json", configFor({ concurrency: 6 }));
+  await ws.write("rows.json", rows(12));
+  const running = startDatagen(["run", "config.json"], { cwd: ws.path, env: environmentFor(server) });
+  server.behave = ({ index }) => {
+    if (index === at) running.kill();
+    return undefined;
+  };
+  expect((await running.done).signal).toBe("SIGKILL");
+}
+
+/** A table of RFC 4180, read strictly: an empty field without quotes is null. */
+function parseCsv(text: string): (string | null)[][] {
+  const table: (string | null)[][] = [];
+  let line: (string | null)[] = [];
+  let at = 0;
+  while (at < text.length) {
+    const match = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/y;
+    match.lastIndex = at;
+    const found = match.exec(text);
+    if (!found) throw new Error(`no field at ${at}: ${JSON.stringify(text.slice(at, at + 60))}`);
+    const [all, quoted, plain, end] = found;
+    line.push(quoted === undefined ? plain || null : quoted.replaceAll('""', '"'));
+    at += all.length;
+    if (end === ",") continue;
+    table.push(line);
+    line = [];
+  }
+  expect(line).toEqual([]);
+  return table;
+}
+
+const COLUMNS = [
+  "run_id",
+  "task",
+  "condition",
+  "replicate",
+  "context",
+  "reference",
+  "preparation",
+  "response",
+  "failure",
+  "finish_reason",
+  "prompt_tokens",
+  "completion_tokens",
+  "cached_tokens",
+  "reasoning_tokens",
+];
+
+type FlatRow = Record<string, string | number | null>;
+
+/** The flat rows of a dataset in which nothing failed and nothing was cut off. */
+function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Expected): FlatRow[] {
+  const references = config.add_references ? ["Reference"] : [];
+  const conditions = [...references, ...config.agent_perspectives.map(({ condition }) => condition)];
+  return tasks.flatMap(({ context, responses, preparations }, task) =>
+    conditions.map((condition, perspective) => {
+      const own = calls.filter((call) => call.task === task && call.perspective === perspective);
+      const sum = (key: keyof Usage) => own.reduce((n, call) => n + usageFor(call.asked, call.answer ?? "")[key], 0);
+      return {
+        run_id: id,
+        task,
+        condition,
+        replicate: 1,
+        context,
+        reference: data[task]!.reference ?? null,
+        preparation: preparations[perspective] ?? null,
+        response: responses[perspective] ?? null,
+        failure: null,
+        finish_reason: own.length > 0 ? "stop" : null,
+        prompt_tokens: sum("prompt"),
+        completion_tokens: sum("completion"),
+        cached_tokens: sum("cached"),
+        reasoning_tokens: sum("reasoning"),
+      };
+    }),
+  );
+}
+
+describe.concurrent("the documented JSON", () => {
+  test("of a run is the same bytes each time, in any time zone", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    const first = await run(ws, server, configFor({ add_references: true }), rows(3));
+    const bytes = await ws.read(first.stdout.trimEnd());
+    await exported(ws, "--output", "second.json");
+    expect(await ws.read("second.json")).toBe(bytes);
+    const env = { TZ: "Asia/Tokyo", LC_ALL: "de_DE.UTF-8" };
+    const elsewhere = await datagen(["export", "latest", "--output", "-"], { cwd: ws.path, env });
+    expect(elsewhere).toEqual({ code: 0, signal: null, stdout: bytes, stderr: "" });
+  });
+
+  test("is indented by two spaces, with the documented keys in their order", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    const config = configFor({ add_references: true });
+    const result = await run(ws, server, config, rows(2), ["--name", "a name"]);
+    const text = await ws.read(result.stdout.trimEnd());
+    const dataset = JSON.parse(text) as Dataset;
+    expect(text).toBe(`${JSON.stringify(dataset, null, 2)}\n`);
+    expect(Object.keys(dataset)).toEqual([
+      "task_type",
+      "task_description",
+      "add_references",
+      "agent_perspectives",
+      "tasks",
+      "metadata",
+    ]);
+    expect(Object.keys(dataset.tasks[0]!)).toEqual(["context", "responses", "preparations"]);
+    expect(Object.keys(dataset.agent_perspectives[0]!)).toEqual(["condition", "reading", "strategy"]);
+    expect(Object.keys(dataset.metadata).slice(0, 8)).toEqual([
+      "model_config",
+      "api_provider",
+      // Where it is not the provider's own.
+      "base_url",
+      "data_config",
+      "generation_time",
+      "token_usage",
+      "api_calls",
+      "estimated_tokens",
+    ]);
+    const { served } = server;
+    const estimate = dataset.metadata["estimated_tokens"] as Record<string, number>;
+    expect(dataset).toEqual({
+      task_type: "translation",
+      task_description: "German to English translation task",
+      add_references: true,
+      agent_perspectives: [{ condition: "Reference", reading: null, strategy: null }, ...config.agent_perspectives],
+      tasks: expectedDataset(config, rows(2)).tasks,
+      metadata: expect.objectContaining({
+        model_config: config.model_config,
+        api_provider: "openai",
+        base_url: server.openaiUrl,
+        data_config: config.data_config,
+        generation_time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/) as unknown,
+        token_usage: {
+          prompt_tokens: served.prompt,
+          completion_tokens: served.completion,
+          total_tokens: served.total,
+          cached_tokens: served.cached,
+          reasoning_tokens: served.reasoning,
+          estimated: false,
+        },
+        api_calls: { total_calls: 12 },
+        estimated_tokens: {
+          estimated_prompt_tokens: expect.any(Number) as unknown,
+          estimated_completion_tokens: 12 * 200,
+          estimated_total_tokens: estimate["estimated_prompt_tokens"]! + 12 * 200,
+        },
+        run_name: "a name",
+      }) as unknown,
+    });
+  });
+
+  test("holds every string as it was, in inputs, references, labels, instructions and answers", async () => {
+    await using ws = await workspace();
+    const odd = [
+      "\ud800",
+      "\ud801",
+      "\udfff\ud83d end",
+      "NUL \u0000 and more",
+      "\u001b[2J\u001b]0;title\u0007 \u009b31m",
+      "\ufeffBOM \ufffd \u2028\u2029 \u202e",
+      '"quoted", \\ \r\n\ttabs ```fences``` $& $1 %s',
+      "😀 e\u0301 \u00e9",
+    ];
+    const data = odd.map((text, i) => ({ input: text, reference: odd[(i + 1) % odd.length]! }));
+    const agent_perspectives = [
+      { condition: `Plain ${odd[3]}`, reading: null, strategy: `Translate ${odd[0]}${odd[4]}.` },
+      { condition: `Notes ${odd[6]}`, reading: `Read ${odd[1]}.`, strategy: `Write ${odd[2]}.` },
+    ];
+    const config = configFor({ agent_perspectives, add_references: true });
+    // Each input gets an answer of its own; the notes of some differ in a lone surrogate only.
+    const answer = ({ prompt }: Asked) => {
+      const at = odd.findIndex((text) => prompt.includes(`\`\`\`${text}\`\`\``));
+      return `${odd[(at + 2 + odd.length) % odd.length]}${at}`;
+    };
+    await using server = await startServer({ behave: (call): Fault => ({ kind: "text", text: answer(call) }) });
+    const result = await run(ws, server, config, data);
+    const dataset = await datasetOf(ws, result);
+    const expected = expectedDataset(config, data, answer);
+    expect(result.code).toBe(0);
+    expect(dataset.tasks).toEqual(expected.tasks);
+    expect(dataset.agent_perspectives.slice(1)).toEqual(agent_perspectives);
+
+    const lines = (await exported(ws, "--format", "jsonl", "--output", "-")).stdout.trimEnd().split("\n");
+    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(
+      parsed.map(({ context, preparation, response, reference, condition }) => [
+        context,
+        preparation,
+        response,
+        reference,
+        condition,
+      ]),
+    ).toEqual(
+      expected.tasks.flatMap(({ context, preparations, responses }, task) =>
+        ["Reference", agent_perspectives[0]!.condition, agent_perspectives[1]!.condition].map((condition, i) => [
+          context,
+          preparations[i],
+          responses[i],
+          data[task]!.reference,
+          condition,
+        ]),
+      ),
+    );
+  });
+});
+
+describe.concurrent("a row for each task and perspective", () => {
+  const data = [...rows(3), { input: 'Sie rief: "Halt, hier!"\r\nUnd schwieg.\n' }, { input: "Ohne \r allein" }];
+  const config = configFor({
+    add_references: true,
+    agent_perspectives: [{ ...PLAIN, condition: 'Plain, "so to say"' }, NOTED],
+  });
+
+  test("stands in JSON Lines, with tokens and finish reason", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    await run(ws, server, config, data, ["--no-export"]);
+    const result = await exported(ws, "--format", "jsonl");
+    expect(result.stdout).toMatch(/^data\/agents\/translation_gpt_4o_mini_\d{8}_\d{6}\.jsonl\n$/);
+    const text = await ws.read(result.stdout.trimEnd());
+    const [id] = runIds(ws);
+    expect(text).toBe(
+      flatRows(id!, config, data, expectedDataset(config, data))
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(""),
+    );
+  });
+
+  test("stands in CSV, with tokens and finish reason", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    await run(ws, server, config, data, ["--no-export"]);
+    const result = await exported(ws, "--format", "csv");
+    expect(result.stdout).toMatch(/\.csv\n$/);
+    const [header, ...lines] = parseCsv(await ws.read(result.stdout.trimEnd()));
+    const [id] = runIds(ws);
+    expect(header).toEqual(COLUMNS);
+    expect(lines).toEqual(
+      flatRows(id!, config, data, expectedDataset(config, data)).map((row) =>
+        COLUMNS.map((column) => row[column]?.toString() ?? null),
+      ),
+    );
+  });
+
+  test("says why there is no response, and what was cut off", async () => {
+    await using ws = await workspace();
+    const [one, two, three] = rows(3).map(({ input }) => input) as [string, string, string];
+    await using server = await startServer({
+      behave(call) {
+        if (isReading(call, one) || call.prompt === promptOf(PLAIN.strategy, two)) return BAD_REQUEST;
+        if (isReading(call, two)) return { kind: "empty" };
+        return call.prompt === promptOf(PLAIN.strategy, three) ? { kind: "length" } : undefined;
+      },
+    });
+    const two_perspectives = configFor({ agent_perspectives: [PLAIN, NOTED] });
+    await run(ws, server, two_perspectives, rows(3), ["--no-export"]);
+    const result = await exported(ws, "--format", "jsonl", "--output", "-");
+    const lines = result.stdout.trimEnd().split("\n");
+    const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(told.map(({ failure, finish_reason, response }) => [failure, finish_reason, response === null])).toEqual([
+      [null, "stop", false],
+      ["reading: bad_request", null, true],
+      ["bad_request", null, true],
+      [null, "stop", false],
+      [null, "length", false],
+      [null, "stop", false],
+    ]);
+    expect(told[1]).toMatchObject({ preparation: null, prompt_tokens: 0, completion_tokens: 0 });
+    expect(result.stderr).toMatch(/Warning: 4 calls failed/);
+  });
+});
+
+describe.concurrent("export", () => {
+  test("writes to stdout what it writes to a file", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(4), ["--no-export"]);
+    for (const format of ["jsonl", "csv"]) {
+      const file = await exported(ws, "--format", format, "--output", "set");
+      const stdout = await exported(ws, "--format", format, "-o", "-");
+      expect(file).toMatchObject({ code: 0, stdout: "set\n" });
+      expect(stdout).toEqual({ code: 0, signal: null, stdout: await ws.read("set"), stderr: "" });
+    }
+  });
+
+  test("takes a reader that closes the pipe early as no error", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(400), ["--output", "set.json"]);
+    await using running = startDatagen(["export", "latest", "-o", "-"], { cwd: ws.path });
+    running.child.stdout!.once("data", () => running.child.stdout!.destroy());
+    expect(await running.done).toMatchObject({ code: 0, stderr: "" });
+    // Far less than all of it, so that it was really cut off.
+    expect(running.stdout.length).toBeLessThan((await ws.read("set.json")).length / 2);
+  });
+
+  test("of a run with pending calls is refused, and allowed under --allow-partial", async () => {
+    await using ws = await workspace();
+    await using server = await startServer({ latency: ({ index }) => (index * 7) % 15 });
+    await cutOff(ws, server, 40);
+    const refused = await exported(ws);
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(/\d+ of 72 calls of run [0-9a-z]{8} are pending\n.*--allow-partial/);
+    expect(await datasets(ws)).toEqual([]);
+    expect(await exported(ws, "-o", "-")).toMatchObject({ code: 2, stdout: "" });
+
+    const done = succeeded(ws);
+    const expected = expectedDataset(configFor(), rows(12));
+    const cells = new Map(
+      expected.calls.map((call) => [call.asked.prompt, `${call.task}/${call.perspective}/${call.step}`]),
+    );
+    const there = (asked: Asked) => (done.has(cells.get(asked.prompt)!) ? answerTo(asked) : null);
+    const allowed = await exported(ws, "--allow-partial");
+    const dataset = await datasetOf(ws, allowed);
+    expect(allowed.code).toBe(0);
+    expect(dataset.tasks).toEqual(expectedDataset(configFor(), rows(12), there).tasks);
+    expect(dataset.metadata.calls).toMatchObject({
+      total: 72,
+      succeeded: done.size,
+      failed: 0,
+      pending: 72 - done.size,
+    });
+    expect(done.size).toBeGreaterThan(0);
+    expect(allowed.stderr).toMatch(new RegExp(`Warning: ${72 - done.size} calls are pending`));
+
+    const lines = (await exported(ws, "--allow-partial", "--format", "jsonl", "-o", "-")).stdout.trimEnd().split("\n");
+    const failures = lines.map((line) => JSON.parse(line) as { response: string | null; failure: string | null });
+    expect(failures.map(({ response, failure }) => [response === null, failure])).toEqual(
+      dataset.tasks.flatMap(({ responses }) =>
+        responses.map((response) => (response === null ? [true, "pending"] : [false, null])),
+      ),
+    );
+  });
+
+  test("of a run that goes on is of one moment", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    await ws.write("config.json", configFor());
+    await ws.write("rows.json", rows(400));
+    const env = environmentFor(server);
+    await using running = startDatagen(["run", "config.json", "--no-export"], { cwd: ws.path, env });
+    await vi.waitFor(() => expect(server.served.answers).toBeGreaterThan(20), { timeout: 30_000, interval: 5 });
+    for (let i = 0; i < 3; i++) {
+      const result = await exported(ws, "--allow-partial", "--output", "-");
+      const { tasks, metadata } = JSON.parse(result.stdout) as Dataset;
+      const texts = tasks.flatMap(({ responses, preparations }) => [...responses, ...preparations]);
+      expect(texts.filter((text) => text !== null).length).toBe(metadata.calls["succeeded"]);
+    }
+    running.kill();
+  });
+
+  test("finds a run by the beginning of its id", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(1), ["--output", "one.json"]);
+    await run(ws, null, configFor(), rows(2), ["--output", "two.json"]);
+    const [one] = runIds(ws);
+    const result = await datagen(["export", one!.slice(0, 6), "-o", "-"], { cwd: ws.path });
+    expect(result.stdout).toBe(await ws.read("one.json"));
+  });
+
+  test("leaves a dataset that exists as it is when it is refused, and no part of a file behind", async () => {
+    await using ws = await workspace();
+    await using server = await startServer({ latency: 5 });
+    await ws.write("out/set.json", "kept");
+    await cutOff(ws, server, 10);
+    expect((await exported(ws, "--output", "out/set.json")).code).toBe(2);
+    expect(await ws.read("out/set.json")).toBe("kept");
+    expect((await exported(ws, "--output", "out/set.json", "--allow-partial")).code).toBe(0);
+    expect((await ws.json<Dataset>("out/set.json")).tasks.length).toBe(12);
+    expect(await readdir(ws.at("out"))).toEqual(["set.json"]);
+  });
+});
+
+describe.concurrent("a dataset's name", () => {
+  test("is that of the run and never taken twice, also by runs of one second", async () => {
+    await using ws = await workspace();
+    await ws.write("config.json", configFor());
+    await ws.write("rows.json", rows(1));
+    const results = await Promise.all(
+      Array.from({ length: 4 }, () => datagen(["run", "config.json", "--provider", "offline"], { cwd: ws.path })),
+    );
+    const ids = await Promise.all(results.map(async (result) => (await datasetOf(ws, result)).metadata.run_id));
+    expect(new Set(ids).size).toBe(4);
+    expect(await readdir(ws.at("data/agents"))).toEqual(
+      results.map(({ stdout }) => stdout.trimEnd().slice(12)).toSorted(),
+    );
+    expect(new Set(results.map(({ stdout }) => stdout)).size).toBe(4);
+  });
+
+  test("has the run's id where a file has that name", async () => {
+    await using ws = await workspace();
+    const now = Date.now();
+    const names = Array.from({ length: 30 }, (_, second) => {
+      const stamp = new Date(now + second * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "_");
+      return `translation_gpt_4o_mini_${stamp}`;
+    });
+    await Promise.all(names.map((name) => ws.write(`data/agents/${name}.json`, "kept")));
+    const result = await run(ws, null, configFor(), rows(1));
+    const [id] = runIds(ws);
+    const [, stem] = /^data\/agents\/(.*)_[0-9a-z]{8}\.json\n$/.exec(result.stdout)!;
+    expect(names).toContain(stem);
+    expect(result.stdout).toContain(`${stem}_${id}.json`);
+    expect(await Promise.all(names.map((name) => ws.read(`data/agents/${name}.json`)))).toEqual(
+      names.map(() => "kept"),
+    );
+  });
+
+  test.for([
+    { what: "steps out of it", task_type: "../../x", model_name: "../../../y" },
+    { what: "slashes", task_type: "a/b", model_name: "c/d-e" },
+    { what: "leading dots", task_type: ".hidden", model_name: "..model" },
+    { what: "dots alone", task_type: "..", model_name: "." },
+    { what: "absolute paths", task_type: "/etc/passwd", model_name: "C:\\con" },
+    { what: "300 letters", task_type: "t".repeat(300), model_name: "m".repeat(300) },
+    { what: "300 letters of three bytes", task_type: "文".repeat(300), model_name: "字".repeat(300) },
+    { what: "300 letters of two code units", task_type: "😀".repeat(300), model_name: "x𝒜".repeat(300) },
+    { what: "control characters", task_type: "line\nbreak\u0000", model_name: "\u001b[31m\ud800" },
+  ])("stays inside the folder for names with $what", async ({ task_type, model_name }) => {
+    await using ws = await workspace();
+    await ws.write("a/b/c/config.json", configFor({ task_type, model_config: { model_name } }));
+    await ws.write("a/b/c/rows.json", rows(1));
+    const result = await datagen(["run", "config.json", "--provider", "offline"], { cwd: ws.at("a/b/c") });
+    expect(result.code).toBe(0);
+    const [name, ...others] = await readdir(ws.at("a/b/c/data/agents"));
+    expect(others).toEqual([]);
+    expect(name).toMatch(/^[^.][^/]*_\d{8}_\d{6}\.json$/);
+    expect(name).not.toContain("\ufffd");
+    expect(result.stdout).toBe(`data/agents/${name}\n`);
+    const dataset = await ws.json<Dataset>(`a/b/c/data/agents/${name}`);
+    expect(dataset.task_type).toBe(task_type);
+    expect(dataset.metadata["model_config"]).toMatchObject({ model_name });
+    expect((await readdir(ws.path, { recursive: true })).filter((path) => /json/.test(path)).toSorted()).toEqual([
+      "a/b/c/config.json",
+      `a/b/c/data/agents/${name}`,
+      "a/b/c/rows.json",
+    ]);
+  });
+});
+
+describe.concurrent("an output that cannot be written", () => {
+  test("is refused with exit code 2 and its name", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(1), ["--no-export"]);
+    await ws.write("file", "kept");
+    await symlink("loop", ws.at("loop"));
+    for (const output of ["file/set.json", "", "n".repeat(300), "loop/set.json"]) {
+      const result = await exported(ws, "--output", output);
+      expect({ output, code: result.code, stdout: result.stdout }).toEqual({ output, code: 2, stdout: "" });
+      expect(result.stderr).toMatch(/^Error: [^\n]+\n[^\n]+\n$/);
+      expect(result.stderr).toContain(output);
+    }
+    expect(await ws.read("file")).toBe("kept");
+    expect((await readdir(ws.path)).toSorted()).toEqual(["config.json", "data", "file", "loop", "rows.json"]);
+  });
+
+  test("is refused where the default folder is none", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(1), ["--no-export"]);
+    await ws.write("data/agents", "a file");
+    const result = await exported(ws);
+    expect(result).toMatchObject({ code: 2, stdout: "" });
+    expect(result.stderr).toMatch(/^Error: the dataset data\/agents\/translation_.*cannot be written/);
+  });
+
+  test("leaves the answers in the database, and can be mended by another export", async () => {
+    await using ws = await workspace();
+    await using server = await startServer({ latency: 20 });
+    await ws.write("config.json", configFor());
+    await ws.write("rows.json", rows(2));
+    const running = startDatagen(["run", "config.json"], { cwd: ws.path, env: environmentFor(server) });
+    await running.waitFor(/Estimate/);
+    await vi.waitFor(() => expect(server.requests.length).toBeGreaterThan(0), { timeout: 30_000, interval: 5 });
+    await rm(ws.at("data/agents"), { recursive: true, force: true });
+    await ws.write("data/agents", "a file, by now");
+    const result = await running.done;
+    expect(result).toMatchObject({ code: 2, stdout: "" });
+    const mended = await exported(ws, "--output", "set.json");
+    expect((await datasetOf(ws, mended)).tasks).toEqual(expectedDataset(configFor(), rows(2)).tasks);
+  });
+});
+
+/** The ids of all runs, the oldest first. */
+function runIds(ws: Workspace): string[] {
+  const db = openDatabase(ws.at("data/datagen.db"));
+  try {
+    return db.prepare<[], string>("select public_id from runs order by id").pluck().all();
+  } finally {
+    db.close();
+  }
+}
+
+/** The calls that have an answer, as `task/perspective/step`. */
+function succeeded(ws: Workspace): Set<string> {
+  const db = openDatabase(ws.at("data/datagen.db"));
+  try {
+    const cells = db.prepare<[], string>(
+      `select t.position || '/' || p.position || '/' || c.step from calls c
+         join tasks t on t.id = c.task_id join perspectives p on p.id = c.perspective_id where c.state = 'succeeded'`,
+    );
+    return new Set(cells.pluck().all());
+  } finally {
+    db.close();
+  }
+}

@@ -1,0 +1,483 @@
+import { once } from "node:events";
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { createServer, type IncomingHttpHeaders } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { connectionOf, resolveTarget } from "../src/app/target.ts";
+import { parseConfig } from "../src/config/parse.ts";
+import {
+  type Config,
+  configFor,
+  type ConfigOverrides,
+  datagen,
+  expectedDataset,
+  rows,
+  type SpawnOptions,
+  startDatagen,
+  workspace,
+} from "./support/harness.ts";
+import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
+
+const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
+
+const PROVIDERS = [
+  ["openai", "gpt-4o-mini", "OPENAI"],
+  ["together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "TOGETHER"],
+] as const;
+
+const OPENAI_API_KEY = "sk-proj-openai-Wm4tXb7QpZ2nRc9VkL5sYd8H";
+const TOGETHER_API_KEY = "together-Jf3gUv6NqAe1wTz0PiK7oBx2Mc5y";
+const DATAGEN_API_KEY = "own-server-Hs9kRd4LmEw8cVn1QtYb6Zg3Xp0u";
+const KEYS = { OPENAI_API_KEY, TOGETHER_API_KEY, DATAGEN_API_KEY };
+
+/** One call for each row: a single perspective without a reading. */
+function oneCallEach(overrides: ConfigOverrides = {}): Config {
+  return configFor({ agent_perspectives: [PLAIN], ...overrides });
+}
+
+/** A folder with a config and its inputs, in which commands run; `await using` removes it. */
+async function setUp(config: Config, inputs = 1) {
+  const space = await workspace();
+  const change = (changed: Config) => space.write("config.json", changed);
+  await change(config);
+  await space.write("rows.json", rows(inputs));
+  type Env = NonNullable<SpawnOptions["env"]>;
+  const toDataset = ["--db", "datagen.db", "--output", "dataset.json"];
+  const command = (args: string[], env: Env = {}) => datagen([...args, "--db", "datagen.db"], { cwd: space.path, env });
+  return {
+    space,
+    change,
+    command,
+    run: (env: Env, flags: string[] = []) =>
+      datagen(["run", "config.json", ...toDataset, ...flags], { cwd: space.path, env }),
+    start: (env: Env, flags: string[] = []) =>
+      startDatagen(["run", "config.json", ...toDataset, ...flags], { cwd: space.path, env }),
+    resume: (env: Env) => datagen(["resume", "latest", ...toDataset], { cwd: space.path, env }),
+    runs: async () => JSON.parse((await command(["runs", "list", "--json"])).stdout) as { status: string }[],
+    /** Every file below the folder, but for those that hold a key because a test wrote it there. */
+    async files(): Promise<Map<string, string>> {
+      const entries = await readdir(space.path, { withFileTypes: true, recursive: true });
+      const files = entries.filter((entry) => entry.isFile() && entry.name !== ".env");
+      // Each byte is a character, so that nothing is lost of what is no UTF-8.
+      const read = ({ parentPath, name }: (typeof files)[number]) => readFile(join(parentPath, name), "latin1");
+      return new Map(await Promise.all(files.map(async (file) => [file.name, await read(file)] as const)));
+    },
+    [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
+  };
+}
+
+const keysSeen = (server: LoopbackServer) => server.requests.map(({ authorization }) => authorization);
+
+/** A server that keeps the headers of all requests and the hosts that it should open a tunnel to, as a proxy. */
+async function startRecorder() {
+  const headers: IncomingHttpHeaders[] = [];
+  const tunnels: (string | undefined)[] = [];
+  const message = { role: "assistant", content: "An answer." };
+  const answer = {
+    id: "one",
+    object: "chat.completion",
+    choices: [{ index: 0, message, finish_reason: "stop" }],
+    usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 },
+  };
+  const server = createServer((request, response) => {
+    headers.push(request.headers);
+    request.resume().on("end", () => {
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+    });
+  });
+  server.on("connect", ({ url }, socket) => {
+    tunnels.push(url);
+    socket.destroy();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    headers,
+    tunnels,
+    connected: once(server, "connect"),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, model_name, prefix]) => {
+  const own = { OPENAI: OPENAI_API_KEY, TOGETHER: TOGETHER_API_KEY }[prefix];
+  const configured = (base_url?: string) =>
+    oneCallEach({ api_provider, model_config: { model_name, ...(base_url !== undefined && { base_url }) } });
+  /** What the SDKs would send beside a key. */
+  const BESIDE = {
+    OPENAI_ORG_ID: "org-hush",
+    OPENAI_PROJECT_ID: "proj-hush",
+    OPENAI_ADMIN_KEY: "admin-hush",
+    OPENAI_CUSTOM_HEADERS: "X-Team: team-hush\nno header\nX-Gateway: gateway-hush\nAuthorization: Bearer header-hush",
+    TOGETHER_CUSTOM_HEADERS: "X-Team: team-hush\nno header\nX-Gateway: gateway-hush\nauthorization: Bearer header-hush",
+    TOGETHER_PROJECT_ID: "proj-hush",
+  };
+  const SECRET = new RegExp(`hush|${OPENAI_API_KEY}|${TOGETHER_API_KEY}`);
+
+  test("of a config goes neither the provider's key nor anything else of the environment", async () => {
+    await using recorder = await startRecorder();
+    await using lab = await setUp(configured(`${recorder.url}/v1`));
+    const { code, stderr } = await lab.run({ OPENAI_API_KEY, TOGETHER_API_KEY, ...BESIDE });
+    expect(code, stderr).toBe(0);
+    expect(recorder.headers).toHaveLength(1);
+    expect(recorder.headers[0]).not.toHaveProperty("authorization");
+    expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
+  });
+
+  test("of a config goes DATAGEN_API_KEY, where it is set", async () => {
+    await using recorder = await startRecorder();
+    await using lab = await setUp(configured(`${recorder.url}/v1`));
+    const { code, stderr } = await lab.run({ ...KEYS, ...BESIDE });
+    expect(code, stderr).toBe(0);
+    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${DATAGEN_API_KEY}` }]);
+    expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
+  });
+
+  test("given by flag goes the provider's key, also where the config has the same URL", async () => {
+    await using recorder = await startRecorder();
+    const url = `${recorder.url}/v1`;
+    await using lab = await setUp(configured());
+    expect((await lab.run(KEYS, ["--base-url", url])).code).toBe(0);
+    await lab.change(configured(url));
+    expect((await lab.run(KEYS, ["--base-url", url])).code).toBe(0);
+    const authorization = `Bearer ${own}`;
+    expect(recorder.headers).toMatchObject([{ authorization }, { authorization }]);
+  });
+
+  test("given by flag go the other things that the environment sets for the provider", async () => {
+    await using recorder = await startRecorder();
+    await using lab = await setUp(configured());
+    const headers = { [`${prefix}_CUSTOM_HEADERS`]: "X-Team: team-hush\nX-Gateway: gateway-hush" };
+    expect((await lab.run({ ...KEYS, ...BESIDE, ...headers }, ["--base-url", recorder.url])).code).toBe(0);
+    expect(recorder.headers).toMatchObject([
+      {
+        authorization: `Bearer ${own}`,
+        "x-team": "team-hush",
+        "x-gateway": "gateway-hush",
+        ...(api_provider === "openai" && { "openai-organization": "org-hush", "openai-project": "proj-hush" }),
+      },
+    ]);
+  });
+
+  test("given by environment goes the provider's key", async () => {
+    await using recorder = await startRecorder();
+    await using lab = await setUp(configured());
+    expect((await lab.run({ ...KEYS, [`${prefix}_BASE_URL`]: `${recorder.url}/v1` })).code).toBe(0);
+    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${own}` }]);
+  });
+
+  test("given by flag or environment go requests without any Authorization header where there is no key", async () => {
+    await using recorder = await startRecorder();
+    await using lab = await setUp(configured());
+    const flag = await lab.run({ DATAGEN_API_KEY }, ["--base-url", recorder.url]);
+    expect(flag.code, flag.stderr).toBe(0);
+    const environment = await lab.run({ [`${prefix}_BASE_URL`]: recorder.url, [`${prefix}_API_KEY`]: "" });
+    expect(environment.code, environment.stderr).toBe(0);
+    expect(recorder.headers).toHaveLength(2);
+    for (const headers of recorder.headers) expect(headers).not.toHaveProperty("authorization");
+  });
+
+  test("that the server names in a redirect goes nothing", async () => {
+    await using recorder = await startRecorder();
+    const location = `${recorder.url}/v1/chat/completions`;
+    await using server = await startServer({
+      behave: () => ({ kind: "status", status: 307, headers: { location }, body: "" }),
+    });
+    await using lab = await setUp(configured());
+    expect((await lab.run(KEYS, ["--base-url", server[`${api_provider}Url`]])).code).toBe(1);
+    expect(server.requests.length).toBeGreaterThan(0);
+    expect(recorder.headers).toEqual([]);
+  });
+
+  test("resume keeps to the URL of the run, and to who gave it", async () => {
+    const refused = (): Fault => ({ kind: "status", status: 401 });
+    await using mine = await startServer({ behave: refused });
+    await using other = await startServer();
+    const url = mine[`${api_provider}Url`];
+    const elsewhere = { ...KEYS, [`${prefix}_BASE_URL`]: other[`${api_provider}Url`] };
+    const sources: [base_url: string | undefined, env: Record<string, string>, flags: string[], key: string][] = [
+      [url, {}, [], DATAGEN_API_KEY],
+      [undefined, {}, ["--base-url", url], own],
+      [undefined, { [`${prefix}_BASE_URL`]: url }, [], own],
+    ];
+    for (const [base_url, env, flags, key] of sources) {
+      await using lab = await setUp(configured(base_url));
+      mine.behave = refused;
+      mine.requests.length = 0;
+      expect((await lab.run({ ...KEYS, ...env }, flags)).code).toBe(3);
+      mine.behave = undefined;
+      const { code, stderr } = await lab.resume(elsewhere);
+      expect(code, stderr).toBe(0);
+      expect(keysSeen(mine)).toEqual([`Bearer ${key}`, `Bearer ${key}`]);
+    }
+    expect(other.requests).toEqual([]);
+  });
+});
+
+describe("whose host a URL of a config names", () => {
+  const keyFor = (base_url: string, api_provider: "openai" | "together") => {
+    const config = parseConfig(oneCallEach({ api_provider, model_config: { base_url } }));
+    const { apiKey, isTrusted } = connectionOf(resolveTarget(config, false, KEYS), "gpt-4o-mini", KEYS);
+    return [apiKey, isTrusted];
+  };
+
+  test("the provider's own host gets the provider's key", () => {
+    expect(keyFor("https://api.openai.com/v1", "openai")).toEqual([OPENAI_API_KEY, true]);
+    expect(keyFor("https://API.openai.com/v1/", "openai")).toEqual([OPENAI_API_KEY, true]);
+    expect(keyFor("https://api.together.xyz/v1", "together")).toEqual([TOGETHER_API_KEY, true]);
+  });
+
+  test.for([
+    ["openai", "http://api.openai.com/v1"],
+    ["openai", "https://api.openai.com.example.org/v1"],
+    ["openai", "https://api.openai.com:8443/v1"],
+    ["openai", "https://example.org/api.openai.com/v1"],
+    ["openai", "https://evil-api.openai.com/v1"],
+    ["openai", "https://api.together.xyz/v1"],
+    ["together", "https://api.openai.com/v1"],
+    ["together", "http://api.together.ai/v1"],
+  ] as const)("%s: no other host does: %s", ([provider, url]) => {
+    expect(keyFor(url, provider)).toEqual([DATAGEN_API_KEY, false]);
+  });
+});
+
+describe.concurrent("a key that is missing", () => {
+  test.for(PROVIDERS)("%s: run says which, where from, and that offline needs none", async (provider) => {
+    const [, model_name, prefix] = provider;
+    await using proxy = await startRecorder();
+    await using lab = await setUp(oneCallEach({ model_config: { model_name } }));
+    const others = { ...KEYS, [`${prefix}_API_KEY`]: undefined, HTTPS_PROXY: proxy.url };
+    for (const env of [others, { ...others, [`${prefix}_API_KEY`]: " " }]) {
+      const { code, stdout, stderr } = await lab.run(env);
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(new RegExp(`${prefix}_API_KEY is not set`));
+      expect(stderr).toMatch(new RegExp(`Set ${prefix}_API_KEY .*\\.env.*--provider offline`));
+      expect(stderr).not.toContain("Run ");
+    }
+    expect(await lab.runs()).toEqual([]);
+    expect(proxy.tunnels).toEqual([]);
+  });
+
+  test.for(PROVIDERS)("%s: resume says the same, and leaves the run as it is", async ([, model_name, prefix]) => {
+    // A proxy that opens no tunnel: nothing leaves this machine, and no call is ever answered.
+    await using proxy = await startRecorder();
+    await using lab = await setUp(oneCallEach({ model_config: { model_name } }));
+    const env = { HTTPS_PROXY: proxy.url };
+    await using running = lab.start({ ...KEYS, ...env });
+    await Promise.race([proxy.connected, running.done]);
+    running.kill("SIGINT");
+    expect((await running.done).code).toBe(130);
+    proxy.tunnels.length = 0;
+    const { code, stdout, stderr } = await lab.resume({ ...KEYS, ...env, [`${prefix}_API_KEY`]: undefined });
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(new RegExp(`${prefix}_API_KEY is not set.*\n.*Set ${prefix}_API_KEY .*\\.env.*offline`));
+    expect(await lab.runs()).toMatchObject([{ status: "interrupted" }]);
+    expect(proxy.tunnels).toEqual([]);
+  });
+});
+
+describe.concurrent("the file .env", () => {
+  test("is read in the working folder, for keys and base URLs", async () => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    await lab.space.write(
+      ".env",
+      `# mine\nOPENAI_API_KEY="${OPENAI_API_KEY}"\nexport OPENAI_BASE_URL=${server.openaiUrl} # loopback\n`,
+    );
+    expect((await lab.run({})).code).toBe(0);
+    expect(keysSeen(server)).toEqual([`Bearer ${OPENAI_API_KEY}`]);
+  });
+
+  test("is read for the key of a config's base_url, and by resume", async () => {
+    await using server = await startServer({ behave: () => ({ kind: "status", status: 403 }) });
+    await using lab = await setUp(oneCallEach({ model_config: { base_url: server.openaiUrl } }));
+    await lab.space.write(".env", "DATAGEN_API_KEY=the-old-key-0123456789");
+    expect((await lab.run({})).code).toBe(3);
+    server.behave = undefined;
+    await lab.space.write(".env", "DATAGEN_API_KEY=the-new-key-0123456789");
+    expect((await lab.resume({})).code).toBe(0);
+    expect(keysSeen(server)).toEqual(["Bearer the-old-key-0123456789", "Bearer the-new-key-0123456789"]);
+  });
+
+  test("gives way to the environment", async () => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    await lab.space.write(".env", "OPENAI_API_KEY=of-the-file\nOPENAI_BASE_URL=http://127.0.0.1:9/v1\n");
+    expect((await lab.run({ OPENAI_API_KEY, OPENAI_BASE_URL: server.openaiUrl })).code).toBe(0);
+    expect(keysSeen(server)).toEqual([`Bearer ${OPENAI_API_KEY}`]);
+  });
+
+  test("of another folder is not read", async () => {
+    await using lab = await setUp(oneCallEach());
+    await lab.space.write("elsewhere/.env", `OPENAI_API_KEY=${OPENAI_API_KEY}`);
+    await lab.space.write("elsewhere/config.json", oneCallEach());
+    const args = ["run", "elsewhere/config.json", "--db", "datagen.db"];
+    expect(await datagen(args, { cwd: lab.space.path })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("OPENAI_API_KEY is not set") as string,
+    });
+  });
+
+  test("may be a folder, as Python's environments are, and is left alone then", async () => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    await mkdir(lab.space.at(".env/bin"), { recursive: true });
+    const { code, stderr } = await lab.run({ OPENAI_API_KEY, OPENAI_BASE_URL: server.openaiUrl });
+    expect(code, stderr).toBe(0);
+    expect(await lab.runs()).toMatchObject([{ status: "completed" }]);
+  });
+});
+
+describe.concurrent("a key is written nowhere", () => {
+  /** So much of a key is as good as all of it. */
+  const hold = (key: string) => key.slice(0, 20);
+
+  const CASES = [
+    ["OPENAI_API_KEY", OPENAI_API_KEY, "openai", "gpt-4o-mini"],
+    ["TOGETHER_API_KEY", TOGETHER_API_KEY, "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+    ["DATAGEN_API_KEY", DATAGEN_API_KEY, "openai", "llama3.2"],
+  ] as const;
+
+  function configuredFor(
+    name: string,
+    api_provider: "openai" | "together",
+    model_name: string,
+    server: LoopbackServer,
+  ) {
+    const own = name === "DATAGEN_API_KEY";
+    const config = oneCallEach({
+      api_provider,
+      model_config: { model_name, ...(own && { base_url: server.openaiUrl }) },
+    });
+    const url = own ? {} : { OPENAI_BASE_URL: server.openaiUrl, TOGETHER_BASE_URL: server.togetherUrl };
+    return { config, env: { ...KEYS, ...url } };
+  }
+
+  test.for(CASES)("%s: neither in a run that is killed nor in one that ends", async ([name, key, provider, model]) => {
+    await using server = await startServer({
+      behave: ({ index }) => (index < 6 ? undefined : { kind: "hang" }),
+    });
+    const { config, env } = configuredFor(name, provider, model, server);
+    await using lab = await setUp(config, 12);
+    const log = { OPENAI_LOG: "debug", TOGETHER_LOG: "debug", DEBUG: "*" };
+    await using running = lab.start({ ...env, ...log });
+    await expect.poll(() => server.requests.length, { timeout: 30_000 }).toBe(12);
+    running.kill("SIGKILL");
+    const killed = await running.done;
+    const before = await lab.files();
+    expect([...before.keys()]).toEqual(expect.arrayContaining(["datagen.db", "datagen.db-wal"]));
+    server.behave = undefined;
+    const resumed = await lab.resume({ ...env, ...log });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(keysSeen(server)).toEqual(server.requests.map(() => `Bearer ${key}`));
+    const { tasks } = await lab.space.json<{ tasks: unknown }>("dataset.json");
+    expect(tasks).toEqual(expectedDataset(config, rows(12)).tasks);
+    const written = [...before, ...(await lab.files()), ["killed", JSON.stringify(killed)] as const];
+    written.push(["resumed", JSON.stringify(resumed)]);
+    for (const [file, content] of written) {
+      for (const any of Object.values(KEYS)) expect(content.includes(hold(any)), file).toBe(false);
+    }
+  });
+
+  test.for(CASES)("%s: not where the server repeats it in what it says is wrong", async (row) => {
+    const [name, key, provider, model] = row;
+    const status = (message: string, more: object = {}): Fault => ({ kind: "status", status: 400, message, ...more });
+    const faults: Fault[] = [
+      status(`The key ${key} may not do this`),
+      status(`The header was "Bearer ${key}", twice: ${key}`),
+      status("Not this key", { code: key }),
+      status("Not this key", { type: `key-${key}`, code: null }),
+      status("", { body: `<html><p>${key}</p></html>`, headers: { "content-type": "text/html" } }),
+      status("", { body: { error: { info: { key } } } }),
+      status("", { body: { error: key } }),
+      status("Not this key", { headers: { "x-request-id": `request-of-${key}` } }),
+      // A long message is cut, wherever the key stands in it.
+      ...[955, 970, 985].map((length) => status(`${"x".repeat(length)} ${key}`)),
+    ];
+    await using server = await startServer();
+    const { config, env } = configuredFor(name, provider, model, server);
+    await using lab = await setUp(config, faults.length + 1);
+    server.behave = ({ index }) => faults[index];
+    const { code, ...output } = await lab.run({ ...env, OPENAI_LOG: "debug", TOGETHER_LOG: "debug" });
+    expect(code, output.stderr).toBe(1);
+    expect(keysSeen(server)).toEqual(server.requests.map(() => `Bearer ${key}`));
+    const shown = await lab.command(["runs", "show", "latest", "--json"]);
+    expect(shown.stdout).toContain("bad_request");
+    const written = [...(await lab.files()), ["run", JSON.stringify(output)], ["show", shown.stdout]] as const;
+    for (const [file, content] of written) expect(content.includes(hold(key)), file).toBe(false);
+  });
+
+  test.for(CASES)("%s: not where it is repeated under 200, or by what stops the run", async (row) => {
+    const [name, key, provider, model] = row;
+    await using server = await startServer();
+    const { config, env } = configuredFor(name, provider, model, server);
+    await using lab = await setUp(config, 3);
+    const odd = { headers: { "retry-after-ms": "1" }, message: `Wait, ${key}` };
+    const faults: Fault[] = [
+      { kind: "status", status: 503, ...odd },
+      { kind: "error200", message: `No, ${key}`, code: key },
+      { kind: "status", status: 200, body: `<p>${key}</p>` },
+      { kind: "status", status: 401, message: `Incorrect API key provided: ${key}`, code: `bad_${key}` },
+    ];
+    server.behave = ({ index }) => faults[Math.min(index, faults.length - 1)];
+    const { code, ...output } = await lab.run(env, ["--concurrency", "1"]);
+    expect(code, output.stderr).toBe(3);
+    expect(output.stderr).toMatch(/Incorrect API key provided/);
+    const written = [...(await lab.files()), ["run", JSON.stringify(output)]] as const;
+    for (const [file, content] of written) expect(content.includes(hold(key)), file).toBe(false);
+  });
+
+  test.for(["sk-proj-first-half-of-a-key\nsecond-half-of-a-key", "sk-proj-copied-from-a-list-…-of-keys"])(
+    "not where no header can hold it, which is told as what it is: %j",
+    async (key) => {
+      await using server = await startServer();
+      await using lab = await setUp(oneCallEach());
+      const { code, stdout, stderr } = await lab.run({ OPENAI_API_KEY: key, OPENAI_BASE_URL: server.openaiUrl });
+      expect(stdout + stderr).not.toContain(hold(key));
+      expect(stderr).toContain("OPENAI_API_KEY");
+      expect(code).toBe(2);
+      expect(await lab.runs()).toEqual([]);
+    },
+  );
+
+  test("not where a config holds one, which has no place there", async () => {
+    await using lab = await setUp(oneCallEach({ model_config: { api_key: OPENAI_API_KEY } }));
+    const { code, stdout, stderr } = await lab.run(KEYS);
+    expect(code).toBe(2);
+    expect(stderr).toContain("api_key");
+    expect(stdout + stderr).not.toContain(hold(OPENAI_API_KEY));
+  });
+});
+
+describe.concurrent("a base URL that holds a secret is refused, and not repeated", () => {
+  const SECRET = "hush-0123456789";
+
+  test.for([
+    `http://user:${SECRET}@127.0.0.1:9/v1`,
+    `http://${SECRET}@127.0.0.1:9/v1`,
+    `http://127.0.0.1:9/v1?api_key=${SECRET}`,
+    `http://127.0.0.1:9/v1#${SECRET}`,
+  ])("%s", async (url) => {
+    await using lab = await setUp(oneCallEach());
+    const refusals = [
+      await lab.run(KEYS, ["--base-url", url]),
+      await lab.run({ ...KEYS, OPENAI_BASE_URL: url }),
+      await lab.run({ ...KEYS, TOGETHER_BASE_URL: url }, ["--provider", "together"]),
+    ];
+    await lab.change(oneCallEach({ model_config: { base_url: url } }));
+    refusals.push(await lab.run(KEYS));
+    const named = refusals.map(({ code, stderr }) => [
+      code,
+      /--base-url|OPENAI_BASE_URL|TOGETHER_BASE_URL|model_config\.base_url/.exec(stderr)?.[0],
+    ]);
+    expect(named).toEqual([
+      [2, "--base-url"],
+      [2, "OPENAI_BASE_URL"],
+      [2, "TOGETHER_BASE_URL"],
+      [2, "model_config.base_url"],
+    ]);
+    for (const { stdout, stderr } of refusals) expect(stdout + stderr).not.toContain(SECRET);
+    expect(await lab.runs()).toEqual([]);
+  });
+});

@@ -1,0 +1,426 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { RunDetails } from "../src/app/show-run.ts";
+import type { RunSummary } from "../src/app/summary.ts";
+import { renderError, renderUsageError } from "../src/cli/render/error.ts";
+import { renderEstimate, renderOutcome } from "../src/cli/render/lines.ts";
+import { createProgress } from "../src/cli/render/progress.ts";
+import { renderDetails, renderRuns } from "../src/cli/render/run.ts";
+import { counted, duration, number, oneLine, printable } from "../src/cli/render/text.ts";
+import { DatagenError, InterruptedError, StoppedError, UsageError } from "../src/errors.ts";
+
+const ESC = "\u001b";
+
+/** What a terminal would obey: control characters other than line breaks, and marks that turn a line around. */
+// oxlint-disable-next-line no-control-regex -- control characters are what this is about
+const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
+
+/** Names that somebody may give, or find in somebody else's config. */
+const HOSTILE = [
+  { what: "clears the screen", text: `${ESC}[2J${ESC}[1;1Hgone` },
+  { what: "sets the window's title", text: `${ESC}]0;title\u0007` },
+  { what: "breaks the line", text: "first\nsecond\r\nthird" },
+  { what: "turns the line around", text: "\u202egnorw\u202c" },
+  { what: "sets a colour without an escape character", text: "\u009b31mred" },
+  { what: "goes back over the line", text: "over\rwritten\b\b\b" },
+  { what: "has NUL and DEL", text: "nul\u0000del\u007f" },
+  { what: "has Unicode's own line breaks", text: "line\u2028paragraph\u2029" },
+];
+
+function summary(overrides: Partial<RunSummary> = {}): RunSummary {
+  return {
+    id: "abcd2345",
+    name: null,
+    status: "completed",
+    task_type: "translation",
+    model: "gpt-4o-mini",
+    provider: "openai",
+    tasks: 40,
+    perspectives: 20,
+    cost_usd: null,
+    created_at: "2026-03-04T05:06:07.000Z",
+    finished_at: "2026-03-04T05:16:07.000Z",
+    ...overrides,
+    calls: { total: 800, succeeded: 800, failed: 0, pending: 0, reused: 0, truncated: 0, ...overrides.calls },
+    tokens: {
+      prompt: 120_000,
+      completion: 30_456,
+      total: 150_456,
+      cached: 0,
+      reasoning: 0,
+      estimated: false,
+      ...overrides.tokens,
+    },
+  };
+}
+
+function details(overrides: Partial<RunDetails> = {}): RunDetails {
+  return {
+    run: summary(),
+    base_url: "https://api.openai.com/v1",
+    attempts: 812,
+    estimated_tokens: { prompt: 119_000, completion: null },
+    dataset_name: "translation_gpt_4o_mini_20260304_050607",
+    input_sha256: "ab".repeat(32),
+    datagen_version: "0.1.0",
+    git_commit: null,
+    steps: [
+      {
+        condition: "Plain",
+        step: "strategy",
+        total: 40,
+        succeeded: 38,
+        failed: 2,
+        truncated: 1,
+        promptTokens: 6_000,
+        completionTokens: 1_500,
+      },
+    ],
+    failures: [],
+    config: {
+      task_type: "translation",
+      task_description: "German to English translation task",
+      model_config: { model_name: "gpt-4o-mini" },
+      agent_perspectives: [{ condition: "Plain", reading: null, strategy: "Translate." }],
+      data_config: { input_data_path: "data/rows.json", sample_size: 100 },
+      add_references: false,
+      concurrency: 32,
+      timeout_s: 120,
+    },
+    ...overrides,
+  };
+}
+
+/** The places of a terminal that a text of the scripts used here takes. */
+function places(text: string): number {
+  return [...text].reduce(
+    (sum, character) => sum + (/[\p{Script=Han}\p{Emoji_Presentation}]/u.test(character) ? 2 : 1),
+    0,
+  );
+}
+
+describe("the list of runs", () => {
+  const runs = [
+    summary(),
+    summary({
+      id: "wxyz6789",
+      name: "a name that somebody wrote with much love for detail, on a long evening",
+      status: "interrupted",
+      task_type: "a_task_with_a_name_of_its_own",
+      model: "meta-llama/Llama-3.3-70B-Instruct-Turbo-with-a-suffix",
+      provider: "together",
+      calls: { total: 1_234_567, succeeded: 1_000_000, failed: 1234, pending: 233_333, reused: 0, truncated: 99 },
+    }),
+    summary({ id: "mnpq4444", status: "running", provider: "offline", cost_usd: 0 }),
+  ];
+
+  test.for([40, 60, 79, 80, 100, 120, 200])("fits %i columns and keeps id, status and calls", (width) => {
+    const [, ...lines] = renderRuns(runs, width).split("\n");
+    expect(lines).toHaveLength(runs.length);
+    for (const [at, run] of runs.entries()) {
+      expect(lines[at]!.length).toBeLessThanOrEqual(width);
+      expect(lines[at]).toContain(run.id);
+      expect(lines[at]).toContain(run.status);
+      expect(lines[at]).toContain(`${run.calls.succeeded}/${run.calls.total}`);
+    }
+  });
+
+  test("cuts nothing where there is room", () => {
+    const text = renderRuns(runs, Number.POSITIVE_INFINITY);
+    expect(text).not.toContain("…");
+    for (const { name, model, task_type } of runs) {
+      for (const value of [name ?? "", model, task_type]) expect(text).toContain(value);
+    }
+    expect(text).toContain("2026-03-04 05:06");
+  });
+
+  test("shows a cost that is unknown as unknown, that of an offline run as nothing, and counts of ours as about", () => {
+    const unknown = renderRuns([summary()], 200);
+    expect(unknown).toContain("unknown");
+    expect(unknown).not.toContain("$");
+    const offline = summary({ provider: "offline", cost_usd: 0, tokens: { ...summary().tokens, estimated: true } });
+    const text = renderRuns([offline], 200);
+    expect(text).toContain("$0.00");
+    expect(text).toContain("~150,456");
+    expect(text).toContain("offline (gpt-4o-mini)");
+  });
+
+  test("has no column in which no run has anything", () => {
+    expect(renderRuns([summary()], 200)).not.toMatch(/NAME|CUT/);
+    expect(renderRuns([summary({ name: "pilot" })], 200)).toMatch(/NAME[^]*pilot/);
+    expect(renderRuns([summary({ calls: { ...summary().calls, truncated: 7 } })], 200)).toMatch(/CUT[^]* 7 /);
+  });
+
+  test("says how to begin where there is no run", () => {
+    expect(renderRuns([], 80)).toContain("datagen run");
+  });
+
+  test.for(HOSTILE)("shows a text that $what on one line, as text", ({ text: value }) => {
+    const text = renderRuns([summary({ name: value, task_type: value, model: value }), summary()], 200);
+    expect(text).not.toMatch(OBEYED);
+    expect(text.split(/[\n\u2028\u2029]/)).toHaveLength(3);
+  });
+
+  test.for([80, 100, 120])("fits %i columns with characters that take two places each", (width) => {
+    const wide = summary({ name: "翻译实验第一次试运行带有很长的名字".repeat(3), model: "本地模型".repeat(12) });
+    for (const line of renderRuns([wide, summary()], width).split("\n")) {
+      expect(places(line)).toBeLessThanOrEqual(width);
+    }
+  });
+
+  test("never cuts a character in two", () => {
+    for (let width = 70; width < 130; width += 1) {
+      const text = renderRuns([summary({ name: `a${"🦜".repeat(60)}`, model: "🪶".repeat(60) })], width);
+      expect(text.isWellFormed()).toBe(true);
+    }
+  });
+});
+
+describe("a run in detail", () => {
+  test("names server, size, requests, tokens, estimate, dataset and input, and each step", () => {
+    const text = renderDetails(details(), 120);
+    for (const shown of [
+      "https://api.openai.com/v1",
+      "40 inputs × 20 perspectives",
+      "812",
+      "150,456 tokens (120,000 prompt, 30,456 completion)",
+      "119,000 prompt, at most unknown completion",
+      "translation_gpt_4o_mini_20260304_050607",
+      `data/rows.json (SHA-256 ${"ab".repeat(32)})`,
+    ]) {
+      expect(text).toContain(shown);
+    }
+    expect(text).toMatch(/Plain +strategy +38\/40 +2 +1 +6,000 +1,500/);
+    expect(text).not.toContain("FAILURE");
+  });
+
+  test("names what failed, how often, and an example", () => {
+    const failures = [{ reason: "bad_request", attempts: 3, calls: 2, example: "the prompt is too long" }];
+    expect(renderDetails(details({ failures }), 120)).toMatch(/bad_request +3 +2 +the prompt is too long/);
+  });
+
+  test.for([60, 80, 120])("has tables that fit %i columns", (width) => {
+    const [step] = details().steps;
+    const text = renderDetails(
+      details({
+        steps: [{ ...step!, condition: "A condition with a label that goes on and on and on for a whole paragraph" }],
+        failures: [
+          { reason: "context_too_long", attempts: 12_345, calls: 12_345, example: "so long a text ".repeat(30) },
+        ],
+      }),
+      width,
+    );
+    const tables = text.slice(text.indexOf("CONDITION")).split("\n");
+    expect(tables.length).toBeGreaterThan(4);
+    for (const line of tables) expect(line.length).toBeLessThanOrEqual(width);
+  });
+
+  test.for(HOSTILE)("shows a text that $what on one line, as text", ({ text: value }) => {
+    const shown = details();
+    const [step] = shown.steps;
+    const clean = renderDetails({ ...shown, failures: [{ reason: "x", attempts: 1, calls: 1, example: "y" }] }, 300);
+    const text = renderDetails(
+      {
+        ...shown,
+        run: summary({ name: value, task_type: value, model: value }),
+        base_url: value,
+        dataset_name: value,
+        config: { ...shown.config, data_config: { input_data_path: value, sample_size: 1 } },
+        steps: [{ ...step!, condition: value }],
+        failures: [{ reason: value, attempts: 1, calls: 1, example: value }],
+      },
+      300,
+    );
+    expect(text).not.toMatch(OBEYED);
+    expect(text.split(/[\n\u2028\u2029]/)).toHaveLength(clean.split("\n").length);
+  });
+});
+
+describe("text for a terminal", () => {
+  test("writes every control character but line breaks and tabs as an escape", () => {
+    const codes = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, at) => 0x7f + at)];
+    for (const code of codes) {
+      const shown = printable(String.fromCodePoint(code));
+      if (code === 0x09 || code === 0x0a) expect(shown).toBe(String.fromCodePoint(code));
+      else expect(shown).toBe(`\\x${code.toString(16).padStart(2, "0")}`);
+    }
+  });
+
+  test("writes marks that turn a line around, and halves of characters, as escapes", () => {
+    expect(printable("\u202eabc\u2066")).toBe("\\u202eabc\\u2066");
+    expect(printable("a\ud83db")).toBe("a\\ud83db");
+  });
+
+  test("leaves everything else as it is", () => {
+    const text = "Grüße, 世界 🦜 — “naïve” e\u0301 שלום\n\tend";
+    expect(printable(text)).toBe(text);
+  });
+
+  test("puts a text of several lines on one", () => {
+    expect(oneLine("  a\r\n\tb \u2028 c ")).toBe("a b c");
+    expect(oneLine(`a${ESC}[31m`)).toBe("a\\x1b[31m");
+  });
+
+  test("groups thousands, and counts with the right word", () => {
+    expect([0, 7, 999, 1000, 123_456, 1_234_567].map(number)).toEqual([
+      "0",
+      "7",
+      "999",
+      "1,000",
+      "123,456",
+      "1,234,567",
+    ]);
+    expect([counted(1, "call"), counted(0, "call"), counted(2000, "strategy", "strategies")]).toEqual([
+      "1 call",
+      "0 calls",
+      "2,000 strategies",
+    ]);
+  });
+
+  test("writes durations as minutes and seconds, with hours where there are some", () => {
+    expect([0, 59.6, 61, 3599, 3600, 36_061].map(duration)).toEqual([
+      "0:00",
+      "1:00",
+      "1:01",
+      "59:59",
+      "1:00:00",
+      "10:01:01",
+    ]);
+  });
+});
+
+describe("an error", () => {
+  test("that the user can act on is its message and its hint, with its own exit code", () => {
+    expect(renderError(new UsageError("the file is empty", "Write something."))).toEqual({
+      text: "Error: the file is empty\nWrite something.",
+      exitCode: 2,
+    });
+    expect(renderError(new StoppedError("no quota")).exitCode).toBe(3);
+    expect(renderError(new InterruptedError("stopped")).exitCode).toBe(130);
+    expect(renderError(new DatagenError("none", { exitCode: 1 })).text).toBe("Error: none");
+  });
+
+  test("that nobody foresaw shows its stack, and exits with 4", () => {
+    const { text, exitCode } = renderError(new TypeError("no such thing"));
+    expect(exitCode).toBe(4);
+    expect(text).toMatch(/bug of datagen[^]*TypeError: no such thing\n +at /);
+    expect(renderError("thrown text")).toMatchObject({ exitCode: 4, text: expect.stringContaining("thrown text") });
+  });
+
+  test.for(HOSTILE)("shows a text that $what as text", ({ text: value }) => {
+    expect(renderError(new UsageError(value, value)).text).not.toMatch(OBEYED);
+    expect(renderError(new Error(value)).text).not.toMatch(OBEYED);
+    expect(renderUsageError(new Error(value), [value])).not.toMatch(OBEYED);
+  });
+
+  test("in the words of a command names the help that explains it", () => {
+    const error = new Error("Unknown Syntax Error: no\n\n$ datagen run <CONFIG>");
+    expect(renderUsageError(error, ["run", "--no"])).toBe(
+      "Error: Unknown Syntax Error: no\nSee `datagen run --help`.\n",
+    );
+    expect(renderUsageError(error, ["nonsense"])).toContain("See `datagen --help`.");
+    expect(renderUsageError(error, [])).toContain("See `datagen --help`.");
+  });
+});
+
+describe("what a run will do, and how it ended", () => {
+  test("is told with readings and strategies, and whether the counts are about right", () => {
+    const calls = { total: 8, readings: 2, strategies: 6 };
+    const estimate = { inputs: 2, calls, promptTokens: 12_345, completionTokens: 1600, isApproximate: false };
+    expect(renderEstimate(estimate)).toBe(
+      "Estimate: 8 calls (2 readings, 6 strategies) for 2 inputs; 12,345 prompt tokens, at most 1,600 completion tokens",
+    );
+    expect(renderEstimate({ ...estimate, completionTokens: null, isApproximate: true })).toMatch(
+      /about 12,345 prompt tokens, no limit of completion tokens$/,
+    );
+  });
+
+  test("is told with what failed, is pending or was cut off", () => {
+    const calls = { total: 1000, succeeded: 990, failed: 6, pending: 4, reused: 0, truncated: 3 };
+    const tokens = { prompt: 1200, completion: 34, total: 1234, cached: 128, reasoning: 5, estimated: true };
+    expect(renderOutcome(summary({ status: "interrupted", calls, tokens }))).toBe(
+      "Run abcd2345 interrupted: 990 of 1,000 succeeded, 6 failed, 4 pending, 3 cut off by the token limit; " +
+        "1,234 tokens, in part estimated " +
+        "(1,200 prompt, 34 completion, 128 of the prompt cached, 5 of the completion reasoning)",
+    );
+  });
+});
+
+describe("progress", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Draws a run of 100 calls that stores one call each `every` milliseconds. */
+  function draw(stream: { isTTY?: boolean; columns?: number }, every: number): string[] {
+    vi.useFakeTimers({ now: 0 });
+    const written: string[] = [];
+    const { onEvent, end } = createProgress({ ...stream, write: (text) => written.push(text) });
+    const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
+    const zero = { prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0, estimated: false };
+    onEvent({ type: "started", run: summary({ calls, tokens: zero }) });
+    onEvent({ type: "retrying", reason: "timeout", message: "slow", delayMs: 500 });
+    for (let stored = 0; stored < 100; stored += 1) {
+      vi.advanceTimersByTime(every);
+      const failed = stored % 50 === 0 ? 1 : 0;
+      onEvent({
+        type: "stored",
+        delta: {
+          callsSucceeded: 1 - failed,
+          callsFailed: failed,
+          callsTruncated: 0,
+          attempts: 1,
+          promptTokens: 90,
+          completionTokens: 10,
+          cachedTokens: 0,
+          reasoningTokens: 0,
+        },
+      });
+    }
+    end();
+    return written;
+  }
+
+  test("is a line now and then, without any escape code, where nobody watches", () => {
+    const lines = draw({}, 1000);
+    expect(lines.length).toBeGreaterThan(3);
+    expect(lines.length).toBeLessThanOrEqual(10);
+    expect(lines.join("")).not.toMatch(OBEYED);
+    expect(lines[0]).toBe("10/100 calls (10%), 1 failed, 1 retry, 1,000 tokens, 1.0/s, 1:30 left\n");
+  });
+
+  test("is one bar on a terminal, never wider than it, and gone at the end", () => {
+    for (const columns of [30, 60, 200]) {
+      const drawn = draw({ isTTY: true, columns }, 150);
+      const erase = `\r${ESC}[2K`;
+      expect(drawn.at(-1)).toBe(erase);
+      expect(drawn.length).toBeGreaterThan(50);
+      for (const text of drawn) {
+        expect(text.startsWith(erase)).toBe(true);
+        const line = text.slice(erase.length);
+        expect(line).not.toMatch(/\n/);
+        expect(line.length).toBeLessThan(columns);
+      }
+    }
+  });
+
+  test("says whom a run asks, and shows what a config calls its model as text", () => {
+    const written: string[] = [];
+    const { onEvent } = createProgress({ write: (text) => written.push(text) });
+    const estimate = {
+      inputs: 1,
+      calls: { total: 1, readings: 0, strategies: 1 },
+      promptTokens: 10,
+      completionTokens: 10,
+      isApproximate: false,
+    };
+    const created = { type: "created", id: "abcd2345", estimate } as const;
+    onEvent({ ...created, provider: "openai", model: `${ESC}[2Jx`, baseUrl: "http://127.0.0.1:1/v1" });
+    onEvent({ ...created, provider: "offline", model: "gpt-4o-mini", baseUrl: null });
+    onEvent({ type: "warning", message: `${ESC}[31mhm` });
+    const text = written.join("");
+    expect(text).not.toMatch(OBEYED);
+    expect(text).toContain("Run abcd2345: \\x1b[2Jx at http://127.0.0.1:1/v1\n");
+    expect(text).toContain("no model is asked");
+    expect(text).toContain("Warning: \\x1b[31mhm\n");
+  });
+});
