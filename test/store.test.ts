@@ -125,7 +125,7 @@ describe.concurrent("a new database", () => {
       using database = open(space);
       database.pragma("user_version = 0");
     }
-    await space.write(`${DB}-migrating`, "");
+    await space.write(`${DB}-lock`, "");
     await runOffline(space);
     expect(await list(space)).toHaveLength(1);
   });
@@ -145,7 +145,8 @@ describe.concurrent("a new database", () => {
 describe.concurrent("a file that is no database of ours", () => {
   /** Opens a file, and expects that it is refused and stays as it was. */
   async function expectRefused(space: Workspace, name: string, says: RegExp): Promise<void> {
-    const before = await readFile(space.at(name));
+    const beside = async () => (await readdir(space.path)).filter((file) => file.startsWith(name));
+    const [before, files] = [await readFile(space.at(name)), await beside()];
     for (const args of [
       ["runs", "list"],
       ["run", "config.json", "--provider", "offline"],
@@ -153,7 +154,7 @@ describe.concurrent("a file that is no database of ours", () => {
       expectRefusal(await datagen([...args, "--db", name], { cwd: space.path }), says);
     }
     expect(await readFile(space.at(name))).toEqual(before);
-    expect((await readdir(space.path)).filter((file) => file.startsWith(name))).toEqual([name]);
+    expect(await beside()).toEqual(files);
   }
 
   test("is refused where another program wrote it", async () => {
@@ -713,5 +714,5 @@ test("a database that was opened leaves nothing but itself behind", async () => 
   await using space = await prepared();
   await runOffline(space);
   expect(existsSync(space.at(DB))).toBe(true);
-  expect((await readdir(space.at("data"))).filter((name) => !/^datagen\.db(-migrating)?$/.test(name))).toEqual([]);
+  expect((await readdir(space.at("data"))).filter((name) => !/^datagen\.db(-lock)?$/.test(name))).toEqual([]);
 });

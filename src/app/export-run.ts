@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { createWriteStream, statSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { constants, createWriteStream, type Stats, statSync } from "node:fs";
+import { access, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -61,12 +61,21 @@ export function renderRun(store: Store, run: string, options: RenderOptions = {}
 }
 
 /**
- * Makes sure that a dataset can be written, by writing a file to its place and removing it.
+ * Makes sure, as far as can be seen without writing, that a dataset can be written.
  * @param output as `exportRun` takes it
  * @throws UsageError when it cannot
  */
 export async function checkOutput(output: string | undefined): Promise<void> {
-  await writeWhole(placeOf(output, "dataset.json"), Readable.from([""]), false);
+  const path = placeOf(output, "dataset.json");
+  if (isDevice(path)) return;
+  let folder = dirname(resolve(path));
+  while (kindOf(folder) === undefined) folder = dirname(folder);
+  try {
+    // The slash asks for a folder.
+    await access(`${folder}/`, constants.W_OK);
+  } catch (error) {
+    throw asOutputError(error, path);
+  }
 }
 
 /** Where a dataset of that name goes. */
@@ -77,12 +86,16 @@ function placeOf(output: string | undefined, name: string): string {
   return isFolder ? join(output ?? DATASET_FOLDER, name) : output;
 }
 
-async function writeWhole(path: string, text: Readable, isKept = true): Promise<void> {
+async function writeWhole(path: string, text: Readable): Promise<void> {
+  if (isDevice(path)) {
+    await pipeline(text, createWriteStream(path));
+    return;
+  }
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
   try {
     await mkdir(dirname(part), { recursive: true });
     await pipeline(text, createWriteStream(part, { flags: "wx" }));
-    await (isKept ? rename(part, path) : rm(part));
+    await rename(part, path);
   } catch (error) {
     text.destroy();
     // Where the part could not be made there is nothing to remove, and the first error is the one to tell.
@@ -107,8 +120,18 @@ function asOutputError(error: unknown, path: string): unknown {
 }
 
 function isDirectory(path: string): boolean {
+  return kindOf(path)?.isDirectory() ?? false;
+}
+
+/** Whether a path is something like a pipe or a terminal, which another file must not take the place of. */
+function isDevice(path: string): boolean {
+  const kind = kindOf(path);
+  return kind !== undefined && !kind.isFile() && !kind.isDirectory();
+}
+
+function kindOf(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     throw asOutputError(error, path);
   }

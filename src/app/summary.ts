@@ -1,4 +1,5 @@
-import type { RunStatus, RunSummaryRow } from "../store/runs.ts";
+import type { RunSummaryRow } from "../store/runs.ts";
+import type { RunStatus } from "../store/status.ts";
 
 /** A run as `datagen runs list --json` shows it. */
 export interface RunSummary {
@@ -28,6 +29,7 @@ export interface RunSummary {
   finished_at: string | null;
 }
 
+/** @internal */
 export function summaryOf(run: RunSummaryRow): RunSummary {
   return {
     id: run.publicId,

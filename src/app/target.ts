@@ -54,11 +54,18 @@ export function connectionOf(target: Omit<Target, "settings">, model: string, en
   const url = new URL(baseUrl);
   const isOwnHost = url.protocol === "https:" && remote.hosts.includes(url.host);
   const isTrusted = isOwnHost || baseUrlSource !== "config";
-  const apiKey = environment[isTrusted ? remote.keyVariable : "DATAGEN_API_KEY"]?.trim() || undefined;
+  const variable = isTrusted ? remote.keyVariable : "DATAGEN_API_KEY";
+  const apiKey = environment[variable]?.trim() || undefined;
   if (isOwnHost && apiKey === undefined) {
     throw new UsageError(
       `${remote.keyVariable} is not set, and ${remote.label} wants a key for ${model}`,
       `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider offline needs no key.`,
+    );
+  }
+  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    throw new UsageError(
+      `${variable} holds a character that no key has`,
+      "Copy the whole key again, without line breaks.",
     );
   }
   return { model, baseUrl, apiKey, isTrusted };

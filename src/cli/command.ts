@@ -56,7 +56,9 @@ export abstract class DatagenCommand extends Command {
       );
     }
     if (calls.pending > 0) {
-      this.warn(`Warning: ${counted(calls.pending, "call")} are pending; their responses are null in the dataset.`);
+      this.warn(
+        `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; their responses are null in the dataset.`,
+      );
     }
   }
 }

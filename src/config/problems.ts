@@ -61,7 +61,10 @@ function formatPath(path: Path): string {
 /** A value as it is shown in an error: JSON on one line, cut where it is long. */
 function show(value: unknown): string {
   if (typeof value === "number") return String(value);
-  const json = (JSON.stringify(value) ?? typeof value).replace(/(:\/\/)[^/@"]*@/, "$1[hidden]@");
+  const url = typeof value === "string" ? URL.parse(value) : null;
+  // What a refused URL has more than a place may be a secret.
+  if (url && (url.username || url.password || url.search || url.hash)) return `a URL of ${url.host} with more in it`;
+  const json = JSON.stringify(value) ?? typeof value;
   return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }
 

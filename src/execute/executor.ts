@@ -4,7 +4,10 @@ import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
 import type { TotalsDelta } from "../store/results.ts";
 
-/** What an executor is given: a run whose lease is held. */
+/**
+ * What an executor is given: a run whose lease is held.
+ * @internal
+ */
 export interface Job {
   store: Store;
   lease: Lease;
@@ -30,6 +33,7 @@ export type ExecutionEvent =
 /**
  * The second axis of datagen: how calls reach a provider. An executor asks for every pending call of a run and stores
  * what comes back; it ends when none is pending that can be sent, or when it is drained.
+ * @internal
  */
 export interface Executor {
   /** @throws StoppedError for a reason that a person has to mend; everything that came back is stored */

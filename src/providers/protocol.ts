@@ -29,7 +29,7 @@ export async function readCompletion(response: Response, model: string): Promise
   const body = parseObject(text);
   if (!body) {
     const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON object";
-    throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${excerpt(text)}`, details);
+    throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${text}`, details);
   }
   if (body["error"]) throw embeddedError(body["error"], details);
   const usage = readUsage(body["usage"]);
@@ -40,13 +40,13 @@ export async function readCompletion(response: Response, model: string): Promise
   const message = asObject(choice["message"]) ?? {};
   const finishReason = asText(choice["finish_reason"]);
   const refusal = asText(message["refusal"]);
-  if (refusal) throw new CallError("refusal", `the model refused: ${excerpt(refusal)}`, known);
+  if (refusal) throw new CallError("refusal", `the model refused: ${refusal}`, known);
   if (finishReason === "content_filter") {
     throw new CallError("content_filter", "the provider's content filter cut the answer", known);
   }
   const content = "message" in choice ? message["content"] : choice["text"];
   if (content !== null && content !== undefined && typeof content !== "string") {
-    throw new CallError("malformed", `the answer is no text but ${excerpt(JSON.stringify(content))}`, known);
+    throw new CallError("malformed", `the answer is no text but ${JSON.stringify(content)}`, known);
   }
   if (!content || content.trim() === "") throw emptyAnswer(finishReason, known);
   const served = asText(body["model"]);
@@ -83,7 +83,7 @@ function statusError(status: number, headers: Headers | undefined, body: unknown
   const error = asObject(outer["error"]) ?? outer;
   const code = asText(error["code"]) ?? asText(error["type"]);
   const message = asText(error["message"]) ?? fallback;
-  return new CallError(reasonOf(status, error, message), excerpt(message), {
+  return new CallError(reasonOf(status, error, message), message, {
     httpStatus: status,
     requestId: headers ? requestIdOf(headers) : null,
     code,
@@ -113,7 +113,7 @@ function embeddedError(value: unknown, details: Partial<CallErrorDetails>): Call
   const code = asText(error["code"]) ?? asText(error["type"]);
   const message = asText(error["message"]) ?? JSON.stringify(value);
   const reason = /insufficient_quota/.test(code ?? "") ? "no_quota" : "server_error";
-  return new CallError(reason, `the server answered with an error: ${excerpt(message)}`, { ...details, code });
+  return new CallError(reason, `the server answered with an error: ${message}`, { ...details, code });
 }
 
 function emptyAnswer(finishReason: string | null, details: Partial<CallErrorDetails>): CallError {
@@ -153,11 +153,15 @@ function retryAfterOf(headers: Headers): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-// Servers like to quote the key that they refuse.
+// Servers like to quote the key that they refuse. It is taken out before a long message is cut, lest a part of it stays.
 function redacted(error: CallError, secret: string | undefined): CallError {
-  return secret && error.message.includes(secret)
-    ? new CallError(error.reason, error.message.replaceAll(secret, "[key]"), error.details)
-    : error;
+  const clean = (text: string) => (secret ? text.replaceAll(secret, "[key]") : text);
+  const { requestId, code } = error.details;
+  return new CallError(error.reason, excerpt(clean(error.message)), {
+    ...error.details,
+    requestId: requestId === null ? null : clean(requestId),
+    code: code === null ? null : clean(code),
+  });
 }
 
 function excerpt(text: string): string {

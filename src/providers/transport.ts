@@ -1,4 +1,5 @@
 import { Agent, EnvHttpProxyAgent } from "undici";
+import type { Connection } from "./provider.ts";
 
 const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
 
@@ -31,10 +32,14 @@ export function createFetch(): typeof fetch {
 }
 
 /**
- * Takes away the headers that an SDK adds to every request because this variable names them: they are meant for the
- * provider's own hosts.
+ * The headers that make an SDK send the right key, or none, and nothing else that is meant for the provider's own hosts.
+ * @param variable the environment's variable whose headers the SDK adds to every request
  */
-export function withoutHeadersOf(variable: string): Record<string, null> {
-  const names = (process.env[variable] ?? "").split("\n").map((line) => line.split(":")[0]?.trim() ?? "");
-  return Object.fromEntries(names.filter((name) => name !== "").map((name) => [name, null]));
+export function headersOf({ apiKey, isTrusted }: Connection, variable: string): Record<string, string | null> {
+  const lines = isTrusted ? [] : (process.env[variable] ?? "").split("\n").filter((line) => line.includes(":"));
+  const removed = lines.map((line) => [line.slice(0, line.indexOf(":")).trim(), null]);
+  return {
+    ...(Object.fromEntries(removed) as Record<string, null>),
+    ...(apiKey === undefined ? { Authorization: null } : !isTrusted && { Authorization: `Bearer ${apiKey}` }),
+  };
 }

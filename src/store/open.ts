@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
@@ -133,10 +133,16 @@ function findMigrations(): Migrations {
 }
 
 function isUpToDate(sqlite: Database.Database, path: string, version: number): boolean {
-  const found = sqlite.pragma("user_version", { simple: true }) as number;
-  const owner = sqlite.pragma("application_id", { simple: true }) as number;
+  // At one moment, as another process may be creating it.
+  const [found, owner, isEmpty] = sqlite.transaction(
+    () =>
+      [
+        sqlite.pragma("user_version", { simple: true }) as number,
+        sqlite.pragma("application_id", { simple: true }) as number,
+        sqlite.prepare("select count(*) from sqlite_schema").pluck().get() === 0,
+      ] as const,
+  )();
   if (owner !== APPLICATION_ID) {
-    const isEmpty = sqlite.prepare("select count(*) from sqlite_schema").pluck().get() === 0;
     if (isEmpty) return false;
     throw new UsageError(`${path} is a database of another program`, "Name another file with --db, or in DATAGEN_DB.");
   }
@@ -149,10 +155,10 @@ function isUpToDate(sqlite: Database.Database, path: string, version: number): b
   return found === version;
 }
 
-// SQLite's own locks do not cover the way to WAL and the first tables as one step; a lock file of its own does.
+// SQLite's own locks do not cover the way to WAL and the first tables as one step; a file of its own does. It stays, as
+// others may be waiting for it.
 function bringUpToDate(sqlite: Database.Database, path: string, { folder, count }: Migrations): void {
-  const lockPath = `${path}-migrating`;
-  const lock = new Database(lockPath, { timeout: 60_000 });
+  const lock = new Database(`${path}-lock`, { timeout: 60_000 });
   try {
     lock.exec("begin exclusive");
     if (isUpToDate(sqlite, path, count)) return;
@@ -160,6 +166,8 @@ function bringUpToDate(sqlite: Database.Database, path: string, { folder, count 
     if (version === 0) {
       sqlite.pragma(`page_size = ${PAGE_SIZE}`);
       sqlite.pragma("journal_mode = WAL");
+      // Before the first table, by which others would take the file for one of another program.
+      sqlite.pragma(`application_id = ${APPLICATION_ID}`);
     } else {
       backUp(sqlite, path, version);
     }
@@ -168,10 +176,7 @@ function bringUpToDate(sqlite: Database.Database, path: string, { folder, count 
     migrate(drizzle(sqlite), { migrationsFolder: folder });
     const broken = sqlite.pragma("foreign_key_check") as unknown[];
     if (broken.length > 0) throw new Error(`the migration of ${path} left ${broken.length} broken references`);
-    sqlite.pragma(`application_id = ${APPLICATION_ID}`);
     sqlite.pragma(`user_version = ${count}`);
-    // Whoever waits for this lock finds the work done, also on the file that is removed here.
-    rmSync(lockPath, { force: true });
   } finally {
     lock.close();
   }

@@ -38,7 +38,10 @@ interface NewAnswer {
   servedModel: string | null;
 }
 
-/** An attempt, with the answer where it brought one that was kept. */
+/**
+ * An attempt, with the answer where it brought one that was kept.
+ * @internal
+ */
 export interface Result {
   call: PendingCall;
   attempt: AttemptRecord;
@@ -135,6 +138,7 @@ function plus(column: SQLiteColumn, name: keyof TotalsDelta): SQL {
 /**
  * Stores results of a run in one transaction: attempts, answers, the states of the calls and the run's totals.
  * @throws StoppedError when this process has lost the run, or the disk is full; then nothing of them is stored
+ * @internal
  */
 export function commitResults(store: Store, lease: Lease, results: readonly Result[]): TotalsDelta {
   return inTransaction(store, () => {

@@ -4,10 +4,10 @@ import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
 import { leases, perspectives, runs } from "./schema.ts";
+import type { RunStatus } from "./status.ts";
 
 export type RunRow = typeof runs.$inferSelect;
 export type NewRun = Omit<typeof runs.$inferInsert, "id">;
-export type RunStatus = "running" | "interrupted" | "completed" | "failed";
 
 /** A run as lists show it: all of it but the config. */
 export type RunSummaryRow = Omit<RunRow, "config"> & { status: RunStatus };

@@ -24,8 +24,8 @@ export class ResumeCommand extends ExecutionCommand {
 
   async execute(): Promise<number> {
     const { showSummary } = await import("../../app/show-run.ts");
-    await this.checkOutput();
     using store = await this.openStore();
+    await this.checkOutput();
     const { id } = showSummary(store, this.run);
     const { retryFailed, concurrency } = this;
     return await this.executeAndExport(store, id, { retryFailed, concurrency });

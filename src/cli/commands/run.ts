@@ -48,8 +48,8 @@ export class RunCommand extends ExecutionCommand {
     ]);
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
-    await this.checkOutput();
     using store = await this.openStore();
+    await this.checkOutput();
     const id = await createRun(store, config, {
       overrides: { provider, model, baseUrl, sampleSize, concurrency, test },
       name,

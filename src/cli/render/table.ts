@@ -1,4 +1,5 @@
 import Table from "cli-table3";
+import stringWidth from "string-width";
 import { oneLine } from "./text.ts";
 
 export interface Column<Row> {
@@ -18,7 +19,9 @@ const GAP = 2;
  */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
   const cells = columns.map(({ value }) => rows.map((row) => oneLine(value(row))));
-  const natural = columns.map(({ title }, at) => Math.max(...[title, ...(cells[at] ?? [])].map((text) => text.length)));
+  const natural = columns.map(({ title }, at) =>
+    Math.max(...[title, ...(cells[at] ?? [])].map((text) => stringWidth(text))),
+  );
   const least = columns.map((column, at) => Math.min(natural[at] ?? 0, column.least ?? Number.POSITIVE_INFINITY));
   const shown = new Set(columns.keys());
   const sum = (widths: number[]) => [...shown].reduce((total, at) => total + (widths[at] ?? 0) + GAP, -GAP);
@@ -69,5 +72,11 @@ const NO_LINES = {
 };
 
 function cut(text: string, width: number): string {
-  return text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text;
+  if (stringWidth(text) <= width) return text;
+  let kept = "";
+  for (const { segment } of new Intl.Segmenter("en").segment(text)) {
+    if (stringWidth(kept + segment) > width - 1) break;
+    kept += segment;
+  }
+  return `${kept}…`;
 }

@@ -1,21 +1,19 @@
 import OpenAI from "openai";
 import { readCompletion, toCallError } from "../protocol.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { createFetch, withoutHeadersOf } from "../transport.ts";
+import { createFetch, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
-export function connectOpenAi({ baseUrl, apiKey, isTrusted }: Connection): Provider {
+export function connectOpenAi(connection: Connection): Provider {
+  const { baseUrl, apiKey, isTrusted } = connection;
   const client = new OpenAI({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
     apiKey: apiKey ?? "none",
     adminAPIKey: null,
     ...(!isTrusted && { organization: null, project: null }),
-    defaultHeaders: {
-      ...(!isTrusted && withoutHeadersOf("OPENAI_CUSTOM_HEADERS")),
-      ...(apiKey === undefined && { Authorization: null }),
-    },
+    defaultHeaders: headersOf(connection, "OPENAI_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
     fetch: createFetch(),

@@ -1,18 +1,16 @@
 import Together from "together-ai";
 import { readCompletion, toCallError } from "../protocol.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { createFetch, withoutHeadersOf } from "../transport.ts";
+import { createFetch, headersOf } from "../transport.ts";
 
-export function connectTogether({ baseUrl, apiKey, isTrusted }: Connection): Provider {
+export function connectTogether(connection: Connection): Provider {
+  const { baseUrl, apiKey, isTrusted } = connection;
   const client = new Together({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
     apiKey: apiKey ?? "",
     ...(!isTrusted && { projectID: null }),
-    defaultHeaders: {
-      ...(!isTrusted && withoutHeadersOf("TOGETHER_CUSTOM_HEADERS")),
-      ...(apiKey === undefined && { Authorization: null }),
-    },
+    defaultHeaders: headersOf(connection, "TOGETHER_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
     fetch: createFetch(),

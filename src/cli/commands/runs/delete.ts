@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { Command, Option } from "clipanion";
 import type { RunSummary } from "../../../app/summary.ts";
 import { UsageError } from "../../../errors.ts";
@@ -49,9 +50,10 @@ export class RunsDeleteCommand extends DatagenCommand {
     const { createInterface } = await import("node:readline/promises");
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     try {
-      return /^y(es)?$/i.test(
-        (await lines.question(`Remove run ${id} with its ${calls.succeeded} answers? [y/N] `)).trim(),
-      );
+      // The end of the input is no answer, and no answer is a no.
+      const ended = once(lines, "close").then(() => "");
+      const question = `Remove run ${id} with its ${calls.succeeded} answers? [y/N] `;
+      return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim());
     } finally {
       lines.close();
     }

@@ -1,0 +1,2 @@
+/** How a run stands; derived from its calls and its lease, never stored. */
+export type RunStatus = "running" | "interrupted" | "completed" | "failed";
