@@ -1,12 +1,13 @@
 import { checkOverrides } from "../config/parse.ts";
-import { InterruptedError } from "../errors.ts";
+import { InterruptedError, UsageError } from "../errors.ts";
 import { live } from "../execute/live.ts";
 import { providers } from "../providers/index.ts";
-import { retryFailed } from "../store/calls.ts";
+import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
+import { reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
-import { getSettings } from "../store/plan.ts";
+import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
@@ -16,8 +17,10 @@ import { connectionOf } from "./target.ts";
 const GRACE_MS = 10_000;
 
 export interface ExecuteRunOptions {
-  /** Makes the failed calls pending again, before anything is sent. */
+  /** Sends the calls again that have failed. */
   retryFailed?: boolean | undefined;
+  /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
+  retryTruncated?: { maxTokens: number } | undefined;
   /** The most requests in flight at once, in the place of the config's number. */
   concurrency?: number | undefined;
   /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
@@ -42,17 +45,32 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   sweep(store);
   const lease = acquireLease(store, runId, publicId);
   try {
-    if (options.retryFailed) inTransaction(store, () => retryFailed(store, runId));
     const row = getRun(store, runId);
-    if (row.callsSucceeded + row.callsFailed < row.callsTotal) await execute(store, lease, row, options);
+    inTransaction(store, () => reopen(store, row, options));
+    if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), options);
   } finally {
     releaseLease(store, lease);
   }
-  const after = getRun(store, runId);
-  if (after.status === "interrupted") {
+  if (hasOpenCalls(store, runId)) {
     throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
   }
-  return summaryOf(after);
+  return summaryOf(getRun(store, runId));
+}
+
+function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ExecuteRunOptions): void {
+  if (retryFailed) reopenFailed(store, run.id);
+  if (!retryTruncated) return;
+  const settings = getSettings(store, run.settingsId);
+  const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
+  const limit = settings.parameters[name];
+  if (limit !== undefined && retryTruncated.maxTokens <= limit) {
+    throw new UsageError(
+      `--max-tokens ${retryTruncated.maxTokens} is no more than the ${limit} that cut the answers of run ${run.publicId} off`,
+      "Give a larger number.",
+    );
+  }
+  const parameters = { ...settings.parameters, [name]: retryTruncated.maxTokens };
+  reopenTruncated(store, run.id, keepSettings(store, { ...settings, parameters }));
 }
 
 async function execute(
@@ -61,9 +79,11 @@ async function execute(
   row: RunRow & { status: RunSummary["status"] },
   { concurrency, signal, environment = readEnvironment(), onEvent = () => {} }: ExecuteRunOptions,
 ): Promise<void> {
+  const { config } = row;
   const settings = getSettings(store, row.settingsId);
   const connection = connectionOf(row, row.model, environment);
   const provider = await providers[row.provider].connect(connection);
+  const release = reserveSpace(store);
   const drain = new AbortController();
   const abort = new AbortController();
   let lost: unknown;
@@ -91,14 +111,18 @@ async function execute(
       settings,
       settingsId: row.settingsId,
       provider,
-      concurrency: concurrency ?? row.config.concurrency,
-      timeoutMs: row.config.timeout_s * 1_000,
+      concurrency: concurrency ?? config.concurrency,
+      timeoutMs: config.timeout_s * 1_000,
+      maxAttempts: config.max_attempts,
+      giveUpAfterMs: config.give_up_after_s * 1_000,
+      limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       drain: drain.signal,
       abort: abort.signal,
       onEvent,
     });
     if (lost !== undefined) throw lost;
   } finally {
+    release();
     clearInterval(heartbeat);
     clearTimeout(grace);
     signal?.removeEventListener("abort", stop);

@@ -8,6 +8,7 @@ import { errorCode, StoppedError, UsageError } from "../errors.ts";
 import type { Format } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
 import { datasetRows } from "../store/dataset-rows.ts";
+import { otherSettings } from "../store/details.ts";
 import { atOneMoment, type Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
 import { DATASET_FOLDER } from "./paths.ts";
@@ -55,7 +56,10 @@ export function renderRun(store: Store, run: string, options: RenderOptions = {}
     );
   }
   return Readable.from(
-    atOneMoment(store, () => renderers[format].render(getRun(store, runId), datasetRows(store, runId))),
+    atOneMoment(store, () => {
+      const row = getRun(store, runId);
+      return renderers[format].render({ ...row, otherSettings: otherSettings(store, row) }, datasetRows(store, runId));
+    }),
     { objectMode: true },
   );
 }

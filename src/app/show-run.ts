@@ -1,5 +1,12 @@
 import type { Config } from "../config/schema.ts";
-import { type FailureRow, failureRows, type StepRow, stepRows } from "../store/details.ts";
+import {
+  type FailedAttempt,
+  failedAttempts,
+  type FailureRow,
+  failureRows,
+  type StepRow,
+  stepRows,
+} from "../store/details.ts";
 import type { Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
@@ -44,4 +51,13 @@ export function showRun(store: Store, run: string): RunDetails {
     failures: failureRows(store, row.id),
     config: row.config,
   };
+}
+
+/**
+ * Every attempt of a run that failed, the oldest first.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run
+ */
+export function showFailures(store: Store, run: string): FailedAttempt[] {
+  return failedAttempts(store, findRun(store, run));
 }

@@ -1,5 +1,6 @@
 import { Option } from "clipanion";
 import { isNumber } from "typanion";
+import type { ExecuteRunOptions } from "../app/execute-run.ts";
 import { DatagenError, EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { DatagenCommand } from "./command.ts";
@@ -30,7 +31,7 @@ export abstract class ExecutionCommand extends DatagenCommand {
   protected async executeAndExport(
     store: Store,
     id: string,
-    options: { retryFailed?: boolean; concurrency?: number | undefined } = {},
+    options: Pick<ExecuteRunOptions, "retryFailed" | "retryTruncated" | "concurrency"> = {},
   ): Promise<number> {
     const [{ executeRun }, { exportRun }] = await Promise.all([
       import("../app/execute-run.ts"),

@@ -1,6 +1,8 @@
 import { Builtins, Cli } from "clipanion";
 import { toolVersion } from "../app/version.ts";
 import { EXIT } from "../errors.ts";
+import { DbCommand } from "./commands/db.ts";
+import { DbCheckCommand } from "./commands/db/check.ts";
 import { ExportCommand } from "./commands/export.ts";
 import { HelpCommand } from "./commands/help.ts";
 import { ResumeCommand } from "./commands/resume.ts";
@@ -35,6 +37,8 @@ export async function start(args: string[]): Promise<number> {
     RunsShowCommand,
     RunsDeleteCommand,
     ExportCommand,
+    DbCommand,
+    DbCheckCommand,
   ]) {
     cli.register(command);
   }

@@ -15,6 +15,7 @@ const ENDPOINTS = ["chat", "completions"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
 export const SERVER_URL = "an http or https URL without a user name, a password, a query or a fragment";
+const limit = z.number("a number above 0").gt(0, "a number above 0");
 
 const fields = {
   api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
@@ -116,6 +117,19 @@ export const configSchema = z.strictObject(
       .max(86_400, "at most 86400 seconds")
       .default(120)
       .describe("How long one request may take, in seconds."),
+    max_attempts: wholeFrom(1)
+      .max(100, "a whole number from 1 to 100")
+      .default(6)
+      .describe("How often a call is sent at most. Waiting for a rate limit does not count."),
+    give_up_after_s: z
+      .number("a number of seconds above 0")
+      .gt(0, "a number of seconds above 0")
+      .default(600)
+      .describe("How long the provider may answer nothing before the run stops, in seconds."),
+    requests_per_minute: limit.optional().describe("A limit to keep. Default: learned from the provider."),
+    tokens_per_minute: limit
+      .optional()
+      .describe("A limit to keep; a request counts its prompt and its max_tokens. Default: learned from the provider."),
   },
   "an object with the keys of a config",
 );

@@ -1,11 +1,11 @@
-import type { PendingCall } from "../store/calls.ts";
-import { pendingCalls, pendingStrategy } from "../store/calls.ts";
+import type { OpenCall } from "../store/calls.ts";
+import { openCalls, openStrategy } from "../store/calls.ts";
 import type { Store } from "../store/open.ts";
 import { NO_TRIES, type Tries } from "./retry.ts";
 
 /** A call that waits to be sent, and how often it failed before. */
 export interface Waiting {
-  call: PendingCall;
+  call: OpenCall;
   tries: Tries;
 }
 
@@ -19,7 +19,7 @@ export class Backlog {
   readonly #store: Store;
   readonly #runId: number;
   readonly #ready: Waiting[] = [];
-  #page: PendingCall[] = [];
+  #page: OpenCall[] = [];
   #pageAt = 0;
   #cursor = 0;
   #isRead = false;
@@ -45,14 +45,14 @@ export class Backlog {
   }
 
   /** Takes the strategy of a reading that is done and stored. */
-  addStrategyOf(reading: PendingCall): void {
-    const call = pendingStrategy(this.#store, reading);
+  addStrategyOf(reading: OpenCall): void {
+    const call = openStrategy(this.#store, reading);
     // Behind the cursor it is read in its turn, by then as ready.
     if (call && call.id <= this.#cursor) this.#ready.push({ call, tries: NO_TRIES });
   }
 
   #readPage(): void {
-    const rows = pendingCalls(this.#store, this.#runId, this.#cursor, PAGE);
+    const rows = openCalls(this.#store, this.#runId, this.#cursor, PAGE);
     this.#isRead = rows.length < PAGE;
     this.#cursor = this.#isRead ? Number.MAX_SAFE_INTEGER : (rows.at(-1)?.id ?? this.#cursor);
     this.#page = rows.filter(({ isWaiting }) => !isWaiting);

@@ -1,6 +1,7 @@
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
 import { commitResults, type Result } from "../store/results.ts";
+import { checkSpace } from "../store/space.ts";
 import type { ExecutionEvent } from "./executor.ts";
 
 /**
@@ -10,6 +11,7 @@ import type { ExecutionEvent } from "./executor.ts";
 export function createCommitter(
   store: Store,
   lease: Lease,
+  settingsId: number,
   onEvent: (event: ExecutionEvent) => void,
 ): (result: Result) => Promise<void> {
   let batch: { result: Result; resolve: () => void; reject: (error: unknown) => void }[] = [];
@@ -21,9 +23,11 @@ export function createCommitter(
       const delta = commitResults(
         store,
         lease,
+        settingsId,
         due.map(({ result }) => result),
       );
       onEvent({ type: "stored", delta });
+      checkSpace(store);
       for (const { resolve } of due) resolve();
     } catch (error) {
       for (const { reject } of due) reject(error);

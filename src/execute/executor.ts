@@ -3,6 +3,7 @@ import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
 import type { TotalsDelta } from "../store/results.ts";
+import type { ConfiguredLimits } from "./pace.ts";
 
 /**
  * What an executor is given: a run whose lease is held.
@@ -17,6 +18,11 @@ export interface Job {
   provider: Provider;
   concurrency: number;
   timeoutMs: number;
+  /** How often a call is sent at most, waits for a rate limit not counted. */
+  maxAttempts: number;
+  /** How long a provider may answer nothing before the run stops. */
+  giveUpAfterMs: number;
+  limits: ConfiguredLimits;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */
   drain: AbortSignal;
   /** Aborted when requests in flight are given up too. */
@@ -28,7 +34,11 @@ export interface Job {
 export type ExecutionEvent =
   | { type: "stored"; delta: TotalsDelta }
   /** An attempt failed and the call is sent again. */
-  | { type: "retrying"; reason: string; message: string; delayMs: number };
+  | { type: "retrying"; reason: string; message: string; delayMs: number }
+  /** The provider answers nothing any more: only a probe now and then is sent. */
+  | { type: "outage"; reason: string; message: string }
+  /** The provider answers again. */
+  | { type: "recovered" };
 
 /**
  * The second axis of datagen: how calls reach a provider. An executor asks for every pending call of a run and stores

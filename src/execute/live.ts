@@ -1,20 +1,154 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
-import { promptCounter } from "../models/prompt-tokens.ts";
-import { loadTokenizer } from "../models/tokenizer.ts";
-import { promptFrame, strategyText } from "../plan/prompt.ts";
-import { callKeys } from "../plan/settings.ts";
-import { CallError, type Completion, type FailureReason, type ReportedUsage } from "../providers/provider.ts";
-import { answerText, EMPTY, instructions, type PendingCall } from "../store/calls.ts";
-import type { AttemptRecord, Result, Usage } from "../store/results.ts";
-import { getText } from "../store/texts.ts";
+import type { CallError, FailureReason } from "../providers/provider.ts";
+import { EMPTY } from "../store/calls.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
+import { Charge } from "./charge.ts";
 import { createCommitter } from "./committer.ts";
+import { AdaptiveConcurrency } from "./concurrency.ts";
 import type { Executor, Job } from "./executor.ts";
-import { decide } from "./retry.ts";
+import { Outage } from "./outage.ts";
+import { type Ending, Pace, type Ticket } from "./pace.ts";
+import { createRequests, type PreparedRequest, type Sent } from "./request.ts";
+import { decide, kindOf } from "./retry.ts";
 
-/** Until the first answer, so that a key that is refused is refused a few times only. */
-const FIRST_CONCURRENCY = 5;
+/** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
+export const live: Executor = {
+  execute: (job) => new Promise((resolve, reject) => start(job, resolve, reject)),
+};
+
+/** A call at the head of the line, rendered and waiting for the pace. */
+type Head = Waiting & { request: PreparedRequest; tokens: number };
+
+function start(job: Job, resolve: () => void, reject: (error: unknown) => void): void {
+  const now = () => performance.now();
+  const backlog = new Backlog(job.store, job.runId);
+  const { prepare, send } = createRequests(job);
+  const commit = createCommitter(job.store, job.lease, job.settingsId, job.onEvent);
+  const concurrency = new AdaptiveConcurrency(job.concurrency);
+  const pace = new Pace(job.limits, now());
+  const charge = new Charge();
+  const outage = new Outage(job.giveUpAfterMs, now());
+  const limit = pLimit(concurrency.current);
+  const delays = new Set<NodeJS.Timeout>();
+  let head: Head | undefined;
+  let wake: NodeJS.Timeout | undefined;
+  let failure: unknown;
+  let isOver = false;
+
+  const inFlight = () => limit.activeCount + limit.pendingCount;
+  const isStopping = () => failure !== undefined || job.drain.aborted;
+
+  /** Sends what can be sent now, and sees when there is nothing left. Runs after everything that changes that. */
+  function pump(): void {
+    if (isOver) return;
+    try {
+      fill();
+    } catch (error) {
+      failure ??= error;
+    }
+    if (inFlight() > 0 || (!isStopping() && (delays.size > 0 || head))) return;
+    isOver = true;
+    clearTimeout(wake);
+    for (const timer of delays) clearTimeout(timer);
+    job.drain.removeEventListener("abort", pump);
+    if (failure === undefined) resolve();
+    else reject(failure);
+  }
+
+  function fill(): void {
+    clearTimeout(wake);
+    limit.concurrency = outage.isOn ? 1 : concurrency.current;
+    while (!isStopping() && inFlight() < limit.concurrency) {
+      head ??= next();
+      if (!head) return;
+      const { request, tokens, ...waiting } = head;
+      const wait = Math.max(pace.wait(now(), tokens), outage.wait(now()));
+      if (wait > 0) {
+        wake = setTimeout(pump, Math.max(1, wait));
+        return;
+      }
+      head = undefined;
+      const ticket = pace.send(now(), tokens);
+      void limit(() => perform(waiting, request, ticket)).then(pump);
+    }
+  }
+
+  function next(): Head | undefined {
+    const waiting = backlog.next();
+    if (!waiting) return undefined;
+    const request = prepare(waiting.call);
+    return { ...waiting, request, tokens: pace.countsTokens ? charge.of(request) : 0 };
+  }
+
+  async function perform(waiting: Waiting, request: PreparedRequest, ticket: Ticket): Promise<void> {
+    try {
+      const sent = await send(request);
+      const { result, error, limits } = sent;
+      const isSlowedDown = pace.end(ticket, now(), endingOf(error), limits);
+      if (isSlowedDown) concurrency.refused(now(), inFlight());
+      if (error) {
+        await settle(waiting, sent, error);
+        return;
+      }
+      charge.learn(request, result.attempt);
+      concurrency.answered(now(), waiting.call.step, result.attempt.durationMs);
+      if (outage.answered(now())) job.onEvent({ type: "recovered" });
+      await commit(result);
+      if (waiting.call.step === "reading") backlog.addStrategyOf(waiting.call);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+
+  async function settle({ call, tries }: Waiting, { result }: Sent, error: CallError): Promise<void> {
+    const { reason, message, details } = error;
+    const isLost = watch(error);
+    const { decision, tries: counted } =
+      outage.isOn && isLost
+        ? { decision: { action: "retry", delayMs: 0 } as const, tries }
+        : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
+    await commit({ ...result, attempt: { ...result.attempt, decision: decision.action } });
+    if (decision.action === "stop") {
+      failure ??= stopped(reason, message, job);
+    } else if (decision.action === "retry") {
+      job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
+      retryLater({ call, tries: counted }, decision.delayMs);
+    } else if (call.step === "reading" && reason === EMPTY) {
+      backlog.addStrategyOf(call);
+    }
+  }
+
+  /** Tells a failure to the watch for outages. @returns whether nothing came back that says anything about the call */
+  function watch({ reason, message }: CallError): boolean {
+    const kind = kindOf(reason);
+    if (kind !== "transient" && kind !== "rateLimited") {
+      if (kind !== "stop" && outage.answered(now())) job.onEvent({ type: "recovered" });
+      return false;
+    }
+    const { hasBegun, isHopeless } = outage.failed(now(), kind === "rateLimited");
+    if (hasBegun) job.onEvent({ type: "outage", reason, message });
+    if (isHopeless) failure ??= hopeless(reason, message, job);
+    return kind === "transient";
+  }
+
+  function retryLater(waiting: Waiting, delayMs: number): void {
+    const timer = setTimeout(() => {
+      delays.delete(timer);
+      backlog.add(waiting);
+      pump();
+    }, delayMs);
+    delays.add(timer);
+  }
+
+  job.drain.addEventListener("abort", pump);
+  pump();
+}
+
+function endingOf(error: CallError | null): Ending {
+  if (!error) return "accepted";
+  return error.reason === "rate_limited" ? "rate_limited" : "failed";
+}
 
 const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
   key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
@@ -23,179 +157,17 @@ const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 
-/** Requests of their own for each call, as many in flight as `concurrency` says; no call waits for a slower one. */
-export const live: Executor = {
-  execute: (job) =>
-    new Promise((resolve, reject) => {
-      const limit = pLimit(Math.min(FIRST_CONCURRENCY, job.concurrency));
-      const backlog = new Backlog(job.store, job.runId);
-      const send = createSender(job);
-      const commit = createCommitter(job.store, job.lease, job.onEvent);
-      const delayed = new Set<NodeJS.Timeout>();
-      let failure: unknown;
-
-      const isStopping = () => failure !== undefined || job.drain.aborted;
-
-      function pump(): void {
-        while (!isStopping() && limit.activeCount + limit.pendingCount < limit.concurrency) {
-          const waiting = backlog.next();
-          if (!waiting) break;
-          void limit(() => perform(waiting)).then(pump);
-        }
-        if (limit.activeCount + limit.pendingCount > 0) return;
-        if (!isStopping() && delayed.size > 0) return;
-        for (const timer of delayed) clearTimeout(timer);
-        job.drain.removeEventListener("abort", pump);
-        if (failure === undefined) resolve();
-        else reject(failure);
-      }
-
-      async function perform(waiting: Waiting): Promise<void> {
-        try {
-          const { result, error } = await send(waiting.call);
-          if (error) await settle(waiting, result, error);
-          else await succeed(waiting.call, result);
-        } catch (error) {
-          failure ??= error;
-        }
-      }
-
-      async function succeed(call: PendingCall, result: Result): Promise<void> {
-        await commit(result);
-        limit.concurrency = job.concurrency;
-        if (call.step === "reading") backlog.addStrategyOf(call);
-      }
-
-      async function settle({ call, tries }: Waiting, result: Result, error: CallError): Promise<void> {
-        const { reason, details } = error;
-        const next = decide(reason, details.retryAfterMs, tries, Math.random());
-        await commit({ ...result, attempt: { ...result.attempt, decision: next.decision.action } });
-        if (next.decision.action === "stop") {
-          failure ??= stopped(reason, error.message, job);
-        } else if (next.decision.action === "retry") {
-          const { delayMs } = next.decision;
-          job.onEvent({ type: "retrying", reason, message: error.message, delayMs });
-          const timer = setTimeout(() => {
-            delayed.delete(timer);
-            backlog.add({ call, tries: next.tries });
-            pump();
-          }, delayMs);
-          delayed.add(timer);
-        } else if (call.step === "reading" && reason === EMPTY) {
-          backlog.addStrategyOf(call);
-        }
-      }
-
-      job.drain.addEventListener("abort", pump);
-      pump();
-    }),
-};
-
-/** Sends one request for a call, and describes what came of it; the decision on a failure is still open. */
-function createSender(job: Job): (call: PendingCall) => Promise<{ result: Result; error: CallError | null }> {
-  const { settings, store } = job;
-  const instructionsOf = instructions(store, job.runId);
-  const keyOf = callKeys(settings);
-  // A signal for each request: the SDKs leave a listener behind on the signal that they are given.
-  const inFlight = new Set<AbortController>();
-  job.abort.addEventListener("abort", () => {
-    for (const controller of inFlight) controller.abort(job.abort.reason);
-  });
-
-  return async (call) => {
-    const perspective = instructionsOf.get(call.perspectiveId);
-    const instruction = call.step === "reading" ? perspective?.reading : perspective?.strategy;
-    if (instruction == null) throw new Error(`the call ${call.id} has no instruction`);
-    const notes = call.notesId === null ? null : answerText(store, call.notesId);
-    const text = strategyText(getText(store, call.inputId), notes);
-    const [before, after] = promptFrame(instruction);
-    const prompt = before + text + after;
-
-    const controller = new AbortController();
-    inFlight.add(controller);
-    const startedAt = Date.now();
-    const attempt = (outcome: string, usage: Usage, details: Partial<AttemptRecord>): AttemptRecord => ({
-      startedAt,
-      durationMs: Date.now() - startedAt,
-      outcome,
-      decision: "kept",
-      httpStatus: null,
-      requestId: null,
-      errorCode: null,
-      message: null,
-      ...usage,
-      ...details,
-    });
-    try {
-      const completion = await job.provider.complete({
-        endpoint: settings.endpoint,
-        model: settings.model,
-        prompt,
-        parameters: settings.parameters,
-        timeoutMs: job.timeoutMs,
-        signal: controller.signal,
-      });
-      const { httpStatus, requestId } = completion;
-      const usage = completion.usage
-        ? reported(completion.usage)
-        : await counted(settings.model, settings.endpoint, [before, text, after], completion.text);
-      return {
-        result: {
-          call,
-          attempt: attempt("succeeded", usage, { httpStatus, requestId }),
-          answer: answerOf(completion, keyOf(prompt), job.settingsId),
-        },
-        error: null,
-      };
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      const { httpStatus, requestId, code: errorCode, usage } = error.details;
-      const details = { httpStatus, requestId, errorCode, message: error.message };
-      return {
-        result: { call, attempt: attempt(error.reason, usage ? reported(usage) : NO_USAGE, details), answer: null },
-        error,
-      };
-    } finally {
-      inFlight.delete(controller);
-    }
-  };
-}
-
-const NO_USAGE: Usage = {
-  promptTokens: 0,
-  completionTokens: 0,
-  cachedTokens: 0,
-  reasoningTokens: 0,
-  tokensEstimated: false,
-};
-
-function reported(usage: ReportedUsage): Usage {
-  return { ...usage, tokensEstimated: false };
-}
-
-async function counted(
-  model: string,
-  endpoint: Job["settings"]["endpoint"],
-  prompt: [before: string, text: string, after: string],
-  answer: string,
-): Promise<Usage> {
-  const tokenizer = await loadTokenizer(model);
-  return {
-    ...NO_USAGE,
-    promptTokens: promptCounter(tokenizer, endpoint)(...prompt),
-    completionTokens: tokenizer.count(answer),
-    tokensEstimated: true,
-  };
-}
-
-function answerOf({ text, finishReason, servedModel }: Completion, key: string, settingsId: number): Result["answer"] {
-  return { key, settingsId, origin: "live", text, finishReason, servedModel };
-}
-
 function stopped(reason: FailureReason, message: string, { settings }: Job): StoppedError {
   const known = STOPS[reason];
   return new StoppedError(
     `${settings.provider} ${known?.what ?? "cannot go on"}: ${message}`,
     known && `${known.hint}, then resume the run.`,
+  );
+}
+
+function hopeless(reason: FailureReason, message: string, { settings, giveUpAfterMs }: Job): StoppedError {
+  return new StoppedError(
+    `${settings.provider} has answered nothing for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    "Resume the run once the provider answers again; give_up_after_s in the config says how long to wait for it.",
   );
 }

@@ -21,8 +21,6 @@ export interface Tries {
 
 export const NO_TRIES: Tries = { rateLimited: 0, empty: 0, transient: 0 };
 
-/** A call is sent at most this often, waits for a rate limit not counted. */
-const MAX_ATTEMPTS = 6;
 const MAX_EMPTY_RETRIES = 2;
 
 const FIRST_DELAY_MS = 500;
@@ -30,7 +28,8 @@ const LONGEST_DELAY_MS = 30_000;
 /** A provider that asks to wait longer than this is asked again at this time. */
 const LONGEST_RETRY_AFTER_MS = 600_000;
 
-type Kind = keyof Tries | "fail" | "stop";
+/** How a failure counts, or what it leads to at once. */
+export type Kind = keyof Tries | "fail" | "stop";
 
 const KINDS: Record<FailureReason, Kind> = {
   rate_limited: "rateLimited",
@@ -51,21 +50,27 @@ const KINDS: Record<FailureReason, Kind> = {
   no_quota: "stop",
 };
 
+export function kindOf(reason: FailureReason): Kind {
+  return KINDS[reason];
+}
+
 /**
  * Decides on a failed attempt, and counts it.
  * @param tries the failed attempts before this one
+ * @param maxAttempts how often the call is sent at most
  * @param random between 0 and 1, for the jitter of the delay
  */
 export function decide(
   reason: FailureReason,
   retryAfterMs: number | null,
   tries: Tries,
+  maxAttempts: number,
   random: number,
 ): { decision: Decision; tries: Tries } {
   const kind = KINDS[reason];
   if (kind === "fail" || kind === "stop") return { decision: { action: kind }, tries };
   const counted = { ...tries, [kind]: tries[kind] + 1 };
-  const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= MAX_ATTEMPTS;
+  const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= maxAttempts;
   if (kind !== "rateLimited" && isUsedUp) return { decision: { action: "fail" }, tries: counted };
   return { decision: { action: "retry", delayMs: delayOf(counted[kind], retryAfterMs, random) }, tries: counted };
 }

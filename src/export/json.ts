@@ -69,6 +69,7 @@ function metadataOf(run: DatasetRun) {
       reused: run.callsReused,
       truncated: run.callsTruncated,
     },
+    ...(run.otherSettings.length > 0 && { asked_with_other_parameters: run.otherSettings }),
     run_id: run.publicId,
     run_name: run.name,
     input_sha256: run.inputSha256,

@@ -1,9 +1,10 @@
 import type { Config } from "../config/schema.ts";
+import type { OtherSettings } from "../store/details.ts";
 import type { RunRow } from "../store/runs.ts";
 import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
 
 /** What a dataset says of its run. */
-export type DatasetRun = RunRow;
+export type DatasetRun = RunRow & { otherSettings: OtherSettings[] };
 
 /** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of text come out. */
 export interface Renderer {

@@ -7,6 +7,8 @@ import {
   type ReportedUsage,
 } from "./provider.ts";
 
+import { readRateLimits } from "./rate-limits.ts";
+
 /*
  * What an OpenAI-compatible server answers, read with suspicion: nothing it sends is taken to have the documented shape.
  */
@@ -25,7 +27,8 @@ const LONGEST_MESSAGE = 1_000;
 /** The completion in a response with a status of success. @throws CallError where it holds none */
 export async function readCompletion(response: Response, model: string): Promise<Completion> {
   const text = await response.text();
-  const details = { httpStatus: response.status, requestId: requestIdOf(response.headers) };
+  const rateLimits = readRateLimits(response.headers);
+  const details = { httpStatus: response.status, requestId: requestIdOf(response.headers), rateLimits };
   const body = parseObject(text);
   if (!body) {
     const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON object";
@@ -57,6 +60,7 @@ export async function readCompletion(response: Response, model: string): Promise
     httpStatus: response.status,
     requestId: id,
     servedModel: served === model ? null : served,
+    rateLimits,
   };
 }
 
@@ -88,6 +92,7 @@ function statusError(status: number, headers: Headers | undefined, body: unknown
     requestId: headers ? requestIdOf(headers) : null,
     code,
     retryAfterMs: headers ? retryAfterOf(headers) : null,
+    rateLimits: headers ? readRateLimits(headers) : null,
   });
 }
 

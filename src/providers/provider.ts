@@ -33,6 +33,8 @@ export interface Completion {
   requestId: string | null;
   /** The model that answered, where that is not the name that was asked for. */
   servedModel: string | null;
+  /** Null where the response states none. */
+  rateLimits: RateLimits | null;
 }
 
 /** What went wrong with a request, in the terms that decide what happens next; see execute/retry.ts. */
@@ -63,7 +65,15 @@ export class CallError extends Error {
   constructor(reason: FailureReason, message: string, details: Partial<CallErrorDetails> = {}) {
     super(message);
     this.reason = reason;
-    this.details = { httpStatus: null, requestId: null, code: null, retryAfterMs: null, usage: null, ...details };
+    this.details = {
+      httpStatus: null,
+      requestId: null,
+      code: null,
+      retryAfterMs: null,
+      usage: null,
+      rateLimits: null,
+      ...details,
+    };
   }
 }
 
@@ -76,6 +86,7 @@ export interface CallErrorDetails {
   retryAfterMs: number | null;
   /** What the provider charged all the same. */
   usage: ReportedUsage | null;
+  rateLimits: RateLimits | null;
 }
 
 /** The first axis of datagen: who answers. A provider classifies what comes back; the executor decides on it. */
@@ -112,4 +123,17 @@ export interface ProviderInfo {
   /** The names of the parameters that the model does not take, and that are not sent. */
   refused(settings: Pick<CompletionRequest, "model" | "endpoint" | "parameters">): string[];
   connect(connection: Connection): Promise<Provider>;
+}
+
+/** A bucket of a provider's rate limit, as its headers state it. */
+export interface QuotaState {
+  limit: number;
+  remaining: number;
+  /** Until the bucket is full again; null where it is not stated. */
+  resetMs: number | null;
+}
+
+export interface RateLimits {
+  requests: QuotaState | null;
+  tokens: QuotaState | null;
 }

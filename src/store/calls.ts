@@ -1,11 +1,11 @@
-import { and, asc, eq, gt, sql } from "drizzle-orm";
+import { and, asc, eq, gt, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../plan/calls.ts";
 import { oncePerStore, type Store } from "./open.ts";
 import { answers, calls, perspectives, runs, tasks } from "./schema.ts";
 
-/** A pending call, with what it needs to be asked. */
-export interface PendingCall {
+/** A call that is open: pending, or answered and to be answered better. With what it needs to be asked. */
+export interface OpenCall {
   id: number;
   step: Step;
   taskId: number;
@@ -15,6 +15,10 @@ export interface PendingCall {
   inputId: number;
   /** The answer that holds the notes, where the call is a strategy that has some. */
   notesId: number | null;
+  /** The answer that it has and keeps until a better one comes. */
+  answerId: number | null;
+  /** What it is to be asked with, where not with the run's settings. */
+  wantedSettingsId: number | null;
 }
 
 /** The failure of a reading that came back without notes: its strategy works on the input. */
@@ -34,7 +38,7 @@ export const strategyOfChain = and(
 );
 
 const statements = oncePerStore(({ db }) => {
-  const pending = {
+  const open = {
     id: calls.id,
     step: calls.step,
     taskId: calls.taskId,
@@ -42,7 +46,9 @@ const statements = oncePerStore(({ db }) => {
     replicate: calls.replicate,
     inputId: tasks.inputId,
     notesId: readings.answerId,
-    isWaiting: sql<number>`coalesce(${readings.state} = 'pending', 0)`,
+    answerId: calls.answerId,
+    wantedSettingsId: calls.wantedSettingsId,
+    isWaiting: sql<number>`coalesce(${readings.state} = 'pending' or ${readings.wantedSettingsId} is not null, 0)`,
   };
   const readingOfChain = and(
     eq(calls.step, "strategy"),
@@ -53,16 +59,16 @@ const statements = oncePerStore(({ db }) => {
   );
   // A query of its own each time, as a query builder of Drizzle keeps what is added to it.
   const query = () =>
-    db.select(pending).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
+    db.select(open).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
   // In the words of the partial index, so that SQLite sees that the index serves.
-  const isPending = sql`${calls.state} = 'pending'`;
+  const isOpen = sql`(${calls.state} = 'pending' or ${calls.wantedSettingsId} is not null)`;
   return {
     page: query()
-      .where(and(eq(calls.runId, sql.placeholder("runId")), isPending, gt(calls.id, sql.placeholder("after"))))
+      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen, gt(calls.id, sql.placeholder("after"))))
       .orderBy(asc(calls.id))
       .limit(sql.placeholder("limit"))
       .prepare(),
-    strategy: query().where(and(strategyOfChain, isPending)).prepare(),
+    strategy: query().where(and(strategyOfChain, isOpen)).prepare(),
     answer: db
       .select({ text: answers.text })
       .from(answers)
@@ -72,21 +78,21 @@ const statements = oncePerStore(({ db }) => {
 });
 
 /**
- * The next pending calls of a run behind the call `after`, in the order of the plan, and whether each still waits for
+ * The next open calls of a run behind the call `after`, in the order of the plan, and whether each still waits for
  * its reading.
  */
-export function pendingCalls(
+export function openCalls(
   store: Store,
   runId: number,
   after: number,
   limit: number,
-): (PendingCall & { isWaiting: boolean })[] {
+): (OpenCall & { isWaiting: boolean })[] {
   const rows = statements(store).page.all({ runId, after, limit });
   return rows.map((row) => ({ ...row, isWaiting: row.isWaiting === 1 }));
 }
 
-/** The strategy behind a reading, where it is pending. */
-export function pendingStrategy(store: Store, reading: PendingCall): PendingCall | undefined {
+/** The strategy behind a reading, where it is open. */
+export function openStrategy(store: Store, reading: OpenCall): OpenCall | undefined {
   const { taskId, perspectiveId, replicate } = reading;
   return statements(store).strategy.get({ taskId, perspectiveId, replicate });
 }
@@ -103,19 +109,47 @@ export function instructions(store: Store, runId: number): Map<number, { reading
   return new Map(rows.map(({ id, reading, strategy }) => [id, { reading, strategy }]));
 }
 
-/** Makes the failed calls of a run pending again; the attempts that failed stay. @returns how many there were */
-export function retryFailed(store: Store, runId: number): number {
+/** Whether a run has a call that is not done. */
+export function hasOpenCalls(store: Store, runId: number): boolean {
+  return openCalls(store, runId, 0, 1).length > 0;
+}
+
+/** Makes the failed calls of a run pending again; the attempts that failed stay. */
+export function reopenFailed(store: Store, runId: number): void {
+  reopen(store, runId, undefined, null);
+}
+
+/**
+ * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
+ * there stays until the better one comes.
+ */
+export function reopenTruncated(store: Store, runId: number, settingsId: number): void {
+  const cut = sql`exists (select 1 from ${answers} where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length')`;
+  store.db
+    .update(calls)
+    .set({ wantedSettingsId: settingsId })
+    .where(and(eq(calls.runId, runId), cut))
+    .run();
+  reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
+  // What failed for want of notes waits for them again.
+  const reading = sql`${readings.taskId} = ${calls.taskId} and ${readings.perspectiveId} = ${calls.perspectiveId}
+    and ${readings.replicate} = ${calls.replicate} and ${readings.step} = 'reading' and ${readings.state} = 'pending'`;
+  const waitsForNotes = sql`exists (select 1 from calls readings where ${reading})`;
+  reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
+}
+
+function reopen(store: Store, runId: number, which: SQL | undefined, wantedSettingsId: number | null): void {
+  // In the words of the partial index.
+  const isFailed = sql`${calls.state} = 'failed'`;
   const { changes } = store.db
     .update(calls)
-    .set({ state: "pending", failure: null })
-    .where(and(eq(calls.runId, runId), sql`${calls.state} = 'failed'`))
+    .set({ state: "pending", failure: null, wantedSettingsId })
+    .where(and(eq(calls.runId, runId), isFailed, which))
     .run();
-  if (changes > 0) {
-    store.db
-      .update(runs)
-      .set({ callsFailed: sql`${runs.callsFailed} - ${changes}`, finishedAt: null })
-      .where(eq(runs.id, runId))
-      .run();
-  }
-  return changes;
+  if (changes === 0) return;
+  store.db
+    .update(runs)
+    .set({ callsFailed: sql`${runs.callsFailed} - ${changes}`, finishedAt: null })
+    .where(eq(runs.id, runId))
+    .run();
 }

@@ -1,6 +1,8 @@
 import { and, asc, count, eq, max, ne, sql, sum } from "drizzle-orm";
 import type { Store } from "./open.ts";
-import { answers, attempts, calls, perspectives, tasks } from "./schema.ts";
+import type { Settings } from "../plan/settings.ts";
+import type { RunRow } from "./runs.ts";
+import { answers, attempts, calls, perspectives, settings, tasks } from "./schema.ts";
 
 /** What came of one step of a perspective. */
 export interface StepRow {
@@ -39,6 +41,31 @@ export function stepRows(store: Store, runId: number): StepRow[] {
     .map((row) => ({ ...row, promptTokens: row.promptTokens ?? 0, completionTokens: row.completionTokens ?? 0 }));
 }
 
+/** Answers of a run that were asked with other settings than the run's. */
+export interface OtherSettings {
+  parameters: Settings["parameters"];
+  answers: number;
+}
+
+/** @internal */
+export function otherSettings(
+  store: Store,
+  run: Pick<RunRow, "id" | "settingsId" | "hasMixedSettings">,
+): OtherSettings[] {
+  if (!run.hasMixedSettings) return [];
+  return store.db
+    .select({ settings: settings.value, answers: count() })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(answers, eq(answers.id, calls.answerId))
+    .innerJoin(settings, eq(settings.id, answers.settingsId))
+    .where(and(eq(tasks.runId, run.id), ne(answers.settingsId, run.settingsId)))
+    .groupBy(settings.id)
+    .orderBy(asc(settings.id))
+    .all()
+    .map((row) => ({ parameters: row.settings.parameters, answers: row.answers }));
+}
+
 /** Attempts of a run that failed, by their reason. */
 export interface FailureRow {
   reason: string;
@@ -66,4 +93,46 @@ export function failureRows(store: Store, runId: number): FailureRow[] {
     .orderBy(asc(attempts.outcome))
     .all()
     .map(({ reason, attempts: sent, calls: failed, example }) => ({ reason, attempts: sent, calls: failed, example }));
+}
+
+/** One attempt that failed. */
+export interface FailedAttempt {
+  /** Milliseconds since 1970 UTC. */
+  startedAt: number;
+  durationMs: number;
+  /** The row of the input file, from 0. */
+  task: number;
+  condition: string;
+  step: "reading" | "strategy";
+  reason: string;
+  decision: string;
+  httpStatus: number | null;
+  errorCode: string | null;
+  requestId: string | null;
+  message: string | null;
+}
+
+/** Every attempt of a run that failed, in the order in which they were stored. */
+export function failedAttempts(store: Store, runId: number): FailedAttempt[] {
+  return store.db
+    .select({
+      startedAt: attempts.startedAt,
+      durationMs: attempts.durationMs,
+      task: tasks.position,
+      condition: perspectives.condition,
+      step: calls.step,
+      reason: attempts.outcome,
+      decision: attempts.decision,
+      httpStatus: attempts.httpStatus,
+      errorCode: attempts.errorCode,
+      requestId: attempts.requestId,
+      message: attempts.message,
+    })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(perspectives, eq(perspectives.id, calls.perspectiveId))
+    .innerJoin(attempts, eq(attempts.callId, calls.id))
+    .where(and(eq(tasks.runId, runId), ne(attempts.outcome, "succeeded")))
+    .orderBy(asc(attempts.id))
+    .all();
 }

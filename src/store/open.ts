@@ -5,8 +5,9 @@ import Database from "better-sqlite3";
 import { type Placeholder, sql } from "drizzle-orm";
 import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
 import { migrate } from "drizzle-orm/better-sqlite3/migrator";
-import { errorCode, errorMessage, StoppedError, UsageError } from "../errors.ts";
+import { errorCode, errorMessage, UsageError } from "../errors.ts";
 import * as schema from "./schema.ts";
+import { diskFull, giveUpReserve, isDiskFull, isOnNetwork } from "./space.ts";
 
 /** "dtgn": tells our databases from those of other programs. */
 const APPLICATION_ID = 0x6474676e;
@@ -50,6 +51,7 @@ export function openStore(path: string): Store {
   let sqlite: Database.Database | undefined;
   try {
     mkdirSync(dirname(absolute), { recursive: true });
+    if (isOnNetwork(dirname(absolute))) throw onNetwork(absolute);
     sqlite = new Database(absolute, { timeout: BUSY_TIMEOUT_MS });
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
@@ -95,12 +97,9 @@ export function inTransaction<T>(store: Store, body: () => T): T {
   try {
     return store.sqlite.transaction(body).immediate();
   } catch (error) {
-    if (errorCode(error) !== "SQLITE_FULL") throw error;
-    throw new StoppedError(
-      `the disk of ${store.path} is full`,
-      "Make room on it; nothing that was stored is lost.",
-      error,
-    );
+    if (!isDiskFull(error)) throw error;
+    if (!giveUpReserve(store)) throw diskFull(store, error);
+    return inTransaction(store, body);
   }
 }
 
@@ -185,6 +184,13 @@ function bringUpToDate(sqlite: Database.Database, path: string, { folder, count 
 function backUp(sqlite: Database.Database, path: string, version: number): void {
   const backup = `${path}.v${version}.backup`;
   if (!existsSync(backup)) sqlite.prepare("vacuum into ?").run(backup);
+}
+
+function onNetwork(path: string): UsageError {
+  return new UsageError(
+    `${path} is on a network file system, where a SQLite database is not safe`,
+    "Name a file on a disk of this machine with --db, or in DATAGEN_DB.",
+  );
 }
 
 function asOpenError(error: unknown, path: string): unknown {

@@ -1,6 +1,6 @@
-import { and, eq, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNotNull, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
-import { EMPTY, type PendingCall, READING_FAILED, strategyOfChain } from "./calls.ts";
+import { EMPTY, type OpenCall, READING_FAILED, strategyOfChain } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
 import { inTransaction, oncePerStore, placeholders, type Store } from "./open.ts";
 import { answers, attempts, calls, runs } from "./schema.ts";
@@ -43,7 +43,7 @@ interface NewAnswer {
  * @internal
  */
 export interface Result {
-  call: PendingCall;
+  call: OpenCall;
   attempt: AttemptRecord;
   answer: NewAnswer | null;
 }
@@ -61,6 +61,8 @@ export interface TotalsDelta {
 }
 
 const USAGE = ["promptTokens", "completionTokens", "cachedTokens", "reasoningTokens", "tokensEstimated"] as const;
+
+const isOpen = or(eq(calls.state, "pending"), isNotNull(calls.wantedSettingsId));
 
 const statements = oncePerStore(({ db }) => ({
   answer: db
@@ -86,12 +88,12 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
   succeed: db
     .update(calls)
-    .set({ state: "succeeded", answerId: sql`${sql.placeholder("answerId")}`, failure: null })
-    .where(and(eq(calls.id, sql.placeholder("id")), eq(calls.state, "pending")))
+    .set({ state: "succeeded", answerId: sql`${sql.placeholder("answerId")}`, failure: null, wantedSettingsId: null })
+    .where(and(eq(calls.id, sql.placeholder("id")), isOpen))
     .prepare(),
   fail: db
     .update(calls)
-    .set({ state: "failed", failure: sql`${sql.placeholder("failure")}` })
+    .set({ state: "failed", failure: sql`${sql.placeholder("failure")}`, wantedSettingsId: null })
     .where(and(eq(calls.id, sql.placeholder("id")), eq(calls.state, "pending")))
     .prepare(),
   failStrategy: db
@@ -99,16 +101,21 @@ const statements = oncePerStore(({ db }) => ({
     .set({ state: "failed", failure: READING_FAILED })
     .where(and(strategyOfChain, eq(calls.state, "pending")))
     .prepare(),
-  answeredStrategy: db
-    .select({ id: calls.id, finishReason: answers.finishReason })
-    .from(calls)
-    .innerJoin(answers, eq(answers.id, calls.answerId))
+  keep: db
+    .update(calls)
+    .set({ wantedSettingsId: null })
+    .where(eq(calls.id, sql.placeholder("id")))
+    .prepare(),
+  // A strategy that is done worked on other notes, or on none. Its response stands until there is one on these.
+  reopenStrategy: db
+    .update(calls)
+    .set({ wantedSettingsId: sql`coalesce(${calls.wantedSettingsId}, ${sql.placeholder("settingsId")})` })
     .where(and(strategyOfChain, eq(calls.state, "succeeded")))
     .prepare(),
-  reopen: db
-    .update(calls)
-    .set({ state: "pending", answerId: null })
-    .where(eq(calls.id, sql.placeholder("id")))
+  isCut: db
+    .select({ one: sql`1` })
+    .from(answers)
+    .where(and(eq(answers.id, sql.placeholder("id")), eq(answers.finishReason, "length")))
     .prepare(),
   totals: db
     .update(runs)
@@ -121,6 +128,7 @@ const statements = oncePerStore(({ db }) => ({
       completionTokens: plus(runs.completionTokens, "completionTokens"),
       cachedTokens: plus(runs.cachedTokens, "cachedTokens"),
       reasoningTokens: plus(runs.reasoningTokens, "reasoningTokens"),
+      hasMixedSettings: sql`max(${runs.hasMixedSettings}, ${sql.placeholder("mixed")})`,
       tokensEstimated: sql`max(${runs.tokensEstimated}, ${sql.placeholder("estimated")})`,
       finishedAt: sql`case when ${runs.callsTotal} - ${plus(runs.callsSucceeded, "callsSucceeded")} - ${plus(
         runs.callsFailed,
@@ -137,19 +145,23 @@ function plus(column: SQLiteColumn, name: keyof TotalsDelta): SQL {
 
 /**
  * Stores results of a run in one transaction: attempts, answers, the states of the calls and the run's totals.
+ * @param runSettingsId what the run's calls are asked with where nothing else is wanted
  * @throws StoppedError when this process has lost the run, or the disk is full; then nothing of them is stored
  * @internal
  */
-export function commitResults(store: Store, lease: Lease, results: readonly Result[]): TotalsDelta {
+export function commitResults(
+  store: Store,
+  lease: Lease,
+  runSettingsId: number,
+  results: readonly Result[],
+): TotalsDelta {
   return inTransaction(store, () => {
     checkLease(store, lease);
     const delta = emptyDelta();
-    let estimated = false;
-    for (const result of results) {
-      storeResult(store, result, delta);
-      estimated ||= result.attempt.tokensEstimated;
-    }
-    statements(store).totals.run({ ...delta, runId: lease.runId, estimated: estimated ? 1 : 0, now: Date.now() });
+    for (const result of results) storeResult(store, runSettingsId, result, delta);
+    const estimated = results.some(({ attempt }) => attempt.tokensEstimated) ? 1 : 0;
+    const mixed = results.some(({ answer }) => answer && answer.settingsId !== runSettingsId) ? 1 : 0;
+    statements(store).totals.run({ ...delta, runId: lease.runId, estimated, mixed, now: Date.now() });
     return delta;
   });
 }
@@ -167,7 +179,7 @@ function emptyDelta(): TotalsDelta {
   };
 }
 
-function storeResult(store: Store, { call, attempt, answer }: Result, delta: TotalsDelta): void {
+function storeResult(store: Store, runSettingsId: number, { call, attempt, answer }: Result, delta: TotalsDelta): void {
   const write = statements(store);
   write.attempt.run({ callId: call.id, ...attempt });
   delta.attempts += 1;
@@ -180,9 +192,12 @@ function storeResult(store: Store, { call, attempt, answer }: Result, delta: Tot
     const answerId = write.answer.run({ ...answer, ...usageOf(attempt), createdAt }).lastInsertRowid;
     const { changes } = write.succeed.run({ id: call.id, answerId });
     if (changes !== 1) throw new Error(`the call ${call.id} was answered already`);
-    delta.callsSucceeded += 1;
     if (answer.finishReason === "length") delta.callsTruncated += 1;
-    if (call.step === "reading") reopenStrategy(store, call, delta);
+    if (call.answerId === null) delta.callsSucceeded += 1;
+    else if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
+    if (call.step === "reading") write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId });
+  } else if (attempt.decision === "fail" && call.answerId !== null) {
+    write.keep.run({ id: call.id });
   } else if (attempt.decision === "fail") {
     delta.callsFailed += write.fail.run({ id: call.id, failure: attempt.outcome }).changes;
     if (call.step === "reading" && attempt.outcome !== EMPTY) {
@@ -191,20 +206,10 @@ function storeResult(store: Store, { call, attempt, answer }: Result, delta: Tot
   }
 }
 
-// A strategy that worked on the input, as there were no notes, has to work on the notes that there are now.
-function reopenStrategy(store: Store, reading: PendingCall, delta: TotalsDelta): void {
-  const write = statements(store);
-  const answered = write.answeredStrategy.get(chainOf(reading));
-  if (!answered) return;
-  write.reopen.run({ id: answered.id });
-  delta.callsSucceeded -= 1;
-  if (answered.finishReason === "length") delta.callsTruncated -= 1;
-}
-
 function usageOf({ promptTokens, completionTokens, cachedTokens, reasoningTokens, tokensEstimated }: Usage): Usage {
   return { promptTokens, completionTokens, cachedTokens, reasoningTokens, tokensEstimated };
 }
 
-function chainOf({ taskId, perspectiveId, replicate }: PendingCall) {
+function chainOf({ taskId, perspectiveId, replicate }: OpenCall) {
   return { taskId, perspectiveId, replicate };
 }

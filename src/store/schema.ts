@@ -89,6 +89,8 @@ export const runs = sqliteTable(
     /** Answers that the token limit cut off. */
     callsTruncated: integer("calls_truncated").notNull().default(0),
     attempts: integer().notNull().default(0),
+    /** Whether an answer was asked with other settings than the run's. */
+    hasMixedSettings: integer("has_mixed_settings", { mode: "boolean" }).notNull().default(false),
     ...usage(),
   },
   (table) => [index("runs_created").on(table.createdAt), index("runs_dataset_name").on(table.datasetName)],
@@ -191,12 +193,14 @@ export const calls = sqliteTable(
     answerId: integer("answer_id").references(() => answers.id),
     /** Why it failed: a reason of providers/provider.ts, or `reading_failed`. */
     failure: text(),
+    /** What the call is to be asked with, where not with the run's settings; it keeps its answer until a better comes. */
+    wantedSettingsId: integer("wanted_settings_id").references(() => settings.id),
   },
   (table) => [
     uniqueIndex("calls_cell").on(table.taskId, table.perspectiveId, table.step, table.replicate),
-    index("calls_pending")
+    index("calls_open")
       .on(table.runId, table.id)
-      .where(sql`state = 'pending'`),
+      .where(sql`state = 'pending' or wanted_settings_id is not null`),
     index("calls_failed")
       .on(table.runId, table.id)
       .where(sql`state = 'failed'`),

@@ -7,7 +7,7 @@ export class HelpCommand extends Command {
   execute(): Promise<void> {
     const commands = this.cli
       .definitions()
-      .filter(({ path }) => path !== "datagen runs")
+      .filter(({ path }) => path !== "datagen runs" && path !== "datagen db")
       .map(({ path, description = "" }) => `  ${path.padEnd(22)} ${description.trim()}`);
     this.context.stdout
       .write(`datagen ${this.cli.binaryVersion}: ask a language model for every input from many perspectives

@@ -1,4 +1,6 @@
 import { Command, Option } from "clipanion";
+import { cascade, isAtLeast, isInteger, isNumber } from "typanion";
+import { UsageError } from "../../errors.ts";
 import { RUN_DESCRIPTION } from "../command.ts";
 import { ExecutionCommand } from "../execution.ts";
 
@@ -12,22 +14,41 @@ export class ResumeCommand extends ExecutionCommand {
 
       Neither the config nor the inputs are read again: the run goes on as it was planned, and sends no call twice that
       has its answer.
+
+      With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again, and stays until
+      the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
     `,
     examples: [
       ["Go on with the newest run", "datagen resume latest"],
       ["Try its failed calls again, gently", "datagen resume latest --retry-failed --concurrency 4"],
+      ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
 
   run = Option.String({ name: "RUN" });
   retryFailed = Option.Boolean("--retry-failed", false, { description: "Also send the calls again that have failed" });
 
+  retryTruncated = Option.Boolean("--retry-truncated", false, {
+    description: "Also ask again for the answers that the token limit cut off, with --max-tokens",
+  });
+  maxTokens = Option.String("--max-tokens", {
+    description: "The token limit for --retry-truncated",
+    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+  });
+
   async execute(): Promise<number> {
+    if (this.retryTruncated !== (this.maxTokens !== undefined)) {
+      throw new UsageError(
+        "--retry-truncated and --max-tokens go together",
+        "Such as: --retry-truncated --max-tokens 2000",
+      );
+    }
     const { showSummary } = await import("../../app/show-run.ts");
     using store = await this.openStore();
     await this.checkOutput();
     const { id } = showSummary(store, this.run);
-    const { retryFailed, concurrency } = this;
-    return await this.executeAndExport(store, id, { retryFailed, concurrency });
+    const { retryFailed, concurrency, maxTokens } = this;
+    const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
+    return await this.executeAndExport(store, id, { retryFailed, retryTruncated, concurrency });
   }
 }

@@ -68,6 +68,12 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         state = stateOf(event.run);
         samples.push({ at: Date.now(), done: state.succeeded + state.failed });
         break;
+      case "outage":
+        write(`The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`);
+        break;
+      case "recovered":
+        write("The provider answers again.");
+        break;
       case "retrying":
         if (state) state.retries += 1;
         break;

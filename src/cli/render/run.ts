@@ -1,4 +1,5 @@
 import type { RunDetails } from "../../app/show-run.ts";
+import type { FailedAttempt } from "../../store/details.ts";
 import type { RunSummary } from "../../app/summary.ts";
 import { renderCalls, renderTokens } from "./lines.ts";
 import { type Column, renderTable } from "./table.ts";
@@ -76,6 +77,30 @@ export function renderDetails({ run, steps, failures, ...details }: RunDetails, 
   );
   const factLines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
   return [...factLines, "", stepTable, ...(failures.length > 0 ? ["", failureTable] : [])].join("\n");
+}
+
+/** Requests that failed, as a table. */
+export function renderFailures(failures: readonly FailedAttempt[], width: number): string {
+  if (failures.length === 0) return "No request failed.";
+  return renderTable<FailedAttempt>(
+    [
+      { title: "TIME (UTC)", value: ({ startedAt }) => timeOf(startedAt), rank: 3 },
+      { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 1 },
+      { title: "CONDITION", value: ({ condition }) => condition, rank: 1, least: 12 },
+      { title: "STEP", value: ({ step }) => step, rank: 2 },
+      { title: "FAILURE", value: ({ reason }) => reason, rank: 0 },
+      { title: "HTTP", value: ({ httpStatus }) => (httpStatus === null ? "" : String(httpStatus)), rank: 1 },
+      { title: "THEN", value: ({ decision }) => decision, rank: 0 },
+      { title: "REQUEST ID", value: ({ requestId }) => requestId ?? "", rank: 5 },
+      { title: "MESSAGE", value: ({ message }) => message ?? "", rank: 4, least: 20 },
+    ],
+    failures,
+    width,
+  );
+}
+
+function timeOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 19).replace("T", " ");
 }
 
 function modelOf({ provider, model }: RunSummary): string {

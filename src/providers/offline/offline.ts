@@ -37,6 +37,7 @@ export async function connectOffline(model: string): Promise<Provider> {
         httpStatus: null,
         requestId: null,
         servedModel: null,
+        rateLimits: null,
       });
     },
   };

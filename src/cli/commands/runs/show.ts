@@ -9,18 +9,26 @@ export class RunsShowCommand extends DatagenCommand {
     details: RUN_DESCRIPTION,
     examples: [
       ["The newest run", "datagen runs show latest"],
+      ["Every request of it that failed", "datagen runs show latest --failures"],
       ["As JSON, with the run's config", "datagen runs show latest --json"],
     ],
   });
 
   run = Option.String({ name: "RUN" });
+  failures = Option.Boolean("--failures", false, { description: "List every request that failed" });
 
   async execute(): Promise<void> {
-    const [{ showRun }, { renderDetails }] = await Promise.all([
+    const [{ showFailures, showRun }, { renderDetails, renderFailures }] = await Promise.all([
       import("../../../app/show-run.ts"),
       import("../../render/run.ts"),
     ]);
     using store = await this.openStore();
+    if (this.failures) {
+      const failures = showFailures(store, this.run);
+      if (this.json) this.printJson(failures);
+      else this.print(renderFailures(failures, this.width));
+      return;
+    }
     const details = showRun(store, this.run);
     if (this.json) this.printJson(details);
     else this.print(renderDetails(details, this.width));

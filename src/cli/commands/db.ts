@@ -1,0 +1,16 @@
+import { Command } from "clipanion";
+
+/** `datagen db`: the commands in this folder. */
+export class DbCommand extends Command {
+  static override paths = [["db"]];
+  static override usage = Command.Usage({
+    category: "Database",
+    description: "The commands for the database: check",
+    examples: [["Check the database of this folder", "datagen db check"]],
+  });
+
+  execute(): Promise<void> {
+    this.context.stdout.write(this.cli.usage(DbCommand, { detailed: true }));
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,28 @@
+import { Command } from "clipanion";
+import { EXIT } from "../../../errors.ts";
+import { DatagenCommand } from "../../command.ts";
+
+export class DbCheckCommand extends DatagenCommand {
+  static override paths = [["db", "check"]];
+  static override usage = Command.Usage({
+    category: "Database",
+    description: "Check the database: the file itself, and what always holds of its rows",
+    details: "Exits with 1 where something is broken. Nothing is changed.",
+    examples: [
+      ["The database of this folder", "datagen db check"],
+      ["As JSON, for programs", "datagen db check --json"],
+    ],
+  });
+
+  async execute(): Promise<number> {
+    const [{ checkDatabase }, { renderCheck }] = await Promise.all([
+      import("../../../app/check-database.ts"),
+      import("../../render/check.ts"),
+    ]);
+    using store = await this.openStore();
+    const check = checkDatabase(store);
+    if (this.json) this.printJson(check);
+    else this.print(renderCheck(check));
+    return check.violations.length > 0 ? EXIT.someFailed : EXIT.done;
+  }
+}

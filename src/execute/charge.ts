@@ -1,0 +1,33 @@
+import type { PreparedRequest } from "./request.ts";
+import type { Usage } from "../store/results.ts";
+
+/** Of a text that nothing is known of: a little more than most have. */
+const FIRST_TOKENS_PER_CHARACTER = 0.35;
+const FIRST_COMPLETION = 512;
+const WEIGHT = 0.05;
+
+/**
+ * What a provider charges against its limit of tokens when it takes a request: the prompt, and the longest answer that
+ * the request allows. How many tokens a prompt has is learned from the usage of the answers before.
+ */
+export class Charge {
+  #tokensPerCharacter: number | null = null;
+  #completion = FIRST_COMPLETION;
+
+  of({ prompt, settings }: PreparedRequest): number {
+    const { max_tokens: tokens, max_completion_tokens: completionTokens } = settings.parameters;
+    const perCharacter = this.#tokensPerCharacter ?? FIRST_TOKENS_PER_CHARACTER;
+    return Math.ceil(lengthOf(prompt) * perCharacter) + (tokens ?? completionTokens ?? Math.ceil(this.#completion));
+  }
+
+  learn({ prompt }: PreparedRequest, { promptTokens, completionTokens }: Usage): void {
+    const seen = promptTokens / lengthOf(prompt);
+    this.#tokensPerCharacter =
+      this.#tokensPerCharacter === null ? seen : this.#tokensPerCharacter * (1 - WEIGHT) + seen * WEIGHT;
+    this.#completion = this.#completion * (1 - WEIGHT) + completionTokens * WEIGHT;
+  }
+}
+
+function lengthOf(prompt: PreparedRequest["prompt"]): number {
+  return prompt[0].length + prompt[1].length + prompt[2].length;
+}

@@ -1,0 +1,75 @@
+import type { Step } from "../plan/calls.ts";
+
+/** Answers whose latencies are compared at a time. */
+const WINDOW = 64;
+/** A median that has grown by this factor is a server that queues. Answers of different lengths differ by less. */
+const GROWN = 3;
+const CUT = 0.8;
+const GROWTH = 1.1;
+const GROWTH_EVERY_MS = 1_000;
+
+/** Until the first answer, so that a key that is refused is refused a few times only. */
+const FIRST = 5;
+
+/**
+ * How many requests may be in flight: between 1 and the configured number. Up while all is well; down when requests
+ * are refused for their rate, and when answers take several times as long as they did. Pure: it is told the time.
+ */
+export class AdaptiveConcurrency {
+  readonly #most: number;
+  #current: number;
+  #hasAnswer = false;
+  #changedAt = 0;
+  readonly #latencies: Record<Step, Latencies> = {
+    reading: { recent: [], usual: Number.POSITIVE_INFINITY },
+    strategy: { recent: [], usual: Number.POSITIVE_INFINITY },
+  };
+
+  constructor(most: number) {
+    this.#most = most;
+    this.#current = most;
+  }
+
+  get current(): number {
+    return this.#hasAnswer ? Math.floor(this.#current) : Math.min(FIRST, this.#most);
+  }
+
+  /** An answer came, of a request that took so long. */
+  answered(now: number, step: Step, latencyMs: number): void {
+    this.#hasAnswer = true;
+    if (this.#isSlow(step, latencyMs)) this.#cut(now, this.#current);
+    else if (now - this.#changedAt >= GROWTH_EVERY_MS) this.#grow(now);
+  }
+
+  /** Requests were refused for their rate while so many were in flight. */
+  refused(now: number, inFlight: number): void {
+    this.#cut(now, inFlight);
+  }
+
+  #cut(now: number, from: number): void {
+    this.#current = Math.max(1, Math.min(this.#current, from * CUT));
+    this.#changedAt = now;
+  }
+
+  #grow(now: number): void {
+    this.#current = Math.min(this.#most, this.#current * GROWTH + 1);
+    this.#changedAt = now;
+  }
+
+  #isSlow(step: Step, latencyMs: number): boolean {
+    const known = this.#latencies[step];
+    if (known.recent.push(latencyMs) < WINDOW) return false;
+    const median = known.recent.toSorted((a, b) => a - b)[WINDOW / 2] ?? latencyMs;
+    known.recent = [];
+    const isSlow = median > known.usual * GROWN;
+    // The usual latency follows a lasting change, slowly.
+    known.usual = Math.min(known.usual * 1.05, median);
+    return isSlow;
+  }
+}
+
+interface Latencies {
+  recent: number[];
+  /** The lowest median of a window. */
+  usual: number;
+}

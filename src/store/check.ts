@@ -1,0 +1,106 @@
+import type { Store } from "./open.ts";
+
+/** Something in a database that must not be. */
+export interface Violation {
+  /** What always holds. */
+  rule: string;
+  /** How many rows break it. */
+  rows: number;
+  /** Some of them. */
+  examples: string[];
+}
+
+const MOST_EXAMPLES = 5;
+
+/** What always holds, each with a query for the rows that break it. */
+const RULES: [rule: string, query: string][] = [
+  [
+    "a call has an answer exactly where it succeeded",
+    "select 'call ' || id from calls where (state = 'succeeded') <> (answer_id is not null)",
+  ],
+  [
+    "a call has a reason exactly where it failed",
+    "select 'call ' || id from calls where (state = 'failed') <> (failure is not null)",
+  ],
+  [
+    "a call belongs to the run of its task and of its perspective",
+    `select 'call ' || c.id from calls c join tasks t on t.id = c.task_id join perspectives p on p.id = c.perspective_id
+      where t.run_id <> c.run_id or p.run_id <> c.run_id`,
+  ],
+  [
+    "every task of a run has a strategy for every perspective, and a reading where the perspective has one",
+    `select 'task ' || t.id || ', perspective ' || p.id from tasks t
+      join runs r on r.id = t.run_id and r.planned_at is not null
+      join perspectives p on p.run_id = t.run_id
+      where not exists (select 1 from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'strategy')
+         or (p.reading is not null)
+            <> exists (select 1 from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'reading')`,
+  ],
+  [
+    "a strategy has an answer only where its reading is done",
+    `select 'call ' || s.id from calls s join calls r on r.task_id = s.task_id and r.perspective_id = s.perspective_id
+       and r.replicate = s.replicate and r.step = 'reading'
+      where s.step = 'strategy' and s.state = 'succeeded'
+        and not (r.state = 'succeeded' or (r.state = 'failed' and r.failure = 'empty') or r.state = 'pending')`,
+  ],
+  [
+    "an answer is used once in a run",
+    `select 'answer ' || answer_id from calls where answer_id is not null group by run_id, answer_id having count(*) > 1`,
+  ],
+  ["an answer has a text", "select 'answer ' || id from answers where length(text) = 0 and typeof(text) = 'text'"],
+  [
+    "cached tokens are part of the prompt, reasoning tokens of the completion",
+    `select 'answer ' || id from answers where cached_tokens > prompt_tokens or reasoning_tokens > completion_tokens
+     union all select 'attempt ' || id from attempts
+      where cached_tokens > prompt_tokens or reasoning_tokens > completion_tokens`,
+  ],
+  [
+    "a run's counts of calls are those of its calls",
+    `select 'run ' || r.public_id from runs r
+      left join (select c.run_id, count(*) total, sum(c.state = 'succeeded') succeeded, sum(c.state = 'failed') failed,
+          sum(coalesce(a.finish_reason = 'length', 0)) truncated
+        from calls c left join answers a on a.id = c.answer_id group by c.run_id) n on n.run_id = r.id
+      where r.planned_at is not null and (r.calls_total <> coalesce(n.total, 0)
+        or r.calls_succeeded <> coalesce(n.succeeded, 0) or r.calls_failed <> coalesce(n.failed, 0)
+        or r.calls_truncated <> coalesce(n.truncated, 0))`,
+  ],
+  [
+    "a run's tokens are the sums over its attempts",
+    `select 'run ' || r.public_id from runs r
+      left join (select c.run_id, count(*) attempts, sum(a.prompt_tokens) prompt, sum(a.completion_tokens) completion,
+          sum(a.cached_tokens) cached, sum(a.reasoning_tokens) reasoning
+        from attempts a join calls c on c.id = a.call_id group by c.run_id) n on n.run_id = r.id
+      where r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0)
+        or r.completion_tokens <> coalesce(n.completion, 0) or r.cached_tokens <> coalesce(n.cached, 0)
+        or r.reasoning_tokens <> coalesce(n.reasoning, 0)`,
+  ],
+  [
+    "a run is finished exactly where none of its calls is pending",
+    `select 'run ' || public_id from runs where planned_at is not null
+      and (finished_at is not null) <> (calls_total = calls_succeeded + calls_failed)`,
+  ],
+];
+
+/** SQLite's own checks of the file, and what always holds. @returns what is broken; nothing where all is well */
+export function checkStore({ sqlite }: Store): Violation[] {
+  // One moment for all of them, while a run may go on.
+  return sqlite.transaction(() => {
+    const damage = sqlite.prepare<[], string>("pragma integrity_check").pluck().all();
+    const violations = damage[0] === "ok" ? [] : [violation("the file is intact", damage)];
+    const references = sqlite.prepare<[], { table: string; rowid: number; parent: string }>("pragma foreign_key_check");
+    const broken = references.all().map(({ table, rowid, parent }) => `${table} ${rowid} to ${parent}`);
+    if (broken.length > 0) violations.push(violation("a row refers to rows that are there", broken));
+    for (const [rule, query] of RULES) {
+      const rows = sqlite.prepare<[], string>(query).pluck().all();
+      if (rows.length > 0) violations.push(violation(rule, rows));
+    }
+    return violations;
+  })();
+}
+
+/** How many rules {@link checkStore} checks. */
+export const RULE_COUNT = RULES.length + 2;
+
+function violation(rule: string, rows: string[]): Violation {
+  return { rule, rows: rows.length, examples: rows.slice(0, MOST_EXAMPLES) };
+}
