@@ -121,6 +121,8 @@ describe("a config that is right", () => {
       add_references: false,
       concurrency: 32,
       timeout_s: 120,
+      max_attempts: 6,
+      give_up_after_s: 600,
     });
   });
 

@@ -277,6 +277,10 @@ describe("the types", () => {
         }
         case "retrying":
           return event.reason + String(event.delayMs);
+        case "outage":
+          return event.reason + event.message;
+        case "recovered":
+          return event.type;
         case "stored": {
           const stored: number = event.delta.callsSucceeded + event.delta.promptTokens;
           return String(stored);

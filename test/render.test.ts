@@ -85,6 +85,8 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
       add_references: false,
       concurrency: 32,
       timeout_s: 120,
+      max_attempts: 6,
+      give_up_after_s: 600,
     },
     ...overrides,
   };

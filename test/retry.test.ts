@@ -128,7 +128,7 @@ describe("deciding on a failed attempt", () => {
     let tries = NO_TRIES;
     const made: Decision[] = [];
     for (const reason of reasons) {
-      const next = decide(reason, null, tries, 0.5);
+      const next = decide(reason, null, tries, 6, 0.5);
       tries = next.tries;
       made.push(next.decision);
       if (next.decision.action !== "retry") break;
@@ -137,7 +137,7 @@ describe("deciding on a failed attempt", () => {
   }
 
   const delay = (retryAfterMs: number | null, random: number, retries = 0): number => {
-    const { decision } = decide("server_error", retryAfterMs, { ...NO_TRIES, transient: retries }, random);
+    const { decision } = decide("server_error", retryAfterMs, { ...NO_TRIES, transient: retries }, 6, random);
     return decision.action === "retry" ? decision.delayMs : Number.NaN;
   };
 
@@ -162,10 +162,10 @@ describe("deciding on a failed attempt", () => {
 
   test("what was counted before stays as it is", () => {
     const tries = Object.freeze({ rateLimited: 1, empty: 1, transient: 1 });
-    expect(decide("timeout", null, tries, 0).tries).toEqual({ rateLimited: 1, empty: 1, transient: 2 });
-    expect(decide("empty", null, tries, 0).tries).toEqual({ rateLimited: 1, empty: 2, transient: 1 });
-    expect(decide("rate_limited", null, tries, 0).tries).toEqual({ rateLimited: 2, empty: 1, transient: 1 });
-    expect(decide("refusal", null, tries, 0).tries).toEqual(tries);
+    expect(decide("timeout", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 1, transient: 2 });
+    expect(decide("empty", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 2, transient: 1 });
+    expect(decide("rate_limited", null, tries, 6, 0).tries).toEqual({ rateLimited: 2, empty: 1, transient: 1 });
+    expect(decide("refusal", null, tries, 6, 0).tries).toEqual(tries);
   });
 
   test("delays double, and jitter spreads them", () => {
@@ -177,7 +177,7 @@ describe("deciding on a failed attempt", () => {
   });
 
   test("delays of a rate limit have an upper bound", () => {
-    const { decision } = decide("rate_limited", null, { ...NO_TRIES, rateLimited: 10_000 }, 1);
+    const { decision } = decide("rate_limited", null, { ...NO_TRIES, rateLimited: 10_000 }, 6, 1);
     expect(decision).toEqual({ action: "retry", delayMs: 30_000 });
   });
 

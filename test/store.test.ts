@@ -13,7 +13,7 @@ import { listRuns } from "../src/app/list-runs.ts";
 import { showRun } from "../src/app/show-run.ts";
 import type { RunSummary } from "../src/app/summary.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { pendingCalls, pendingStrategy } from "../src/store/calls.ts";
+import { openCalls, openStrategy } from "../src/store/calls.ts";
 import { datasetRows } from "../src/store/dataset-rows.ts";
 import { openStore, type Store } from "../src/store/open.ts";
 import {
@@ -640,14 +640,14 @@ describe("the queries", () => {
     });
   }
 
-  test("for a page of pending calls seek it in the index of pending calls, and sort nothing", async () => {
+  test("for a page of open calls seek it in the index of open calls, and sort nothing", async () => {
     const plans = await plansOf((own) => {
-      const [page] = [pendingCalls(own, ids.large, 1000, 256)];
+      const [page] = [openCalls(own, ids.large, 1000, 256)];
       expect(page).toHaveLength(256);
-      pendingStrategy(own, page[0]!);
+      openStrategy(own, page[0]!);
     });
     const { plan } = plans.find(({ sql }) => sql.includes("limit"))!;
-    expect(plan[0]).toMatch(/^SEARCH calls USING INDEX calls_pending \(run_id=\? AND id>\?\)/);
+    expect(plan[0]).toMatch(/^SEARCH calls USING INDEX calls_open \(run_id=\? AND id>\?\)/);
     expect(plan.join("\n")).not.toMatch(/SCAN|TEMP B-TREE/);
   });
 

@@ -29,11 +29,19 @@ export class Backlog {
     this.#runId = runId;
   }
 
-  next(): Waiting | undefined {
-    const ready = this.#ready.shift();
-    if (ready) return ready;
+  /** Whether there are calls that were not sent yet. */
+  get hasFresh(): boolean {
     while (this.#pageAt >= this.#page.length && !this.#isRead) this.#readPage();
-    const call = this.#page[this.#pageAt];
+    return this.#pageAt < this.#page.length;
+  }
+
+  /** @param isProbe whether a call that was not sent yet goes first: of one that failed it may be the fault */
+  next(isProbe: boolean): Waiting | undefined {
+    return isProbe ? (this.#nextFresh() ?? this.#ready.shift()) : (this.#ready.shift() ?? this.#nextFresh());
+  }
+
+  #nextFresh(): Waiting | undefined {
+    const call = this.hasFresh ? this.#page[this.#pageAt] : undefined;
     if (!call) return undefined;
     this.#pageAt += 1;
     return { call, tries: NO_TRIES };

@@ -75,7 +75,7 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   }
 
   function next(): Head | undefined {
-    const waiting = backlog.next();
+    const waiting = backlog.next(outage.isOn);
     if (!waiting) return undefined;
     const request = prepare(waiting.call);
     return { ...waiting, request, tokens: pace.countsTokens ? charge.of(request) : 0 };
@@ -103,9 +103,9 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
 
   async function settle({ call, tries }: Waiting, { result }: Sent, error: CallError): Promise<void> {
     const { reason, message, details } = error;
-    const isLost = watch(error);
+    watch(error);
     const { decision, tries: counted } =
-      outage.isOn && isLost
+      outage.isOn && isNobodysFault(error)
         ? { decision: { action: "retry", delayMs: 0 } as const, tries }
         : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
     await commit({ ...result, attempt: { ...result.attempt, decision: decision.action } });
@@ -119,17 +119,24 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
     }
   }
 
-  /** Tells a failure to the watch for outages. @returns whether nothing came back that says anything about the call */
-  function watch({ reason, message }: CallError): boolean {
+  /** Tells a failure to the watch for outages. */
+  function watch({ reason, message }: CallError): void {
     const kind = kindOf(reason);
-    if (kind !== "transient" && kind !== "rateLimited") {
-      if (kind !== "stop" && outage.answered(now())) job.onEvent({ type: "recovered" });
-      return false;
+    if (kind === "transient" || kind === "rateLimited") {
+      const { hasBegun, isHopeless } = outage.failed(now(), kind === "rateLimited");
+      if (hasBegun) job.onEvent({ type: "outage", reason, message });
+      if (isHopeless) failure ??= hopeless(reason, message, job);
+    } else if (kind !== "stop" && outage.answered(now())) {
+      job.onEvent({ type: "recovered" });
     }
-    const { hasBegun, isHopeless } = outage.failed(now(), kind === "rateLimited");
-    if (hasBegun) job.onEvent({ type: "outage", reason, message });
-    if (isHopeless) failure ??= hopeless(reason, message, job);
-    return kind === "transient";
+  }
+
+  /**
+   * Whether a failure in an outage says nothing of its call. Where no other calls are left to tell by, only a provider
+   * that cannot be reached does not.
+   */
+  function isNobodysFault({ reason, details }: CallError): boolean {
+    return kindOf(reason) === "transient" && (backlog.hasFresh || UNREACHABLE.has(details.code ?? ""));
   }
 
   function retryLater(waiting: Waiting, delayMs: number): void {
@@ -144,6 +151,16 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   job.drain.addEventListener("abort", pump);
   pump();
 }
+
+const UNREACHABLE = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+]);
 
 function endingOf(error: CallError | null): Ending {
   if (!error) return "accepted";
