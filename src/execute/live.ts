@@ -1,7 +1,6 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
-import { EMPTY } from "../store/calls.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
 import { Charge } from "./charge.ts";
 import { createCommitter } from "./committer.ts";
@@ -114,7 +113,8 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
     } else if (decision.action === "retry") {
       job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
       retryLater({ call, tries: counted }, decision.delayMs);
-    } else if (call.step === "reading" && reason === EMPTY) {
+    } else if (call.step === "reading") {
+      // Where there are no notes, or those that were there stay, it can go on.
       backlog.addStrategyOf(call);
     }
   }

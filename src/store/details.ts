@@ -12,8 +12,8 @@ export interface StepRow {
   succeeded: number;
   failed: number;
   truncated: number;
-  promptTokens: number;
-  completionTokens: number;
+  prompt_tokens: number;
+  completion_tokens: number;
 }
 
 /** The steps of a run's perspectives, in the order of the config; tokens are those of the kept answers. */
@@ -27,8 +27,8 @@ export function stepRows(store: Store, runId: number): StepRow[] {
       succeeded: inState("succeeded"),
       failed: inState("failed"),
       truncated: sql<number>`sum(coalesce(${answers.finishReason} = 'length', 0))`,
-      promptTokens: sum(answers.promptTokens).mapWith(Number),
-      completionTokens: sum(answers.completionTokens).mapWith(Number),
+      prompt_tokens: sum(answers.promptTokens).mapWith(Number),
+      completion_tokens: sum(answers.completionTokens).mapWith(Number),
     })
     .from(tasks)
     .innerJoin(calls, eq(calls.taskId, tasks.id))
@@ -38,7 +38,7 @@ export function stepRows(store: Store, runId: number): StepRow[] {
     .groupBy(perspectives.position, calls.step)
     .orderBy(asc(perspectives.position), asc(calls.step))
     .all()
-    .map((row) => ({ ...row, promptTokens: row.promptTokens ?? 0, completionTokens: row.completionTokens ?? 0 }));
+    .map((row) => ({ ...row, prompt_tokens: row.prompt_tokens ?? 0, completion_tokens: row.completion_tokens ?? 0 }));
 }
 
 /** Answers of a run that were asked with other settings than the run's. */
@@ -97,18 +97,18 @@ export function failureRows(store: Store, runId: number): FailureRow[] {
 
 /** One attempt that failed. */
 export interface FailedAttempt {
-  /** Milliseconds since 1970 UTC. */
-  startedAt: number;
-  durationMs: number;
+  /** ISO 8601, UTC. */
+  started_at: string;
+  duration_ms: number;
   /** The row of the input file, from 0. */
   task: number;
   condition: string;
   step: "reading" | "strategy";
   reason: string;
   decision: string;
-  httpStatus: number | null;
-  errorCode: string | null;
-  requestId: string | null;
+  http_status: number | null;
+  error_code: string | null;
+  request_id: string | null;
   message: string | null;
 }
 
@@ -117,15 +117,15 @@ export function failedAttempts(store: Store, runId: number): FailedAttempt[] {
   return store.db
     .select({
       startedAt: attempts.startedAt,
-      durationMs: attempts.durationMs,
+      duration_ms: attempts.durationMs,
       task: tasks.position,
       condition: perspectives.condition,
       step: calls.step,
       reason: attempts.outcome,
       decision: attempts.decision,
-      httpStatus: attempts.httpStatus,
-      errorCode: attempts.errorCode,
-      requestId: attempts.requestId,
+      http_status: attempts.httpStatus,
+      error_code: attempts.errorCode,
+      request_id: attempts.requestId,
       message: attempts.message,
     })
     .from(tasks)
@@ -134,5 +134,6 @@ export function failedAttempts(store: Store, runId: number): FailedAttempt[] {
     .innerJoin(attempts, eq(attempts.callId, calls.id))
     .where(and(eq(tasks.runId, runId), ne(attempts.outcome, "succeeded")))
     .orderBy(asc(attempts.id))
-    .all();
+    .all()
+    .map(({ startedAt, ...attempt }) => ({ started_at: new Date(startedAt).toISOString(), ...attempt }));
 }

@@ -59,8 +59,8 @@ export function renderDetails({ run, steps, failures, ...details }: RunDetails, 
       { title: "CALLS", value: ({ succeeded, total }) => `${succeeded}/${total}`, align: "right", rank: 0 },
       { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
       { title: "CUT", value: ({ truncated }) => number(truncated), align: "right", rank: 2 },
-      { title: "PROMPT", value: ({ promptTokens }) => number(promptTokens), align: "right", rank: 3 },
-      { title: "COMPLETION", value: ({ completionTokens }) => number(completionTokens), align: "right", rank: 3 },
+      { title: "PROMPT", value: (step) => number(step.prompt_tokens), align: "right", rank: 3 },
+      { title: "COMPLETION", value: (step) => number(step.completion_tokens), align: "right", rank: 3 },
     ],
     steps,
     width,
@@ -84,23 +84,19 @@ export function renderFailures(failures: readonly FailedAttempt[], width: number
   if (failures.length === 0) return "No request failed.";
   return renderTable<FailedAttempt>(
     [
-      { title: "TIME (UTC)", value: ({ startedAt }) => timeOf(startedAt), rank: 3 },
+      { title: "TIME (UTC)", value: (failure) => failure.started_at.slice(0, 19).replace("T", " "), rank: 3 },
       { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 1 },
       { title: "CONDITION", value: ({ condition }) => condition, rank: 1, least: 12 },
       { title: "STEP", value: ({ step }) => step, rank: 2 },
       { title: "FAILURE", value: ({ reason }) => reason, rank: 0 },
-      { title: "HTTP", value: ({ httpStatus }) => (httpStatus === null ? "" : String(httpStatus)), rank: 1 },
+      { title: "HTTP", value: (failure) => String(failure.http_status ?? ""), rank: 1 },
       { title: "THEN", value: ({ decision }) => decision, rank: 0 },
-      { title: "REQUEST ID", value: ({ requestId }) => requestId ?? "", rank: 5 },
+      { title: "REQUEST ID", value: (failure) => failure.request_id ?? "", rank: 5 },
       { title: "MESSAGE", value: ({ message }) => message ?? "", rank: 4, least: 20 },
     ],
     failures,
     width,
   );
-}
-
-function timeOf(time: number): string {
-  return new Date(time).toISOString().slice(0, 19).replace("T", " ");
 }
 
 function modelOf({ provider, model }: RunSummary): string {

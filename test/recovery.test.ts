@@ -1,0 +1,285 @@
+import { statSync } from "node:fs";
+import { createServer, request, type Server } from "node:http";
+import Database from "better-sqlite3";
+import { describe, expect, test } from "vitest";
+import { isOnNetwork } from "../src/store/space.ts";
+import { configFor, datagen, environmentFor, rows, startDatagen, workspace } from "./support/harness.ts";
+import { answerTo, startServer } from "./support/server.ts";
+
+const DATABASE = "data/datagen.db";
+
+interface Exported {
+  tasks: { responses: (string | null)[]; preparations: (string | null)[] }[];
+  metadata: {
+    calls: { failed: number; truncated: number };
+    asked_with_other_parameters?: { parameters: { max_tokens?: number }; answers: number }[];
+  };
+}
+
+describe("a provider that goes away", () => {
+  test("is probed, and the run goes on without a failed call once it is back", async () => {
+    await using server = await startServer({ latency: 30 });
+    await using space = await workspace();
+    await space.write("rows.json", rows(60));
+    await space.write("config.json", configFor({ data_config: { sample_size: 60 }, concurrency: 8 }));
+    await using run = startDatagen(["run", "config.json", "--json"], { cwd: space.path, env: environmentFor(server) });
+    while (server.requests.length < 60) await new Promise((resolve) => setTimeout(resolve, 10));
+    await server.goDown();
+    await run.waitFor(/The provider answers nothing \(connection: .*Probing until it does\./);
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    const before = server.requests.length;
+    await server.comeUp();
+    await run.waitFor(/The provider answers again\./);
+    const result = await run.done;
+    expect(result.code, result.stderr).toBe(0);
+    expect(JSON.parse(result.stdout)).toMatchObject({ run: { status: "completed", calls: { total: 360, failed: 0 } } });
+    expect(server.requests.length).toBeGreaterThan(before);
+  });
+
+  test("ends the run with exit code 3 once it has been silent for give_up_after_s, and the run can be resumed", async () => {
+    await using server = await startServer({ behave: () => ({ kind: "status", status: 503 }) });
+    await using space = await workspace();
+    await space.write("rows.json", rows(20));
+    await space.write("config.json", configFor({ data_config: { sample_size: 20 }, give_up_after_s: 3 }));
+    const options = { cwd: space.path, env: environmentFor(server) };
+    const stopped = await datagen(["run", "config.json"], options);
+    expect(stopped).toMatchObject({ code: 3, stdout: "" });
+    expect(stopped.stderr).toMatch(/has answered nothing for 3 seconds; the last failure was server_error/);
+    const [, command = ""] = /Go on with: datagen (.+)/.exec(stopped.stderr) ?? [];
+    server.behave = () => undefined;
+    const resumed = await datagen(command.split(" "), options);
+    expect(resumed.code, resumed.stderr).toBe(0);
+  });
+
+  test("is not what a single call is that always fails: that call fails, and the others are answered", async () => {
+    const inputs = rows(12);
+    await using server = await startServer({
+      behave: ({ prompt }) => (prompt.includes(inputs[5]!.input) ? { kind: "status", status: 500 } : undefined),
+    });
+    await using space = await workspace();
+    await space.write("rows.json", inputs);
+    const config = { data_config: { sample_size: 12 }, concurrency: 1, max_attempts: 3 };
+    await space.write("config.json", configFor({ ...config, agent_perspectives: [PLAIN] }));
+    const env = { ...environmentFor(server), NODE_OPTIONS: QUICK };
+    const result = await datagen(["run", "config.json", "--json"], { cwd: space.path, env });
+    expect(result.code, result.stderr).toBe(1);
+    expect(JSON.parse(result.stdout)).toMatchObject({ run: { calls: { succeeded: 11, failed: 1 } } });
+  });
+});
+
+const PLAIN = { condition: "Plain", reading: null, strategy: "Say it in English." };
+
+/** Makes the delays before a retry as short as they can be. */
+const QUICK = `--import=data:text/javascript,${encodeURIComponent("Math.random = () => 0;")}`;
+
+describe("resume --retry-truncated --max-tokens", () => {
+  test("asks again only for what was cut off, and the dataset says what was asked with other parameters", async () => {
+    let isCutting = true;
+    await using server = await startServer({
+      behave: ({ body, index }) =>
+        isCutting && index % 3 === 0 && body["max_tokens"] === 200 ? { kind: "length" } : undefined,
+    });
+    await using space = await workspace();
+    const inputs = rows(6);
+    await space.write("rows.json", inputs);
+    const config = configFor({ data_config: { sample_size: 6 }, concurrency: 1, agent_perspectives: [PLAIN] });
+    await space.write("config.json", { ...config, model_config: { ...config.model_config, max_tokens: 200 } });
+    const options = { cwd: space.path, env: environmentFor(server) };
+    const first = await datagen(["run", "config.json"], options);
+    const before = await space.json<Exported>(first.stdout.trim());
+    expect(before.metadata.calls.truncated).toBe(2);
+    expect(before.metadata).not.toHaveProperty("asked_with_other_parameters");
+
+    isCutting = false;
+    const sent = server.requests.length;
+    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    expect(again.code, again.stderr).toBe(0);
+    expect(server.requests.slice(sent).map(({ parameters }) => parameters["max_tokens"])).toEqual([900, 900]);
+    const after = await space.json<Exported>(again.stdout.trim());
+    expect(after.metadata.calls.truncated).toBe(0);
+    expect(after.metadata.asked_with_other_parameters).toEqual([
+      { parameters: expect.objectContaining({ max_tokens: 900 }) as object, answers: 2 },
+    ]);
+    const changed = after.tasks.filter((task, index) => task.responses[0] !== before.tasks[index]?.responses[0]);
+    expect(changed).toHaveLength(2);
+    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+  });
+
+  test("keeps the answer that is there where no better one comes", async () => {
+    let isRefusing = false;
+    await using server = await startServer({
+      behave: () => (isRefusing ? { kind: "refusal" } : { kind: "length" }),
+    });
+    await using space = await workspace();
+    await space.write("rows.json", rows(3));
+    await space.write("config.json", configFor({ data_config: { sample_size: 3 } }));
+    const options = { cwd: space.path, env: environmentFor(server) };
+    const first = await datagen(["run", "config.json"], options);
+    const before = await space.json<Exported>(first.stdout.trim());
+    isRefusing = true;
+    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    expect(again.code, again.stderr).toBe(0);
+    const after = await space.json<Exported>(again.stdout.trim());
+    expect(after.tasks).toEqual(before.tasks);
+    expect(after.metadata.calls.truncated).toBe(before.metadata.calls.truncated);
+    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+  });
+
+  test("has a strategy work on the better notes", async () => {
+    let isCutting = true;
+    await using server = await startServer({
+      behave: ({ prompt }) => (isCutting && prompt.startsWith("Take notes") ? { kind: "length" } : undefined),
+    });
+    await using space = await workspace();
+    const [row] = rows(1);
+    await space.write("rows.json", [row]);
+    const noted = { condition: "Noted", reading: "Take notes on it.", strategy: "Say it in English." };
+    await space.write("config.json", configFor({ data_config: { sample_size: 1 }, agent_perspectives: [noted] }));
+    const options = { cwd: space.path, env: environmentFor(server) };
+    await datagen(["run", "config.json"], options);
+    isCutting = false;
+    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    const { tasks } = await space.json<Exported>(again.stdout.trim());
+    const ask = (instruction: string, text: string, max_tokens: number) =>
+      answerTo({
+        model: "gpt-4o-mini",
+        prompt: `${instruction}\n\n\`\`\`${text}\`\`\`${instruction}\n\n`,
+        max_tokens,
+        temperature: configFor().model_config.temperature!,
+      });
+    const notes = ask(noted.reading, row!.input, 900);
+    expect(tasks[0]?.preparations).toEqual([notes]);
+    expect(tasks[0]?.responses).toEqual([ask(noted.strategy, notes, configFor().model_config.max_tokens!)]);
+    expect(server.requests).toHaveLength(4);
+  });
+
+  test.for([
+    [["--retry-truncated"], /--retry-truncated and --max-tokens go together/],
+    [["--max-tokens", "900"], /--retry-truncated and --max-tokens go together/],
+    [["--retry-truncated", "--max-tokens", "0"], /--max-tokens/],
+    [["--retry-truncated", "--max-tokens", "5"], /--max-tokens 5 is no more than the 200/],
+  ] as const)("is refused as %j", async ([flags, sentence]) => {
+    await using space = await workspace();
+    await space.write("rows.json", rows(1));
+    const config = configFor({ data_config: { sample_size: 1 }, api_provider: "offline" });
+    await space.write("config.json", { ...config, model_config: { ...config.model_config, max_tokens: 200 } });
+    expect((await datagen(["run", "config.json"], { cwd: space.path })).code).toBe(0);
+    const refused = await datagen(["resume", "latest", ...flags], { cwd: space.path });
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(sentence);
+  });
+});
+
+describe("datagen runs show --failures", () => {
+  test("lists every request that failed, with what the provider said", async () => {
+    await using server = await startServer({
+      behave: ({ nth, index }) =>
+        index % 4 === 0 && nth === 1
+          ? { kind: "status", status: 500, headers: { "retry-after-ms": "1" }, code: "out_of_luck" }
+          : undefined,
+    });
+    await using space = await workspace();
+    await space.write("rows.json", rows(4));
+    await space.write("config.json", configFor({ data_config: { sample_size: 4 }, agent_perspectives: [PLAIN] }));
+    const options = { cwd: space.path, env: { ...environmentFor(server), NODE_OPTIONS: QUICK } };
+    expect((await datagen(["run", "config.json"], options)).code).toBe(0);
+    const failures = JSON.parse(
+      (await datagen(["runs", "show", "latest", "--failures", "--json"], options)).stdout,
+    ) as object[];
+    expect(failures.length).toBe(server.requests.filter(({ status }) => status === 500).length);
+    expect(failures[0]).toMatchObject({
+      condition: "Plain",
+      reason: "server_error",
+      decision: "retry",
+      http_status: 500,
+    });
+    const { stdout } = await datagen(["runs", "show", "latest", "--failures"], options);
+    expect(stdout.split("\n")[0]).toMatch(/^TIME \(UTC\) .* MESSAGE$/);
+  });
+});
+
+describe("datagen db check", () => {
+  test.for([
+    ["update calls set answer_id = null where id = 2", /a call has an answer exactly where it succeeded.*call 2/],
+    ["update calls set state = 'failed' where id = 3", /a call has a reason exactly where it failed.*call 3/],
+    ["update runs set prompt_tokens = prompt_tokens + 1", /a run's tokens are the sums over its attempts.*run /],
+    ["update runs set calls_failed = 1", /a run's counts of calls are those of its calls/],
+    ["update answers set cached_tokens = prompt_tokens + 1 where id = 1", /cached tokens are part of the prompt/],
+    ["update calls set answer_id = 1 where id = 2", /an answer is used once in a run.*answer 1/],
+    ["delete from calls where id = 1", /every task of a run has a strategy for every perspective/],
+    ["delete from texts where id = 1", /a row refers to rows that are there/],
+    ["update runs set finished_at = null", /a run is finished exactly where none of its calls is pending/],
+  ] as const)("finds what breaks after %s", async ([damage, told]) => {
+    await using space = await workspace();
+    await space.write("rows.json", rows(3));
+    await space.write("config.json", configFor({ data_config: { sample_size: 3 }, api_provider: "offline" }));
+    expect((await datagen(["run", "config.json"], { cwd: space.path })).code).toBe(0);
+    expect(await datagen(["db", "check"], { cwd: space.path })).toMatchObject({ code: 0, stderr: "" });
+    const database = new Database(space.at(DATABASE));
+    database.pragma("foreign_keys = OFF");
+    database.exec(damage);
+    database.close();
+    const found = await datagen(["db", "check"], { cwd: space.path });
+    expect(found.code).toBe(1);
+    expect(found.stdout).toMatch(told);
+  });
+});
+
+describe("a proxy of the environment", () => {
+  test("is used, and NO_PROXY goes around it", async () => {
+    await using server = await startServer();
+    const seen: string[] = [];
+    const proxy = createServer((incoming, outgoing) => {
+      seen.push(new URL(incoming.url ?? "").host);
+      const { method, headers } = incoming;
+      const forwarded = request(incoming.url ?? "", { method: method ?? "GET", headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      });
+      incoming.pipe(forwarded);
+    });
+    await using listener = await listening(proxy);
+    await using space = await workspace();
+    await space.write("rows.json", rows(2));
+    await space.write("config.json", configFor({ data_config: { sample_size: 2 } }));
+    const HTTP_PROXY = `http://127.0.0.1:${listener.port}`;
+    const env = { ...environmentFor(server), HTTP_PROXY };
+    expect((await datagen(["run", "config.json"], { cwd: space.path, env })).code).toBe(0);
+    expect(new Set(seen)).toEqual(new Set([`127.0.0.1:${server.port}`]));
+    const before = seen.length;
+    const around = await datagen(["run", "config.json"], { cwd: space.path, env: { ...env, NO_PROXY: "127.0.0.1" } });
+    expect(around.code, around.stderr).toBe(0);
+    expect(seen.length).toBe(before);
+  });
+});
+
+async function listening(server: Server): Promise<AsyncDisposable & { port: number }> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  return {
+    port: typeof address === "object" ? (address?.port ?? 0) : 0,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test("file systems of several machines are known by their numbers, signed or not", () => {
+  expect(isOnNetwork("/", () => 0x6969)).toBe(true);
+  expect(isOnNetwork("/", () => 0xff534d42 | 0)).toBe(true);
+  expect(isOnNetwork("/", () => 0xef53)).toBe(false);
+  expect(isOnNetwork(import.meta.dirname)).toBe(false);
+});
+
+test("space is held back only while a run is executed", async () => {
+  await using server = await startServer({ latency: 200 });
+  await using space = await workspace();
+  await space.write("rows.json", rows(10));
+  await space.write("config.json", configFor({ data_config: { sample_size: 10 }, concurrency: 2 }));
+  await using run = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+  while (server.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(statSync(space.at(`${DATABASE}-reserve`)).size).toBe(16 * 1024 * 1024);
+  expect((await run.done).code).toBe(0);
+  expect(statSync(space.at(`${DATABASE}-reserve`), { throwIfNoEntry: false })).toBeUndefined();
+});
