@@ -250,7 +250,7 @@ describe.concurrent("an example of a help text", () => {
     } else if (sub === "delete") {
       expect(all(space, "select * from runs")).toEqual([]);
     } else if (command === "db") {
-      expect(result.stdout).toMatch(sub === "" ? /datagen db check/ : /13 rules checked, 0 broken|"violations": \[\]/);
+      expect(result.stdout).toMatch(sub === "" ? /datagen db check/ : /15 rules checked, 0 broken|"violations": \[\]/);
     } else if (line.includes("--failures")) {
       expect(result.stdout).toBe("No request failed.\n");
     } else {
@@ -689,7 +689,7 @@ describe.concurrent("the database", () => {
       env: environmentFor(server),
     });
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-    expect(stderr).toMatch(/datagen resume [0-9a-z]{8} --db "my runs\.db"\n$/);
+    expect(stderr).toMatch(/datagen resume [0-9a-z]{8} --db 'my runs\.db'\n$/);
   });
 });
 

@@ -99,7 +99,8 @@ describe("the packed package", () => {
       /^migrations\/meta\/(_journal|\d{4}_snapshot)\.json$/,
       /^configs\/(translation|summarization|peer_review|schema)\.json$/,
       /^data\/(translation|summarization|peer_review)\.json$/,
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
+      /^docs\/\w+\.md$/,
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md)$/,
     ];
     const paths = [...packed.keys()];
     expect(paths.filter((path) => !allowed.some((pattern) => pattern.test(path)))).toEqual([]);

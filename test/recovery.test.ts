@@ -157,7 +157,7 @@ describe("resume --retry-truncated --max-tokens", () => {
     [["--retry-truncated"], /--retry-truncated and --max-tokens go together/],
     [["--max-tokens", "900"], /--retry-truncated and --max-tokens go together/],
     [["--retry-truncated", "--max-tokens", "0"], /--max-tokens/],
-    [["--retry-truncated", "--max-tokens", "5"], /--max-tokens 5 is no more than the 200/],
+    [["--retry-truncated", "--max-tokens", "5"], /5 tokens are no more than the 200/],
   ] as const)("is refused as %j", async ([flags, sentence]) => {
     await using space = await workspace();
     await space.write("rows.json", rows(1));
@@ -279,7 +279,8 @@ test("space is held back only while a run is executed", async () => {
   await space.write("config.json", configFor({ data_config: { sample_size: 10 }, concurrency: 2 }));
   await using run = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
   while (server.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(statSync(space.at(`${DATABASE}-reserve`)).size).toBe(16 * 1024 * 1024);
+  const reserve = space.at(`${DATABASE}-reserve-${run.child.pid}`);
+  expect(statSync(reserve).size).toBe(16 * 1024 * 1024);
   expect((await run.done).code).toBe(0);
-  expect(statSync(space.at(`${DATABASE}-reserve`), { throwIfNoEntry: false })).toBeUndefined();
+  expect(statSync(reserve, { throwIfNoEntry: false })).toBeUndefined();
 });

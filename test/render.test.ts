@@ -360,6 +360,7 @@ describe("progress", () => {
     const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
     const zero = { prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0, estimated: false };
     onEvent({ type: "started", run: summary({ calls, tokens: zero }) });
+    expect(written.splice(0)).toEqual([expect.stringMatching(/100 of 100 calls pending\n$/)]);
     onEvent({ type: "retrying", reason: "timeout", message: "slow", delayMs: 500 });
     for (let stored = 0; stored < 100; stored += 1) {
       vi.advanceTimersByTime(every);
@@ -370,6 +371,7 @@ describe("progress", () => {
           callsSucceeded: 1 - failed,
           callsFailed: failed,
           callsTruncated: 0,
+          callsReopened: 0,
           attempts: 1,
           promptTokens: 90,
           completionTokens: 10,
@@ -387,7 +389,7 @@ describe("progress", () => {
     expect(lines.length).toBeGreaterThan(3);
     expect(lines.length).toBeLessThanOrEqual(10);
     expect(lines.join("")).not.toMatch(OBEYED);
-    expect(lines[0]).toBe("10/100 calls (10%), 1 failed, 1 retry, 1,000 tokens, 1.0/s, 1:30 left\n");
+    expect(lines[0]).toBe("9/100 calls (9%), 1 failed, 1 retry (timeout), 900 tokens, 0.9/s, 1:41 left\n");
   });
 
   test("is one bar on a terminal, never wider than it, and gone at the end", () => {

@@ -5,7 +5,7 @@ import { providers } from "../providers/index.ts";
 import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
-import { reserveSpace } from "../store/space.ts";
+import { isDiskFull, reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
 import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
@@ -49,7 +49,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
     inTransaction(store, () => reopen(store, row, options));
     if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), options);
   } finally {
-    releaseLease(store, lease);
+    giveBack(store, lease);
   }
   if (hasOpenCalls(store, runId)) {
     throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
@@ -57,20 +57,30 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   return summaryOf(getRun(store, runId));
 }
 
+function giveBack(store: Store, lease: Lease): void {
+  try {
+    releaseLease(store, lease);
+  } catch (error) {
+    // On a full disk the lease stays; it ends with this process.
+    if (!isDiskFull(error)) throw error;
+  }
+}
+
 function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ExecuteRunOptions): void {
   if (retryFailed) reopenFailed(store, run.id);
   if (!retryTruncated) return;
   const settings = getSettings(store, run.settingsId);
   const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
+  const { maxTokens } = retryTruncated;
   const limit = settings.parameters[name];
-  if (limit !== undefined && retryTruncated.maxTokens <= limit) {
+  if (limit !== undefined && maxTokens <= limit) {
     throw new UsageError(
-      `--max-tokens ${retryTruncated.maxTokens} is no more than the ${limit} that cut the answers of run ${run.publicId} off`,
-      "Give a larger number.",
+      `${maxTokens} tokens are no more than the ${limit} that the answers of run ${run.publicId} had`,
+      "Give a larger number, with --max-tokens.",
     );
   }
-  const parameters = { ...settings.parameters, [name]: retryTruncated.maxTokens };
-  reopenTruncated(store, run.id, keepSettings(store, { ...settings, parameters }));
+  const wanted = keepSettings(store, { ...settings, parameters: { ...settings.parameters, [name]: maxTokens } });
+  reopenTruncated(store, run.id, wanted, maxTokens);
 }
 
 async function execute(
@@ -110,6 +120,7 @@ async function execute(
       runId: row.id,
       settings,
       settingsId: row.settingsId,
+      server: row.baseUrl ?? row.provider,
       provider,
       concurrency: concurrency ?? config.concurrency,
       timeoutMs: config.timeout_s * 1_000,

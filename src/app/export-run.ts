@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, StoppedError, UsageError } from "../errors.ts";
-import type { Format } from "../export/formats.ts";
+import { type Format, FORMATS } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
 import { datasetRows } from "../store/dataset-rows.ts";
 import { otherSettings } from "../store/details.ts";
@@ -14,7 +14,7 @@ import { findRun, getRun } from "../store/runs.ts";
 import { DATASET_FOLDER } from "./paths.ts";
 
 export interface RenderOptions {
-  /** Default: json, the documented dataset. */
+  /** Default: what the ending of the output says, else json, the documented dataset. */
   format?: Format | undefined;
   /** Whether a run with pending calls may be rendered; their responses are null. */
   allowPartial?: boolean | undefined;
@@ -32,10 +32,11 @@ export interface ExportRunOptions extends RenderOptions {
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
  */
 export async function exportRun(store: Store, run: string, options: ExportRunOptions = {}): Promise<string> {
-  const { output, format = "json" } = options;
+  const { output } = options;
+  const format = options.format ?? formatOf(output);
   const { datasetName } = getRun(store, findRun(store, run));
   const path = placeOf(output, `${datasetName}.${renderers[format].extension}`);
-  const text = renderRun(store, run, options);
+  const text = renderRun(store, run, { ...options, format });
   await writeWhole(path, text);
   return path;
 }
@@ -82,6 +83,11 @@ export async function checkOutput(output: string | undefined): Promise<void> {
   }
 }
 
+/** The format that the ending of a file's name says. */
+function formatOf(output: string | undefined): Format {
+  return FORMATS.find((format) => output?.toLowerCase().endsWith(`.${format}`)) ?? "json";
+}
+
 /** Where a dataset of that name goes. */
 function placeOf(output: string | undefined, name: string): string {
   if (output === "")
@@ -92,7 +98,9 @@ function placeOf(output: string | undefined, name: string): string {
 
 async function writeWhole(path: string, text: Readable): Promise<void> {
   if (isDevice(path)) {
-    await pipeline(text, createWriteStream(path));
+    await pipeline(text, createWriteStream(path)).catch((error: unknown) => {
+      throw asOutputError(error, path);
+    });
     return;
   }
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;

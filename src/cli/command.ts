@@ -47,12 +47,18 @@ export abstract class DatagenCommand extends Command {
     this.context.stderr.write(`${text}\n`);
   }
 
+  /** A command as it can be typed here, with the database that this one was given. */
+  protected commandLine(words: string): string {
+    return `datagen ${words}${this.db === undefined ? "" : ` --db ${quoted(this.db)}`}`;
+  }
+
   /** Says what a dataset does not hold. */
   protected warnOfGaps({ id, calls }: RunSummary): void {
     if (calls.failed > 0) {
       this.warn(
         `Warning: ${counted(calls.failed, "call")} failed; their responses are null in the dataset. ` +
-          `\`datagen runs show ${id}\` says why, \`datagen resume ${id} --retry-failed\` tries them again.`,
+          `\`${this.commandLine(`runs show ${id}`)}\` says why, ` +
+          `\`${this.commandLine(`resume ${id} --retry-failed`)}\` tries them again.`,
       );
     }
     if (calls.pending > 0) {
@@ -61,4 +67,9 @@ export abstract class DatagenCommand extends Command {
       );
     }
   }
+}
+
+/** A word for a POSIX shell, as it is where nothing in it is special. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -3,7 +3,7 @@ import { isNumber } from "typanion";
 import type { ExecuteRunOptions } from "../app/execute-run.ts";
 import { DatagenError, EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
-import { DatagenCommand } from "./command.ts";
+import { DatagenCommand, quoted } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
 import { renderOutcome } from "./render/lines.ts";
 
@@ -87,6 +87,7 @@ export abstract class ExecutionCommand extends DatagenCommand {
   }
 
   private resumeCommand(id: string): string {
-    return `datagen resume ${id}${this.db === undefined ? "" : ` --db ${JSON.stringify(this.db)}`}`;
+    const output = this.output === undefined ? "" : ` --output ${quoted(this.output)}`;
+    return this.commandLine(`resume ${id}${output}${this.noExport ? " --no-export" : ""}`);
   }
 }

@@ -17,7 +17,10 @@ import { renderUsageError } from "./render/error.ts";
 export async function start(args: string[]): Promise<number> {
   const { stdout, stderr } = process;
   // A reader that has seen enough, such as `head`, closes the pipe.
-  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.bug));
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") stderr.write(`Error: stdout cannot be written (${error.code})\n`);
+    process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.stopped);
+  });
   // What is said on the way is for those who listen; a run goes on without them.
   stderr.on("error", () => {});
   const enableColors = stdout.isTTY ? !process.env["NO_COLOR"] : false;

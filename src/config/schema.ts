@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PROVIDERS } from "./providers.ts";
 
-// The message of every rule is what was expected; issues.ts puts place and finding around it.
+// The message of every rule is what was expected; problems.ts puts place and finding around it.
 const text = (expected: string) => z.string(expected).min(1, expected);
 const between = (min: number, max: number, expected = `a number from ${min} to ${max}`) =>
   z.number(expected).min(min, expected).max(max, expected);

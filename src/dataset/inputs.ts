@@ -66,8 +66,10 @@ async function checkFile(path: string): Promise<void> {
 async function* decoded(chunks: AsyncIterator<Buffer>, hash: Hash, path: string): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let position = 0;
+  let chunk: Buffer = Buffer.alloc(0);
   try {
     for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+      chunk = next.value;
       hash.update(next.value);
       yield decoder.decode(next.value, { stream: true });
       position += next.value.length;
@@ -75,10 +77,28 @@ async function* decoded(chunks: AsyncIterator<Buffer>, hash: Hash, path: string)
     yield decoder.decode();
   } catch (error) {
     if (errorCode(error) === "ERR_ENCODING_INVALID_ENCODED_DATA") {
-      throw new UsageError(`${path} is not UTF-8 text: a bad byte stands behind byte ${position}`, "Save it as UTF-8.");
+      throw new UsageError(
+        `${path} is not UTF-8 text: the byte at ${position + firstBadByte(chunk)} is none of it`,
+        "Save it as UTF-8.",
+      );
     }
     throw new UsageError(`the input file ${path} cannot be read: ${errorMessage(error)}`, undefined, error);
   }
+}
+
+/** The offset of the first byte that is no UTF-8, or the length of the bytes where only their end is missing. */
+function firstBadByte(bytes: Buffer): number {
+  let [good, bad] = [0, bytes.length];
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1;
+    try {
+      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+      good = middle;
+    } catch {
+      bad = middle;
+    }
+  }
+  return good;
 }
 
 /** The input of a row, or what is wrong with it. */

@@ -15,6 +15,8 @@ export interface Job {
   runId: number;
   settings: Settings;
   settingsId: number;
+  /** Who is asked, as errors name it. */
+  server: string;
   provider: Provider;
   concurrency: number;
   timeoutMs: number;

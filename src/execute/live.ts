@@ -174,17 +174,17 @@ const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 
-function stopped(reason: FailureReason, message: string, { settings }: Job): StoppedError {
+function stopped(reason: FailureReason, message: string, { server }: Job): StoppedError {
   const known = STOPS[reason];
   return new StoppedError(
-    `${settings.provider} ${known?.what ?? "cannot go on"}: ${message}`,
+    `${server} ${known?.what ?? "cannot go on"}: ${message}`,
     known && `${known.hint}, then resume the run.`,
   );
 }
 
-function hopeless(reason: FailureReason, message: string, { settings, giveUpAfterMs }: Job): StoppedError {
+function hopeless(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
   return new StoppedError(
-    `${settings.provider} has answered nothing for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    `${server} has answered nothing for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
     "Resume the run once the provider answers again; give_up_after_s in the config says how long to wait for it.",
   );
 }

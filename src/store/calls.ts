@@ -1,8 +1,8 @@
-import { and, asc, eq, gt, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNull, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../plan/calls.ts";
 import { oncePerStore, type Store } from "./open.ts";
-import { answers, calls, perspectives, runs, tasks } from "./schema.ts";
+import { answers, calls, perspectives, runs, settings, tasks } from "./schema.ts";
 
 /** A call that is open: pending, or answered and to be answered better. With what it needs to be asked. */
 export interface OpenCall {
@@ -121,14 +121,23 @@ export function reopenFailed(store: Store, runId: number): void {
 
 /**
  * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
- * there stays until the better one comes.
+ * there stays until the better one comes; one that was asked with as high a limit is not asked for again.
+ * @param limit the token limit of the settings
  */
-export function reopenTruncated(store: Store, runId: number, settingsId: number): void {
-  const cut = sql`exists (select 1 from ${answers} where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length')`;
-  store.db
+export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
+  const isCutBelow = sql`exists (select 1 from ${answers} join ${settings} on ${settings.id} = ${answers.settingsId}
+    where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length'
+      and ${limit} > coalesce(${settings.value} ->> '$.parameters.max_tokens',
+        ${settings.value} ->> '$.parameters.max_completion_tokens', 0))`;
+  const { changes } = store.db
     .update(calls)
     .set({ wantedSettingsId: settingsId })
-    .where(and(eq(calls.runId, runId), cut))
+    .where(and(eq(calls.runId, runId), isNull(calls.wantedSettingsId), isCutBelow))
+    .run();
+  store.db
+    .update(runs)
+    .set({ callsReopened: sql`${runs.callsReopened} + ${changes}` })
+    .where(eq(runs.id, runId))
     .run();
   reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
   // What failed for want of notes waits for them again.

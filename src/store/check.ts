@@ -1,3 +1,4 @@
+import { errorCode, errorMessage } from "../errors.ts";
 import type { Store } from "./open.ts";
 
 /** Something in a database that must not be. */
@@ -47,6 +48,22 @@ const RULES: [rule: string, query: string][] = [
     "an answer is used once in a run",
     `select 'answer ' || answer_id from calls where answer_id is not null group by run_id, answer_id having count(*) > 1`,
   ],
+  [
+    "what is stored as JSON is JSON",
+    `select 'run ' || public_id from runs where not json_valid(config)
+     union all select 'settings ' || id from settings where not json_valid(value)`,
+  ],
+  [
+    "perspectives and tasks stand at the positions 0, 1, 2, …",
+    `select 'run ' || r.public_id from runs r
+      join (select run_id, count(*) n, min(position) first, max(position) last from perspectives group by run_id) p
+        on p.run_id = r.id
+      where p.first <> 0 or p.last <> p.n - 1
+     union all select 'run ' || r.public_id from runs r
+      join (select run_id, count(*) n, min(position) first, max(position) last from tasks group by run_id) t
+        on t.run_id = r.id
+      where r.planned_at is not null and (t.first <> 0 or t.last <> t.n - 1 or t.n <> r.tasks)`,
+  ],
   ["an answer has a text", "select 'answer ' || id from answers where length(text) = 0 and typeof(text) = 'text'"],
   [
     "cached tokens are part of the prompt, reasoning tokens of the completion",
@@ -58,11 +75,12 @@ const RULES: [rule: string, query: string][] = [
     "a run's counts of calls are those of its calls",
     `select 'run ' || r.public_id from runs r
       left join (select c.run_id, count(*) total, sum(c.state = 'succeeded') succeeded, sum(c.state = 'failed') failed,
-          sum(coalesce(a.finish_reason = 'length', 0)) truncated
+          sum(coalesce(a.finish_reason = 'length', 0)) truncated,
+          sum(c.state = 'succeeded' and c.wanted_settings_id is not null) reopened
         from calls c left join answers a on a.id = c.answer_id group by c.run_id) n on n.run_id = r.id
       where r.planned_at is not null and (r.calls_total <> coalesce(n.total, 0)
         or r.calls_succeeded <> coalesce(n.succeeded, 0) or r.calls_failed <> coalesce(n.failed, 0)
-        or r.calls_truncated <> coalesce(n.truncated, 0))`,
+        or r.calls_truncated <> coalesce(n.truncated, 0) or r.calls_reopened <> coalesce(n.reopened, 0))`,
   ],
   [
     "a run's tokens are the sums over its attempts",
@@ -85,17 +103,27 @@ const RULES: [rule: string, query: string][] = [
 export function checkStore({ sqlite }: Store): Violation[] {
   // One moment for all of them, while a run may go on.
   return sqlite.transaction(() => {
-    const damage = sqlite.prepare<[], string>("pragma integrity_check").pluck().all();
+    const damage = rowsOf(sqlite, "pragma integrity_check");
     const violations = damage[0] === "ok" ? [] : [violation("the file is intact", damage)];
     const references = sqlite.prepare<[], { table: string; rowid: number; parent: string }>("pragma foreign_key_check");
     const broken = references.all().map(({ table, rowid, parent }) => `${table} ${rowid} to ${parent}`);
     if (broken.length > 0) violations.push(violation("a row refers to rows that are there", broken));
     for (const [rule, query] of RULES) {
-      const rows = sqlite.prepare<[], string>(query).pluck().all();
+      const rows = rowsOf(sqlite, query);
       if (rows.length > 0) violations.push(violation(rule, rows));
     }
     return violations;
   })();
+}
+
+/** What a query finds, or that the file is too damaged to find it. */
+function rowsOf(sqlite: Store["sqlite"], query: string): string[] {
+  try {
+    return sqlite.prepare<[], string>(query).pluck().all();
+  } catch (error) {
+    if (!/^SQLITE_(CORRUPT|IOERR|NOTADB)/.test(errorCode(error) ?? "")) throw error;
+    return [`cannot be checked: ${errorMessage(error)}`];
+  }
 }
 
 /** How many rules {@link checkStore} checks. */

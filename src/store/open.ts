@@ -47,6 +47,7 @@ export class Store {
  * @throws UsageError when it cannot be opened, is not one of ours, or comes from a newer version
  */
 export function openStore(path: string): Store {
+  checkNode();
   const absolute = resolve(path);
   let sqlite: Database.Database | undefined;
   try {
@@ -63,6 +64,13 @@ export function openStore(path: string): Store {
     sqlite?.close();
     throw asOpenError(error, absolute);
   }
+}
+
+// On an older Node the native code of better-sqlite3 crashes; the bin checks before this is loaded.
+function checkNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major > 22 || (major === 22 && minor >= 19)) return;
+  throw new UsageError(`datagen needs Node 22.19 or newer, and this is Node ${process.versions.node}`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, or, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { EMPTY, type OpenCall, READING_FAILED, strategyOfChain } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
@@ -53,6 +53,8 @@ export interface TotalsDelta {
   callsSucceeded: number;
   callsFailed: number;
   callsTruncated: number;
+  /** Answered calls that are to be answered better. */
+  callsReopened: number;
   attempts: number;
   promptTokens: number;
   completionTokens: number;
@@ -109,8 +111,8 @@ const statements = oncePerStore(({ db }) => ({
   // A strategy that is done worked on other notes, or on none. Its response stands until there is one on these.
   reopenStrategy: db
     .update(calls)
-    .set({ wantedSettingsId: sql`coalesce(${calls.wantedSettingsId}, ${sql.placeholder("settingsId")})` })
-    .where(and(strategyOfChain, eq(calls.state, "succeeded")))
+    .set({ wantedSettingsId: sql`${sql.placeholder("settingsId")}` })
+    .where(and(strategyOfChain, eq(calls.state, "succeeded"), isNull(calls.wantedSettingsId)))
     .prepare(),
   isCut: db
     .select({ one: sql`1` })
@@ -123,6 +125,7 @@ const statements = oncePerStore(({ db }) => ({
       callsSucceeded: plus(runs.callsSucceeded, "callsSucceeded"),
       callsFailed: plus(runs.callsFailed, "callsFailed"),
       callsTruncated: plus(runs.callsTruncated, "callsTruncated"),
+      callsReopened: plus(runs.callsReopened, "callsReopened"),
       attempts: plus(runs.attempts, "attempts"),
       promptTokens: plus(runs.promptTokens, "promptTokens"),
       completionTokens: plus(runs.completionTokens, "completionTokens"),
@@ -171,6 +174,7 @@ function emptyDelta(): TotalsDelta {
     callsSucceeded: 0,
     callsFailed: 0,
     callsTruncated: 0,
+    callsReopened: 0,
     attempts: 0,
     promptTokens: 0,
     completionTokens: 0,
@@ -193,11 +197,17 @@ function storeResult(store: Store, runSettingsId: number, { call, attempt, answe
     const { changes } = write.succeed.run({ id: call.id, answerId });
     if (changes !== 1) throw new Error(`the call ${call.id} was answered already`);
     if (answer.finishReason === "length") delta.callsTruncated += 1;
-    if (call.answerId === null) delta.callsSucceeded += 1;
-    else if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
-    if (call.step === "reading") write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId });
+    if (call.answerId === null) {
+      delta.callsSucceeded += 1;
+    } else {
+      delta.callsReopened -= 1;
+      if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
+    }
+    if (call.step === "reading") {
+      delta.callsReopened += write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId }).changes;
+    }
   } else if (attempt.decision === "fail" && call.answerId !== null) {
-    write.keep.run({ id: call.id });
+    delta.callsReopened -= write.keep.run({ id: call.id }).changes;
   } else if (attempt.decision === "fail") {
     delta.callsFailed += write.fail.run({ id: call.id, failure: attempt.outcome }).changes;
     if (call.step === "reading" && attempt.outcome !== EMPTY) {

@@ -105,7 +105,7 @@ export function findRun(store: Store, wanted: string): number {
 // Derived, never stored: after a crash nobody is left who could correct a stored state.
 function statusOf(run: Omit<RunRow, "config">, lease: LeaseRow | null): RunStatus {
   if (lease && isLive(lease)) return "running";
-  if (run.callsSucceeded + run.callsFailed < run.callsTotal) return "interrupted";
+  if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";
   return run.callsFailed > 0 ? "failed" : "completed";
 }
 

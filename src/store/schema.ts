@@ -88,6 +88,8 @@ export const runs = sqliteTable(
     callsReused: integer("calls_reused").notNull().default(0),
     /** Answers that the token limit cut off. */
     callsTruncated: integer("calls_truncated").notNull().default(0),
+    /** Answered calls that are to be answered better. */
+    callsReopened: integer("calls_reopened").notNull().default(0),
     attempts: integer().notNull().default(0),
     /** Whether an answer was asked with other settings than the run's. */
     hasMixedSettings: integer("has_mixed_settings", { mode: "boolean" }).notNull().default(false),

@@ -14,7 +14,7 @@ const reserves = new WeakMap<Store, "held" | "used">();
  * @throws StoppedError when there is not that much space
  */
 export function reserveSpace(store: Store): () => void {
-  const path = `${store.path}-reserve`;
+  const path = reserveOf(store);
   try {
     writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x64));
   } catch (error) {
@@ -23,16 +23,24 @@ export function reserveSpace(store: Store): () => void {
     throw diskFull(store, error);
   }
   reserves.set(store, "held");
+  const remove = () => rmSync(path, { force: true });
+  process.once("exit", remove);
   return () => {
+    process.off("exit", remove);
     reserves.delete(store);
-    rmSync(path, { force: true });
+    remove();
   };
+}
+
+/** Each process holds its own. */
+function reserveOf(store: Store): string {
+  return `${store.path}-reserve-${process.pid}`;
 }
 
 /** Frees the space that was held back. @returns whether there was any */
 export function giveUpReserve(store: Store): boolean {
   if (reserves.get(store) !== "held") return false;
-  rmSync(`${store.path}-reserve`, { force: true });
+  rmSync(reserveOf(store), { force: true });
   reserves.set(store, "used");
   return true;
 }

@@ -26,7 +26,10 @@ export class ExportCommand extends DatagenCommand {
   output = Option.String("--output,-o", {
     description: "A file, a folder that exists, or - for stdout. Default: data/agents",
   });
-  format = Option.String("--format", { description: "json, jsonl or csv. Default: json", validator: isEnum(FORMATS) });
+  format = Option.String("--format", {
+    description: "json, jsonl or csv. Default: by the ending of --output, else json",
+    validator: isEnum(FORMATS),
+  });
   allowPartial = Option.Boolean("--allow-partial", false, { description: "Export although calls are pending" });
 
   async execute(): Promise<void> {

@@ -1,4 +1,4 @@
-import { DatagenError, EXIT } from "../../errors.ts";
+import { DatagenError, errorCode, EXIT } from "../../errors.ts";
 import { printable } from "./text.ts";
 
 /** An error as it is written to stderr, and the exit code that goes with it. */
@@ -6,6 +6,14 @@ export function renderError(error: unknown): { text: string; exitCode: number } 
   if (error instanceof DatagenError) {
     const lines = [`Error: ${error.message}`, ...(error.hint === undefined ? [] : [error.hint])];
     return { text: printable(lines.join("\n")), exitCode: error.exitCode };
+  }
+  const code = errorCode(error) ?? "";
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    const text = `Error: the database is damaged (${code})\nSee \`datagen db check\`, and restore a copy of the file.`;
+    return { text, exitCode: EXIT.usage };
+  }
+  if (/^(SQLITE_IOERR|SQLITE_FULL|ENOSPC)/.test(code)) {
+    return { text: `Error: the disk cannot be read or written (${code})\nIs it full?`, exitCode: EXIT.stopped };
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `Unexpected error, a bug of datagen:\n${printable(stack)}`, exitCode: EXIT.bug };
@@ -16,6 +24,10 @@ export function renderUsageError(error: unknown, args: readonly string[]): strin
   const message = error instanceof Error ? error.message : String(error);
   // clipanion puts the usage of all that the words could have meant behind its first line.
   const words = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, args[0] === "runs" ? 2 : 1);
-  const help = ["datagen", ...words.filter((word) => ["run", "resume", "runs", "export"].includes(word)), "--help"];
-  return `Error: ${printable(message.split("\n\n")[0] ?? message)}\nSee \`${help.join(" ")}\`.\n`;
+  const help = [
+    "datagen",
+    ...words.filter((word) => ["run", "resume", "runs", "export", "db"].includes(word)),
+    "--help",
+  ];
+  return `Error: ${printable(message.replace(/, did you mean one of:\s*$|; did you mean one of:\s*$/, ".").split("\n\n")[0] ?? message)}\nSee \`${help.join(" ")}\`.\n`;
 }

@@ -22,6 +22,8 @@ interface State {
   failed: number;
   tokens: number;
   retries: number;
+  /** Why the last one was needed. */
+  reason: string;
 }
 
 /** Draws a run's events: a bar on a terminal, elsewhere a line now and then. */
@@ -31,6 +33,8 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   let state: State | undefined;
   let drawnAt = Date.now();
   let isBarShown = false;
+  let timer: NodeJS.Timeout | undefined;
+  let isNew = false;
   const samples: { at: number; done: number }[] = [];
 
   function write(line: string): void {
@@ -59,13 +63,17 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   function onEvent(event: RunEvent): void {
     switch (event.type) {
       case "created":
+        isNew = true;
         write(renderCreated(event));
         break;
       case "warning":
         write(`Warning: ${oneLine(event.message)}`);
         break;
       case "started":
+        if (!isNew) write(renderResumed(event.run));
         state = stateOf(event.run);
+        // Also while nothing comes back.
+        timer ??= setInterval(draw, every).unref();
         samples.push({ at: Date.now(), done: state.succeeded + state.failed });
         break;
       case "outage":
@@ -75,7 +83,10 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         write("The provider answers again.");
         break;
       case "retrying":
-        if (state) state.retries += 1;
+        if (state) {
+          state.retries += 1;
+          state.reason = event.reason;
+        }
         break;
       case "stored":
         if (state) {
@@ -87,7 +98,11 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         break;
     }
   }
-  return { onEvent, end: clear };
+  function end(): void {
+    clearInterval(timer);
+    clear();
+  }
+  return { onEvent, end };
 }
 
 function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEvent, { type: "created" }>): string {
@@ -95,8 +110,20 @@ function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEv
   return `Run ${id}: ${whom}\n${renderEstimate(estimate)}`;
 }
 
+function renderResumed({ id, provider, model, calls }: RunSummary): string {
+  const whom = provider === "offline" ? "offline provider" : `${oneLine(model)} of ${provider}`;
+  return `Run ${id}: ${whom}, ${number(calls.pending)} of ${counted(calls.total, "call")} pending`;
+}
+
 function stateOf({ calls, tokens }: RunSummary): State {
-  return { total: calls.total, succeeded: calls.succeeded, failed: calls.failed, tokens: tokens.total, retries: 0 };
+  return {
+    total: calls.total,
+    succeeded: calls.succeeded,
+    failed: calls.failed,
+    tokens: tokens.total,
+    retries: 0,
+    reason: "",
+  };
 }
 
 function rateOf(samples: readonly { at: number; done: number }[]): number {
@@ -104,7 +131,11 @@ function rateOf(samples: readonly { at: number; done: number }[]): number {
   return first && last && last.at > first.at ? ((last.done - first.done) * 1000) / (last.at - first.at) : 0;
 }
 
-function renderProgress({ total, succeeded, failed, tokens, retries }: State, rate: number, width: number): string {
+function renderProgress(
+  { total, succeeded, failed, tokens, retries, reason }: State,
+  rate: number,
+  width: number,
+): string {
   const done = succeeded + failed;
   const share = total === 0 ? 1 : done / total;
   const filled = Math.floor(share * width);
@@ -113,7 +144,7 @@ function renderProgress({ total, succeeded, failed, tokens, retries }: State, ra
   const parts = [
     `${number(done)}/${number(total)} calls (${Math.floor(share * 100)}%)`,
     counted(failed, "failed", "failed"),
-    ...(retries > 0 ? [counted(retries, "retry", "retries")] : []),
+    ...(retries > 0 ? [`${counted(retries, "retry", "retries")} (${reason})`] : []),
     `${number(tokens)} tokens`,
     `${rate >= 10 ? Math.round(rate) : rate.toFixed(1)}/s${left}`,
   ];
