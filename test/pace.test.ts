@@ -296,9 +296,18 @@ describe("concurrency", () => {
     };
     answers(200, 100);
     expect(concurrency.current).toBe(64);
-    answers(640, 1_000);
-    expect(concurrency.current).toBeLessThan(40);
+    // The server answers 4 requests at a time now, and lets the others queue.
+    for (let window = 0; window < 20; window += 1) answers(64, 25 * concurrency.current);
+    expect(concurrency.current).toBeLessThan(20);
+    expect(concurrency.current).toBeGreaterThan(4);
     answers(3_000, 100);
+    expect(concurrency.current).toBe(64);
+  });
+
+  test("does not stay down when the answers themselves take longer", () => {
+    const concurrency = new AdaptiveConcurrency(64);
+    for (let one = 0; one < 200; one += 1) concurrency.answered(one * 20, "strategy", 100);
+    for (let one = 200; one < 400; one += 1) concurrency.answered(one * 20, "strategy", 1_000);
     expect(concurrency.current).toBe(64);
   });
 

@@ -5,6 +5,8 @@ const WINDOW = 64;
 /** A median that has grown by this factor is a server that queues. Answers of different lengths differ by less. */
 const GROWN = 3;
 const CUT = 0.8;
+/** After a cut, a server that queues answers faster by at least this factor. */
+const RELIEF = 0.9;
 const GROWTH = 1.1;
 const GROWTH_EVERY_MS = 1_000;
 
@@ -21,8 +23,8 @@ export class AdaptiveConcurrency {
   #hasAnswer = false;
   #changedAt = 0;
   readonly #latencies: Record<Step, Latencies> = {
-    reading: { recent: [], usual: Number.POSITIVE_INFINITY },
-    strategy: { recent: [], usual: Number.POSITIVE_INFINITY },
+    reading: { recent: [], usual: Number.POSITIVE_INFINITY, atLastCut: Number.POSITIVE_INFINITY },
+    strategy: { recent: [], usual: Number.POSITIVE_INFINITY, atLastCut: Number.POSITIVE_INFINITY },
   };
 
   constructor(most: number) {
@@ -38,7 +40,7 @@ export class AdaptiveConcurrency {
   answered(now: number, step: Step, latencyMs: number): void {
     this.#hasAnswer = true;
     if (this.#isSlow(step, latencyMs)) this.#cut(now, this.#current);
-    else if (now - this.#changedAt >= GROWTH_EVERY_MS) this.#grow(now);
+    else if (!this.#isWatching() && now - this.#changedAt >= GROWTH_EVERY_MS) this.#grow(now);
   }
 
   /** Requests were refused for their rate while so many were in flight. */
@@ -56,15 +58,31 @@ export class AdaptiveConcurrency {
     this.#changedAt = now;
   }
 
+  /** Whether it is still open what the last cut has helped. */
+  #isWatching(): boolean {
+    return Object.values(this.#latencies).some(({ atLastCut }) => Number.isFinite(atLastCut));
+  }
+
   #isSlow(step: Step, latencyMs: number): boolean {
     const known = this.#latencies[step];
     if (known.recent.push(latencyMs) < WINDOW) return false;
     const median = known.recent.toSorted((a, b) => a - b)[WINDOW / 2] ?? latencyMs;
     known.recent = [];
-    const isSlow = median > known.usual * GROWN;
-    // The usual latency follows a lasting change, slowly.
-    known.usual = Math.min(known.usual * 1.05, median);
-    return isSlow;
+    if (median <= known.usual * GROWN) {
+      // The usual latency follows a lasting change, slowly.
+      known.usual = Math.min(known.usual * 1.05, median);
+      known.atLastCut = Number.POSITIVE_INFINITY;
+      return false;
+    }
+    if (median < known.atLastCut * RELIEF) {
+      known.atLastCut = median;
+      return true;
+    }
+    // Fewer requests in flight were answered no faster: nothing queues, the answers themselves take longer now.
+    known.usual = median;
+    known.atLastCut = Number.POSITIVE_INFINITY;
+    this.#current = this.#most;
+    return false;
   }
 }
 
@@ -72,4 +90,6 @@ interface Latencies {
   recent: number[];
   /** The lowest median of a window. */
   usual: number;
+  /** The median that led to the last cut, while it is not known whether that helped. */
+  atLastCut: number;
 }

@@ -9,7 +9,7 @@ import type { Executor, Job } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import { createRequests, type PreparedRequest, type Sent } from "./request.ts";
-import { decide, kindOf } from "./retry.ts";
+import { decide, kindOf, type Tries } from "./retry.ts";
 
 /** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
 export const live: Executor = {
@@ -57,7 +57,7 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
 
   function fill(): void {
     clearTimeout(wake);
-    limit.concurrency = outage.isOn ? 1 : concurrency.current;
+    limit.concurrency = outage.isOn || outage.isSuspected ? 1 : concurrency.current;
     while (!isStopping() && inFlight() < limit.concurrency) {
       head ??= next();
       if (!head) return;
@@ -102,7 +102,7 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
 
   async function settle({ call, tries }: Waiting, { result }: Sent, error: CallError): Promise<void> {
     const { reason, message, details } = error;
-    watch(error);
+    watch(error, tries);
     const { decision, tries: counted } =
       outage.isOn && isNobodysFault(error)
         ? { decision: { action: "retry", delayMs: 0 } as const, tries }
@@ -120,8 +120,11 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   }
 
   /** Tells a failure to the watch for outages. */
-  function watch({ reason, message }: CallError): void {
+  function watch(error: CallError, tries: Tries): void {
+    const { reason, message } = error;
     const kind = kindOf(reason);
+    // A call that failed before may be at fault itself: it says nothing of the provider.
+    if (kind === "transient" && tries.transient > 0 && !outage.isOn && !isAway(error)) return;
     if (kind === "transient" || kind === "rateLimited") {
       const { hasBegun, isHopeless } = outage.failed(now(), kind === "rateLimited");
       if (hasBegun) job.onEvent({ type: "outage", reason, message });
@@ -132,11 +135,11 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   }
 
   /**
-   * Whether a failure in an outage says nothing of its call. Where no other calls are left to tell by, only a provider
-   * that cannot be reached does not.
+   * Whether a failure in an outage says nothing of its call. Where no other calls are left to tell by, that is so only
+   * while the provider is away.
    */
-  function isNobodysFault({ reason, details }: CallError): boolean {
-    return kindOf(reason) === "transient" && (backlog.hasFresh || UNREACHABLE.has(details.code ?? ""));
+  function isNobodysFault(error: CallError): boolean {
+    return kindOf(error.reason) === "transient" && (backlog.hasFresh || isAway(error));
   }
 
   function retryLater(waiting: Waiting, delayMs: number): void {
@@ -161,6 +164,14 @@ const UNREACHABLE = new Set([
   "EHOSTUNREACH",
   "EHOSTDOWN",
 ]);
+
+/** Statuses of a gateway whose server is away, or that takes no requests for now. */
+const AWAY = new Set([502, 503, 504, 529]);
+
+/** Whether a failure is the provider's alone, whatever it was asked. */
+function isAway({ details }: CallError): boolean {
+  return UNREACHABLE.has(details.code ?? "") || AWAY.has(details.httpStatus ?? 0);
+}
 
 function endingOf(error: CallError | null): Ending {
   if (!error) return "accepted";

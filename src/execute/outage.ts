@@ -26,6 +26,11 @@ export class Outage {
     return this.#probes > 0;
   }
 
+  /** Whether enough requests have failed in a row to send no more than one until it is known what that means. */
+  get isSuspected(): boolean {
+    return this.#failures >= ENOUGH_FAILURES;
+  }
+
   /** Milliseconds until the next probe may be sent. */
   wait(now: number): number {
     return this.isOn ? Math.max(0, this.#nextProbeAt - now) : 0;

@@ -89,7 +89,8 @@ class Budget {
   constructor(perMinute: number, now: number) {
     this.#perMs = perMinute / MINUTE_MS;
     this.#capacity = this.#perMs * 1_000;
-    this.#level = this.#capacity;
+    // Not a second's worth at once: the first minute is kept too.
+    this.#level = Math.min(this.#capacity, 1);
     this.#at = now;
   }
 

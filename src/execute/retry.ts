@@ -23,7 +23,7 @@ export const NO_TRIES: Tries = { rateLimited: 0, empty: 0, transient: 0 };
 
 const MAX_EMPTY_RETRIES = 2;
 
-const FIRST_DELAY_MS = 500;
+const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
 /** A provider that asks to wait longer than this is asked again at this time. */
 const LONGEST_RETRY_AFTER_MS = 600_000;

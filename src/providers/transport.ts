@@ -1,4 +1,5 @@
 import { Agent, EnvHttpProxyAgent } from "undici";
+import { UsageError } from "../errors.ts";
 import type { Connection } from "./provider.ts";
 
 const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
@@ -12,7 +13,7 @@ export function createFetch(): typeof fetch {
   // Timeouts are the caller's: a slow answer is not a dead one.
   const options = { headersTimeout: 0, bodyTimeout: 0, connections: null };
   const usesProxy = PROXY_VARIABLES.some((name) => process.env[name]);
-  const dispatcher = usesProxy ? new EnvHttpProxyAgent(options) : new Agent(options);
+  const dispatcher = usesProxy ? proxyAgent(options) : new Agent(options);
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const response = await dispatcher.request({
@@ -29,6 +30,18 @@ export function createFetch(): typeof fetch {
     );
     return new Response(response.statusCode === 204 ? null : body, { status: response.statusCode, headers });
   };
+}
+
+function proxyAgent(options: EnvHttpProxyAgent.Options): EnvHttpProxyAgent {
+  try {
+    return new EnvHttpProxyAgent(options);
+  } catch (error) {
+    throw new UsageError(
+      `${PROXY_VARIABLES.filter((name) => process.env[name]).join(" or ")} is not the URL of a proxy`,
+      "Expected such as http://127.0.0.1:3128.",
+      error,
+    );
+  }
 }
 
 /**

@@ -57,6 +57,8 @@ export function openStore(path: string): Store {
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
     sqlite.pragma("synchronous = NORMAL");
+    // 4 MB: the WAL of large pages would otherwise grow to 32 MB before it is taken in.
+    sqlite.pragma("wal_autocheckpoint = 128");
     sqlite.pragma("foreign_keys = ON");
     sqlite.pragma("cache_size = -32000");
     return new Store(absolute, sqlite);
@@ -204,13 +206,13 @@ function onNetwork(path: string): UsageError {
 function asOpenError(error: unknown, path: string): unknown {
   const code = errorCode(error) ?? "";
   if (error instanceof UsageError) return error;
+  if (isDiskFull(error)) return diskFull({ path }, error);
   const hints: [RegExp, string, string][] = [
     [/^SQLITE_NOTADB/, "is not a SQLite database", "Name another file with --db, or in DATAGEN_DB."],
     [/^SQLITE_CORRUPT/, "is damaged", "Restore a copy of it, or name another file with --db."],
     [/^(SQLITE_READONLY|EROFS|EACCES|EPERM)/, "cannot be written", "Check the rights of the file and of its folder."],
     [/^(SQLITE_CANTOPEN|ENOTDIR|EEXIST|EISDIR)/, "cannot be opened", "Is it a file in a folder that can be written?"],
     [/^SQLITE_BUSY/, "is locked by another process", "Try again once that process is done."],
-    [/^(SQLITE_FULL|ENOSPC)/, "is on a disk that is full", "Make room on it."],
   ];
   const known = hints.find(([pattern]) => pattern.test(code));
   if (!known) return error;
