@@ -4,9 +4,9 @@ import type { Step } from "../plan/calls.ts";
 const WINDOW = 64;
 /** A median that has grown by this factor is a server that queues. Answers of different lengths differ by less. */
 const GROWN = 3;
-const CUT = 0.8;
+const CUT = 0.7;
 /** After a cut, a server that queues answers faster by at least this factor. */
-const RELIEF = 0.9;
+const RELIEF = 0.93;
 const GROWTH = 1.1;
 const GROWTH_EVERY_MS = 1_000;
 
