@@ -29,5 +29,6 @@ export function renderUsageError(error: unknown, args: readonly string[]): strin
     ...words.filter((word) => ["run", "resume", "runs", "export", "db"].includes(word)),
     "--help",
   ];
-  return `Error: ${printable(message.replace(/, did you mean one of:\s*$|; did you mean one of:\s*$/, ".").split("\n\n")[0] ?? message)}\nSee \`${help.join(" ")}\`.\n`;
+  const [first = message] = message.split("\n\n");
+  return `Error: ${printable(first.replace(/[;,] did you mean one of:\s*$/, "."))}\nSee \`${help.join(" ")}\`.\n`;
 }

@@ -7,7 +7,7 @@ export class RunsListCommand extends DatagenCommand {
     category: "Runs",
     description: "List all runs with their tokens, the newest first",
     details: `
-      A run is \`running\` while a process executes it, \`interrupted\` when calls are pending and none does,
+      A run is \`running\` while a process executes it, \`interrupted\` when calls are still to be made and none does,
       \`completed\` when every call has its answer, and \`failed\` when it is done but some calls have failed.
     `,
     examples: [
