@@ -18,7 +18,7 @@ await build({
   // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
   mainFields: ["module", "main"],
   // What is native or large is loaded from its package, and only where it is used. The others start faster from here.
-  external: ["better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
+  external: ["@pydantic/genai-prices", "better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
     // Bundled CommonJS packages ask for Node's own modules with `require`.

@@ -4,15 +4,32 @@
  * {@link DataGenerationPipeline} is the whole way. The functions beneath it are its steps, each of which takes an open
  * database: {@link openStore}, {@link createRun}, {@link executeRun}, {@link exportRun}.
  */
+export { createPilot } from "./app/create-pilot.ts";
+export { compactDatabase, type Compaction } from "./app/compact-database.ts";
+export type { ConfigDifference } from "./app/config-differences.ts";
 export { createRun, type CreateRunOptions } from "./app/create-run.ts";
 export { deleteRun } from "./app/delete-run.ts";
+export {
+  type ConditionDiff,
+  type ConditionSide,
+  type DifferentPair,
+  diffRuns,
+  type DiffRunsOptions,
+  type LoneInputs,
+  type RunDiff,
+} from "./app/diff-runs.ts";
 export type { Environment } from "./app/environment.ts";
-export type { Estimate } from "./app/estimate.ts";
+export type { Estimate, EstimateOptions } from "./app/estimate.ts";
+export { estimateRun, type EstimateRunOptions } from "./app/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
 export { executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";
 export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/export-run.ts";
+export { importDataset, type ImportDatasetOptions } from "./app/import-dataset.ts";
 export { listRuns } from "./app/list-runs.ts";
+export { type Merge, mergeDatabase } from "./app/merge-database.ts";
 export { DataGenerationPipeline, type PipelineOptions } from "./app/pipeline.ts";
+export { repriceRun, type Repricing } from "./app/reprice-run.ts";
+export { runConfig, type RunConfigOptions } from "./app/run-config.ts";
 export { showRun, type RunDetails } from "./app/show-run.ts";
 export type { RunSummary } from "./app/summary.ts";
 export { loadConfig } from "./config/load.ts";

@@ -31,8 +31,8 @@ const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u20
 
 const HELP = await datagen(["--help"], { cwd: ROOT });
 
-/** The commands that `datagen --help` lists, and `datagen runs`, which stands above three of them. */
-const COMMANDS = ["db", "runs", ...matches(HELP.stdout, /^ {2}datagen ([a-z]+(?: [a-z]+)*) {2,}\S/gm)];
+/** The commands that `datagen --help` lists, and those that stand above some of them. */
+const COMMANDS = ["db", "prices", "runs", ...matches(HELP.stdout, /^ {2}datagen ([a-z]+(?: [a-z]+)*) {2,}\S/gm)];
 
 const HELPS = new Map<string, Result>();
 for (const command of COMMANDS) {
@@ -43,6 +43,9 @@ const EXAMPLES = [...new Set([HELP, ...HELPS.values()].flatMap(({ stdout }) => e
 
 /** What the examples name as a server of the user's own. */
 const OWN_SERVER = "http://localhost:11434/v1";
+
+/** What the examples name as an earlier run. */
+const EARLIER_RUN = "7g4k";
 
 function examplesIn(help: string): string[] {
   return matches(help, /^\s*\$ (datagen [a-z].*)$/gm).filter((line) => line !== "datagen runs" && !/[<[]/.test(line));
@@ -169,6 +172,7 @@ describe.concurrent("an example of a help text", () => {
   let server: LoopbackServer;
   /** With a finished run. */
   let lived: Workspace;
+  let earlier: string;
   /** With a run on top of it that was stopped in the middle. */
   let stopped: Workspace;
 
@@ -188,7 +192,18 @@ describe.concurrent("an example of a help text", () => {
     await cp(await terminal(lived), lived.at("bin/terminal.mjs"));
     await lived.write("bin/datagen", `#!/bin/sh\nexec "${process.execPath}" "\${DATAGEN_BIN:-${BIN}}" "$@"\n`);
     await chmod(lived.at("bin/datagen"), 0o755);
-    await runOffline(lived, "configs/translation.json");
+    earlier = await runOffline(lived, "configs/translation.json");
+    const price = ["prices", "set", "llama3.2", "--input", "1", "--output", "1"];
+    for (const flags of [[], ["--base-url", server.openaiUrl]]) {
+      expect(await datagen([...price, ...flags], { cwd: lived.path })).toMatchObject({ code: 0 });
+    }
+    await lived.write("old/translation.json", {
+      task_type: "translation",
+      task_description: "German to English translation task",
+      agent_perspectives: configFor().agent_perspectives.slice(0, 1),
+      tasks: rows(3).map(({ input, reference }) => ({ context: input, responses: [reference], preparations: [null] })),
+      metadata: { model_config: { model_name: "gpt-4o-mini" }, base_url: server.openaiUrl },
+    });
 
     stopped = await copyOf(lived);
     await stopped.write("rows.json", rows(3));
@@ -217,7 +232,7 @@ describe.concurrent("an example of a help text", () => {
   }
 
   const needsKey = EXAMPLES.filter(
-    (line) => line.startsWith("datagen run ") && !/--provider offline|--base-url/.test(line),
+    (line) => /^datagen run |--pilot/.test(line) && !/--provider offline|--base-url/.test(line),
   );
 
   test("stands in the help of every kind: with and without a key, and on an earlier run", () => {
@@ -229,8 +244,11 @@ describe.concurrent("an example of a help text", () => {
 
   test.for(EXAMPLES)("works as typed: %s", async (line) => {
     await using space = await copyOf(line.startsWith("datagen resume") ? stopped : lived);
+    // As from another machine.
+    if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
     const asks = line.startsWith("datagen runs delete") && !line.includes("--yes");
-    const result = await type(line.replace(OWN_SERVER, server.openaiUrl), space, {
+    const typed = line.replace(OWN_SERVER, server.openaiUrl).replace(EARLIER_RUN, earlier.slice(0, 6));
+    const result = await type(typed, space, {
       ...(asks && { input: "y\n" }),
       env: { ...environmentFor(server), ...(asks && { DATAGEN_BIN: space.at("bin/terminal.mjs") }) },
     });
@@ -247,10 +265,31 @@ describe.concurrent("an example of a help text", () => {
       const output = /--output (\S+)/.exec(line)?.[1];
       if (output === "-") expect(result.stdout.trim().split("\n")).toHaveLength(1);
       else expect(existsSync(space.at(output ?? result.stdout.trim()))).toBe(true);
+    } else if (command === "import") {
+      const imported = all<{ public_id: string }>(space, "select * from runs where imported is not null");
+      expect(result.stdout).toBe(`${imported[0]!.public_id}\n`);
     } else if (sub === "delete") {
       expect(all(space, "select * from runs")).toEqual([]);
+    } else if (command === "prices") {
+      const [, , , model = ""] = line.split(" ");
+      const kept = all(space, "select * from user_prices where model = ?", model);
+      if (sub === "set") expect(kept.length).toBeGreaterThan(0);
+      else if (sub === "unset") expect(kept).toHaveLength(1);
+      else expect(result.stdout.toLowerCase()).toContain(sub === "list" ? model : "datagen prices list");
+    } else if (line.includes("other.db")) {
+      expect(result.stdout).toMatch(/^run \w+: here already$/m);
     } else if (command === "db") {
-      expect(result.stdout).toMatch(sub === "" ? /datagen db check/ : /15 rules checked, 0 broken|"violations": \[\]/);
+      const says: Record<string, RegExp> = {
+        "": /datagen db check/,
+        check: /\d+ rules checked, 0 broken|"violations": \[\]/,
+        compact: /MB before, .* MB after|"after_bytes": \d+/,
+      };
+      expect(result.stdout).toMatch(says[sub]!);
+    } else if (line.includes("> again.json")) {
+      expect(await space.json("again.json")).toMatchObject({ task_type: "translation", api_provider: "offline" });
+    } else if (command === "estimate") {
+      expect(result.stdout).toMatch(/^inputs +\d+\ncalls +\d+|"to_send": \d+/);
+      expect(all(space, "select * from runs")).toHaveLength(line.includes("--pilot") ? 2 : 1);
     } else if (line.includes("--failures")) {
       expect(result.stdout).toBe("No request failed.\n");
     } else {
@@ -284,6 +323,10 @@ describe.concurrent("words that are no command", () => {
     ["run", "config.json", "--sample-size", "1.5"],
     ["run", "config.json", "--sample-size", "-1"],
     ["run", "config.json", "--base-url", "localhost"],
+    ["estimate"],
+    ["estimate", "config.json", "--pilot", "0"],
+    ["estimate", "config.json", "--pilot", "1.5"],
+    ["estimate", "config.json", "--concurrency", "2"],
     ["resume"],
     ["resume", "latest", "--concurrency", "0"],
     ["runs", "list", "latest"],
@@ -291,6 +334,10 @@ describe.concurrent("words that are no command", () => {
     ["runs", "delete"],
     ["export"],
     ["export", "latest", "--format", "xml"],
+    ["import"],
+    ["import", "old.json"],
+    ["import", "config.json", "--provider", "nobody"],
+    ["import", "config.json", "--base-url", "localhost"],
     [`${ESC}[2J`],
   ])("are refused on stderr, with exit code 2: %j", async (args) => {
     await using space = await prepared();
@@ -416,8 +463,9 @@ describe.concurrent("datagen runs list", () => {
 
     test.for([80, 200])("shows all of them within %i columns, the newest first", async (width) => {
       const lines = await list(width, many.path);
-      expect(lines.map((line) => line.slice(0, 8))).toEqual(ids.toReversed());
-      for (const line of lines) {
+      expect(lines.map((line) => line.slice(0, 8))).toEqual([...ids.toReversed(), "300 runs"]);
+      expect(lines.at(-1)).toContain("4800/5400");
+      for (const line of lines.slice(0, -1)) {
         expect(line.length).toBeLessThanOrEqual(width);
         expect(line).toContain("failed");
         expect(line).toContain("16/18");
@@ -526,7 +574,7 @@ describe.concurrent("datagen runs delete", () => {
     await using space = await copyOf(finished);
     const options = { cwd: space.path, bin: await terminal(space), input: answer };
     const { code, stderr } = await datagen(["runs", "delete", "latest"], options);
-    expect(stderr).toMatch(/Remove run .* 18 answers\? \[y\/N\]/);
+    expect(stderr).toMatch(/Remove run .* with 18 answers that only it has\? \[y\/N\]/);
     expect(stderr).toContain(removed ? "was removed" : "Nothing was removed");
     expect({ code, runs: counts(space)["runs"] }).toEqual({ code: 0, runs: removed ? 0 : 1 });
   });
@@ -549,14 +597,17 @@ describe.concurrent("datagen runs delete", () => {
     const before = await datagen(["export", kept, "--output", "-"], { cwd: space.path });
 
     const { code, stdout, stderr } = await datagen(["runs", "delete", removed, "--yes"], { cwd: space.path });
-    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "", stderr: `Run ${removed} was removed.\n` });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
+    expect(stderr).toBe(
+      `Run ${removed} was removed, with 17 answers that only it has; 19 more stay with other runs.\n`,
+    );
     expect(counts(space)).toEqual(shared);
     expect(all(space, "pragma foreign_key_check")).toEqual([]);
     expect(before.code).toBe(0);
     expect(await datagen(["export", kept, "--output", "-"], { cwd: space.path })).toEqual(before);
 
     const json = await datagen(["runs", "delete", kept, "--yes", "--json"], { cwd: space.path });
-    expect(JSON.parse(json.stdout)).toEqual({ deleted: kept });
+    expect(JSON.parse(json.stdout)).toMatchObject({ deleted: kept });
     expect(new Set(Object.values(counts(space)))).toEqual(new Set([0]));
   });
 

@@ -186,8 +186,8 @@ describe.concurrent("the documented JSON", () => {
         api_calls: { total_calls: 12 },
         estimated_tokens: {
           estimated_prompt_tokens: expect.any(Number) as unknown,
-          estimated_completion_tokens: 12 * 200,
-          estimated_total_tokens: estimate["estimated_prompt_tokens"]! + 12 * 200,
+          estimated_completion_tokens: expect.any(Number) as unknown,
+          estimated_total_tokens: estimate["estimated_prompt_tokens"]! + estimate["estimated_completion_tokens"]!,
         },
         run_name: "a name",
       }) as unknown,

@@ -213,7 +213,7 @@ const NOTHING: Usage = { prompt: 0, completion: 0, total: 0, cached: 0, reasonin
 /** What holds at every moment, whoever looks: the totals are those of the rows. */
 const TOTALS_ARE_TRUE = `select r.calls_succeeded = (select count(*) from calls where answer_id is not null)
     and r.calls_succeeded + r.calls_failed = (select count(*) from calls where state <> 'pending')
-    and r.attempts = (select count(*) from attempts)
+    and r.attempts = (select count(*) from attempts where outcome <> 'unanswered')
     and r.completion_tokens = (select coalesce(sum(completion_tokens), 0) from attempts)
     and r.calls_succeeded <= (select count(*) from answers) from runs r`;
 
@@ -317,7 +317,10 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
       return database.transaction(() => ({
         calls: database.prepare<[], CallRow>(CALLS).all(),
         stored: count(database.prepare<[], string>("select text from answers").pluck().all()),
-        attempts: database.prepare<[], number>("select count(*) from attempts").pluck().get()!,
+        attempts: database
+          .prepare<[], number>("select count(*) from attempts where outcome <> 'unanswered'")
+          .pluck()
+          .get()!,
       }))();
     } finally {
       database.close();

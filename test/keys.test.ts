@@ -140,7 +140,7 @@ describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, mod
     await using lab = await setUp(configured());
     expect((await lab.run(KEYS, ["--base-url", url])).code).toBe(0);
     await lab.change(configured(url));
-    expect((await lab.run(KEYS, ["--base-url", url])).code).toBe(0);
+    expect((await lab.run(KEYS, ["--base-url", url, "--fresh"])).code).toBe(0);
     const authorization = `Bearer ${own}`;
     expect(recorder.headers).toMatchObject([{ authorization }, { authorization }]);
   });
@@ -172,7 +172,7 @@ describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, mod
     await using lab = await setUp(configured());
     const flag = await lab.run({ DATAGEN_API_KEY }, ["--base-url", recorder.url]);
     expect(flag.code, flag.stderr).toBe(0);
-    const environment = await lab.run({ [`${prefix}_BASE_URL`]: recorder.url, [`${prefix}_API_KEY`]: "" });
+    const environment = await lab.run({ [`${prefix}_BASE_URL`]: recorder.url, [`${prefix}_API_KEY`]: "" }, ["--fresh"]);
     expect(environment.code, environment.stderr).toBe(0);
     expect(recorder.headers).toHaveLength(2);
     for (const headers of recorder.headers) expect(headers).not.toHaveProperty("authorization");

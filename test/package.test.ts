@@ -170,15 +170,23 @@ describe("the packed package", () => {
         "InterruptedError",
         "StoppedError",
         "UsageError",
+        "compactDatabase",
+        "createPilot",
         "createRun",
         "deleteRun",
+        "diffRuns",
+        "estimateRun",
         "executeRun",
         "exportRun",
+        "importDataset",
         "listRuns",
         "loadConfig",
+        "mergeDatabase",
         "openStore",
         "parseConfig",
         "renderRun",
+        "repriceRun",
+        "runConfig",
         "showRun",
       ],
       manifest.version,
@@ -220,15 +228,27 @@ describe("the types", () => {
   const CONSUMER = `
     import type { Readable } from "node:stream";
     import {
+      compactDatabase,
+      type Compaction,
+      type ConditionDiff,
+      type ConditionSide,
       type Config,
+      type ConfigDifference,
       type ConfigInput,
+      createPilot,
       createRun,
       type CreateRunOptions,
       DataGenerationPipeline,
       DatagenError,
       deleteRun,
+      type DifferentPair,
+      diffRuns,
+      type DiffRunsOptions,
       type Environment,
       type Estimate,
+      type EstimateOptions,
+      estimateRun,
+      type EstimateRunOptions,
       executeRun,
       type ExecuteRunOptions,
       exportRun,
@@ -237,6 +257,7 @@ describe("the types", () => {
       InterruptedError,
       listRuns,
       loadConfig,
+      type LoneInputs,
       type OnEvent,
       openStore,
       type Overrides,
@@ -244,7 +265,10 @@ describe("the types", () => {
       type PipelineOptions,
       renderRun,
       type RenderOptions,
+      runConfig,
+      type RunConfigOptions,
       type RunDetails,
+      type RunDiff,
       type RunEvent,
       type RunSummary,
       showRun,
@@ -268,8 +292,10 @@ describe("the types", () => {
       switch (event.type) {
         case "created": {
           const estimate: Estimate = event.estimate;
-          return event.id + event.provider + String(estimate.promptTokens + estimate.calls.total);
+          return event.id + event.provider + String(estimate.prompt_tokens.expected + estimate.calls.total);
         }
+        case "counting":
+          return String(event.inputs);
         case "warning":
           return event.message;
         case "started": {
@@ -309,6 +335,11 @@ describe("the types", () => {
     const rendering: RenderOptions = { format: "jsonl", allowPartial: true };
     const exporting: ExportRunOptions = { ...rendering, output: "out" };
     const format: Format | undefined = rendering.format;
+    const estimating: EstimateRunOptions = { overrides, environment, onEvent };
+    const pilot: string = await createPilot(store, config, 2, creating);
+    const preference: EstimateOptions = { pilot, reuse: "same" };
+    const estimated: Estimate = await estimateRun(store, config, { ...estimating, ...preference });
+    const dollars: number | undefined = estimated.cost_usd.live?.expected;
     const id: string = await createRun(store, config, creating);
     const done: RunSummary = await executeRun(store, id, executing);
     const status: "running" | "interrupted" | "waiting" | "completed" | "failed" = done.status;
@@ -318,14 +349,25 @@ describe("the types", () => {
     const runs: RunSummary[] = listRuns(store);
     const details: RunDetails = showRun(store, "latest");
     const steps: ("reading" | "strategy")[] = details.steps.map(({ step }) => step);
+    const printing: RunConfigOptions = { environment, onEvent };
+    const same: Config = runConfig(store, id, printing);
+    const comparing: DiffRunsOptions = { show: 3 };
+    const diff: RunDiff = diffRuns(store, id, "latest", comparing);
+    const places: ConfigDifference[] = diff.config;
+    const lone: LoneInputs = diff.inputs.only_a;
+    const conditions: ConditionDiff[] = diff.conditions.both;
+    const sides: ConditionSide[] = conditions.flatMap(({ a, b }) => [a, b]);
+    const pairs: DifferentPair[] | undefined = diff.most_different;
     deleteRun(store, id);
+    const compaction: Compaction = compactDatabase(store, { onEvent });
+    console.log(same, places, lone, sides, pairs, compaction.after_bytes);
     store.close();
     for (const Known of [UsageError, StoppedError, InterruptedError]) {
       const error: DatagenError = new Known("what", "hint");
       const code: number = error.exitCode;
       console.log(code, error.hint?.length);
     }
-    console.log(size, reading, path, checked, store.path, format, status, cost, file, text, runs, steps);
+    console.log(size, reading, path, checked, store.path, format, status, cost, dollars, file, text, runs, steps);
 
     // @ts-expect-error -- a key that is misspelt
     parseConfig satisfies (value: ConfigInput) => { agent_perspective: unknown };

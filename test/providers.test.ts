@@ -366,7 +366,7 @@ describe.concurrent("the offline provider", () => {
     await using lab = await setUp(configFor({ model_config: { base_url: "http://127.0.0.1:9/v1" } }), STORY);
     const first = await lab.run({}, OFFLINE);
     const { tasks } = await lab.dataset();
-    const second = await lab.run({}, OFFLINE);
+    const second = await lab.run({}, [...OFFLINE, "--fresh"]);
     expect((await lab.dataset()).tasks).toEqual(tasks);
     expect(first.run.calls).toMatchObject({ total: 24, succeeded: 24, failed: 0 });
     expect(second.run.tokens).toEqual(first.run.tokens);

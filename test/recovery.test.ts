@@ -202,9 +202,15 @@ describe("datagen db check", () => {
   test.for([
     ["update calls set answer_id = null where id = 2", /a call has an answer exactly where it succeeded.*call 2/],
     ["update calls set state = 'failed' where id = 3", /a call has a reason exactly where it failed.*call 3/],
-    ["update runs set prompt_tokens = prompt_tokens + 1", /a run's tokens are the sums over its attempts.*run /],
+    [
+      "update runs set prompt_tokens = prompt_tokens + 1",
+      /a run's tokens and cost are the sums over its attempts.*run /,
+    ],
     ["update runs set calls_failed = 1", /a run's counts of calls are those of its calls/],
-    ["update answers set cached_tokens = prompt_tokens + 1 where id = 1", /cached tokens are part of the prompt/],
+    [
+      "update answers set cached_tokens = prompt_tokens + 1 where id = 1",
+      /cached and written tokens are part of the prompt/,
+    ],
     ["update calls set answer_id = 1 where id = 2", /an answer is used once in a run.*answer 1/],
     ["delete from calls where id = 1", /every task of a run has a strategy for every perspective/],
     ["delete from texts where id = 1", /a row refers to rows that are there/],

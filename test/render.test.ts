@@ -2,10 +2,12 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import type { RunDetails } from "../src/app/show-run.ts";
 import type { RunSummary } from "../src/app/summary.ts";
 import { renderError, renderUsageError } from "../src/cli/render/error.ts";
-import { renderEstimate, renderOutcome } from "../src/cli/render/lines.ts";
+import type { Estimate } from "../src/app/estimate.ts";
+import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
+import { renderOutcome } from "../src/cli/render/lines.ts";
 import { createProgress } from "../src/cli/render/progress.ts";
 import { renderDetails, renderRuns } from "../src/cli/render/run.ts";
-import { counted, duration, number, oneLine, printable } from "../src/cli/render/text.ts";
+import { counted, duration, number, oneLine, printable, usd } from "../src/cli/render/text.ts";
 import { DatagenError, InterruptedError, StoppedError, UsageError } from "../src/errors.ts";
 
 const ESC = "\u001b";
@@ -59,8 +61,14 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
     base_url: "https://api.openai.com/v1",
     attempts: 812,
     estimated_tokens: { prompt: 119_000, completion: null },
+    estimated_cost_usd: 0.0425,
+    prices: null,
+    max_cost_usd: null,
+    possibly_billed: { requests: 0, cost_usd: 0 },
+    saved_usd: 0,
     dataset_name: "translation_gpt_4o_mini_20260304_050607",
     input_sha256: "ab".repeat(32),
+    imported: null,
     datagen_version: "0.1.0",
     git_commit: null,
     steps: [
@@ -71,8 +79,12 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
         succeeded: 38,
         failed: 2,
         truncated: 1,
+        reused: 0,
         prompt_tokens: 6_000,
         completion_tokens: 1_500,
+        cached_tokens: 0,
+        reasoning_tokens: 0,
+        cost_usd: null,
       },
     ],
     failures: [],
@@ -87,6 +99,47 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
       timeout_s: 120,
       max_attempts: 6,
       give_up_after_s: 600,
+    },
+    ...overrides,
+  };
+}
+
+function estimate(overrides: Partial<Estimate> = {}): Estimate {
+  const range = { low: 1_000, expected: 1_234, high: 1_600 };
+  const [live, batch] = [
+    { low: 0.01, expected: 0.0425, high: 1.5 },
+    { low: 0.005, expected: 0.02125, high: 0.75 },
+  ];
+  const step = {
+    condition: "Plain",
+    step: "strategy" as const,
+    calls: 8,
+    reused: 2,
+    prompt_tokens: { low: 12_345, expected: 12_345, high: 12_345 },
+    completion_tokens: range,
+    cost_usd: { live, batch },
+    basis: { level: "instruction" as const, calls: 40, runs: ["abcd2345"] },
+  };
+  return {
+    inputs: 4,
+    calls: { total: 8, readings: 2, strategies: 6, reused: 2, to_send: 6 },
+    prompt_tokens: step.prompt_tokens,
+    completion_tokens: range,
+    cost_usd: step.cost_usd,
+    steps: [step],
+    basis: {
+      prompt_tokens: { encoding: "o200k_base", is_exact: true, calibration: null },
+      completion_tokens: [{ ...step.basis, steps: 1 }],
+    },
+    prices: {
+      input: 0.15,
+      cached_input: 0.075,
+      cache_write: 0.15,
+      output: 0.6,
+      long_prompts: [],
+      batch_factor: 0.5,
+      source: "the config",
+      date: "2026-11-22",
     },
     ...overrides,
   };
@@ -117,7 +170,7 @@ describe("the list of runs", () => {
 
   test.for([40, 60, 79, 80, 100, 120, 200])("fits %i columns and keeps id, status and calls", (width) => {
     const [, ...lines] = renderRuns(runs, width).split("\n");
-    expect(lines).toHaveLength(runs.length);
+    expect(lines).toHaveLength(runs.length + 1);
     for (const [at, run] of runs.entries()) {
       expect(lines[at]!.length).toBeLessThanOrEqual(width);
       expect(lines[at]).toContain(run.id);
@@ -159,7 +212,7 @@ describe("the list of runs", () => {
   test.for(HOSTILE)("shows a text that $what on one line, as text", ({ text: value }) => {
     const text = renderRuns([summary({ name: value, task_type: value, model: value }), summary()], 200);
     expect(text).not.toMatch(OBEYED);
-    expect(text.split(/[\n\u2028\u2029]/)).toHaveLength(3);
+    expect(text.split(/[\n\u2028\u2029]/)).toHaveLength(4);
   });
 
   test.for([80, 100, 120])("fits %i columns with characters that take two places each", (width) => {
@@ -185,13 +238,13 @@ describe("a run in detail", () => {
       "40 inputs × 20 perspectives",
       "812",
       "150,456 tokens (120,000 prompt, 30,456 completion)",
-      "119,000 prompt, at most unknown completion",
+      "119,000 prompt, unknown completion, cost $0.043",
       "translation_gpt_4o_mini_20260304_050607",
       `data/rows.json (SHA-256 ${"ab".repeat(32)})`,
     ]) {
       expect(text).toContain(shown);
     }
-    expect(text).toMatch(/Plain +strategy +38\/40 +2 +1 +6,000 +1,500/);
+    expect(text).toMatch(/Plain +strategy +38\/40 +2 +1 +0 +6,000 +1,500/);
     expect(text).not.toContain("FAILURE");
   });
 
@@ -278,6 +331,19 @@ describe("text for a terminal", () => {
     ]);
   });
 
+  test("writes dollars with two digits that say something", () => {
+    expect([0, 0.00000123, 0.0425, 0.5, 0.996, 1, 12.345, 1_234_567.8].map(usd)).toEqual([
+      "$0.00",
+      "$0.0000012",
+      "$0.043",
+      "$0.50",
+      "$1.00",
+      "$1.00",
+      "$12.35",
+      "$1,234,567.80",
+    ]);
+  });
+
   test("writes durations as minutes and seconds, with hours where there are some", () => {
     expect([0, 59.6, 61, 3599, 3600, 36_061].map(duration)).toEqual([
       "0:00",
@@ -299,6 +365,14 @@ describe("an error", () => {
     expect(renderError(new StoppedError("no quota")).exitCode).toBe(3);
     expect(renderError(new InterruptedError("stopped")).exitCode).toBe(130);
     expect(renderError(new DatagenError("none", { exitCode: 1 })).text).toBe("Error: none");
+  });
+
+  test("of a database that another process keeps locked is no bug", () => {
+    const error = Object.assign(new Error("database is locked"), { code: "SQLITE_BUSY" });
+    expect(renderError(error)).toEqual({
+      text: "Error: another process keeps the database locked (SQLITE_BUSY)\nTry again once it is done.",
+      exitCode: 2,
+    });
   });
 
   test("that nobody foresaw shows its stack, and exits with 4", () => {
@@ -324,25 +398,87 @@ describe("an error", () => {
   });
 });
 
-describe("what a run will do, and how it ended", () => {
-  test("is told with readings and strategies, and whether the counts are about right", () => {
-    const calls = { total: 8, readings: 2, strategies: 6 };
-    const estimate = { inputs: 2, calls, promptTokens: 12_345, completionTokens: 1600, isApproximate: false };
-    expect(renderEstimate(estimate)).toBe(
-      "Estimate: 8 calls (2 readings, 6 strategies) for 2 inputs; 12,345 prompt tokens, at most 1,600 completion tokens",
-    );
-    expect(renderEstimate({ ...estimate, completionTokens: null, isApproximate: true })).toMatch(
-      /about 12,345 prompt tokens, no limit of completion tokens$/,
+describe("what a run will do", () => {
+  test("is told in a few lines with what it rests on", () => {
+    expect(renderEstimate(estimate())).toBe(
+      [
+        "Estimate: 8 calls (2 readings, 6 strategies) for 4 inputs; 2 reused, 6 to send",
+        "  prompt      12,345 tokens, counted with o200k_base",
+        "  completion  about 1,230 tokens (1,000 to 1,600); from the same instruction (40 calls of run abcd2345)",
+        "  cost        $0.043 ($0.010 to $1.50), in batches $0.021 ($0.0050 to $0.75)",
+      ].join("\n"),
     );
   });
 
+  test("names what is unknown, what is not the model's own, and every level that it rests on", () => {
+    const text = renderEstimate(
+      estimate({
+        calls: { total: 1, readings: 0, strategies: 1, reused: 0, to_send: 1 },
+        inputs: 1,
+        prompt_tokens: { low: 10_000, expected: 12_345, high: 15_000 },
+        cost_usd: { live: null, batch: null },
+        prices: null,
+        price_unknown_because: "nobody has said it",
+        basis: {
+          prompt_tokens: {
+            encoding: "o200k_base",
+            is_exact: false,
+            calibration: { calls: 100, runs: ["a", "b", "c", "d", "e"] },
+          },
+          completion_tokens: [
+            { level: "condition", steps: 3, calls: 30, runs: ["a", "b"] },
+            { level: "assumed", steps: 2, calls: 0, runs: [] },
+          ],
+        },
+      }),
+    );
+    expect(text.split("\n")).toEqual([
+      "Estimate: 1 call for 1 input",
+      "  prompt      about 12,300 tokens (10,000 to 15,000), counted with o200k_base, " +
+        "calibrated on 100 calls of runs a, b, c and 2 more",
+      "  completion  about 1,230 tokens (1,000 to 1,600); 3 of 5 steps from the same condition " +
+        "(30 calls of runs a, b); 2 of 5 steps assumed, as there are no earlier calls",
+      "  cost        unknown: nobody has said it",
+    ]);
+    const uncalibrated = { encoding: "o200k_base", is_exact: false, calibration: null };
+    const { completion_tokens } = estimate().basis;
+    expect(renderEstimate(estimate({ basis: { prompt_tokens: uncalibrated, completion_tokens } }))).toContain(
+      "counted with o200k_base, which is not the model's own\n",
+    );
+    const { live } = estimate().cost_usd;
+    expect(renderEstimate(estimate({ cost_usd: { live, batch: null } }))).toContain("in batches unknown");
+  });
+
+  test.for([60, 80, 200])("is told in full with a table of the steps that fits %i columns", (width) => {
+    const [step] = estimate().steps;
+    const condition = "A condition with a label that goes on and on and on for a whole paragraph";
+    const text = renderEstimateDetails(estimate({ steps: [step!, { ...step!, condition }] }), width);
+    const [facts, table] = text.split("\n\n");
+    expect(facts).toContain("calls       8 (2 readings, 6 strategies); 2 reused, 6 to send\n");
+    expect(facts).toContain("prices      $0.15 (cached $0.075) for a million prompt tokens, $0.60 for completion\n");
+    expect(table!.split("\n")).toHaveLength(3);
+    for (const line of table!.split("\n")) expect(places(line)).toBeLessThanOrEqual(width);
+    expect(table).toMatch(/Plain +strategy +8 .*1,230/);
+    if (width === 200) expect(table).toMatch(/ 1,230 +1,000 +1,600 +\$0\.043 +instruction +40$/m);
+  });
+
+  test("shows conditions as text", () => {
+    for (const { text: condition } of HOSTILE) {
+      const [step] = estimate().steps;
+      const text = renderEstimateDetails(estimate({ steps: [{ ...step!, condition }] }), 80);
+      expect(text.replaceAll("\n", "")).not.toMatch(OBEYED);
+    }
+  });
+});
+
+describe("how a run ended", () => {
   test("is told with what failed, is pending or was cut off", () => {
     const calls = { total: 1000, succeeded: 990, failed: 6, pending: 4, reused: 0, truncated: 3 };
     const tokens = { prompt: 1200, completion: 34, total: 1234, cached: 128, reasoning: 5, estimated: true };
     expect(renderOutcome(summary({ status: "interrupted", calls, tokens }))).toBe(
       "Run abcd2345 interrupted: 990 of 1,000 succeeded, 6 failed, 4 pending, 3 cut off by the token limit; " +
         "1,234 tokens, in part estimated " +
-        "(1,200 prompt, 34 completion, 128 of the prompt cached, 5 of the completion reasoning)",
+        "(1,200 prompt, 34 completion, 128 of the prompt cached, 5 of the completion reasoning); cost unknown",
     );
   });
 });
@@ -372,11 +508,15 @@ describe("progress", () => {
           callsFailed: failed,
           callsTruncated: 0,
           callsReopened: 0,
+          callsReused: 0,
           attempts: 1,
           promptTokens: 90,
           completionTokens: 10,
           cachedTokens: 0,
+          cacheWriteTokens: 0,
           reasoningTokens: 0,
+          costNanoUsd: 0,
+          attemptsUnpriced: 1,
         },
       });
     }
@@ -390,6 +530,28 @@ describe("progress", () => {
     expect(lines.length).toBeLessThanOrEqual(10);
     expect(lines.join("")).not.toMatch(OBEYED);
     expect(lines[0]).toBe("9/100 calls (9%), 1 failed, 1 retry (timeout), 900 tokens, 0.9/s, 1:41 left\n");
+  });
+
+  test("of a long count is one line on a terminal, which gives way to the next, and elsewhere a line now and then", () => {
+    for (const [stream, every, lines] of [
+      [{ isTTY: true, columns: 80 }, 150, 10],
+      [{}, 1000, 1],
+    ] as const) {
+      const written: string[] = [];
+      vi.useFakeTimers();
+      const { onEvent, end } = createProgress({ ...stream, write: (text) => written.push(text) });
+      for (let inputs = 1_000; inputs <= 10_000; inputs += 1_000) {
+        vi.advanceTimersByTime(every);
+        onEvent({ type: "counting", inputs });
+      }
+      const counts = written.filter((text) => text.includes("Counting tokens: "));
+      expect(counts).toHaveLength(lines);
+      expect(counts.at(-1)).toContain("10,000 inputs");
+      onEvent({ type: "warning", message: "hm" });
+      end();
+      const screen = written.join("").split(`\r${ESC}[2K`).at(-1);
+      expect(screen).toBe("isTTY" in stream ? "Warning: hm\n" : "Counting tokens: 10,000 inputs\nWarning: hm\n");
+    }
   });
 
   test("is one bar on a terminal, never wider than it, and gone at the end", () => {
@@ -410,14 +572,7 @@ describe("progress", () => {
   test("says whom a run asks, and shows what a config calls its model as text", () => {
     const written: string[] = [];
     const { onEvent } = createProgress({ write: (text) => written.push(text) });
-    const estimate = {
-      inputs: 1,
-      calls: { total: 1, readings: 0, strategies: 1 },
-      promptTokens: 10,
-      completionTokens: 10,
-      isApproximate: false,
-    };
-    const created = { type: "created", id: "abcd2345", estimate } as const;
+    const created = { type: "created", id: "abcd2345", estimate: estimate() } as const;
     onEvent({ ...created, provider: "openai", model: `${ESC}[2Jx`, baseUrl: "http://127.0.0.1:1/v1" });
     onEvent({ ...created, provider: "offline", model: "gpt-4o-mini", baseUrl: null });
     onEvent({ type: "warning", message: `${ESC}[31mhm` });

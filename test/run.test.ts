@@ -495,6 +495,9 @@ describe.concurrent("--json", () => {
   const isoTime: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   const anId: unknown = expect.stringMatching(/^[0-9a-z]{8}$/);
 
+  const costOf = ({ prompt, cached, completion }: LoopbackServer["served"]) =>
+    ((prompt - cached) * 0.15 + cached * 0.075 + completion * 0.6) / 1e6;
+
   const summary = (server: LoopbackServer) => ({
     id: anId,
     name: "first",
@@ -513,7 +516,7 @@ describe.concurrent("--json", () => {
       reasoning: server.served.reasoning,
       estimated: false,
     },
-    cost_usd: null,
+    cost_usd: expect.closeTo(costOf(server.served), 8) as number,
     created_at: isoTime,
     finished_at: isoTime,
   });
@@ -555,10 +558,10 @@ describe.concurrent("--json", () => {
     await using server = await startServer();
     await run(ws, server, configFor(), rows(2), ["--name", "good", "--no-export"]);
     server.behave = (call) => (isFor(PLAIN.strategy, rows(1)[0]!.input)(call) ? BAD_REQUEST : undefined);
-    await run(ws, server, configFor(), rows(2), ["--name", "bad", "--no-export"]);
+    await run(ws, server, configFor(), rows(2), ["--name", "bad", "--no-export", "--fresh"]);
     server.behave = () => ({ kind: "hang" });
     const sent = server.requests.length;
-    await using running = startDatagen(["run", "config.json", "--provider", "together"], {
+    await using running = startDatagen(["run", "config.json", "--provider", "together", "--fresh"], {
       cwd: ws.path,
       env: environmentFor(server),
     });

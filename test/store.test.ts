@@ -68,6 +68,7 @@ async function runOffline(space: Workspace, ...args: string[]): Promise<string> 
     "--provider",
     "offline",
     "--no-export",
+    "--fresh",
     "--json",
     ...args,
   ]);
@@ -633,6 +634,8 @@ describe("the queries", () => {
     };
     await body(own);
     expect(statements.length).toBeGreaterThan(0);
+    store.sqlite.exec("create temp table if not exists taken (id integer primary key)");
+    store.sqlite.function("attempt_cost", { deterministic: true, varargs: true }, () => 0);
     return [...new Set(statements)].map((sql) => {
       const explained = store.sqlite.prepare<unknown[], { detail: string }>(`explain query plan ${sql}`);
       const parameters = Array.from({ length: (sql.match(/\?/g) ?? []).length }, () => 1);
@@ -676,7 +679,9 @@ describe("the queries", () => {
     });
     expect(plans.length).toBeGreaterThan(30);
     for (const { sql, plan } of plans) {
-      expect(plan.join("\n"), sql).not.toMatch(/SCAN (calls|tasks|texts|answers|attempts|perspectives|readings)\b/);
+      expect(plan.join("\n"), sql).not.toMatch(
+        /SCAN (calls|tasks|texts|answers|attempts|perspectives|readings)\b(?! USING INDEX attempts_reserved)/,
+      );
     }
   });
 

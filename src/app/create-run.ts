@@ -1,19 +1,26 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { applyOverrides } from "../config/parse.ts";
 import type { Config, Overrides } from "../config/schema.ts";
-import { type Input, readInputs } from "../dataset/inputs.ts";
+import type { Input } from "../dataset/inputs.ts";
 import { UsageError } from "../errors.ts";
 import { callsPerInput } from "../plan/calls.ts";
+import { answeredCalls } from "./answered-calls.ts";
+import { checkCap } from "./cap.ts";
+import { resolvePrices } from "./prices.ts";
+import { nanoUsd } from "../models/cost.ts";
+import { type Part, planHash } from "../plan/shard.ts";
 import { providers } from "../providers/index.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
 import { insertPerspectives, insertTask, keepSettings } from "../store/plan.ts";
-import { finishPlan, insertRun, isDatasetNameTaken, newPublicId, sweep } from "../store/runs.ts";
-import { DATASET_FOLDER, datasetName, localTime } from "./paths.ts";
+import { finishPlan, insertRun, newPublicId, sweep } from "../store/runs.ts";
+import type { ReusePolicy } from "../store/reuse-policy.ts";
+import { createReuse, type Reuse } from "../store/reuse.ts";
+import { freeDatasetName } from "./dataset-name.ts";
+import { localTime } from "./paths.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
-import { createEstimator, type Estimate } from "./estimate.ts";
 import type { OnEvent } from "./events.ts";
+import { inputChanges } from "./input-changes.ts";
+import { eachInput, survey } from "./survey.ts";
 import { connectionOf, resolveTarget } from "./target.ts";
 import { toolVersion } from "./version.ts";
 
@@ -23,6 +30,10 @@ const PLAN_CHUNK = 5_000;
 export interface CreateRunOptions {
   /** Take the place of the config's values. */
   overrides?: Overrides | undefined;
+  /** Takes a part of the inputs only; `mergeDatabase` makes one run of all parts. */
+  shard?: Part | undefined;
+  /** Which answers of earlier calls do: those that asked the `same` (default), or other ones. */
+  reuse?: ReusePolicy | undefined;
   /** A label for lists. */
   name?: string | undefined;
   /** Where keys and base URLs come from. Default: the process's environment and `.env`. */
@@ -37,37 +48,57 @@ export interface CreateRunOptions {
  * @throws UsageError when anything is wrong; then no run was made
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
-  const { overrides = {}, name = null, environment = readEnvironment(), onEvent = () => {} } = options;
+  const {
+    overrides = {},
+    reuse: policy = "same",
+    shard,
+    name = null,
+    environment = readEnvironment(),
+    onEvent = () => {},
+  } = options;
   const config = applyOverrides(given, overrides);
   const target = resolveTarget(config, overrides.baseUrl !== undefined, environment);
   connectionOf(target, config.model_config.model_name, environment);
-  const { estimate, sha256 } = await survey(config, target.settings.endpoint, onEvent);
+  const priced = await resolvePrices(store, config, target);
+  if (config.max_cost_usd !== undefined) {
+    checkCap(priced.prices, target.settings, "reason" in priced ? priced.reason : undefined);
+  }
+  const part = shard ?? null;
+  const surveyed = await survey(store, config, target, priced, { reuse: policy, shard: part, onEvent });
+  const { estimate, expected, sha256 } = surveyed;
+  const changes = await inputChanges(store, config.data_config, part, sha256);
+  if (changes !== null) onEvent({ type: "warning", message: changes });
   sweep(store);
 
   const publicId = newPublicId();
   const createdAt = Date.now();
+  const settingsId = keepSettings(store, target.settings);
   const lease = inTransaction(store, () => {
     const { version, gitCommit } = toolVersion();
-    const stem = datasetName(config.task_type, config.model_config.model_name, createdAt);
-    const isTaken = isDatasetNameTaken(store, stem) || existsSync(join(DATASET_FOLDER, `${stem}.json`));
     const runId = insertRun(store, {
       publicId,
       name,
       taskType: config.task_type,
       provider: target.provider,
       model: config.model_config.model_name,
-      settingsId: keepSettings(store, target.settings),
+      settingsId,
       baseUrl: target.baseUrl,
       baseUrlSource: target.baseUrlSource,
       config,
       inputSha256: sha256,
+      shard: part && { ...part, runs: [publicId], expected },
+      planHash: planHash(config, target.settings, sha256),
       toolVersion: version,
       gitCommit,
       createdAt,
       createdLocal: localTime(createdAt),
-      datasetName: isTaken ? `${stem}_${publicId}` : stem,
-      estimatedPromptTokens: estimate.promptTokens,
-      estimatedCompletionTokens: estimate.completionTokens,
+      datasetName: freeDatasetName(store, config, createdAt, publicId, part),
+      estimatedPromptTokens: Math.round(expected.promptTokens),
+      estimatedCompletionTokens: Math.round(expected.completionTokens),
+      estimatedCostNanoUsd: expected.costNanoUsd === null ? null : Math.round(expected.costNanoUsd),
+      prices: priced.prices,
+      maxCostNanoUsd: config.max_cost_usd === undefined ? null : nanoUsd(config.max_cost_usd),
+      reuse: policy,
     });
     return acquireLease(store, runId, publicId);
   });
@@ -78,80 +109,61 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
   }
   try {
-    await plan(store, lease, config, sha256, estimate);
+    const reuse = createReuse(store, settings, policy);
+    await plan(store, lease, config, { reuse, part, sha256, settingsId });
   } finally {
     releaseLease(store, lease);
   }
   return publicId;
 }
 
-/** Reads the whole input once, before anything is written: checks every row, and counts what the run will send. */
-async function survey(
-  config: Config,
-  endpoint: "chat" | "completions",
-  onEvent: OnEvent,
-): Promise<{ estimate: Estimate; sha256: string }> {
-  const { input_data_path: path, sample_size: size } = config.data_config;
-  const estimator = await createEstimator(config, endpoint);
-  let withoutReference = 0;
-  const sha256 = await eachInput(path, size, (input) => {
-    estimator.add(input);
-    if (input.reference === null) withoutReference += 1;
-  });
-  const estimate = estimator.estimate();
-  if (estimate.inputs < size) {
-    onEvent({
-      type: "warning",
-      message: `${path} has ${estimate.inputs} inputs; sample_size is ${size}, so all are used`,
-    });
-  }
-  if (config.add_references && withoutReference > 0) {
-    const message = `${withoutReference} of ${estimate.inputs} inputs have no reference; theirs is null in the dataset`;
-    onEvent({ type: "warning", message });
-  }
-  return { estimate, sha256 };
-}
-
 /** Writes the run's rows in short transactions, of which the last makes it visible. */
-async function plan(store: Store, lease: Lease, config: Config, sha256: string, estimate: Estimate): Promise<void> {
-  const { input_data_path: path, sample_size: size } = config.data_config;
+async function plan(
+  store: Store,
+  lease: Lease,
+  config: Config,
+  { reuse, part, sha256, settingsId }: { reuse: Reuse; part: Part | null; sha256: string; settingsId: number },
+): Promise<void> {
   const { runId } = lease;
-  const calls = callsPerInput(config.agent_perspectives);
+  const calls = callsPerInput(config.agent_perspectives, config.replicates);
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
   const inputsPerChunk = Math.max(1, Math.floor(PLAN_CHUNK / calls.length));
+  const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
   let chunk: Input[] = [];
 
   function write(): void {
     inTransaction(store, () => {
       for (const { index, text, reference } of chunk) {
-        insertTask(store, { id: runId, perspectiveIds, calls }, { position: index, input: text, reference });
+        const answered = answeredCalls(config, text, reuse);
+        insertTask(store, { id: runId, perspectiveIds }, { position: index, input: text, reference, calls: answered });
+        totals.tasks += 1;
+        totals.callsTotal += answered.length;
+        for (const { answer } of answered) {
+          if (!answer) continue;
+          totals.callsReused += 1;
+          if (answer.finishReason === "length") totals.callsTruncated += 1;
+          if (answer.settingsId !== settingsId) totals.hasMixedSettings = true;
+        }
       }
     });
     renewLease(store, lease);
     chunk = [];
   }
 
-  const found = await eachInput(path, size, (input) => {
+  const found = await eachInput(config.data_config, part, (input) => {
     if (chunk.push(input) === inputsPerChunk) write();
   });
   if (found !== sha256) {
+    const { input_data_path: path } = config.data_config;
     throw new UsageError(`${path} changed while it was read`, "Run again once nothing writes to it.");
   }
   write();
   inTransaction(store, () =>
     finishPlan(store, runId, {
-      tasks: estimate.inputs,
+      ...totals,
       perspectives: config.agent_perspectives.length,
-      callsTotal: estimate.calls.total,
+      callsSucceeded: totals.callsReused,
+      finishedAt: totals.callsReused === totals.callsTotal ? Date.now() : null,
     }),
   );
-}
-
-/** @returns the SHA-256 of the file */
-async function eachInput(path: string, limit: number, visit: (input: Input) => void): Promise<string> {
-  const inputs = readInputs(path, limit);
-  for (let next = await inputs.next(); ; next = await inputs.next()) {
-    if (next.done) return next.value;
-    visit(next.value);
-  }
 }

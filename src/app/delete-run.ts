@@ -1,6 +1,25 @@
+import { sharedAnswers } from "../store/details.ts";
 import { acquireLease, releaseLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
 import { findRun, getRun, hideRun, sweep } from "../store/runs.ts";
+
+/** What a deletion takes away: the answers that no other run has. */
+export interface Deletion {
+  run: string;
+  answers_lost: number;
+  /** Answers that stay, as other runs have them. */
+  answers_kept: number;
+}
+
+/**
+ * What {@link deleteRun} would take away.
+ * @throws UsageError when there is no such run
+ */
+export function planDeletion(store: Store, run: string): Deletion {
+  const { id, publicId, callsSucceeded } = getRun(store, findRun(store, run));
+  const kept = sharedAnswers(store, id);
+  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept };
+}
 
 /**
  * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Datasets that

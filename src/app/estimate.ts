@@ -1,62 +1,224 @@
-import type { Config, Endpoint } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import type { Input } from "../dataset/inputs.ts";
+import { UNCALIBRATED } from "../models/calibration.ts";
+import type { Prices } from "../models/cost.ts";
+import { isReasoningModel } from "../models/facts.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
+import { map, type Range, sum } from "../models/range.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
-import { callsPerInput } from "../plan/calls.ts";
-import { promptFrame } from "../plan/prompt.ts";
+import { callsPerInput, type Step } from "../plan/calls.ts";
+import type { Expected } from "../plan/shard.ts";
+import { promptFrame, strategyText } from "../plan/prompt.ts";
+import { tokenLimit } from "../plan/settings.ts";
+import { earlierRuns } from "../store/history.ts";
+import type { Store } from "../store/open.ts";
+import type { ReusePolicy } from "../store/reuse-policy.ts";
+import { createReuse } from "../store/reuse.ts";
+import { answeredCalls } from "./answered-calls.ts";
+import { calibrateTokenizer } from "./calibration.ts";
+import type { resolvePrices } from "./prices.ts";
+import { findPrecedents, type Level, LEVELS } from "./precedents.ts";
+import { createStepEstimate, type StepEstimate } from "./step-estimate.ts";
+import type { Target } from "./target.ts";
 
-/** What a run will send and get back, before it is sent. */
-export interface Estimate {
-  inputs: number;
-  calls: { total: number; readings: number; strategies: number };
-  /** Counted over every input and perspective; notes are taken to be as long as the limit and their input allow. */
-  promptTokens: number;
-  /** The most that the token limit allows, or null where the config has none. */
-  completionTokens: number | null;
-  /** Whether the model's own tokenizer is another one than that which counted. */
-  isApproximate: boolean;
+/** US dollars; null where they are unknown: the price, or for `batch` what a batch costs. */
+export interface EstimatedCost {
+  live: Range | null;
+  batch: Range | null;
 }
 
-/** Adds up the estimate of a run input by input. */
-export async function createEstimator(
-  config: Config,
-  endpoint: Endpoint,
-): Promise<{ add: (input: Input) => void; estimate: () => Estimate }> {
-  const { model_name: model, max_tokens, max_completion_tokens } = config.model_config;
-  const tokenizer = await loadTokenizer(model);
-  const count = promptCounter(tokenizer, endpoint);
-  const limit = max_tokens ?? max_completion_tokens ?? null;
-  const frames = config.agent_perspectives.map(({ reading, strategy }) => {
-    const strategyFrame = promptFrame(strategy);
-    return {
-      direct: promptFrame(reading ?? strategy),
-      tokensOnNotes: reading === null ? null : count(strategyFrame[0], "", strategyFrame[1]),
+/** What a step of a perspective will send and get back. Reused calls send nothing and cost nothing. */
+export interface EstimatedStep {
+  condition: string;
+  step: Step;
+  calls: number;
+  reused: number;
+  prompt_tokens: Range;
+  completion_tokens: Range;
+  cost_usd: EstimatedCost;
+  /** The earlier calls that the completion tokens are predicted from. */
+  basis: CompletionBasis;
+}
+
+/** `assumed`: there are no earlier calls. Runs are given by their ids, the newest first. */
+export interface CompletionBasis {
+  level: Level | "assumed";
+  calls: number;
+  runs: string[];
+}
+
+/** What a run will send and get back, before it is sent. Every total is the sum of the steps. */
+export interface Estimate {
+  inputs: number;
+  calls: { total: number; readings: number; strategies: number; reused: number; to_send: number };
+  prompt_tokens: Range;
+  completion_tokens: Range;
+  cost_usd: EstimatedCost;
+  steps: EstimatedStep[];
+  basis: {
+    prompt_tokens: {
+      encoding: string;
+      /** Whether that is what the model's own tokenizer counts. */
+      is_exact: boolean;
+      /** The earlier calls that an encoding of another model was calibrated on. */
+      calibration: { calls: number; runs: string[] } | null;
     };
+    /** By level, from the nearest to the widest: how many steps with calls to send rest on it, and on how many calls. */
+    completion_tokens: (CompletionBasis & { steps: number })[];
+  };
+  prices: Prices | null;
+  price_unknown_because?: string;
+}
+
+/** Prices, or why they are unknown. */
+export type Priced = Awaited<ReturnType<typeof resolvePrices>>;
+
+export interface EstimateOptions {
+  /** Which answers of earlier calls do; see `createRun`. */
+  reuse?: ReusePolicy | undefined;
+  /** The id of a run of the first inputs whose calls tell more than all others. */
+  pilot?: string | undefined;
+}
+
+/** How far prompts may be off, in proportion, that another model's tokenizer has counted: with calibration, and without. */
+const CALIBRATED_WIDTH = 0.05;
+const UNCALIBRATED_WIDTH = 0.4;
+
+/** Adds up the estimate of a run input by input. What it predicts rests on the store as it stands now. */
+export async function createEstimator(
+  store: Store,
+  config: Config,
+  { provider, settings }: Pick<Target, "provider" | "settings">,
+  priced: Priced,
+  { reuse: policy = "same", pilot }: EstimateOptions = {},
+): Promise<{ add: (input: Input) => void; estimate: () => Estimate; expected: () => Expected }> {
+  const { agent_perspectives: perspectives } = config;
+  const { prices } = priced;
+  const tokenizer = await loadTokenizer(settings.model);
+  const count = promptCounter(tokenizer, settings.endpoint);
+  const limit = tokenLimit(settings);
+
+  const ofModel = earlierRuns(store, provider, settings.model);
+  const isOfTask = ({ taskType }: { taskType: string }) => taskType === config.task_type;
+  // What the offline provider uses, it counts as we do.
+  const isExact = !tokenizer.estimated || provider === "offline";
+  const { calibration, basis: calibratedOn } = isExact
+    ? { calibration: UNCALIBRATED, basis: null }
+    : calibrateTokenizer(store, [...ofModel.filter(isOfTask), ...ofModel.filter((run) => !isOfTask(run))], count);
+  const precededSteps = findPrecedents(store, config, {
+    limit,
+    sameModel: ofModel.filter(({ effort }) => effort === (settings.parameters.reasoning_effort ?? null)),
+    anyModel: () => earlierRuns(store, provider, null),
+    pilot,
+    frameTokens(instruction) {
+      const [before, after] = promptFrame(instruction);
+      return count(before, "", after) * calibration.frame;
+    },
   });
-  const readings = frames.filter(({ tokensOnNotes }) => tokensOnNotes !== null).length;
-  const callsOfInput = callsPerInput(config.agent_perspectives).length;
+  const basics = {
+    count,
+    calibration,
+    promptWidth: isExact ? 0 : calibratedOn ? CALIBRATED_WIDTH : UNCALIBRATED_WIDTH,
+    limit,
+    isReasoning: isReasoningModel(settings.model),
+    prices,
+    inputs: config.data_config.sample_size,
+  };
+  const steps = precededSteps.map((step) => createStepEstimate(step, basics));
+  const cell = (perspective: number, step: Step) => `${perspective} ${step}`;
+  const stepOf = new Map(
+    callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
+  );
+  const reuse = createReuse(store, settings, policy);
   let inputs = 0;
-  let promptTokens = 0;
 
   return {
-    add({ text }) {
+    add({ text: input }) {
       inputs += 1;
-      const notes = readings === 0 ? 0 : Math.min(limit ?? Number.POSITIVE_INFINITY, tokenizer.count(text));
-      for (const { direct, tokensOnNotes } of frames) {
-        promptTokens += count(direct[0], text, direct[1]);
-        if (tokensOnNotes !== null) promptTokens += tokensOnNotes + notes;
+      // What a reading gives to the strategy right behind it: its text, or how long that is expected to be.
+      let notes: string | Range = "";
+      for (const { perspective, step: name, answer } of answeredCalls(config, input, reuse)) {
+        const step = stepOf.get(cell(perspective, name));
+        if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
+        const source = step.isOnNotes ? notes : input;
+        if (answer) {
+          step.addReused();
+          if (name === "reading") notes = reuse.textOf(answer);
+        } else if (typeof source === "string") {
+          notes = step.addOnText(strategyText(input, source));
+        } else {
+          step.addOnNotes(source);
+        }
       }
     },
+    expected() {
+      const sumOf = (which: (step: StepEstimate) => number) => steps.reduce((total, step) => total + which(step), 0);
+      return {
+        promptTokens: sumOf(({ expected }) => expected.promptTokens),
+        completionTokens: sumOf(({ expected }) => expected.completionTokens),
+        costNanoUsd: prices === null ? null : sumOf(({ cost }) => cost.expected),
+      };
+    },
     estimate: () => ({
-      inputs,
-      calls: {
-        total: inputs * callsOfInput,
-        readings: inputs * readings,
-        strategies: inputs * config.agent_perspectives.length,
+      ...summed(inputs, steps, prices),
+      basis: {
+        prompt_tokens: { encoding: tokenizer.encoding, is_exact: isExact, calibration: calibratedOn },
+        completion_tokens: basisOf(steps),
       },
-      promptTokens,
-      completionTokens: limit === null ? null : limit * inputs * callsOfInput,
-      isApproximate: tokenizer.estimated,
+      ...(priced.prices ? { prices: priced.prices } : { prices: null, price_unknown_because: priced.reason }),
     }),
   };
+}
+
+function summed(
+  inputs: number,
+  steps: readonly StepEstimate[],
+  prices: Prices | null,
+): Pick<Estimate, "inputs" | "calls" | "prompt_tokens" | "completion_tokens" | "cost_usd" | "steps"> {
+  const totalOf = (which: (step: StepEstimate) => number) => steps.reduce((total, step) => total + which(step), 0);
+  const total = totalOf(({ calls }) => calls);
+  const readings = totalOf(({ step, calls }) => (step === "reading" ? calls : 0));
+  const reused = totalOf((step) => step.reused);
+  return {
+    inputs,
+    calls: { total, readings, strategies: total - readings, reused, to_send: total - reused },
+    prompt_tokens: sum(steps.map(({ promptTokens }) => promptTokens)),
+    completion_tokens: sum(steps.map(({ completionTokens }) => completionTokens)),
+    cost_usd: costIn(prices, steps),
+    steps: steps.map((step) => ({
+      condition: step.condition,
+      step: step.step,
+      calls: step.calls,
+      reused: step.reused,
+      prompt_tokens: step.promptTokens,
+      completion_tokens: step.completionTokens,
+      cost_usd: costIn(prices, [step]),
+      basis: {
+        level: step.precedent?.level ?? "assumed",
+        calls: step.precedent?.answers.length ?? 0,
+        runs: step.precedent?.runs ?? [],
+      },
+    })),
+  };
+}
+
+/** Whole billionths are summed, so that totals are exactly the sums of their parts. */
+function costIn(prices: Prices | null, steps: readonly StepEstimate[]): EstimatedCost {
+  const inUsd = (factor: number): Range =>
+    map(sum(steps.map(({ cost }) => map(cost, (nano) => Math.round(nano * factor)))), (nano) => nano / 1e9);
+  return {
+    live: prices === null ? null : inUsd(1),
+    batch: prices === null || prices.batch_factor === null ? null : inUsd(prices.batch_factor),
+  };
+}
+
+function basisOf(steps: readonly StepEstimate[]): Estimate["basis"]["completion_tokens"] {
+  const sent = steps.filter(({ calls, reused }) => reused < calls);
+  return [...LEVELS, "assumed" as const].flatMap((level) => {
+    const resting = sent.filter(({ precedent }) => (precedent?.level ?? "assumed") === level);
+    if (resting.length === 0) return [];
+    const answers = new Set(resting.flatMap(({ precedent }) => precedent?.answers ?? []));
+    const runs = new Set(resting.flatMap(({ precedent }) => precedent?.runs ?? []));
+    return [{ level, steps: resting.length, calls: answers.size, runs: [...runs] }];
+  });
 }

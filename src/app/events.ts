@@ -5,6 +5,8 @@ import type { RunSummary } from "./summary.ts";
 /** What a use case reports while it works; only the command line draws it. */
 export type RunEvent =
   | ExecutionEvent
+  /** The tokens of so many inputs have been counted; there are more. */
+  | { type: "counting"; inputs: number }
   /** The run is in the database; its calls are being planned. */
   | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
   /** Something that the user should know, and that stops nothing. */

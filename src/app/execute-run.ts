@@ -1,16 +1,19 @@
 import { checkOverrides } from "../config/parse.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { live } from "../execute/live.ts";
+import { nanoUsd } from "../models/cost.ts";
 import { providers } from "../providers/index.ts";
 import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
+import { setCap } from "../store/money.ts";
 import { isDiskFull, reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
 import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
+import { capOf } from "./cap.ts";
 import { connectionOf } from "./target.ts";
 
 /** How long requests in flight may take to finish once the run is asked to stop. */
@@ -21,6 +24,8 @@ export interface ExecuteRunOptions {
   retryFailed?: boolean | undefined;
   /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
   retryTruncated?: { maxTokens: number } | undefined;
+  /** What the run may cost from now on in all, in US dollars, in the place of what was said before. */
+  maxCostUsd?: number | undefined;
   /** The most requests in flight at once, in the place of the config's number. */
   concurrency?: number | undefined;
   /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
@@ -39,14 +44,19 @@ export interface ExecuteRunOptions {
  * @throws StoppedError when only a person can mend what is wrong, InterruptedError when `signal` stopped it
  */
 export async function executeRun(store: Store, run: string, options: ExecuteRunOptions = {}): Promise<RunSummary> {
-  checkOverrides({ concurrency: options.concurrency });
+  checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   sweep(store);
   const lease = acquireLease(store, runId, publicId);
   try {
     const row = getRun(store, runId);
-    inTransaction(store, () => reopen(store, row, options));
+    inTransaction(store, () => {
+      if (options.maxCostUsd !== undefined) setCap(store, runId, nanoUsd(options.maxCostUsd));
+      reopen(store, row, options);
+      // What is not wanted any more is undone where this throws.
+      capOf(store, getRun(store, runId));
+    });
     if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), options);
   } finally {
     giveBack(store, lease);
@@ -91,6 +101,7 @@ async function execute(
 ): Promise<void> {
   const { config } = row;
   const settings = getSettings(store, row.settingsId);
+  const cap = capOf(store, row);
   const connection = connectionOf(row, row.model, environment);
   const provider = await providers[row.provider].connect(connection);
   const release = reserveSpace(store);
@@ -126,6 +137,10 @@ async function execute(
       timeoutMs: config.timeout_s * 1_000,
       maxAttempts: config.max_attempts,
       giveUpAfterMs: config.give_up_after_s * 1_000,
+      prices: row.prices,
+      cap,
+      isCountExact: row.baseUrlSource === "default",
+      reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       drain: drain.signal,
       abort: abort.signal,

@@ -12,6 +12,7 @@ import { otherSettings } from "../store/details.ts";
 import { atOneMoment, type Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
 import { DATASET_FOLDER } from "./paths.ts";
+import { summaryOf } from "./summary.ts";
 
 export interface RenderOptions {
   /** Default: what the ending of the output says, else json, the documented dataset. */
@@ -45,9 +46,9 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
  * The dataset of a run as a stream of text. The store must not be written to until the stream ends.
  * @throws UsageError when there is no such run, or calls are pending
  */
-export function renderRun(store: Store, run: string, options: RenderOptions = {}): Readable {
+export function renderRun(store: Store, wanted: string, options: RenderOptions = {}): Readable {
   const { format = "json", allowPartial = false } = options;
-  const runId = findRun(store, run);
+  const runId = findRun(store, wanted);
   const { publicId, callsTotal, callsSucceeded, callsFailed } = getRun(store, runId);
   const pending = callsTotal - callsSucceeded - callsFailed;
   if (pending > 0 && !allowPartial) {
@@ -59,7 +60,9 @@ export function renderRun(store: Store, run: string, options: RenderOptions = {}
   return Readable.from(
     atOneMoment(store, () => {
       const row = getRun(store, runId);
-      return renderers[format].render({ ...row, otherSettings: otherSettings(store, row) }, datasetRows(store, runId));
+      const { cost_usd: costUsd } = summaryOf(row);
+      const run = { ...row, otherSettings: otherSettings(store, row), costUsd };
+      return renderers[format].render(run, datasetRows(store, runId));
     }),
     { objectMode: true },
   );

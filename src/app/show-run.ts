@@ -7,22 +7,50 @@ import {
   type StepRow,
   stepRows,
 } from "../store/details.ts";
+import { completionLimit } from "../execute/cap.ts";
+import { costOf, type Prices, usd } from "../models/cost.ts";
+import { savedCost } from "../store/money.ts";
 import type { Store } from "../store/open.ts";
+import { getSettings } from "../store/plan.ts";
 import { findRun, getRun } from "../store/runs.ts";
+import { possiblyCharged } from "./cap.ts";
+import type { ImportedFrom } from "../store/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
+
+/** What came of one step of a perspective. */
+export type RunStep = Omit<StepRow, "costNanoUsd"> & {
+  /** Null where any part of it is unknown. */
+  cost_usd: number | null;
+};
 
 /** A run in detail. */
 export interface RunDetails {
   run: RunSummary;
   base_url: string | null;
   attempts: number;
+  /** As expected when the run was planned; null where that was unknown. */
   estimated_tokens: { prompt: number | null; completion: number | null };
+  estimated_cost_usd: number | null;
+  /** What the run is priced with; null where that is unknown. */
+  prices: Prices | null;
+  /** What the run may cost; null where nothing was said. */
+  max_cost_usd: number | null;
+  /**
+   * Requests of which it is not known whether they were charged: no answer came, or it did not say. At most so much, or
+   * null where that is unknown; it is no part of the cost.
+   */
+  possibly_billed: { requests: number; cost_usd: number | null };
+  /** What the reused answers would have cost; null where that is unknown. */
+  saved_usd: number | null;
   /** The dataset's file name without its ending. */
   dataset_name: string;
-  input_sha256: string;
+  /** Null where it is not known, of an imported run. */
+  input_sha256: string | null;
+  /** The dataset that the run was taken in from, and what that reports; null of all other runs. */
+  imported: ImportedFrom | null;
   datagen_version: string;
   git_commit: string | null;
-  steps: StepRow[];
+  steps: RunStep[];
   failures: FailureRow[];
   config: Config;
 }
@@ -38,19 +66,34 @@ export function showSummary(store: Store, run: string): RunSummary {
  */
 export function showRun(store: Store, run: string): RunDetails {
   const row = getRun(store, findRun(store, run));
+  const unclear = possiblyCharged(store, row.id, row.prices, completionLimit(getSettings(store, row.settingsId)));
+  const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));
   return {
     run: summaryOf(row),
     base_url: row.baseUrl,
     attempts: row.attempts,
     estimated_tokens: { prompt: row.estimatedPromptTokens, completion: row.estimatedCompletionTokens },
+    estimated_cost_usd: dollars(row.estimatedCostNanoUsd),
+    prices: row.prices,
+    max_cost_usd: dollars(row.maxCostNanoUsd),
+    possibly_billed: { requests: unclear.attempts, cost_usd: dollars(unclear.mostNanoUsd) },
+    saved_usd: dollars(saved),
     dataset_name: row.datasetName,
-    input_sha256: row.inputSha256,
+    input_sha256: row.inputSha256 || null,
+    imported: row.imported,
     datagen_version: row.toolVersion,
     git_commit: row.gitCommit,
-    steps: stepRows(store, row.id),
+    steps: stepRows(store, row.id).map(({ costNanoUsd, ...step }) => ({
+      ...step,
+      cost_usd: row.imported === null ? dollars(costNanoUsd) : null,
+    })),
     failures: failureRows(store, row.id),
     config: row.config,
   };
+}
+
+function dollars(nanoUsd: number | null): number | null {
+  return nanoUsd === null ? null : usd(nanoUsd);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { usd } from "../models/cost.ts";
 import type { RunSummaryRow } from "../store/runs.ts";
 import type { RunStatus } from "../store/status.ts";
 
@@ -21,12 +22,14 @@ export interface RunSummary {
     /** Whether any of the counts is ours. */
     estimated: boolean;
   };
-  /** Null: unknown. */
+  /** What its requests cost, those that failed included; null where any part is unknown, as of an imported run. */
   cost_usd: number | null;
   /** ISO 8601, UTC. */
   created_at: string;
   /** Null while any call is pending. */
   finished_at: string | null;
+  /** Whether it was taken in from a dataset; not there where it was not. */
+  imported?: true;
 }
 
 /** @internal */
@@ -56,8 +59,9 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
       reasoning: run.reasoningTokens,
       estimated: run.tokensEstimated,
     },
-    cost_usd: run.provider === "offline" ? 0 : null,
+    cost_usd: run.imported !== null || run.attemptsUnpriced > 0 ? null : usd(run.costNanoUsd),
     created_at: new Date(run.createdAt).toISOString(),
     finished_at: run.finishedAt === null ? null : new Date(run.finishedAt).toISOString(),
+    ...(run.imported !== null && { imported: true }),
   };
 }

@@ -36,7 +36,7 @@ export function resolveTarget(config: Config, isFlag: boolean, environment: Envi
     [fromEnvironment === "" ? undefined : fromEnvironment, "environment"],
   ];
   const [given, baseUrlSource] = candidates.find(([url]) => url !== undefined) ?? [remote.defaultBaseUrl, "default"];
-  const baseUrl = normalised(given ?? remote.defaultBaseUrl, remote.baseUrlVariable);
+  const baseUrl = normaliseBaseUrl(given ?? remote.defaultBaseUrl, remote.baseUrlVariable);
   const isDefault = baseUrl === remote.defaultBaseUrl;
   const settings = settingsOf(config, { provider, baseUrl: isDefault ? null : baseUrl, endpoint });
   return { provider, baseUrl, baseUrlSource: isDefault ? "default" : baseUrlSource, settings };
@@ -51,12 +51,11 @@ export function connectionOf(target: Omit<Target, "settings">, model: string, en
   const { provider, baseUrl, baseUrlSource } = target;
   const { remote } = providers[provider];
   if (!remote || baseUrl === null) return { model, baseUrl: null, apiKey: undefined, isTrusted: false };
-  const url = new URL(baseUrl);
-  const isOwnHost = url.protocol === "https:" && remote.hosts.includes(url.host);
-  const isTrusted = isOwnHost || baseUrlSource !== "config";
+  const isOwn = isOwnHost(provider, baseUrl);
+  const isTrusted = isOwn || baseUrlSource !== "config";
   const variable = isTrusted ? remote.keyVariable : "DATAGEN_API_KEY";
   const apiKey = environment[variable]?.trim() || undefined;
-  if (isOwnHost && apiKey === undefined) {
+  if (isOwn && apiKey === undefined) {
     throw new UsageError(
       `${remote.keyVariable} is not set, and ${remote.label} wants a key for ${model}`,
       `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider offline needs no key.`,
@@ -71,13 +70,24 @@ export function connectionOf(target: Omit<Target, "settings">, model: string, en
   return { model, baseUrl, apiKey, isTrusted };
 }
 
+/** Whether a URL leads to the provider itself. */
+export function isOwnHost(provider: ProviderName, baseUrl: string): boolean {
+  const { protocol, host } = new URL(baseUrl);
+  return protocol === "https:" && providers[provider].remote?.hosts.includes(host) === true;
+}
+
 function detectProvider(model: string): ProviderName {
   return isOpenAiModel(model) ? "openai" : "together";
 }
 
-function normalised(url: string, variable: string): string {
+/**
+ * A base URL as runs and prices have it: without slashes at its end, its host in lower case.
+ * @param from what gave it, for the error: a variable or a flag
+ * @throws UsageError when it is none
+ */
+export function normaliseBaseUrl(url: string, from: string): string {
   if (!isServerUrl(url)) {
-    throw new UsageError(`${variable} is not a base URL`, `Expected ${SERVER_URL}.`);
+    throw new UsageError(`${from} is not a base URL`, `Expected ${SERVER_URL}.`);
   }
   return new URL(url).href.replace(/\/+$/, "");
 }

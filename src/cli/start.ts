@@ -3,13 +3,24 @@ import { toolVersion } from "../app/version.ts";
 import { EXIT } from "../errors.ts";
 import { DbCommand } from "./commands/db.ts";
 import { DbCheckCommand } from "./commands/db/check.ts";
+import { DbMergeCommand } from "./commands/db/merge.ts";
+import { EstimateCommand } from "./commands/estimate.ts";
+import { DbCompactCommand } from "./commands/db/compact.ts";
+import { DiffCommand } from "./commands/diff.ts";
 import { ExportCommand } from "./commands/export.ts";
 import { HelpCommand } from "./commands/help.ts";
+import { ImportCommand } from "./commands/import.ts";
+import { PricesCommand } from "./commands/prices.ts";
+import { PricesListCommand } from "./commands/prices/list.ts";
+import { PricesSetCommand } from "./commands/prices/set.ts";
+import { PricesUnsetCommand } from "./commands/prices/unset.ts";
 import { ResumeCommand } from "./commands/resume.ts";
 import { RunCommand } from "./commands/run.ts";
 import { RunsCommand } from "./commands/runs.ts";
+import { RunsConfigCommand } from "./commands/runs/config.ts";
 import { RunsDeleteCommand } from "./commands/runs/delete.ts";
 import { RunsListCommand } from "./commands/runs/list.ts";
+import { RunsRepriceCommand } from "./commands/runs/reprice.ts";
 import { RunsShowCommand } from "./commands/runs/show.ts";
 import { renderUsageError } from "./render/error.ts";
 
@@ -35,13 +46,24 @@ export async function start(args: string[]): Promise<number> {
     HelpCommand,
     RunCommand,
     ResumeCommand,
+    EstimateCommand,
     RunsCommand,
     RunsListCommand,
     RunsShowCommand,
+    RunsRepriceCommand,
+    RunsConfigCommand,
     RunsDeleteCommand,
+    DiffCommand,
     ExportCommand,
+    PricesCommand,
+    PricesListCommand,
+    PricesSetCommand,
+    PricesUnsetCommand,
+    ImportCommand,
     DbCommand,
     DbCheckCommand,
+    DbMergeCommand,
+    DbCompactCommand,
   ]) {
     cli.register(command);
   }

@@ -8,6 +8,7 @@ const FLAGS: Record<string, string> = {
   baseUrl: "--base-url",
   sampleSize: "--sample-size",
   concurrency: "--concurrency",
+  maxCostUsd: "--max-cost",
 };
 
 /** `--test` uses this many inputs and perspectives; the reference perspective is not one of them. */
@@ -23,17 +24,22 @@ export function parseConfig(
   source = "the config",
   lineOf?: (path: Path) => number | undefined,
 ): Config {
+  const { config, problems } = checkConfig(value);
+  if (config) return config;
+  throw new UsageError(
+    formatProblems(source, problems, lineOf),
+    "README.md shows a whole config, and configs/schema.json says what each key may hold.",
+  );
+}
+
+/** A config from its JSON value where nothing is wrong with it; else all that is. */
+export function checkConfig(value: unknown): { config: Config | null; problems: Problem[] } {
   const parsed = configSchema.safeParse(value);
   const problems = parsed.success ? [] : problemsOf(parsed.error, configSchema, value);
   problems.push(...crossFieldProblems(value));
-  if (!parsed.success || problems.length > 0) {
-    throw new UsageError(
-      formatProblems(source, problems, lineOf),
-      "README.md shows a whole config, and configs/schema.json says what each key may hold.",
-    );
-  }
+  if (!parsed.success || problems.length > 0) return { config: null, problems };
   const { $schema: _, ...config } = parsed.data;
-  return config;
+  return { config, problems };
 }
 
 /** @throws UsageError that lists every flag whose value does not fit */
@@ -51,7 +57,7 @@ export function checkOverrides(overrides: Overrides): Overrides {
  * @throws UsageError as {@link checkOverrides} does
  */
 export function applyOverrides(config: Config, overrides: Overrides): Config {
-  const { provider, model, baseUrl, sampleSize, concurrency, test } = checkOverrides(overrides);
+  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, test } = checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
   return {
     ...config,
@@ -64,6 +70,7 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
     data_config: { ...config.data_config, sample_size: test ? Math.min(size, TEST_SIZE.inputs) : size },
     ...(provider !== undefined && { api_provider: provider }),
     ...(concurrency !== undefined && { concurrency }),
+    ...(maxCostUsd !== undefined && { max_cost_usd: maxCostUsd }),
   };
 }
 

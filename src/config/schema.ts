@@ -20,6 +20,10 @@ const limit = z.number("a number above 0").gt(0, "a number above 0");
 const fields = {
   api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
   base_url: z.string("a URL such as http://localhost:11434/v1").refine(isServerUrl, SERVER_URL),
+  max_cost_usd: z
+    .number("a number of US dollars above 0")
+    .gt(0, "a number of US dollars above 0")
+    .max(1e6, "at most 1000000 US dollars"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
   model_name: text("the name of a model, a non-empty string"),
   sample_size: wholeFrom(1),
@@ -80,6 +84,26 @@ const perspective = z.strictObject(
   "an object",
 );
 
+const rate = z
+  .number("US dollars per million tokens, a number of at least 0")
+  .min(0, "US dollars per million tokens, a number of at least 0")
+  .max(1e6, "at most 1000000 US dollars per million tokens");
+
+/** Prices as a user gives them, in a config or with `datagen prices set`. */
+export const givenPricesSchema = z.strictObject(
+  {
+    input: rate.describe("Prompt tokens, in US dollars per million."),
+    cached_input: rate.optional().describe("Prompt tokens that come from the provider's cache. Default: as input."),
+    cache_write: rate.optional().describe("Prompt tokens that are written to its cache. Default: as input."),
+    output: rate.describe("Completion tokens, reasoning included."),
+    batch_factor: between(0, 1)
+      .optional()
+      .describe("What a request in a batch costs in proportion to a live one. Default: unknown."),
+  },
+  "an object with input and output",
+);
+export type GivenPrices = z.output<typeof givenPricesSchema>;
+
 export const configSchema = z.strictObject(
   {
     $schema: z.string("a string").optional(),
@@ -107,6 +131,10 @@ export const configSchema = z.strictObject(
       .boolean("true or false")
       .default(false)
       .describe("Puts the references into the dataset as a first perspective, for which nothing is asked."),
+    replicates: wholeFrom(1)
+      .max(1_000, "a whole number from 1 to 1000")
+      .optional()
+      .describe("How many samples are asked for of each input and perspective, notes included. Default: 1."),
     api_provider: fields.api_provider
       .optional()
       .describe("Who answers. Default: detected by the model's name; offline needs no key and no network."),
@@ -126,6 +154,12 @@ export const configSchema = z.strictObject(
       .gt(0, "a number of seconds above 0")
       .default(600)
       .describe("How long the provider may answer nothing before the run stops, in seconds."),
+    max_cost_usd: fields.max_cost_usd
+      .optional()
+      .describe("What the run may cost, in US dollars. It stops before that could be passed."),
+    prices: givenPricesSchema
+      .optional()
+      .describe("What the model costs, in US dollars per million tokens. Default: what datagen knows of it."),
     requests_per_minute: limit.optional().describe("A limit to keep. Default: learned from the provider."),
     tokens_per_minute: limit
       .optional()
@@ -141,6 +175,7 @@ export const overridesSchema = z.strictObject({
   baseUrl: fields.base_url.optional(),
   sampleSize: fields.sample_size.optional(),
   concurrency: fields.concurrency.optional(),
+  maxCostUsd: fields.max_cost_usd.optional(),
   test: z.boolean().optional(),
 });
 

@@ -1,5 +1,6 @@
-import type { PreparedRequest } from "./request.ts";
+import { tokenLimit } from "../plan/settings.ts";
 import type { Usage } from "../store/results.ts";
+import type { PreparedRequest } from "./request.ts";
 
 /** Of a text that nothing is known of: a little more than most have. */
 const FIRST_TOKENS_PER_CHARACTER = 0.35;
@@ -15,9 +16,8 @@ export class Charge {
   #completion = FIRST_COMPLETION;
 
   of({ prompt, settings }: PreparedRequest): number {
-    const { max_tokens: tokens, max_completion_tokens: completionTokens } = settings.parameters;
     const perCharacter = this.#tokensPerCharacter ?? FIRST_TOKENS_PER_CHARACTER;
-    return Math.ceil(lengthOf(prompt) * perCharacter) + (tokens ?? completionTokens ?? Math.ceil(this.#completion));
+    return Math.ceil(lengthOf(prompt) * perCharacter) + (tokenLimit(settings) ?? Math.ceil(this.#completion));
   }
 
   learn({ prompt }: PreparedRequest, { promptTokens, completionTokens }: Usage): void {

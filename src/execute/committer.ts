@@ -1,6 +1,6 @@
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
-import { commitResults, type Result } from "../store/results.ts";
+import { commitResults, type Result, type Reused } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
 import type { ExecutionEvent } from "./executor.ts";
 
@@ -13,8 +13,8 @@ export function createCommitter(
   lease: Lease,
   settingsId: number,
   onEvent: (event: ExecutionEvent) => void,
-): (result: Result) => Promise<void> {
-  let batch: { result: Result; resolve: () => void; reject: (error: unknown) => void }[] = [];
+): (result: Result | Reused) => Promise<void> {
+  let batch: { result: Result | Reused; resolve: () => void; reject: (error: unknown) => void }[] = [];
 
   function flush(): void {
     const due = batch;

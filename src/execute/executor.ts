@@ -1,8 +1,11 @@
+import type { Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
 import type { TotalsDelta } from "../store/results.ts";
+import type { ReusePolicy } from "../store/reuse-policy.ts";
+import type { CapState } from "./cap.ts";
 import type { ConfiguredLimits } from "./pace.ts";
 
 /**
@@ -25,6 +28,14 @@ export interface Job {
   /** How long a provider may answer nothing before the run stops. */
   giveUpAfterMs: number;
   limits: ConfiguredLimits;
+  /** What attempts are priced with; null where that is unknown. */
+  prices: Prices | null;
+  /** Null where the run may cost what it will; else its prices are known, and its answers limited. */
+  cap: CapState | null;
+  /** Whether the provider is known to count prompt tokens as the model's tokenizer here does. */
+  isCountExact: boolean;
+  /** Which answers of earlier calls do. */
+  reuse: ReusePolicy;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */
   drain: AbortSignal;
   /** Aborted when requests in flight are given up too. */

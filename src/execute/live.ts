@@ -1,7 +1,11 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
+import { usd } from "../models/cost.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
+import { commitResults, openAttempts, type Reservation } from "../store/results.ts";
+import { createRunReuse } from "../store/reuse.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
+import { Cap, createReservations } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { createCommitter } from "./committer.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
@@ -9,17 +13,35 @@ import type { Executor, Job } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import { createRequests, type PreparedRequest, type Sent } from "./request.ts";
-import { decide, kindOf, type Tries } from "./retry.ts";
+import { decide, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 
 /** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
 export const live: Executor = {
-  execute: (job) => new Promise((resolve, reject) => start(job, resolve, reject)),
+  async execute(job) {
+    const reservationOf = await createReservations(job.settings, job.cap !== null && job.isCountExact);
+    await new Promise<void>((resolve, reject) => start(job, reservationOf, resolve, reject));
+  },
 };
 
 /** A call at the head of the line, rendered and waiting for the pace. */
-type Head = Waiting & { request: PreparedRequest; tokens: number };
+interface Head extends Waiting {
+  request: PreparedRequest;
+  /** What the provider charges against its limit of tokens. */
+  tokens: number;
+  reserved: Reservation;
+  /** What it may cost, in billionths of a US dollar; 0 where the run has no cap. */
+  most: number;
+}
 
-function start(job: Job, resolve: () => void, reject: (error: unknown) => void): void {
+/** A request that is about to be sent, or was. */
+type Sending = Head & { ticket: Ticket };
+
+function start(
+  job: Job,
+  reservationOf: (request: PreparedRequest) => Reservation,
+  resolve: () => void,
+  reject: (error: unknown) => void,
+): void {
   const now = () => performance.now();
   const backlog = new Backlog(job.store, job.runId);
   const { prepare, send } = createRequests(job);
@@ -27,7 +49,9 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   const concurrency = new AdaptiveConcurrency(job.concurrency);
   const pace = new Pace(job.limits, now());
   const charge = new Charge();
+  const earlier = createRunReuse(job.store, job.runId, job.settings, job.reuse);
   const outage = new Outage(job.giveUpAfterMs, now());
+  const cap = job.cap && job.prices && new Cap(job.prices, job.cap);
   const limit = pLimit(concurrency.current);
   const delays = new Set<NodeJS.Timeout>();
   let head: Head | undefined;
@@ -58,43 +82,76 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   function fill(): void {
     clearTimeout(wake);
     limit.concurrency = outage.isOn || outage.isSuspected ? 1 : concurrency.current;
-    while (!isStopping() && inFlight() < limit.concurrency) {
+    const leaving: Sending[] = [];
+    while (!isStopping() && inFlight() + leaving.length < limit.concurrency) {
       head ??= next();
-      if (!head) return;
-      const { request, tokens, ...waiting } = head;
-      const wait = Math.max(pace.wait(now(), tokens), outage.wait(now()));
+      if (!head) break;
+      const wait = Math.max(pace.wait(now(), head.tokens), outage.wait(now()));
       if (wait > 0) {
         wake = setTimeout(pump, Math.max(1, wait));
-        return;
+        break;
       }
+      if (cap?.reserve(head.most) === false) {
+        // What is in flight mostly costs less than it may.
+        if (inFlight() + leaving.length === 0) failure ??= capReached(head.most, job);
+        break;
+      }
+      leaving.push({ ...head, ticket: pace.send(now(), head.tokens) });
       head = undefined;
-      const ticket = pace.send(now(), tokens);
-      void limit(() => perform(waiting, request, ticket)).then(pump);
+    }
+    if (leaving.length > 0) launch(leaving);
+  }
+
+  function launch(leaving: readonly Sending[]): void {
+    const attempts = openAttempts(
+      job.store,
+      job.lease,
+      leaving.map(({ call, reserved }) => ({ call, reserved })),
+    );
+    for (const [at, sending] of leaving.entries()) {
+      const attemptId = attempts[at];
+      if (attemptId !== undefined) void limit(() => perform(sending, attemptId)).then(pump);
     }
   }
 
   function next(): Head | undefined {
-    const waiting = backlog.next(outage.isOn);
-    if (!waiting) return undefined;
-    const request = prepare(waiting.call);
-    return { ...waiting, request, tokens: pace.countsTokens ? charge.of(request) : 0 };
+    for (let waiting = backlog.next(outage.isOn); waiting; waiting = backlog.next(outage.isOn)) {
+      const request = prepare(waiting.call);
+      if (reuse(waiting, request)) continue;
+      const reserved = reservationOf(request);
+      const tokens = pace.countsTokens ? charge.of(request) : 0;
+      return { ...waiting, request, reserved, tokens, most: cap?.mostOf(reserved) ?? 0 };
+    }
+    return undefined;
   }
 
-  async function perform(waiting: Waiting, request: PreparedRequest, ticket: Ticket): Promise<void> {
+  /** The key of a strategy on notes is known only now: an earlier answer to the same may be there. */
+  function reuse({ call, tries }: Waiting, request: PreparedRequest): boolean {
+    if (call.notesId === null || call.answerId !== null || tries !== NO_TRIES) return false;
+    const answer = earlier.take(request.prompt.join(""));
+    if (!answer) return false;
+    // At once, so that the next call with this key does not find it unused.
+    job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });
+    return true;
+  }
+
+  async function perform(sending: Sending, attemptId: number): Promise<void> {
+    const { call, request, reserved, most, ticket } = sending;
     try {
-      const sent = await send(request);
+      const sent = await send(request, attemptId, reserved);
       const { result, error, limits } = sent;
       const isSlowedDown = pace.end(ticket, now(), endingOf(error), limits);
       if (isSlowedDown) concurrency.refused(now(), inFlight());
       if (error) {
-        await settle(waiting, sent, error);
-        return;
+        await settle(sending, sent, error);
+      } else {
+        charge.learn(request, result.attempt);
+        concurrency.answered(now(), call.step, result.attempt.durationMs);
+        if (outage.answered(now())) job.onEvent({ type: "recovered" });
+        await commit(result);
+        if (call.step === "reading") backlog.addStrategyOf(call);
       }
-      charge.learn(request, result.attempt);
-      concurrency.answered(now(), waiting.call.step, result.attempt.durationMs);
-      if (outage.answered(now())) job.onEvent({ type: "recovered" });
-      await commit(result);
-      if (waiting.call.step === "reading") backlog.addStrategyOf(waiting.call);
+      cap?.settle(most, result.attempt.costNanoUsd);
     } catch (error) {
       failure ??= error;
     }
@@ -155,22 +212,12 @@ function start(job: Job, resolve: () => void, reject: (error: unknown) => void):
   pump();
 }
 
-const UNREACHABLE = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ENETUNREACH",
-  "ENETDOWN",
-  "EHOSTUNREACH",
-  "EHOSTDOWN",
-]);
-
 /** Statuses of a gateway whose server is away, or that takes no requests for now. */
 const AWAY = new Set([502, 503, 504, 529]);
 
 /** Whether a failure is the provider's alone, whatever it was asked. */
-function isAway({ details }: CallError): boolean {
-  return UNREACHABLE.has(details.code ?? "") || AWAY.has(details.httpStatus ?? 0);
+function isAway(error: CallError): boolean {
+  return isUnreachable(error) || AWAY.has(error.details.httpStatus ?? 0);
 }
 
 function endingOf(error: CallError | null): Ending {
@@ -190,6 +237,14 @@ function stopped(reason: FailureReason, message: string, { server }: Job): Stopp
   return new StoppedError(
     `${server} ${known?.what ?? "cannot go on"}: ${message}`,
     known && `${known.hint}, then resume the run.`,
+  );
+}
+
+function capReached(mostNanoUsd: number, { cap }: Job): StoppedError {
+  const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
+  return new StoppedError(
+    `the cap of ${dollars(cap?.mostNanoUsd ?? 0)} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
+    "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
   );
 }
 

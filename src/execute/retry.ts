@@ -1,4 +1,4 @@
-import type { FailureReason } from "../providers/provider.ts";
+import type { CallError, FailureReason } from "../providers/provider.ts";
 
 /** What happens to a call whose attempt failed. */
 export type Decision =
@@ -52,6 +52,21 @@ const KINDS: Record<FailureReason, Kind> = {
 
 export function kindOf(reason: FailureReason): Kind {
   return KINDS[reason];
+}
+
+const UNREACHABLE = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+]);
+
+/** Whether there was no connection, so that the request has not left. */
+export function isUnreachable({ details }: CallError): boolean {
+  return UNREACHABLE.has(details.code ?? "");
 }
 
 /**

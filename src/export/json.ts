@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { TaskRow } from "../store/dataset-rows.ts";
 import { cellsOf, type DatasetRun, REFERENCE, type Renderer } from "./renderer.ts";
 
@@ -9,8 +10,8 @@ export const json: Renderer = {
     yield `{\n${member("task_type", config.task_type)}`;
     yield `,\n${member("task_description", config.task_description)}`;
     yield `,\n${member("add_references", config.add_references)}`;
-    const perspectives = config.add_references ? [REFERENCE, ...config.agent_perspectives] : config.agent_perspectives;
-    yield `,\n${member("agent_perspectives", perspectives)}`;
+    const perspectives = replicated(config);
+    yield `,\n${member("agent_perspectives", config.add_references ? [REFERENCE, ...perspectives] : perspectives)}`;
     yield ',\n  "tasks": [';
     let separator = "\n";
     for (const task of tasks) {
@@ -20,6 +21,14 @@ export const json: Renderer = {
     yield `\n  ],\n${member("metadata", metadataOf(run))}\n}\n`;
   },
 };
+
+/** The perspectives as the responses stand: where several samples are asked for, each in a row for each of them. */
+function replicated({ agent_perspectives: perspectives, replicates = 1 }: DatasetRun["config"]) {
+  if (replicates === 1) return perspectives;
+  return perspectives.flatMap((perspective) =>
+    Array.from({ length: replicates }, (_, at) => ({ ...perspective, replicate: at + 1 })),
+  );
+}
 
 function member(name: string, value: unknown): string {
   return `  ${JSON.stringify(name)}: ${indented(value, 2)}`;
@@ -55,12 +64,13 @@ function metadataOf(run: DatasetRun) {
       reasoning_tokens: run.reasoningTokens,
       estimated: run.tokensEstimated,
     },
-    api_calls: { total_calls: run.attempts },
+    api_calls: { total_calls: run.attempts + (run.imported?.api_calls ?? 0) },
     estimated_tokens: {
       estimated_prompt_tokens: prompt,
       estimated_completion_tokens: completion,
       estimated_total_tokens: prompt === null || completion === null ? null : prompt + completion,
     },
+    cost_usd: run.costUsd,
     calls: {
       total: run.callsTotal,
       succeeded: run.callsSucceeded,
@@ -72,7 +82,8 @@ function metadataOf(run: DatasetRun) {
     ...(run.otherSettings.length > 0 && { asked_with_other_parameters: run.otherSettings }),
     run_id: run.publicId,
     run_name: run.name,
-    input_sha256: run.inputSha256,
+    input_sha256: run.inputSha256 || null,
+    ...(run.imported !== null && { imported_from: { file: basename(run.imported.file), sha256: run.imported.sha256 } }),
     datagen_version: run.toolVersion,
     git_commit: run.gitCommit,
   };

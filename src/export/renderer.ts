@@ -4,7 +4,7 @@ import type { RunRow } from "../store/runs.ts";
 import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
 
 /** What a dataset says of its run. */
-export type DatasetRun = RunRow & { otherSettings: OtherSettings[] };
+export type DatasetRun = RunRow & { otherSettings: OtherSettings[]; costUsd: number | null };
 
 /** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of text come out. */
 export interface Renderer {

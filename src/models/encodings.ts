@@ -6,7 +6,7 @@ export type EncodingName = "o200k_base" | "cl100k_base" | "p50k_base" | "r50k_ba
  * and p50k_base but for special tokens.
  */
 const FAMILIES: readonly (readonly [names: RegExp, encoding: EncodingName])[] = [
-  [/^(gpt-5|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-oss|chatgpt-|o1|o3|o4)/, "o200k_base"],
+  [/^(gpt-[56]|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-oss|chatgpt-|o1|o3|o4)/, "o200k_base"],
   [/^(gpt-4|gpt-3\.5|gpt-35|text-embedding-(ada-002|3-)|davinci-002)/, "cl100k_base"],
   [/^(text-davinci-(002|003|edit)|code-(davinci|cushman)|(davinci|cushman)-codex)/, "p50k_base"],
   [/^(gpt2|((text|code)-(search-|similarity-)?)?(davinci|curie|babbage|ada)\b)/, "r50k_base"],

@@ -3,18 +3,25 @@ import type { Perspective } from "../config/schema.ts";
 const STEPS = ["reading", "strategy"] as const;
 export type Step = (typeof STEPS)[number];
 
-/** A call that an input needs: the perspective by its position in the config, and the step. */
+/** A call that an input needs: the perspective by its position in the config, the step, and the sample from 1. */
 export interface PlannedCall {
   perspective: number;
   step: Step;
+  replicate: number;
 }
 
 /**
- * The calls that every input of a run needs, in the order in which they are sent: perspective by perspective, a reading
- * right before the strategy that works on its notes.
+ * The calls that every input of a run needs, in the order in which they are sent: perspective by perspective, sample by
+ * sample, a reading right before the strategy that works on its notes.
+ * @param replicates how many samples each perspective is asked for
  */
-export function callsPerInput(perspectives: readonly Perspective[]): PlannedCall[] {
-  return perspectives.flatMap(({ reading }, perspective) =>
-    reading === null ? [{ perspective, step: "strategy" as const }] : STEPS.map((step) => ({ perspective, step })),
-  );
+export function callsPerInput(perspectives: readonly Perspective[], replicates = 1): PlannedCall[] {
+  return perspectives
+    .flatMap(({ reading }, perspective) => {
+      const steps: readonly Step[] = reading === null ? ["strategy"] : STEPS;
+      return Array.from({ length: replicates }, (_, at) =>
+        steps.map((step) => ({ perspective, step, replicate: at + 1 })),
+      );
+    })
+    .flat();
 }

@@ -15,7 +15,7 @@ export interface Settings {
 type Parameters = Omit<Config["model_config"], "model_name" | "base_url" | "endpoint">;
 
 /** Part of every key, so that keys of different rules never meet. */
-const KEY_VERSION = 1;
+export const KEY_VERSION = 1;
 
 /** The settings of a config whose provider, base URL and endpoint have been decided. */
 export function settingsOf(
@@ -24,6 +24,19 @@ export function settingsOf(
 ): Settings {
   const { model_name: model, base_url: _url, endpoint: _endpoint, ...parameters } = config.model_config;
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
+}
+
+/** The most completion tokens that a request with these settings allows, or null where they do not say. */
+export function tokenLimit({ parameters }: Pick<Settings, "parameters">): number | null {
+  const { max_tokens, max_completion_tokens, extra_body: extra = {} } = parameters;
+  const limits = [extra["max_completion_tokens"], extra["max_tokens"], max_completion_tokens, max_tokens];
+  return limits.find((limit) => typeof limit === "number") ?? null;
+}
+
+/** The settings without their limit of completion tokens. */
+export function withoutTokenLimit(settings: Settings): Settings {
+  const { max_tokens: _, max_completion_tokens: __, ...parameters } = settings.parameters;
+  return { ...settings, parameters };
 }
 
 /**

@@ -132,12 +132,15 @@ function readUsage(value: unknown): ReportedUsage | null {
   const promptTokens = asCount(usage?.["prompt_tokens"]);
   const completionTokens = asCount(usage?.["completion_tokens"]);
   if (!usage || promptTokens === null || completionTokens === null) return null;
-  const cached = asCount(asObject(usage["prompt_tokens_details"])?.["cached_tokens"]) ?? 0;
+  const promptDetails = asObject(usage["prompt_tokens_details"]);
+  const cached = Math.min(promptTokens, asCount(promptDetails?.["cached_tokens"]) ?? 0);
+  const written = asCount(promptDetails?.["cache_write_tokens"]) ?? 0;
   const reasoning = asCount(asObject(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
   return {
     promptTokens,
     completionTokens,
-    cachedTokens: Math.min(cached, promptTokens),
+    cachedTokens: cached,
+    cacheWriteTokens: Math.min(written, promptTokens - cached),
     reasoningTokens: Math.min(reasoning, completionTokens),
   };
 }

@@ -15,11 +15,13 @@ interface CompletionRequest {
   signal: AbortSignal;
 }
 
-/** Token counts as a provider reports them; cached ⊆ prompt, reasoning ⊆ completion. */
+/** Token counts as a provider reports them; cached and written are disjoint parts of prompt, reasoning of completion. */
 export interface ReportedUsage {
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
+  /** Written to the provider's cache. */
+  cacheWriteTokens: number;
   reasoningTokens: number;
 }
 

@@ -27,6 +27,12 @@ export const EMPTY = "empty";
 /** The failure of a strategy whose reading has failed in any other way: there is nothing for it to work on. */
 export const READING_FAILED = "reading_failed";
 
+/** The failure of an imported call, in whose place the dataset has an error text. */
+export const IMPORTED_ERROR = "imported_error";
+
+/** The failure of an imported call of which the dataset has nothing. */
+export const IMPORTED_MISSING = "imported_missing";
+
 const readings = alias(calls, "readings");
 
 /** The strategy of a reading's chain. */

@@ -29,13 +29,14 @@ const RULES: [rule: string, query: string][] = [
       where t.run_id <> c.run_id or p.run_id <> c.run_id`,
   ],
   [
-    "every task of a run has a strategy for every perspective, and a reading where the perspective has one",
+    "every task of a run has a strategy for every perspective and sample, and a reading where the perspective has one",
     `select 'task ' || t.id || ', perspective ' || p.id from tasks t
       join runs r on r.id = t.run_id and r.planned_at is not null
       join perspectives p on p.run_id = t.run_id
-      where not exists (select 1 from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'strategy')
-         or (p.reading is not null)
-            <> exists (select 1 from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'reading')`,
+      where coalesce(r.config ->> '$.replicates', 1) <>
+            (select count(*) from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'strategy')
+         or iif(p.reading is null, 0, coalesce(r.config ->> '$.replicates', 1)) <>
+            (select count(*) from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'reading')`,
   ],
   [
     "a strategy has an answer only where its reading is done",
@@ -50,7 +51,7 @@ const RULES: [rule: string, query: string][] = [
   ],
   [
     "what is stored as JSON is JSON",
-    `select 'run ' || public_id from runs where not json_valid(config)
+    `select 'run ' || public_id from runs where not json_valid(config) or not json_valid(coalesce(imported, '{}'))
      union all select 'settings ' || id from settings where not json_valid(value)`,
   ],
   [
@@ -62,14 +63,16 @@ const RULES: [rule: string, query: string][] = [
      union all select 'run ' || r.public_id from runs r
       join (select run_id, count(*) n, min(position) first, max(position) last from tasks group by run_id) t
         on t.run_id = r.id
-      where r.planned_at is not null and (t.first <> 0 or t.last <> t.n - 1 or t.n <> r.tasks)`,
+      where r.planned_at is not null and (t.n <> r.tasks
+        or r.shard is null and (t.first <> 0 or t.last <> t.n - 1))`,
   ],
   ["an answer has a text", "select 'answer ' || id from answers where length(text) = 0 and typeof(text) = 'text'"],
   [
-    "cached tokens are part of the prompt, reasoning tokens of the completion",
-    `select 'answer ' || id from answers where cached_tokens > prompt_tokens or reasoning_tokens > completion_tokens
+    "cached and written tokens are part of the prompt, reasoning tokens of the completion",
+    `select 'answer ' || id from answers
+      where cached_tokens + cache_write_tokens > prompt_tokens or reasoning_tokens > completion_tokens
      union all select 'attempt ' || id from attempts
-      where cached_tokens > prompt_tokens or reasoning_tokens > completion_tokens`,
+      where cached_tokens + cache_write_tokens > prompt_tokens or reasoning_tokens > completion_tokens`,
   ],
   [
     "a run's counts of calls are those of its calls",
@@ -83,14 +86,30 @@ const RULES: [rule: string, query: string][] = [
         or r.calls_truncated <> coalesce(n.truncated, 0) or r.calls_reopened <> coalesce(n.reopened, 0))`,
   ],
   [
-    "a run's tokens are the sums over its attempts",
+    "a run's reused calls are those whose answer none of their own attempts brought",
     `select 'run ' || r.public_id from runs r
-      left join (select c.run_id, count(*) attempts, sum(a.prompt_tokens) prompt, sum(a.completion_tokens) completion,
-          sum(a.cached_tokens) cached, sum(a.reasoning_tokens) reasoning
+      left join (select c.run_id, count(*) reused from calls c where c.state = 'succeeded' and not exists
+          (select 1 from attempts a where a.call_id = c.id and a.outcome = 'succeeded') group by c.run_id) n
+        on n.run_id = r.id
+      where r.planned_at is not null and r.imported is null and r.calls_reused <> coalesce(n.reused, 0)`,
+  ],
+  [
+    "a run's tokens and cost are the sums over its attempts, and what the dataset reported that it was imported from",
+    `select 'run ' || r.public_id from runs r
+      left join (select c.run_id, sum(a.outcome <> 'unanswered') attempts, sum(a.prompt_tokens) prompt, sum(a.completion_tokens) completion,
+          sum(a.cached_tokens) cached, sum(a.cache_write_tokens) written, sum(a.reasoning_tokens) reasoning,
+          sum(a.cost_nano_usd) cost, sum(a.cost_nano_usd is null and a.reserved_prompt_tokens is null) unpriced
         from attempts a join calls c on c.id = a.call_id group by c.run_id) n on n.run_id = r.id
-      where r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0)
-        or r.completion_tokens <> coalesce(n.completion, 0) or r.cached_tokens <> coalesce(n.cached, 0)
-        or r.reasoning_tokens <> coalesce(n.reasoning, 0)`,
+      where r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0) + coalesce(r.imported ->> '$.tokens.prompt', 0)
+        or r.completion_tokens <> coalesce(n.completion, 0) + coalesce(r.imported ->> '$.tokens.completion', 0)
+        or r.cached_tokens <> coalesce(n.cached, 0) + coalesce(r.imported ->> '$.tokens.cached', 0)
+        or r.cache_write_tokens <> coalesce(n.written, 0) or r.reasoning_tokens <> coalesce(n.reasoning, 0) + coalesce(r.imported ->> '$.tokens.reasoning', 0)
+        or r.cost_nano_usd <> coalesce(n.cost, 0) or r.attempts_unpriced <> coalesce(n.unpriced, 0)`,
+  ],
+  [
+    "a request that may have been charged has no cost and no usage yet",
+    `select 'attempt ' || id from attempts where reserved_prompt_tokens is not null
+      and (cost_nano_usd is not null or prompt_tokens > 0 or completion_tokens > 0)`,
   ],
   [
     "a run is finished exactly where none of its calls is pending",

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../errors.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
-import { leases } from "./schema.ts";
+import { leases, runs } from "./schema.ts";
 
 /** How often a process says that it still executes its run. */
 export const HEARTBEAT_MS = 5_000;
@@ -31,19 +31,31 @@ const statements = oncePerStore(({ db }) => ({
 export function acquireLease(store: Store, runId: number, label: string): Lease {
   return inTransaction(store, () => {
     const holder = store.db.select().from(leases).where(eq(leases.runId, runId)).get();
-    if (holder && isLive(holder)) {
-      const since = new Date(holder.acquiredAt).toISOString();
-      throw new UsageError(
-        `run ${label} is held by process ${holder.pid} on ${holder.host} since ${since}`,
-        "Wait for it or stop it there; after a crash on another machine, a run is free 30 seconds later.",
-      );
-    }
+    if (holder && isLive(holder)) throw heldBy(label, holder);
     const lease = { runId, token: randomBytes(12).toString("hex") };
     const now = Date.now();
     const row = { ...lease, host: hostname(), pid: process.pid, acquiredAt: now, heartbeatAt: now };
     store.db.insert(leases).values(row).onConflictDoUpdate({ target: leases.runId, set: row }).run();
     return lease;
   });
+}
+
+/** @throws UsageError that says who holds a run, when a living process holds any */
+export function checkNoneHeld(store: Store): void {
+  const held = store.db
+    .select({ label: runs.publicId, holder: leases })
+    .from(leases)
+    .innerJoin(runs, eq(runs.id, leases.runId))
+    .all()
+    .find(({ holder }) => isLive(holder));
+  if (held) throw heldBy(held.label, held.holder);
+}
+
+function heldBy(label: string, { pid, host, acquiredAt }: LeaseRow): UsageError {
+  return new UsageError(
+    `run ${label} is held by process ${pid} on ${host} since ${new Date(acquiredAt).toISOString()}`,
+    "Wait for it or stop it there; after a crash on another machine, a run is free 30 seconds later.",
+  );
 }
 
 /** @throws StoppedError when another process has taken the run over */

@@ -13,7 +13,7 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
   call: db
     .insert(calls)
-    .values(placeholders("runId", "taskId", "perspectiveId", "step"))
+    .values(placeholders("runId", "taskId", "perspectiveId", "step", "replicate", "state", "answerId"))
     .prepare(),
 }));
 
@@ -42,20 +42,24 @@ export interface NewTask {
   position: number;
   input: string;
   reference: string | null;
+  /** Its calls in the order of the plan, each with the answer that it has already. */
+  calls: readonly (PlannedCall & { answer: { id: number } | null })[];
 }
 
-/** Writes a task and its calls, all of them pending; ids grow in the order in which the calls are planned. */
+/** Writes a task and its calls; ids grow in the order in which the calls are planned. */
 export function insertTask(
   store: Store,
-  run: { id: number; perspectiveIds: readonly number[]; calls: readonly PlannedCall[] },
-  { position, input, reference }: NewTask,
+  run: { id: number; perspectiveIds: readonly number[] },
+  { position, input, reference, calls: planned }: NewTask,
 ): void {
   const { task, call } = statements(store);
   const inputId = keepText(store, sha256(input), input);
   const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
   const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId }).lastInsertRowid);
-  for (const { perspective, step } of run.calls) {
-    call.run({ runId: run.id, taskId, perspectiveId: run.perspectiveIds[perspective], step });
+  for (const { perspective, step, replicate, answer } of planned) {
+    const state = answer === null ? "pending" : "succeeded";
+    const perspectiveId = run.perspectiveIds[perspective];
+    call.run({ runId: run.id, taskId, perspectiveId, step, replicate, state, answerId: answer?.id ?? null });
   }
 }
 

@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
+import { and, count, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { EMPTY, type OpenCall, READING_FAILED, strategyOfChain } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
@@ -11,18 +11,33 @@ export interface Usage {
   completionTokens: number;
   /** A subset of the prompt tokens. */
   cachedTokens: number;
+  /** Another subset of the prompt tokens. */
+  cacheWriteTokens: number;
   /** A subset of the completion tokens. */
   reasoningTokens: number;
   /** Whether they were counted here, as the provider reported none. */
   tokensEstimated: boolean;
 }
 
+/** What a request may be charged with at most. */
+export interface Reservation {
+  promptTokens: number;
+  /** Null where nothing limits them. */
+  completionTokens: number | null;
+}
+
+/** The outcome of an attempt of which nothing is known but that it was sent. */
+const UNANSWERED = "unanswered";
+
 /** What came of one request. */
 export interface AttemptRecord extends Usage {
-  startedAt: number;
   durationMs: number;
   outcome: string;
   decision: "kept" | "retry" | "fail" | "stop";
+  /** In billionths of a US dollar; null where the price is unknown, or whether it was charged. */
+  costNanoUsd: number | null;
+  /** What it may have been charged with; null where that is known. */
+  reserved: Reservation | null;
   httpStatus: number | null;
   requestId: string | null;
   errorCode: string | null;
@@ -44,8 +59,18 @@ interface NewAnswer {
  */
 export interface Result {
   call: OpenCall;
+  attemptId: number;
   attempt: AttemptRecord;
   answer: NewAnswer | null;
+}
+
+/**
+ * A call for which an earlier call's answer does.
+ * @internal
+ */
+export interface Reused {
+  call: OpenCall;
+  answer: { id: number; settingsId: number; finishReason: string | null };
 }
 
 /** How a run's totals change with some results. */
@@ -55,14 +80,27 @@ export interface TotalsDelta {
   callsTruncated: number;
   /** Answered calls that are to be answered better. */
   callsReopened: number;
+  callsReused: number;
+  /** Requests that have come to an end. */
   attempts: number;
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
+  cacheWriteTokens: number;
   reasoningTokens: number;
+  /** In billionths of a US dollar. */
+  costNanoUsd: number;
+  attemptsUnpriced: number;
 }
 
-const USAGE = ["promptTokens", "completionTokens", "cachedTokens", "reasoningTokens", "tokensEstimated"] as const;
+const USAGE = [
+  "promptTokens",
+  "completionTokens",
+  "cachedTokens",
+  "cacheWriteTokens",
+  "reasoningTokens",
+  "tokensEstimated",
+] as const;
 
 const isOpen = or(eq(calls.state, "pending"), isNotNull(calls.wantedSettingsId));
 
@@ -71,12 +109,19 @@ const statements = oncePerStore(({ db }) => ({
     .insert(answers)
     .values(placeholders("key", "settingsId", "origin", "text", "finishReason", "servedModel", "createdAt", ...USAGE))
     .prepare(),
-  attempt: db
+  openAttempt: db
     .insert(attempts)
-    .values(
-      placeholders(
-        "callId",
-        "startedAt",
+    .values({
+      ...placeholders("callId", "startedAt", "reservedPromptTokens", "reservedCompletionTokens"),
+      durationMs: 0,
+      outcome: UNANSWERED,
+      decision: "retry",
+    })
+    .prepare(),
+  attempt: db
+    .update(attempts)
+    .set(
+      setters(
         "durationMs",
         "outcome",
         "decision",
@@ -84,9 +129,25 @@ const statements = oncePerStore(({ db }) => ({
         "requestId",
         "errorCode",
         "message",
+        "costNanoUsd",
+        "reservedPromptTokens",
+        "reservedCompletionTokens",
         ...USAGE,
       ),
     )
+    .where(eq(attempts.id, sql.placeholder("id")))
+    .prepare(),
+  startOf: db
+    .select({ startedAt: attempts.startedAt })
+    .from(attempts)
+    .where(eq(attempts.id, sql.placeholder("id")))
+    .prepare(),
+  timesAnswered: db
+    .select({ times: count() })
+    .from(attempts)
+    .innerJoin(calls, eq(calls.id, attempts.callId))
+    .innerJoin(runs, and(eq(runs.id, calls.runId), isNull(runs.imported)))
+    .where(and(eq(attempts.callId, sql.placeholder("callId")), eq(attempts.outcome, "succeeded")))
     .prepare(),
   succeed: db
     .update(calls)
@@ -126,11 +187,15 @@ const statements = oncePerStore(({ db }) => ({
       callsFailed: plus(runs.callsFailed, "callsFailed"),
       callsTruncated: plus(runs.callsTruncated, "callsTruncated"),
       callsReopened: plus(runs.callsReopened, "callsReopened"),
+      callsReused: plus(runs.callsReused, "callsReused"),
       attempts: plus(runs.attempts, "attempts"),
       promptTokens: plus(runs.promptTokens, "promptTokens"),
       completionTokens: plus(runs.completionTokens, "completionTokens"),
       cachedTokens: plus(runs.cachedTokens, "cachedTokens"),
+      cacheWriteTokens: plus(runs.cacheWriteTokens, "cacheWriteTokens"),
       reasoningTokens: plus(runs.reasoningTokens, "reasoningTokens"),
+      costNanoUsd: plus(runs.costNanoUsd, "costNanoUsd"),
+      attemptsUnpriced: plus(runs.attemptsUnpriced, "attemptsUnpriced"),
       hasMixedSettings: sql`max(${runs.hasMixedSettings}, ${sql.placeholder("mixed")})`,
       tokensEstimated: sql`max(${runs.tokensEstimated}, ${sql.placeholder("estimated")})`,
       finishedAt: sql`case when ${runs.callsTotal} - ${plus(runs.callsSucceeded, "callsSucceeded")} - ${plus(
@@ -146,6 +211,34 @@ function plus(column: SQLiteColumn, name: keyof TotalsDelta): SQL {
   return sql`(${column} + ${sql.placeholder(name)})`;
 }
 
+/** A placeholder for each name, for the columns that a prepared update sets. */
+function setters<Name extends string>(...names: Name[]): Record<Name, SQL> {
+  return Object.fromEntries(names.map((name) => [name, sql`${sql.placeholder(name)}`])) as Record<Name, SQL>;
+}
+
+/**
+ * Writes down, in one transaction, that requests are about to be sent, and what each may be charged with.
+ * @returns the ids of their attempts
+ * @throws StoppedError when this process has lost the run, or the disk is full; then nothing may be sent
+ * @internal
+ */
+export function openAttempts(
+  store: Store,
+  lease: Lease,
+  requests: readonly { call: OpenCall; reserved: Reservation }[],
+): number[] {
+  return inTransaction(store, () => {
+    checkLease(store, lease);
+    const { openAttempt } = statements(store);
+    const startedAt = Date.now();
+    return requests.map(({ call, reserved }) => {
+      const { promptTokens: reservedPromptTokens, completionTokens: reservedCompletionTokens } = reserved;
+      const row = { callId: call.id, startedAt, reservedPromptTokens, reservedCompletionTokens };
+      return Number(openAttempt.run(row).lastInsertRowid);
+    });
+  });
+}
+
 /**
  * Stores results of a run in one transaction: attempts, answers, the states of the calls and the run's totals.
  * @param runSettingsId what the run's calls are asked with where nothing else is wanted
@@ -156,14 +249,24 @@ export function commitResults(
   store: Store,
   lease: Lease,
   runSettingsId: number,
-  results: readonly Result[],
+  results: readonly (Result | Reused)[],
 ): TotalsDelta {
   return inTransaction(store, () => {
     checkLease(store, lease);
     const delta = emptyDelta();
-    for (const result of results) storeResult(store, runSettingsId, result, delta);
-    const estimated = results.some(({ attempt }) => attempt.tokensEstimated) ? 1 : 0;
-    const mixed = results.some(({ answer }) => answer && answer.settingsId !== runSettingsId) ? 1 : 0;
+    let [mixed, estimated] = [0, 0];
+    for (const result of results) {
+      if ("attempt" in result) {
+        storeAttempt(store, result, delta);
+        if (result.attempt.tokensEstimated) estimated = 1;
+        if (result.answer && result.answer.settingsId !== runSettingsId) mixed = 1;
+        storeOutcome(store, runSettingsId, result, delta);
+      } else {
+        answerCall(store, runSettingsId, result.call, result.answer, delta);
+        if (result.answer.settingsId !== runSettingsId) mixed = 1;
+        delta.callsReused += 1;
+      }
+    }
     statements(store).totals.run({ ...delta, runId: lease.runId, estimated, mixed, now: Date.now() });
     return delta;
   });
@@ -175,37 +278,46 @@ function emptyDelta(): TotalsDelta {
     callsFailed: 0,
     callsTruncated: 0,
     callsReopened: 0,
+    callsReused: 0,
     attempts: 0,
     promptTokens: 0,
     completionTokens: 0,
     cachedTokens: 0,
+    cacheWriteTokens: 0,
     reasoningTokens: 0,
+    costNanoUsd: 0,
+    attemptsUnpriced: 0,
   };
 }
 
-function storeResult(store: Store, runSettingsId: number, { call, attempt, answer }: Result, delta: TotalsDelta): void {
-  const write = statements(store);
-  write.attempt.run({ callId: call.id, ...attempt });
+function storeAttempt(store: Store, { attemptId, attempt }: Result, delta: TotalsDelta): void {
+  const { reserved, ...columns } = attempt;
+  statements(store).attempt.run({
+    id: attemptId,
+    ...columns,
+    tokensEstimated: columns.tokensEstimated ? 1 : 0,
+    reservedPromptTokens: reserved?.promptTokens ?? null,
+    reservedCompletionTokens: reserved?.completionTokens ?? null,
+  });
   delta.attempts += 1;
   delta.promptTokens += attempt.promptTokens;
   delta.completionTokens += attempt.completionTokens;
   delta.cachedTokens += attempt.cachedTokens;
+  delta.cacheWriteTokens += attempt.cacheWriteTokens;
   delta.reasoningTokens += attempt.reasoningTokens;
+  delta.costNanoUsd += attempt.costNanoUsd ?? 0;
+  if (attempt.costNanoUsd === null && reserved === null) delta.attemptsUnpriced += 1;
+}
+
+function storeOutcome(store: Store, runSettingsId: number, result: Result, delta: TotalsDelta): void {
+  const { call, attempt, attemptId, answer } = result;
+  const write = statements(store);
   if (answer) {
-    const createdAt = attempt.startedAt + attempt.durationMs;
-    const answerId = write.answer.run({ ...answer, ...usageOf(attempt), createdAt }).lastInsertRowid;
-    const { changes } = write.succeed.run({ id: call.id, answerId });
-    if (changes !== 1) throw new Error(`the call ${call.id} was answered already`);
-    if (answer.finishReason === "length") delta.callsTruncated += 1;
-    if (call.answerId === null) {
-      delta.callsSucceeded += 1;
-    } else {
-      delta.callsReopened -= 1;
-      if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
-    }
-    if (call.step === "reading") {
-      delta.callsReopened += write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId }).changes;
-    }
+    const createdAt = (write.startOf.get({ id: attemptId })?.startedAt ?? 0) + attempt.durationMs;
+    const id = Number(write.answer.run({ ...answer, ...usageOf(attempt), createdAt }).lastInsertRowid);
+    answerCall(store, runSettingsId, call, { id, finishReason: answer.finishReason }, delta);
+    // The answer that a better one has followed was an earlier call's, where none came for this one before.
+    if (call.answerId !== null && write.timesAnswered.get({ callId: call.id })?.times === 1) delta.callsReused -= 1;
   } else if (attempt.decision === "fail" && call.answerId !== null) {
     delta.callsReopened -= write.keep.run({ id: call.id }).changes;
   } else if (attempt.decision === "fail") {
@@ -216,8 +328,32 @@ function storeResult(store: Store, runSettingsId: number, { call, attempt, answe
   }
 }
 
-function usageOf({ promptTokens, completionTokens, cachedTokens, reasoningTokens, tokensEstimated }: Usage): Usage {
-  return { promptTokens, completionTokens, cachedTokens, reasoningTokens, tokensEstimated };
+/** Gives an open call its answer, in the place of the one that it has where it has one. */
+function answerCall(
+  store: Store,
+  runSettingsId: number,
+  call: OpenCall,
+  answer: { id: number; finishReason: string | null },
+  delta: TotalsDelta,
+): void {
+  const write = statements(store);
+  const { changes } = write.succeed.run({ id: call.id, answerId: answer.id });
+  if (changes !== 1) throw new Error(`the call ${call.id} was answered already`);
+  if (answer.finishReason === "length") delta.callsTruncated += 1;
+  if (call.answerId === null) {
+    delta.callsSucceeded += 1;
+  } else {
+    delta.callsReopened -= 1;
+    if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
+  }
+  if (call.step === "reading") {
+    delta.callsReopened += write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId }).changes;
+  }
+}
+
+function usageOf(usage: Usage): Usage {
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens, tokensEstimated } = usage;
+  return { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens, tokensEstimated };
 }
 
 function chainOf({ taskId, perspectiveId, replicate }: OpenCall) {

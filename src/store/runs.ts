@@ -1,9 +1,9 @@
 import { randomInt } from "node:crypto";
-import { and, desc, eq, getTableColumns, isNotNull, isNull, like } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
-import { leases, perspectives, runs } from "./schema.ts";
+import { leases, perspectives, runs, tasks, texts } from "./schema.ts";
 import type { RunStatus } from "./status.ts";
 
 export type RunRow = typeof runs.$inferSelect;
@@ -41,6 +41,47 @@ export function finishPlan(store: Store, runId: number, totals: Partial<NewRun>)
 
 export function isDatasetNameTaken(store: Store, datasetName: string): boolean {
   return store.db.select({ id: runs.id }).from(runs).where(eq(runs.datasetName, datasetName)).get() !== undefined;
+}
+
+const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
+
+/** The newest run that read its inputs from a path. */
+export function lastRunOf(
+  store: Store,
+  inputPath: string,
+): { id: number; publicId: string; inputSha256: string } | undefined {
+  return store.db
+    .select({ id: runs.id, publicId: runs.publicId, inputSha256: runs.inputSha256 })
+    .from(runs)
+    .where(and(isNotNull(runs.plannedAt), isNull(runs.imported), eq(inputPathOf, inputPath)))
+    .orderBy(desc(runs.createdAt), desc(runs.id))
+    .limit(1)
+    .get();
+}
+
+const inputs = oncePerStore(({ db }) => ({
+  hash: db
+    .select({ hash: texts.hash })
+    .from(tasks)
+    .innerJoin(texts, eq(texts.id, tasks.inputId))
+    .where(and(eq(tasks.runId, sql.placeholder("runId")), eq(tasks.position, sql.placeholder("position"))))
+    .prepare(),
+}));
+
+/** The hash of the input that a run has at a row of its file; undefined where it has none. */
+export function inputHash(store: Store, runId: number, position: number): string | undefined {
+  return inputs(store).hash.get({ runId, position })?.hash;
+}
+
+/** The runs that were imported from a dataset of these bytes, the oldest first. */
+export function runsImportedFrom(store: Store, sha256: string): string[] {
+  return store.db
+    .select({ publicId: runs.publicId })
+    .from(runs)
+    .where(and(isNotNull(runs.plannedAt), eq(sql`${runs.imported} ->> '$.sha256'`, sha256)))
+    .orderBy(asc(runs.id))
+    .all()
+    .map(({ publicId }) => publicId);
 }
 
 /** All runs, the newest first. */

@@ -2,11 +2,15 @@ import { sql } from "drizzle-orm";
 import { customType, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
+import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
+import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
+import { REUSE_POLICIES } from "./reuse-policy.ts";
+import type { ImportedFrom } from "./imported-from.ts";
 
 /*
- * Times are milliseconds since 1970 UTC. Integer ids are local to one database file. No foreign key cascades: rows are
+ * Times are milliseconds since 1970 UTC, costs billionths of a US dollar. Integer ids are local to one database file. No foreign key cascades: rows are
  * removed by runs.ts alone, so that rebuilding a table in a migration can never take others with it.
  */
 
@@ -22,6 +26,8 @@ const usage = () => ({
   completionTokens: integer("completion_tokens").notNull().default(0),
   /** A subset of the prompt tokens. */
   cachedTokens: integer("cached_tokens").notNull().default(0),
+  /** Written to the provider's cache: another subset of the prompt tokens. */
+  cacheWriteTokens: integer("cache_write_tokens").notNull().default(0),
   /** A subset of the completion tokens. */
   reasoningTokens: integer("reasoning_tokens").notNull().default(0),
   /** Whether any of the counts is ours, as the provider reported none. */
@@ -63,8 +69,14 @@ export const runs = sqliteTable(
     baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
     /** The validated config with the flags of `run` in it. */
     config: text({ mode: "json" }).$type<Config>().notNull(),
-    /** SHA-256 of the input file's bytes, in hex. */
+    /** SHA-256 of the input file's bytes, in hex; empty where it is not known, of an imported run. */
     inputSha256: text("input_sha256").notNull(),
+    /** Which part of the inputs the run has; null where it has all. */
+    shard: text({ mode: "json" }).$type<Shard>(),
+    /** `s256:` and the SHA-256 of what the calls of the whole follow from; see `planHash` in plan/shard.ts. */
+    planHash: text("plan_hash").notNull().default(""),
+    /** Of a run that was taken in from a dataset; null of all others. */
+    imported: text({ mode: "json" }).$type<ImportedFrom>(),
     toolVersion: text("tool_version").notNull(),
     gitCommit: text("git_commit"),
     createdAt: integer("created_at").notNull(),
@@ -78,6 +90,13 @@ export const runs = sqliteTable(
     finishedAt: integer("finished_at"),
     estimatedPromptTokens: integer("estimated_prompt_tokens"),
     estimatedCompletionTokens: integer("estimated_completion_tokens"),
+    estimatedCostNanoUsd: integer("estimated_cost_nano_usd"),
+    /** What the run's attempts are priced with; null where that is unknown. */
+    prices: text({ mode: "json" }).$type<Prices>(),
+    /** What the run may cost; null where nothing was said. */
+    maxCostNanoUsd: integer("max_cost_nano_usd"),
+    /** Which answers of earlier calls do. */
+    reuse: text({ enum: REUSE_POLICIES }).notNull().default("same"),
     // Totals of the rows below, changed in the same transactions as those.
     tasks: integer().notNull().default(0),
     perspectives: integer().notNull().default(0),
@@ -90,7 +109,12 @@ export const runs = sqliteTable(
     callsTruncated: integer("calls_truncated").notNull().default(0),
     /** Answered calls that are to be answered better. */
     callsReopened: integer("calls_reopened").notNull().default(0),
+    /** Attempts that have come to an end. */
     attempts: integer().notNull().default(0),
+    /** What the attempts cost, as far as it is known. */
+    costNanoUsd: integer("cost_nano_usd").notNull().default(0),
+    /** Attempts whose cost is unknown. */
+    attemptsUnpriced: integer("attempts_unpriced").notNull().default(0),
     /** Whether an answer was asked with other settings than the run's. */
     hasMixedSettings: integer("has_mixed_settings", { mode: "boolean" }).notNull().default(false),
     ...usage(),
@@ -169,7 +193,7 @@ export const answers = sqliteTable(
     createdAt: integer("created_at").notNull(),
     ...usage(),
   },
-  (table) => [index("answers_key").on(table.key)],
+  (table) => [index("answers_key").on(table.key, table.finishReason, table.settingsId)],
 );
 
 /** The answers that a run needs: a row for each task, perspective, step and replicate. */
@@ -193,7 +217,7 @@ export const calls = sqliteTable(
       .default("pending"),
     /** Set where, and only where, the state is `succeeded`. */
     answerId: integer("answer_id").references(() => answers.id),
-    /** Why it failed: a reason of providers/provider.ts, or `reading_failed`. */
+    /** Why it failed: a reason of providers/provider.ts, or one of calls.ts. */
     failure: text(),
     /** What the call is to be asked with, where not with the run's settings; it keeps its answer until a better comes. */
     wantedSettingsId: integer("wanted_settings_id").references(() => settings.id),
@@ -212,7 +236,10 @@ export const calls = sqliteTable(
   ],
 );
 
-/** Requests that were sent. */
+/**
+ * Requests that were sent. A row is written before its request leaves, as `unanswered`, with what the request may use
+ * at most; that stays while it is not known what came of it.
+ */
 export const attempts = sqliteTable(
   "attempts",
   {
@@ -222,7 +249,7 @@ export const attempts = sqliteTable(
       .references(() => calls.id),
     startedAt: integer("started_at").notNull(),
     durationMs: integer("duration_ms").notNull(),
-    /** `succeeded`, or the reason of the failure. */
+    /** `succeeded`, the reason of the failure, or `unanswered`. */
     outcome: text().notNull(),
     /** What was decided: the answer was kept, the call is tried again, has failed, or the run stops. */
     decision: text({ enum: ["kept", "retry", "fail", "stop"] }).notNull(),
@@ -232,7 +259,31 @@ export const attempts = sqliteTable(
     /** The provider's code of the error. */
     errorCode: text("error_code"),
     message: text(),
+    /** Null where its price is unknown, or whether it was charged. */
+    costNanoUsd: integer("cost_nano_usd"),
+    /** The most prompt tokens that it may be charged with; null once that is known. */
+    reservedPromptTokens: integer("reserved_prompt_tokens"),
+    /** The same of completion tokens; null too where nothing limits them. */
+    reservedCompletionTokens: integer("reserved_completion_tokens"),
     ...usage(),
   },
-  (table) => [index("attempts_call").on(table.callId)],
+  (table) => [
+    index("attempts_call").on(table.callId),
+    index("attempts_reserved")
+      .on(table.callId)
+      .where(sql`reserved_prompt_tokens is not null`),
+  ],
+);
+
+/** Prices that the user has set. */
+export const userPrices = sqliteTable(
+  "user_prices",
+  {
+    id: integer().primaryKey(),
+    model: text().notNull(),
+    /** The server that they are for; empty for every server that has none of its own. */
+    baseUrl: text("base_url").notNull(),
+    value: text({ mode: "json" }).$type<Prices>().notNull(),
+  },
+  (table) => [uniqueIndex("user_prices_model").on(table.model, table.baseUrl)],
 );

@@ -30,8 +30,8 @@ export type Fault =
   | { kind: "length" | "contentFilter" | "refusal" }
   /** A good answer, of which the second half comes `ms` later. */
   | { kind: "slowBody"; ms: number }
-  /** A good answer with this text. */
-  | { kind: "text"; text: string }
+  /** A good answer with this text, and with this in the place of what it would say it used; cut off at its limit. */
+  | { kind: "text"; text: string; usage?: Partial<Usage>; cut?: boolean }
   /** A good answer that does not say what it used. */
   | { kind: "noUsage" };
 
@@ -115,6 +115,16 @@ function replyOf(asked: Asked, digest: Buffer, fault: Fault | undefined): Reply 
     }
     case "noUsage":
       return reply(answer, { usage: undefined });
+    case "text":
+      return reply(answer, {
+        usage: usageWith(usageFrom(asked, digest, answer), fault.usage),
+        ...(fault.cut && { finish: "length" }),
+      });
   }
   return reply(answer);
+}
+
+function usageWith(usual: Usage, given: Partial<Usage> = {}): Usage {
+  const usage = { ...usual, ...given };
+  return { ...usage, total: usage.prompt + usage.completion };
 }

@@ -7,7 +7,7 @@ export class HelpCommand extends Command {
   execute(): Promise<void> {
     const commands = this.cli
       .definitions()
-      .filter(({ path }) => path !== "datagen runs" && path !== "datagen db")
+      .filter(({ path }) => !["datagen runs", "datagen prices", "datagen db"].includes(path))
       .map(({ path, description = "" }) => `  ${path.padEnd(22)} ${description.trim()}`);
     this.context.stdout
       .write(`datagen ${this.cli.binaryVersion}: ask a language model for every input from many perspectives
@@ -24,10 +24,16 @@ Examples:
   Try a config on 10 inputs and 4 perspectives
   $ datagen run configs/peer_review.json --provider offline --test
 
+  Know what a config will cost before it is run
+  $ datagen estimate configs/translation.json
+
   Go on with the newest run after a crash or a Ctrl-C
   $ datagen resume latest
 
-  See all runs with their tokens, and one in detail
+  Say what a config will cost, before anything is sent
+  $ datagen estimate configs/translation.json
+
+  See all runs with their tokens and cost, and one in detail
   $ datagen runs list
   $ datagen runs show latest
 `);

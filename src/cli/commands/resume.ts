@@ -21,6 +21,7 @@ export class ResumeCommand extends ExecutionCommand {
     examples: [
       ["Go on with the newest run", "datagen resume latest"],
       ["Try its failed calls again, gently", "datagen resume latest --retry-failed --concurrency 4"],
+      ["Let it cost more than its cap", "datagen resume latest --max-cost 20"],
       ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
@@ -47,8 +48,8 @@ export class ResumeCommand extends ExecutionCommand {
     using store = await this.openStore();
     await this.checkOutput();
     const { id } = showSummary(store, this.run);
-    const { retryFailed, concurrency, maxTokens } = this;
+    const { retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
-    return await this.executeAndExport(store, id, { retryFailed, retryTruncated, concurrency });
+    return await this.executeAndExport(store, id, { retryFailed, retryTruncated, concurrency, maxCostUsd });
   }
 }

@@ -1,6 +1,8 @@
 import { Command, Option } from "clipanion";
 import { isEnum, isNumber } from "typanion";
+import { UsageError } from "../../errors.ts";
 import { PROVIDERS } from "../../config/providers.ts";
+import { parsePart } from "../../plan/shard.ts";
 import { ExecutionCommand } from "../execution.ts";
 
 export class RunCommand extends ExecutionCommand {
@@ -13,6 +15,10 @@ export class RunCommand extends ExecutionCommand {
       that a run can be stopped or killed at any time and goes on with \`datagen resume\`. The run's id is printed at
       once, on stderr; the dataset's path at the end, on stdout.
 
+      A call that asks what an earlier call of this database has asked, in the same words, of the same model with the
+      same parameters, is not sent: it takes the earlier answer, at no cost. With \`--fresh\` every call is sent; with
+      \`--reuse-unless-truncated\` answers that were asked with another token limit do too, if it did not cut them off.
+
       API keys are read from the environment and from a .env file in the current folder: OPENAI_API_KEY,
       TOGETHER_API_KEY, and DATAGEN_API_KEY for a \`base_url\` that stands in a config.
 
@@ -22,6 +28,7 @@ export class RunCommand extends ExecutionCommand {
     examples: [
       ["Without a key and without a network", "datagen run configs/translation.json --provider offline"],
       ["A quick look: 10 inputs, 4 perspectives", "datagen run configs/summarization.json --test --provider offline"],
+      ["For at most 5 dollars", "datagen run configs/peer_review.json --max-cost 5"],
       ["With another model", "datagen run configs/peer_review.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
       [
         "On a server of your own",
@@ -39,19 +46,34 @@ export class RunCommand extends ExecutionCommand {
   model = Option.String("--model", { description: "The model that is asked" });
   baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
   sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
+  fresh = Option.Boolean("--fresh", false, {
+    description: "Send every call, also where an earlier one asked the same",
+  });
+  shard = Option.String("--shard", {
+    description: "Only part i of n of the inputs, such as 1/3; see `datagen db merge`",
+  });
+  reuseUnlessTruncated = Option.Boolean("--reuse-unless-truncated", false, {
+    description: "Take earlier answers with another token limit too, where it did not cut them off",
+  });
   name = Option.String("--name", { description: "A label for the run in lists" });
 
   async execute(): Promise<number> {
+    if (this.fresh && this.reuseUnlessTruncated) {
+      throw new UsageError("--fresh and --reuse-unless-truncated exclude each other", "Leave one of them out.");
+    }
     const [{ loadConfig }, { createRun }] = await Promise.all([
       import("../../config/load.ts"),
       import("../../app/create-run.ts"),
     ]);
     const config = await loadConfig(this.config);
-    const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
+    const { provider, model, baseUrl, sampleSize, concurrency, maxCost: maxCostUsd, test, name } = this;
+    const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using store = await this.openStore();
     await this.checkOutput();
     const id = await createRun(store, config, {
-      overrides: { provider, model, baseUrl, sampleSize, concurrency, test },
+      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, test },
+      shard,
+      reuse: this.fresh ? "none" : this.reuseUnlessTruncated ? "unless_truncated" : "same",
       name,
       onEvent: this.progress.onEvent,
     });

@@ -5,10 +5,11 @@ export class RunsCommand extends Command {
   static override paths = [["runs"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "The commands for runs: list, show, delete",
+    description: "The commands for runs: list, show, config, delete, reprice",
     examples: [
       ["All runs, the newest first", "datagen runs list"],
       ["The newest run in detail", "datagen runs show latest"],
+      ["Keep the config of the newest run", "datagen runs config latest > again.json"],
       ["Remove the newest run without being asked", "datagen runs delete latest --yes"],
     ],
   });

@@ -12,6 +12,10 @@ export function renderError(error: unknown): { text: string; exitCode: number } 
     const text = `Error: the database is damaged (${code})\nSee \`datagen db check\`, and restore a copy of the file.`;
     return { text, exitCode: EXIT.usage };
   }
+  if (code.startsWith("SQLITE_BUSY")) {
+    const text = `Error: another process keeps the database locked (${code})\nTry again once it is done.`;
+    return { text, exitCode: EXIT.usage };
+  }
   if (/^(SQLITE_IOERR|SQLITE_FULL|ENOSPC)/.test(code)) {
     return { text: `Error: the disk cannot be read or written (${code})\nIs it full?`, exitCode: EXIT.stopped };
   }
@@ -26,7 +30,9 @@ export function renderUsageError(error: unknown, args: readonly string[]): strin
   const words = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, args[0] === "runs" ? 2 : 1);
   const help = [
     "datagen",
-    ...words.filter((word) => ["run", "resume", "runs", "export", "db"].includes(word)),
+    ...words.filter((word) =>
+      ["run", "resume", "estimate", "runs", "diff", "export", "import", "prices", "db"].includes(word),
+    ),
     "--help",
   ];
   const [first = message] = message.split("\n\n");

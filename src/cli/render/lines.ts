@@ -1,29 +1,24 @@
-import type { Estimate } from "../../app/estimate.ts";
 import type { RunSummary } from "../../app/summary.ts";
-import { counted, number } from "./text.ts";
-
-/** What a run will do, before it does it. */
-export function renderEstimate({ inputs, calls, promptTokens, completionTokens, isApproximate }: Estimate): string {
-  const about = isApproximate ? "about " : "";
-  const steps =
-    calls.readings > 0
-      ? ` (${counted(calls.readings, "reading")}, ${counted(calls.strategies, "strategy", "strategies")})`
-      : "";
-  const completion =
-    completionTokens === null
-      ? "no limit of completion tokens"
-      : `at most ${number(completionTokens)} completion tokens`;
-  const prompt = `${about}${number(promptTokens)} prompt tokens`;
-  return `Estimate: ${counted(calls.total, "call")}${steps} for ${counted(inputs, "input")}; ${prompt}, ${completion}`;
-}
+import { counted, money, number } from "./text.ts";
 
 /** How a run ended, in a line. */
 export function renderOutcome(run: RunSummary): string {
-  return `Run ${run.id} ${run.status}: ${renderCalls(run)}; ${renderTokens(run)}`;
+  return `Run ${run.id} ${run.status}: ${renderCalls(run)}; ${renderTokens(run)}; ${renderCost(run)}`;
+}
+
+function renderCost({ cost_usd: cost }: RunSummary): string {
+  return cost === null ? "cost unknown" : money(cost);
+}
+
+/** What became of a dataset that was taken in, in a line. */
+export function renderImported(run: RunSummary): string {
+  const size = `${counted(run.tasks, "input")} × ${counted(run.perspectives, "perspective")}`;
+  return `Imported as run ${run.id}: ${size}; ${renderCalls(run)}; the file reports ${renderTokens(run)}`;
 }
 
 export function renderCalls({ calls }: RunSummary): string {
   const parts = [`${number(calls.succeeded)} of ${number(calls.total)} succeeded`];
+  if (calls.reused > 0) parts.push(`${number(calls.reused)} of them reused`);
   if (calls.failed > 0) parts.push(`${number(calls.failed)} failed`);
   if (calls.pending > 0) parts.push(`${number(calls.pending)} pending`);
   if (calls.truncated > 0) parts.push(`${number(calls.truncated)} cut off by the token limit`);

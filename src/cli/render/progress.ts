@@ -1,7 +1,8 @@
 import type { RunEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/summary.ts";
-import { renderEstimate } from "./lines.ts";
-import { counted, duration, number, oneLine } from "./text.ts";
+import { usd } from "../../models/cost.ts";
+import { renderEstimate } from "./estimate.ts";
+import { counted, duration, money, number, oneLine } from "./text.ts";
 
 /** The part of a terminal, or of a file in its place, that progress is written to. */
 export interface ProgressStream {
@@ -21,6 +22,8 @@ interface State {
   succeeded: number;
   failed: number;
   tokens: number;
+  /** In US dollars; null where it is unknown. */
+  cost: number | null;
   retries: number;
   /** Why the last one was needed. */
   reason: string;
@@ -47,14 +50,23 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
     isBarShown = false;
   }
 
-  function draw(): void {
-    if (!state) return;
+  /** Whether it is time for a line again. */
+  function isDue(): boolean {
     const now = Date.now();
-    if (now - drawnAt < every) return;
+    if (now - drawnAt < every) return false;
     drawnAt = now;
+    return true;
+  }
+
+  function draw(): void {
+    if (!state || !isDue()) return;
+    const now = drawnAt;
     samples.push({ at: now, done: state.succeeded + state.failed });
     while (samples.length > 2 && now - (samples[0]?.at ?? now) > RATE_WINDOW_MS) samples.shift();
-    const line = renderProgress(state, rateOf(samples), isTerminal ? BAR_WIDTH : 0);
+    show(renderProgress(state, rateOf(samples), isTerminal ? BAR_WIDTH : 0));
+  }
+
+  function show(line: string): void {
     if (isTerminal) stream.write(`\r\u001b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
     else stream.write(`${line}\n`);
     isBarShown = isTerminal;
@@ -62,6 +74,9 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
 
   function onEvent(event: RunEvent): void {
     switch (event.type) {
+      case "counting":
+        if (isDue()) show(`Counting tokens: ${counted(event.inputs, "input")}`);
+        break;
       case "created":
         isNew = true;
         write(renderCreated(event));
@@ -92,6 +107,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         if (state) {
           state.succeeded += event.delta.callsSucceeded;
           state.failed += event.delta.callsFailed;
+          state.cost = event.delta.attemptsUnpriced > 0 ? null : add(state.cost, usd(event.delta.costNanoUsd));
           state.tokens += event.delta.promptTokens + event.delta.completionTokens;
         }
         draw();
@@ -115,12 +131,17 @@ function renderResumed({ id, provider, model, calls }: RunSummary): string {
   return `Run ${id}: ${whom}, ${number(calls.pending)} of ${counted(calls.total, "call")} pending`;
 }
 
-function stateOf({ calls, tokens }: RunSummary): State {
+function add(cost: number | null, more: number): number | null {
+  return cost === null ? null : cost + more;
+}
+
+function stateOf({ calls, tokens, cost_usd: cost }: RunSummary): State {
   return {
     total: calls.total,
     succeeded: calls.succeeded,
     failed: calls.failed,
     tokens: tokens.total,
+    cost,
     retries: 0,
     reason: "",
   };
@@ -132,7 +153,7 @@ function rateOf(samples: readonly { at: number; done: number }[]): number {
 }
 
 function renderProgress(
-  { total, succeeded, failed, tokens, retries, reason }: State,
+  { total, succeeded, failed, tokens, cost, retries, reason }: State,
   rate: number,
   width: number,
 ): string {
@@ -146,6 +167,7 @@ function renderProgress(
     counted(failed, "failed", "failed"),
     ...(retries > 0 ? [`${counted(retries, "retry", "retries")} (${reason})`] : []),
     `${number(tokens)} tokens`,
+    ...(cost === null ? [] : [money(cost)]),
     `${rate >= 10 ? Math.round(rate) : rate.toFixed(1)}/s${left}`,
   ];
   return `${bar}${parts.join(", ")}`;

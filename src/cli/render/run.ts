@@ -1,52 +1,94 @@
+import type { Repricing } from "../../app/reprice-run.ts";
 import type { RunDetails } from "../../app/show-run.ts";
 import type { FailedAttempt } from "../../store/details.ts";
 import type { RunSummary } from "../../app/summary.ts";
+import type { Rates } from "../../models/cost.ts";
 import { renderCalls, renderTokens } from "./lines.ts";
 import { type Column, renderTable } from "./table.ts";
-import { counted, number, oneLine, printable } from "./text.ts";
+import { counted, money, number, oneLine, printable } from "./text.ts";
 
 const COLUMNS: Column<RunSummary>[] = [
-  { title: "RUN", value: (run) => run.id, rank: 0 },
+  { title: "RUN", value: (run) => run.id, total: (runs) => counted(runs.length, "run"), rank: 0 },
   { title: "NAME", value: (run) => run.name ?? "", rank: 6, least: 8 },
+  { title: "ORIGIN", value: (run) => (run.imported ? "imported" : ""), rank: 5 },
   { title: "STATUS", value: (run) => run.status, rank: 0 },
   { title: "TASK", value: (run) => run.task_type, rank: 3, least: 8 },
   { title: "MODEL", value: modelOf, rank: 1, least: 12 },
-  { title: "CALLS", value: (run) => `${run.calls.succeeded}/${run.calls.total}`, align: "right", rank: 0 },
-  { title: "FAILED", value: (run) => number(run.calls.failed), align: "right", rank: 2 },
-  { title: "CUT", value: (run) => number(run.calls.truncated), align: "right", rank: 5 },
-  { title: "TOKENS", value: tokensOf, align: "right", rank: 1 },
-  { title: "COST", value: costOf, align: "right", rank: 2 },
+  {
+    title: "CALLS",
+    value: ({ calls }) => `${calls.succeeded}/${calls.total}`,
+    total: (runs) => `${sumOf(runs, ({ calls }) => calls.succeeded)}/${sumOf(runs, ({ calls }) => calls.total)}`,
+    align: "right",
+    rank: 0,
+  },
+  { title: "FAILED", ...count(({ calls }) => calls.failed), rank: 2 },
+  { title: "REUSED", ...count(({ calls }) => calls.reused), rank: 4 },
+  { title: "CUT", ...count(({ calls }) => calls.truncated), rank: 5 },
+  {
+    title: "TOKENS",
+    value: ({ tokens }) => tokensOf(tokens.total, tokens.estimated),
+    total: (runs) =>
+      tokensOf(
+        sumOf(runs, ({ tokens }) => tokens.total),
+        runs.some(({ tokens }) => tokens.estimated),
+      ),
+    align: "right",
+    rank: 1,
+  },
+  { title: "COST", value: (run) => money(run.cost_usd), total: totalCost, align: "right", rank: 1 },
   { title: "CREATED (UTC)", value: (run) => run.created_at.slice(0, 16).replace("T", " "), rank: 4 },
 ];
 
 /** Runs as a table no wider than `width`. Columns in which no row has anything are left out. */
 export function renderRuns(runs: readonly RunSummary[], width: number): string {
   if (runs.length === 0) return "No runs yet. Start one with `datagen run CONFIG`.";
-  const isNamed = runs.some(({ name }) => name !== null);
-  const isCut = runs.some(({ calls }) => calls.truncated > 0);
-  const columns = COLUMNS.filter(({ title }) => (title !== "NAME" || isNamed) && (title !== "CUT" || isCut));
-  return renderTable(columns, runs, width);
+  const isEmpty: Record<string, boolean> = {
+    NAME: runs.every(({ name }) => name === null),
+    ORIGIN: runs.every(({ imported }) => !imported),
+    REUSED: runs.every(({ calls }) => calls.reused === 0),
+    CUT: runs.every(({ calls }) => calls.truncated === 0),
+  };
+  return renderTable(
+    COLUMNS.filter(({ title }) => !isEmpty[title]),
+    runs,
+    width,
+  );
+}
+
+function count(of: (run: RunSummary) => number): Pick<Column<RunSummary>, "value" | "total" | "align"> {
+  return { value: (run) => number(of(run)), total: (runs) => number(sumOf(runs, of)), align: "right" };
+}
+
+function sumOf(runs: readonly RunSummary[], of: (run: RunSummary) => number): number {
+  return runs.reduce((sum, run) => sum + of(run), 0);
+}
+
+function totalCost(runs: readonly RunSummary[]): string {
+  const known = runs.filter((run) => run.cost_usd !== null);
+  if (known.length === 0) return money(null);
+  const sum = money(sumOf(known, (run) => run.cost_usd ?? 0));
+  return known.length < runs.length ? `${sum} + unknown` : sum;
 }
 
 /** A run in detail, with a table of its steps and of what failed. */
-export function renderDetails({ run, steps, failures, ...details }: RunDetails, width: number): string {
-  const { prompt, completion } = details.estimated_tokens;
+export function renderDetails(details: RunDetails, width: number): string {
+  const { run, steps, failures } = details;
   const facts: [string, string][] = [
     ["run", run.name === null ? run.id : `${run.id} (${run.name})`],
     ["status", run.status],
     ["task", run.task_type],
     ["model", modelOf(run)],
     ["server", details.base_url ?? "none (offline)"],
-    ["size", `${counted(run.tasks, "input")} × ${counted(run.perspectives, "perspective")}`],
+    ["size", sizeOf(details)],
     ["calls", renderCalls(run)],
-    ["requests", number(details.attempts)],
+    ["requests", requestsOf(details)],
     ["tokens", renderTokens(run)],
-    ["estimated", `${unknownOr(prompt)} prompt, at most ${unknownOr(completion)} completion`],
-    ["cost", costOf(run)],
+    ...costFacts(details),
     ["created", run.created_at],
     ["finished", run.finished_at ?? "not yet"],
     ["dataset", details.dataset_name],
-    ["input", `${details.config.data_config.input_data_path} (SHA-256 ${details.input_sha256})`],
+    ["input", `${details.config.data_config.input_data_path} (SHA-256 ${details.input_sha256 ?? "unknown"})`],
+    ...importOf(details),
     [
       "datagen",
       `${details.datagen_version}${details.git_commit === null ? "" : ` (${details.git_commit.slice(0, 12)})`}`,
@@ -59,8 +101,10 @@ export function renderDetails({ run, steps, failures, ...details }: RunDetails, 
       { title: "CALLS", value: ({ succeeded, total }) => `${succeeded}/${total}`, align: "right", rank: 0 },
       { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
       { title: "CUT", value: ({ truncated }) => number(truncated), align: "right", rank: 2 },
+      { title: "REUSED", value: ({ reused }) => number(reused), align: "right", rank: 4 },
       { title: "PROMPT", value: (step) => number(step.prompt_tokens), align: "right", rank: 3 },
       { title: "COMPLETION", value: (step) => number(step.completion_tokens), align: "right", rank: 3 },
+      { title: "COST", value: (step) => money(step.cost_usd), align: "right", rank: 1 },
     ],
     steps,
     width,
@@ -99,18 +143,63 @@ export function renderFailures(failures: readonly FailedAttempt[], width: number
   );
 }
 
-function modelOf({ provider, model }: RunSummary): string {
+function sizeOf({ run, config: { replicates = 1 } }: RunDetails): string {
+  const size = `${counted(run.tasks, "input")} × ${counted(run.perspectives, "perspective")}`;
+  return replicates === 1 ? size : `${size} × ${counted(replicates, "sample")}`;
+}
+
+function requestsOf({ attempts, imported }: Pick<RunDetails, "attempts" | "imported">): string {
+  return imported === null ? number(attempts) : `${number(attempts)}, and ${number(imported.api_calls)} by the dataset`;
+}
+
+function importOf({ imported }: Pick<RunDetails, "imported">): [string, string][] {
+  return imported === null ? [] : [["imported", `${imported.file} (SHA-256 ${imported.sha256})`]];
+}
+
+export function modelOf({ provider, model }: RunSummary): string {
   return printable(provider === "offline" ? `offline (${model})` : model);
 }
 
-function tokensOf({ tokens }: RunSummary): string {
-  return `${tokens.estimated ? "~" : ""}${number(tokens.total)}`;
+export function tokensOf(tokens: number, isEstimated: boolean): string {
+  return `${isEstimated ? "~" : ""}${number(tokens)}`;
 }
 
-function costOf({ cost_usd: cost }: RunSummary): string {
-  return cost === null ? "unknown" : `$${cost.toFixed(2)}`;
+function costFacts({ run, ...details }: RunDetails): [string, string][] {
+  const { estimated_tokens: tokens, prices, possibly_billed: unclear, max_cost_usd: most } = details;
+  const estimated = [tokens.prompt, tokens.completion].map((value) => (value === null ? "unknown" : number(value)));
+  const facts: [string, string][] = [
+    ["estimated", `${estimated[0]} prompt, ${estimated[1]} completion, cost ${money(details.estimated_cost_usd)}`],
+    ["cost", `${money(run.cost_usd)}${most === null ? "" : ` of at most ${money(most)}`}`],
+  ];
+  if (unclear.requests > 0) {
+    const requests = counted(unclear.requests, "request");
+    facts.push(["unclear", `${requests} without a known outcome, possibly billed: at most ${money(unclear.cost_usd)}`]);
+  }
+  if (run.calls.reused > 0) {
+    facts.push([
+      "reused",
+      `${counted(run.calls.reused, "answer")} of earlier calls, which saved ${money(details.saved_usd)}`,
+    ]);
+  }
+  const price = prices === null ? "unknown" : `${renderRates(prices)} (${prices.source}, ${prices.date})`;
+  return [...facts, ["prices", price]];
 }
 
-function unknownOr(value: number | null): string {
-  return value === null ? "unknown" : number(value);
+/** What a run costs with two sets of prices. */
+export function renderRepricing({ run, before, after, applied }: Repricing): string {
+  const line = ({ prices, cost_usd: cost }: Repricing["before"]) =>
+    `${money(cost)}${prices === null ? "" : `: ${renderRates(prices)} (${prices.source}, ${prices.date})`}`;
+  return [
+    `run     ${run}`,
+    `before  ${line(before)}`,
+    `today   ${line(after)}`,
+    applied ? "The run has today's prices now." : "Nothing was changed; --apply gives the run today's prices.",
+  ]
+    .map(oneLine)
+    .join("\n");
+}
+
+/** Rates in US dollars per million tokens. */
+function renderRates({ input, cached_input: cached, output }: Rates): string {
+  return `$${input} input, $${cached} cached, $${output} output per million tokens`;
 }

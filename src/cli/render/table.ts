@@ -5,6 +5,8 @@ import { oneLine } from "./text.ts";
 export interface Column<Row> {
   title: string;
   value: (row: Row) => string;
+  /** What stands beneath several rows; a table in which a column has it gets a last line. */
+  total?: (rows: readonly Row[]) => string;
   align?: "left" | "right";
   /** Columns with a higher rank leave first where the terminal is narrow; rank 0 never leaves. */
   rank: number;
@@ -18,7 +20,11 @@ const GAP = 2;
  * Rows as a table no wider than `width` characters: long texts are cut, then the least important columns leave.
  */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
-  const cells = columns.map(({ value }) => rows.map((row) => oneLine(value(row))));
+  const isTotalled = rows.length > 1 && columns.some(({ total }) => total);
+  const cells = columns.map(({ value, total }) => [
+    ...rows.map((row) => oneLine(value(row))),
+    ...(isTotalled ? [total?.(rows) ?? ""] : []),
+  ]);
   const natural = columns.map(({ title }, at) =>
     Math.max(...[title, ...(cells[at] ?? [])].map((text) => stringWidth(text))),
   );
@@ -43,7 +49,7 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     chars: NO_LINES,
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
   });
-  for (const [row] of rows.entries()) {
+  for (let row = 0; row < rows.length + (isTotalled ? 1 : 0); row += 1) {
     table.push(kept.map((at) => cut(cells[at]?.[row] ?? "", widths[at] ?? 0)));
   }
   return table
@@ -71,7 +77,8 @@ const NO_LINES = {
   middle: " ".repeat(GAP),
 };
 
-function cut(text: string, width: number): string {
+/** A text that is no wider than `width`, with a mark where it was cut. */
+export function cut(text: string, width: number): string {
   if (stringWidth(text) <= width) return text;
   let kept = "";
   for (const { segment } of new Intl.Segmenter("en").segment(text)) {

@@ -35,3 +35,14 @@ export function duration(seconds: number): string {
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
+
+/** US dollars: with two decimals, or below one dollar with two digits that say something. */
+export function usd(value: number): string {
+  if (value === 0 || value >= 1) return `$${value.toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ",")}`;
+  return `$${value.toFixed(Math.max(2, 1 - Math.floor(Math.log10(value))))}`;
+}
+
+/** US dollars, or `unknown`. */
+export function money(value: number | null): string {
+  return value === null ? "unknown" : usd(value);
+}

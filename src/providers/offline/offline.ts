@@ -32,6 +32,7 @@ export async function connectOffline(model: string): Promise<Provider> {
           promptTokens: counters[endpoint](before, text, after),
           completionTokens: tokenizer.count(answer),
           cachedTokens: 0,
+          cacheWriteTokens: 0,
           reasoningTokens: 0,
         },
         httpStatus: null,

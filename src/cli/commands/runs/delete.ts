@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { Command, Option } from "clipanion";
-import type { RunSummary } from "../../../app/summary.ts";
 import { UsageError } from "../../../errors.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+import { counted } from "../../render/text.ts";
 
 export class RunsDeleteCommand extends DatagenCommand {
   static override paths = [["runs", "delete"]];
@@ -25,34 +25,32 @@ export class RunsDeleteCommand extends DatagenCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask" });
 
   async execute(): Promise<void> {
-    const [{ deleteRun }, { showRun }] = await Promise.all([
-      import("../../../app/delete-run.ts"),
-      import("../../../app/show-run.ts"),
-    ]);
+    const { deleteRun, planDeletion } = await import("../../../app/delete-run.ts");
     using store = await this.openStore();
-    const { run } = showRun(store, this.run);
-    if (!this.yes && !(await this.confirm(run))) {
+    const deletion = planDeletion(store, this.run);
+    const { run, answers_lost: lost, answers_kept: kept } = deletion;
+    const others =
+      kept === 0 ? "" : `; ${counted(kept, "more", "more")} ${kept === 1 ? "stays" : "stay"} with other runs`;
+    const what = `${counted(lost, "answer")} that only it has${others}`;
+    if (!this.yes && !(await this.confirm(run, what))) {
       this.warn("Nothing was removed.");
       return;
     }
-    deleteRun(store, run.id);
-    if (this.json) this.printJson({ deleted: run.id });
-    else this.warn(`Run ${run.id} was removed.`);
+    deleteRun(store, run);
+    if (this.json) this.printJson({ deleted: run, answers_lost: lost, answers_kept: kept });
+    else this.warn(`Run ${run} was removed, with ${what}.`);
   }
 
-  private async confirm({ id, calls }: RunSummary): Promise<boolean> {
+  private async confirm(run: string, what: string): Promise<boolean> {
     if (!process.stdin.isTTY || !process.stderr.isTTY) {
-      throw new UsageError(
-        `run ${id} has ${calls.succeeded} answers, and nobody can be asked here`,
-        "Add --yes to remove it.",
-      );
+      throw new UsageError(`run ${run} has ${what}, and nobody can be asked here`, "Add --yes to remove it.");
     }
     const { createInterface } = await import("node:readline/promises");
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     try {
       // The end of the input is no answer, and no answer is a no.
       const ended = once(lines, "close").then(() => "");
-      const question = `Remove run ${id} with its ${calls.succeeded} answers? [y/N] `;
+      const question = `Remove run ${run}, with ${what}? [y/N] `;
       return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim());
     } finally {
       lines.close();

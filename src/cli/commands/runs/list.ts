@@ -5,7 +5,7 @@ export class RunsListCommand extends DatagenCommand {
   static override paths = [["runs", "list"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "List all runs with their tokens, the newest first",
+    description: "List all runs with their tokens and cost, the newest first",
     details: `
       A run is \`running\` while a process executes it, \`interrupted\` when calls are still to be made and none does,
       \`completed\` when every call has its answer, and \`failed\` when it is done but some calls have failed.

@@ -1,0 +1,51 @@
+import { type Calibration, calibrate, type CountedPrompt, UNCALIBRATED } from "../models/calibration.ts";
+import type { PromptCounter } from "../models/prompt-tokens.ts";
+import { promptFrame } from "../plan/prompt.ts";
+import { earlierCalls, type EarlierRun } from "../store/history.ts";
+import type { Store } from "../store/open.ts";
+import { getText } from "../store/texts.ts";
+
+/** A calibration, and the earlier calls that it rests on; null where there are none. */
+export interface Calibrated {
+  calibration: Calibration;
+  basis: { calls: number; runs: string[] } | null;
+}
+
+/** Once there are so many prompts, no more runs are looked at. */
+const ENOUGH_PROMPTS = 100;
+const MOST_PROMPTS_OF_RUN = 200;
+
+/** Of the texts that are counted again; more would take seconds. */
+const MOST_CHARACTERS = 4_000_000;
+
+/**
+ * Calibrates a tokenizer that is not the model's own: counts prompts on inputs of earlier runs again, and compares that
+ * with what the provider reported.
+ * @param runs of the model, the nearest first
+ */
+export function calibrateTokenizer(store: Store, runs: readonly EarlierRun[], count: PromptCounter): Calibrated {
+  const prompts: CountedPrompt[] = [];
+  const used = new Set<string>();
+  const texts = new Set<number>();
+  let characters = 0;
+  for (const run of runs) {
+    if (prompts.length >= ENOUGH_PROMPTS) break;
+    const inputs = Math.ceil(MOST_PROMPTS_OF_RUN / run.perspectives.length);
+    for (const { id, reading, strategy } of run.perspectives) {
+      const [before, after] = promptFrame(reading ?? strategy);
+      const frame = count(before, "", after);
+      for (const call of earlierCalls(store, run, id, reading === null ? "strategy" : "reading", inputs)) {
+        const isNew = !texts.has(call.inputId);
+        if (call.tokensEstimated || (isNew && characters > MOST_CHARACTERS)) continue;
+        const text = getText(store, call.inputId);
+        prompts.push({ frame, text: count(before, text, after) - frame, reported: call.promptTokens });
+        used.add(run.publicId);
+        texts.add(call.inputId);
+        if (isNew) characters += text.length;
+      }
+    }
+  }
+  const calibration = calibrate(prompts);
+  if (!calibration) return { calibration: UNCALIBRATED, basis: null };
+  return { calibration, basis: { calls: prompts.length, runs: [...used] } };
+}

@@ -1,0 +1,58 @@
+import { UsageError } from "../errors.ts";
+import { type CapState, completionLimit } from "../execute/cap.ts";
+import { highestCost, type Prices } from "../models/cost.ts";
+import type { Settings } from "../plan/settings.ts";
+import { openReservations } from "../store/money.ts";
+import type { Store } from "../store/open.ts";
+import { getSettings } from "../store/plan.ts";
+import type { RunRow } from "../store/runs.ts";
+
+/** @throws UsageError where a cap cannot be kept, as it is not known what a request may cost */
+export function checkCap(prices: Prices | null, settings: Settings, reason = "its price is unknown"): Prices {
+  if (prices === null) {
+    throw new UsageError(
+      `a cap cannot be kept for ${settings.model}: ${reason}`,
+      "Say what it costs with `datagen prices set`, or in the config's `prices`.",
+    );
+  }
+  if (completionLimit(settings) === null) {
+    throw new UsageError(
+      `a cap cannot be kept for ${settings.model}: nothing limits the length of its answers`,
+      "Set model_config.max_tokens in the config.",
+    );
+  }
+  return prices;
+}
+
+/** What a run may cost, what it has cost and what it may have cost. @throws UsageError as {@link checkCap} does */
+export function capOf(store: Store, run: RunRow): CapState | null {
+  if (run.maxCostNanoUsd === null) return null;
+  const settings = getSettings(store, run.settingsId);
+  const prices = checkCap(run.prices, settings);
+  const { mostNanoUsd } = possiblyCharged(store, run.id, prices, completionLimit(settings));
+  return { mostNanoUsd: run.maxCostNanoUsd, usedNanoUsd: run.costNanoUsd + (mostNanoUsd ?? 0) };
+}
+
+/**
+ * The attempts of a run of which it is not known whether they were charged, and what they may have cost at most; null
+ * where that is unknown.
+ * @param limit the most completion tokens of those that set no limit; null where that is unknown
+ */
+export function possiblyCharged(
+  store: Store,
+  runId: number,
+  prices: Prices | null,
+  limit: number | null,
+): { attempts: number; mostNanoUsd: number | null } {
+  let attempts = 0;
+  let mostNanoUsd: number | null = 0;
+  for (const reserved of openReservations(store, runId)) {
+    const completionTokens = reserved.completionTokens ?? limit;
+    attempts += reserved.attempts;
+    if (prices === null || completionTokens === null) mostNanoUsd = null;
+    else if (mostNanoUsd !== null) {
+      mostNanoUsd += reserved.attempts * highestCost(prices, reserved.promptTokens, completionTokens);
+    }
+  }
+  return { attempts, mostNanoUsd };
+}

@@ -1,0 +1,49 @@
+import type { Config } from "../config/schema.ts";
+import type { DatasetTask } from "../dataset/dataset.ts";
+import { isErrorText } from "../dataset/error-texts.ts";
+import { callsPerInput } from "../plan/calls.ts";
+import { promptFrame, strategyText } from "../plan/prompt.ts";
+import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../store/calls.ts";
+import type { ImportedCall } from "../store/import.ts";
+
+/**
+ * The calls that a task of a dataset holds the answers of, each with the key that it has when it is asked.
+ * @param offset how many perspectives of the dataset stand before those of the config: 1 where it has references
+ */
+export function importedCalls(
+  { agent_perspectives: perspectives, replicates = 1 }: Pick<Config, "agent_perspectives" | "replicates">,
+  offset: number,
+  keyOf: (prompt: string) => string,
+): (task: DatasetTask) => ImportedCall[] {
+  const planned = callsPerInput(perspectives, replicates);
+
+  return ({ context, responses, preparations }) =>
+    planned.map((call) => {
+      const { reading, strategy } = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const column = offset + call.perspective * replicates + call.replicate - 1;
+      const [notes, response] = [preparations[column] ?? null, responses[column] ?? null];
+      const noNotes = reading === null ? EMPTY : notesFailureOf(notes, response);
+      const done = (failure: string | null, instruction: string, on: string, text: string | null): ImportedCall => {
+        if (failure !== null || text === null) return { ...call, outcome: { failure: failure ?? IMPORTED_MISSING } };
+        return { ...call, outcome: { text, key: keyOf(promptFrame(instruction).join(on)) } };
+      };
+      if (call.step === "reading") return done(noNotes, reading ?? "", context, notes);
+      // What a strategy made of an error text in the place of notes is the answer to no prompt of the config.
+      const isAsked = noNotes === null || noNotes === EMPTY;
+      return done(isAsked ? failureOf(response) : READING_FAILED, strategy, strategyText(context, notes), response);
+    });
+}
+
+/** Why a response is none; null where it is one. */
+function failureOf(response: string | null): string | null {
+  if (response === null) return IMPORTED_MISSING;
+  if (response.trim() === "") return EMPTY;
+  return isErrorText(response) ? IMPORTED_ERROR : null;
+}
+
+/** Why notes are none. With a response, notes that are not there came back empty, and it works on the input. */
+function notesFailureOf(notes: string | null, response: string | null): string | null {
+  if (notes === null) return response === null ? IMPORTED_MISSING : EMPTY;
+  if (notes === "") return EMPTY;
+  return isErrorText(notes) ? IMPORTED_ERROR : null;
+}

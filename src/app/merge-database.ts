@@ -1,0 +1,77 @@
+import { missingShards } from "../plan/shard.ts";
+import {
+  copyRun,
+  findMerged,
+  foldShards,
+  otherRuns,
+  renameDataset,
+  type ShardRun,
+  shardRuns,
+  withOther,
+} from "../store/merge.ts";
+import type { Store } from "../store/open.ts";
+import { getRun, isDatasetNameTaken, sweep } from "../store/runs.ts";
+import { freeDatasetName } from "./dataset-name.ts";
+
+/** What came of merging a database. */
+export interface Merge {
+  runs: {
+    id: string;
+    /** `differs`: the run is here already, with fewer answers than there, and was left as it is. */
+    result: "taken in" | "here already" | "differs";
+  }[];
+  /** The runs here that were made in parts. */
+  shards: { run: string; indices: number[]; count: number; missing: number[] }[];
+}
+
+/**
+ * Takes in the runs of another database, and makes one run of the parts of a plan that are here. What is here already
+ * stays as it is, so that merging twice changes nothing. The other database is not written to.
+ * @param other its path
+ * @throws UsageError when it is no database of this version, or a run of it is being executed
+ */
+export function mergeDatabase(store: Store, other: string): Merge {
+  sweep(store);
+  const runs = withOther(store, other, () =>
+    otherRuns(store).map((run): Merge["runs"][number] => {
+      const { publicId: id, callsSucceeded } = run;
+      const here = findMerged(store, id);
+      if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
+      copyRun(store, run, freeName(store, run.datasetName, id));
+      return { id, result: "taken in" };
+    }),
+  );
+  const whole = foldAll(store);
+  const shards = whole.map((run) => {
+    const { publicId, indices, count } = run;
+    return { run: publicId, indices, count, missing: missingShards(run) };
+  });
+  return { runs, shards };
+}
+
+/** Folds every part into an earlier one of the same plan that does not have it. */
+function foldAll(store: Store): ShardRun[] {
+  const folded: ShardRun[] = [];
+  for (const part of shardRuns(store)) {
+    const at = folded.findIndex(
+      ({ planHash, count, indices }) =>
+        planHash === part.planHash && count === part.count && !indices.some((index) => part.indices.includes(index)),
+    );
+    const into = folded[at];
+    if (!into) {
+      folded.push(part);
+      continue;
+    }
+    const run = foldShards(store, into, part);
+    folded[at] = run;
+    if (missingShards(run).length === 0) {
+      const { config, createdAt } = getRun(store, run.id);
+      renameDataset(store, run.id, freeDatasetName(store, config, createdAt, run.publicId));
+    }
+  }
+  return folded;
+}
+
+function freeName(store: Store, name: string, publicId: string): string {
+  return isDatasetNameTaken(store, name) ? `${name}_${publicId}` : name;
+}

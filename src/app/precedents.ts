@@ -1,0 +1,226 @@
+import type { Config, Perspective } from "../config/schema.ts";
+import { fitGrowth, fitLengths, type Lengths } from "../models/lengths.ts";
+import { callsPerInput, type Step } from "../plan/calls.ts";
+import { tokenLimit } from "../plan/settings.ts";
+import { type EarlierCall, earlierCalls, type EarlierPerspective, type EarlierRun } from "../store/history.ts";
+import type { Store } from "../store/open.ts";
+import { getSettings } from "../store/plan.ts";
+
+/**
+ * What earlier calls have in common with those that are estimated, from the nearest to the widest: they are the pilot's;
+ * the same instruction; the same condition in a task of this type; a task of this type; the same model; or, of any
+ * model, the kind of step alone.
+ */
+export const LEVELS = ["pilot", "instruction", "condition", "task_type", "model", "step"] as const;
+export type Level = (typeof LEVELS)[number];
+
+/** With fewer calls, the next level is asked first. */
+const LEAST_CALLS: Record<Level, number> = {
+  pilot: 1,
+  instruction: 2,
+  condition: 2,
+  task_type: 10,
+  model: 10,
+  step: 10,
+};
+
+/** So many calls say all that a level can say. */
+const MOST_CALLS = 200;
+
+/** What earlier calls say of a step of a perspective. */
+export interface Precedent {
+  level: Level;
+  /** The answers of those calls, by their ids. */
+  answers: number[];
+  /** Ids of the runs that the calls are of, the newest first. */
+  runs: string[];
+  completion: Lengths;
+  /** The completion tokens that are no reasoning: of a reading, its notes. */
+  visible: Lengths;
+  /** Of a reading: what a token of its notes is in the prompt of the strategy that works on them. */
+  notesFactor: number;
+  /** The shares of the prompt that come from the provider's cache, and that are written to it. */
+  cachedShare: number;
+  cacheWriteShare: number;
+}
+
+export interface PrecededStep {
+  perspective: Perspective;
+  step: Step;
+  /** Null where there are no earlier calls. */
+  precedent: Precedent | null;
+}
+
+export interface PrecedentOptions {
+  /** What the calls to come are asked with allows so many completion tokens; null: any number. */
+  limit: number | null;
+  /** Earlier runs that asked the same model in the same way, the newest first. */
+  sameModel: readonly EarlierRun[];
+  /** Earlier runs of any model. */
+  anyModel: () => readonly EarlierRun[];
+  /** The id of the run whose calls are the nearest. */
+  pilot: string | undefined;
+  /** The tokens of a prompt with this instruction and an empty text, in those of the model. */
+  frameTokens: (instruction: string) => number;
+}
+
+/** One earlier answer. */
+interface Example {
+  call: EarlierCall;
+  run: string;
+  input: number;
+  /** Tokens of the text that it works on. */
+  text: number;
+  /** The tokens of its notes in the prompt of its strategy; null where there is none. */
+  notes: number | null;
+  cutAt: number | null;
+}
+
+interface Found {
+  level: Level;
+  examples: Example[];
+}
+
+type Fits = (perspective: EarlierPerspective, run: EarlierRun) => boolean;
+
+/** What earlier calls say of each call that an input needs, in the order of the plan. */
+export function findPrecedents(
+  store: Store,
+  config: Config,
+  { limit, sameModel, anyModel, pilot, frameTokens }: PrecedentOptions,
+): PrecededStep[] {
+  const { task_type: taskType } = config;
+  const limits = new Map<number, number | null>();
+  const shared = new Map<string, Example[]>();
+
+  function examples(level: Level, perspective: Perspective, step: Step): Example[] {
+    const { condition, reading, strategy } = perspective;
+    const isAlike: Fits = (other) => isOfKind(other, perspective);
+    const isSame: Fits = (other) => other.reading === reading && (step === "reading" || other.strategy === strategy);
+    const isOfTask: Fits = (other, run) => isAlike(other, run) && run.taskType === taskType;
+    const once = (find: () => Example[]): Example[] => {
+      const key = `${level} ${step} ${reading === null}`;
+      const known = shared.get(key) ?? find();
+      shared.set(key, known);
+      return known;
+    };
+    switch (level) {
+      case "pilot":
+        return collect(sameModel, step, (other, run) => run.publicId === pilot && isSame(other, run));
+      case "instruction":
+        return collect(sameModel, step, isSame);
+      case "condition":
+        return collect(sameModel, step, (other, run) => isOfTask(other, run) && other.condition === condition);
+      case "task_type":
+        return once(() => collect(sameModel, step, isOfTask));
+      case "model":
+        return once(() => collect(sameModel, step, isAlike));
+      default:
+        return once(() => collect(anyModel(), step, isAlike));
+    }
+  }
+
+  /** Examples of the steps that fit, of the newest runs, each answer once. */
+  function collect(runs: readonly EarlierRun[], step: Step, fits: Fits): Example[] {
+    const found = new Map<number, Example>();
+    for (const run of runs) {
+      const fitting = run.perspectives.filter((perspective) => fits(perspective, run));
+      const inputs = Math.ceil(MOST_CALLS / fitting.length);
+      for (const { id, reading, strategy } of fitting) {
+        const strategyFrame = frameTokens(strategy);
+        const frame = step === "reading" && reading !== null ? frameTokens(reading) : strategyFrame;
+        for (const call of earlierCalls(store, run, id, step, inputs)) {
+          const inNextPrompt = (call.strategyPromptTokens ?? 0) - strategyFrame;
+          found.set(call.answerId, {
+            call,
+            run: run.publicId,
+            input: call.inputId,
+            text: Math.max(0, call.promptTokens - frame),
+            notes: inNextPrompt > 0 ? inNextPrompt : null,
+            cutAt: call.isCut ? limitOf(call.settingsId) : null,
+          });
+        }
+      }
+      if (found.size >= MOST_CALLS) break;
+    }
+    return [...found.values()];
+  }
+
+  function limitOf(settingsId: number): number | null {
+    const known = limits.get(settingsId);
+    if (known !== undefined) return known;
+    const found = tokenLimit(getSettings(store, settingsId));
+    limits.set(settingsId, found);
+    return found;
+  }
+
+  const steps = config.agent_perspectives.flatMap((perspective) =>
+    callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) })),
+  );
+  return steps.map(({ perspective, step, found }) => {
+    const alike = steps
+      .filter((other) => other.step === step && isOfKind(other.perspective, perspective))
+      .flatMap((other) => other.found ?? []);
+    return { perspective, step, precedent: found && precedentOf(found, alike, limit) };
+  });
+
+  function nearest(perspective: Perspective, step: Step): Found | null {
+    let few: Found | null = null;
+    for (const level of LEVELS) {
+      if (level === "pilot" && pilot === undefined) continue;
+      const found = { level, examples: examples(level, perspective, step) };
+      if (found.examples.length >= LEAST_CALLS[level]) return found;
+      if (found.examples.length > 0) few ??= found;
+    }
+    return few;
+  }
+}
+
+/** Whether the steps of two perspectives work on the same: the input, or notes on it. */
+function isOfKind(one: Pick<Perspective, "reading">, other: Pick<Perspective, "reading">): boolean {
+  return (one.reading === null) === (other.reading === null);
+}
+
+/** @param alike what was found for all steps of this kind */
+function precedentOf({ level, examples }: Found, alike: readonly Found[], limit: number | null): Precedent {
+  const isSameTask = level !== "model" && level !== "step";
+  const fit = (tokensOf: (call: EarlierCall) => number): Lengths => {
+    const observed = (found: Found) =>
+      found.examples.map((example) => ({ ...example, tokens: tokensOf(example.call) }));
+    const growth = fitGrowth(alike.filter((found) => isOwn(found.level)).map(observed));
+    return fitLengths(observed({ level, examples }), { limit, mayGrow: isSameTask, growth });
+  };
+  // What is cached is up to the provider and the model.
+  const reported = level === "step" ? [] : examples.filter(({ call }) => !call.tokensEstimated);
+  const total = (tokens: (call: EarlierCall) => number) => reported.reduce((sum, { call }) => sum + tokens(call), 0);
+  const prompts = total(({ promptTokens }) => promptTokens) || 1;
+  return {
+    level,
+    answers: examples.map(({ call }) => call.answerId),
+    runs: [...new Set(examples.map(({ run }) => run))],
+    completion: fit(({ completionTokens }) => completionTokens),
+    visible: fit(visibleTokens),
+    notesFactor: notesFactorOf(examples),
+    cachedShare: total(({ cachedTokens }) => cachedTokens) / prompts,
+    cacheWriteShare: total(({ cacheWriteTokens }) => cacheWriteTokens) / prompts,
+  };
+}
+
+/** Whether calls of a level have the very instruction. */
+export function isOwn(level: Level): boolean {
+  return level === "pilot" || level === "instruction";
+}
+
+function visibleTokens({ completionTokens, reasoningTokens }: EarlierCall): number {
+  return completionTokens - reasoningTokens;
+}
+
+function notesFactorOf(examples: readonly Example[]): number {
+  let [inPrompts, inAnswers] = [0, 0];
+  for (const { notes, call } of examples) {
+    if (notes === null) continue;
+    inPrompts += notes;
+    inAnswers += visibleTokens(call);
+  }
+  return inPrompts > 0 && inAnswers > 0 ? inPrompts / inAnswers : 1;
+}

@@ -1,0 +1,46 @@
+import { Command, Option } from "clipanion";
+import { cascade, isAtLeast, isInteger, isNumber } from "typanion";
+import { DatagenCommand } from "../command.ts";
+
+export class DiffCommand extends DatagenCommand {
+  static override paths = [["diff"]];
+  static override usage = Command.Usage({
+    category: "Data",
+    description: "Compare two runs: configs, and the responses to the inputs that both have",
+    details: `
+      \`A\` and \`B\` are ids of runs of this database, prefixes of them that no other run has, or \`latest\`. Responses are
+      matched by the text of their input, by condition and replicate, never by their position; inputs that repeat, in the
+      order of the files.
+
+      Each condition has a line for A and one for B. \`COMPARED\` is how many responses both have, of how many both are to
+      have, \`SAME\` how many of them are the same text. \`CHARS\` and \`TOKENS\` are the mean length of the compared
+      responses; \`PROMPT\` and \`COST\` are sums, \`LATENCY\` is the median of the requests, all three with the notes.
+
+      \`--show\` puts the pairs side by side that differ most, by 1 − the Dice similarity of their words: twice the words
+      that they share, divided by all words of both. Case, punctuation and order make no difference.
+    `,
+    examples: [
+      ["What changed from an earlier run to the newest", "datagen diff 7g4k latest"],
+      ["With the three most different pairs of responses", "datagen diff 7g4k latest --show 3"],
+      ["As JSON, for programs", "datagen diff 7g4k latest --json"],
+    ],
+  });
+
+  a = Option.String({ name: "A" });
+  b = Option.String({ name: "B" });
+  show = Option.String("--show", {
+    description: "Show so many of the most different pairs of responses",
+    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+  });
+
+  async execute(): Promise<void> {
+    const [{ diffRuns }, { renderDiff }] = await Promise.all([
+      import("../../app/diff-runs.ts"),
+      import("../render/diff.ts"),
+    ]);
+    using store = await this.openStore();
+    const diff = diffRuns(store, this.a, this.b, { show: this.show });
+    if (this.json) this.printJson(diff);
+    else this.print(renderDiff(diff, this.width));
+  }
+}

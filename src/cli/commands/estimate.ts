@@ -1,0 +1,80 @@
+import { Command, Option } from "clipanion";
+import { cascade, isAtLeast, isEnum, isInteger, isNumber } from "typanion";
+import type { EstimateRunOptions } from "../../app/estimate-run.ts";
+import { PROVIDERS } from "../../config/providers.ts";
+import type { Config } from "../../config/schema.ts";
+import { EXIT } from "../../errors.ts";
+import type { Store } from "../../store/open.ts";
+import { renderEstimateDetails } from "../render/estimate.ts";
+import { renderOutcome } from "../render/lines.ts";
+import { SendingCommand } from "../sending.ts";
+
+export class EstimateCommand extends SendingCommand {
+  static override paths = [["estimate"]];
+  static override usage = Command.Usage({
+    category: "Data",
+    description: "Say what a config will send, get back and cost, before anything is sent",
+    details: `
+      Prompts are counted over every input and perspective. How long answers will be is predicted from earlier runs in
+      the database: of the same instruction, else of the same condition, type of task, or model. What an earlier answer
+      does for is reused and costs nothing. No API key is needed, and no run is made.
+
+      With \`--pilot N\` the first N inputs are run before, and the whole is estimated from their answers, which it will
+      reuse. This sends requests, and needs a key.
+    `,
+    examples: [
+      ["What a config will cost", "datagen estimate configs/translation.json"],
+      [
+        "With another model, from 5 inputs that are run first",
+        "datagen estimate configs/summarization.json --model gpt-4.1 --pilot 5",
+      ],
+      ["Every number, by perspective and step", "datagen estimate configs/peer_review.json --json"],
+    ],
+  });
+
+  config = Option.String({ name: "CONFIG" });
+  test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
+  provider = Option.String("--provider", {
+    description: "Who answers: openai, together or offline",
+    validator: isEnum(PROVIDERS),
+  });
+  model = Option.String("--model", { description: "The model that is asked" });
+  baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
+  sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
+  fresh = Option.Boolean("--fresh", false, { description: "Count every call as sent, none as reused" });
+  pilot = Option.String("--pilot", {
+    description: "Run so many inputs first, and estimate from their answers",
+    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+  });
+
+  async execute(): Promise<number> {
+    const { loadConfig } = await import("../../config/load.ts");
+    const { estimateRun } = await import("../../app/estimate-run.ts");
+    const config = await loadConfig(this.config);
+    const { provider, model, baseUrl, sampleSize, test, fresh, progress } = this;
+    using store = await this.openStore();
+    const reuse = fresh ? ("none" as const) : ("same" as const);
+    const options = { overrides: { provider, model, baseUrl, sampleSize, test }, reuse, onEvent: progress.onEvent };
+    const pilot = this.pilot === undefined ? undefined : await this.runPilot(store, config, this.pilot, options);
+    const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
+    progress.end();
+    if (this.json) this.printJson(estimate);
+    else this.print(renderEstimateDetails(estimate, this.width));
+    return pilot && pilot.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
+  }
+
+  private async runPilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {
+    const { createPilot } = await import("../../app/create-pilot.ts");
+    const { executeRun } = await import("../../app/execute-run.ts");
+    const id = await createPilot(store, config, size, options);
+    const { onEvent } = options;
+    const run = await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }));
+    this.progress.end();
+    this.warn(renderOutcome(run));
+    return run;
+  }
+
+  protected override resumeCommand(id: string): string {
+    return this.commandLine(`resume ${id} --no-export`);
+  }
+}

@@ -1,0 +1,19 @@
+import { Command } from "clipanion";
+
+/** `datagen prices`: the commands in this folder. */
+export class PricesCommand extends Command {
+  static override paths = [["prices"]];
+  static override usage = Command.Usage({
+    category: "Prices",
+    description: "The commands for prices: list, set, unset",
+    examples: [
+      ["What is known of one model", "datagen prices list gpt-4o-mini"],
+      ["A server of your own costs nothing", "datagen prices set llama3.2 --input 0 --output 0"],
+    ],
+  });
+
+  execute(): Promise<void> {
+    this.context.stdout.write(this.cli.usage(PricesCommand, { detailed: true }));
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,34 @@
+import { Command, Option } from "clipanion";
+import { DatagenCommand } from "../../command.ts";
+
+export class PricesListCommand extends DatagenCommand {
+  static override paths = [["prices", "list"]];
+  static override usage = Command.Usage({
+    category: "Prices",
+    description: "List what models cost, in US dollars per million tokens, with the age of each price",
+    details: `
+      With \`MODEL\`, only models in whose names it is found. Your own prices come first.
+
+      A run freezes the prices that it is planned with. The price of a model that is not in the list is unknown, and so
+      is what a run with it costs.
+    `,
+    examples: [
+      ["All of them", "datagen prices list"],
+      ["Those of some models", "datagen prices list llama-3.3"],
+      ["As JSON, for programs", "datagen prices list gpt-4o --json"],
+    ],
+  });
+
+  model = Option.String({ name: "MODEL", required: false });
+
+  async execute(): Promise<void> {
+    const [{ listPrices }, { renderPrices }] = await Promise.all([
+      import("../../../app/prices.ts"),
+      import("../../render/prices.ts"),
+    ]);
+    using store = await this.openStore();
+    const rows = await listPrices(store, this.model);
+    if (this.json) this.printJson(rows);
+    else this.print(renderPrices(rows, this.width));
+  }
+}

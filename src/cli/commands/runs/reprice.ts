@@ -1,0 +1,34 @@
+import { Command, Option } from "clipanion";
+import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+
+export class RunsRepriceCommand extends DatagenCommand {
+  static override paths = [["runs", "reprice"]];
+  static override usage = Command.Usage({
+    category: "Runs",
+    description: "Show what a run costs with today's prices",
+    details: `
+      ${RUN_DESCRIPTION}
+
+      The prices that a run was made with stay with it. This shows its cost with those and with today's. With
+      \`--apply\` it gets today's; its recorded tokens never change.
+    `,
+    examples: [
+      ["Both costs of the newest run", "datagen runs reprice latest"],
+      ["Give it today's prices", "datagen runs reprice latest --apply"],
+    ],
+  });
+
+  run = Option.String({ name: "RUN" });
+  apply = Option.Boolean("--apply", false, { description: "Store today's prices and costs with the run" });
+
+  async execute(): Promise<void> {
+    const [{ repriceRun }, { renderRepricing }] = await Promise.all([
+      import("../../../app/reprice-run.ts"),
+      import("../../render/run.ts"),
+    ]);
+    using store = await this.openStore();
+    const repricing = await repriceRun(store, this.run, { apply: this.apply });
+    if (this.json) this.printJson(repricing);
+    else this.print(renderRepricing(repricing));
+  }
+}

@@ -1,0 +1,18 @@
+import type { Merge } from "../../app/merge-database.ts";
+import { counted } from "./text.ts";
+
+export function renderMerge({ runs, shards }: Merge): string {
+  const lines = runs.map(({ id, result }) =>
+    result === "differs"
+      ? `run ${id}: here already, and has more answers there; delete it here and merge again to take those in`
+      : `run ${id}: ${result}`,
+  );
+  for (const { run, count, missing } of shards) {
+    lines.push(
+      missing.length === 0
+        ? `run ${run} is whole: all of its ${counted(count, "shard")} are here`
+        : `run ${run} lacks ${missing.length === 1 ? "shard" : "shards"} ${missing.join(", ")} of ${count}`,
+    );
+  }
+  return lines.length === 0 ? "There are no runs in it." : lines.join("\n");
+}

@@ -1,0 +1,256 @@
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { UsageError } from "../errors.ts";
+import { checkConfig } from "./parse.ts";
+import { formatProblems, type Path, problemsOf } from "./problems.ts";
+import { type Config, type Overrides, REFERENCE_CONDITION } from "./schema.ts";
+
+const count = z
+  .number("a whole number of at least 0")
+  .int("a whole number of at least 0")
+  .min(0, "a whole number of at least 0")
+  .nullish();
+
+/** What is read of a dataset beside what becomes its config; other members may be there. */
+const reportSchema = z.looseObject({
+  tasks: z.never("an array of tasks").optional(),
+  agent_perspectives: z.array(z.unknown(), "an array of perspectives"),
+  metadata: z
+    .looseObject(
+      {
+        token_usage: z
+          .looseObject(
+            {
+              prompt_tokens: count,
+              completion_tokens: count,
+              cached_tokens: count,
+              reasoning_tokens: count,
+              estimated: z.boolean("true or false").nullish(),
+            },
+            "an object",
+          )
+          .nullish(),
+        api_calls: z.looseObject({ total_calls: count }, "an object").nullish(),
+      },
+      "an object",
+    )
+    .default({}),
+});
+
+/** What a dataset says of the run that made it. */
+export interface DatasetReport {
+  /** The run's config; what the file lacks is filled in. */
+  config: Config;
+  /** All perspectives of the file in their order: the reference, and each as often as it has samples. */
+  perspectives: { reading: string | null }[];
+  /** Perspectives that have the condition of an earlier one, and the one that they get. */
+  renamed: { position: number; from: string; to: string }[];
+  /** Where the answers came from by the file itself. */
+  said: { provider: unknown; model: unknown; baseUrl: unknown };
+  /** Usage of the whole. */
+  usage: { prompt: number; completion: number; cached: number; reasoning: number; estimated: boolean };
+  apiCalls: number;
+  // What stops nothing where it is not there or is something else.
+  estimated: { prompt: number | null; completion: number | null };
+  /** Of the input file, in hex. */
+  inputSha256: string | null;
+  generationTime: string | null;
+  /** Whether datagen wrote the file. */
+  isOurs: boolean;
+  /** How many of its answers were asked with other parameters than those of the config. */
+  otherParameters: number;
+}
+
+/**
+ * The config of the run that a dataset came from, and what else the file says of it.
+ * @param members those of the file, without the tasks
+ * @param source what errors call it
+ * @param given takes the place of what the file says
+ * @throws UsageError that lists everything that is wrong
+ */
+export function configOfDataset(
+  members: Record<string, unknown>,
+  source: string,
+  tasks: number,
+  given: Pick<Overrides, "provider" | "model" | "baseUrl">,
+): DatasetReport {
+  const report = reportSchema.safeParse(members);
+  const problems = report.success ? [] : problemsOf(report.error, reportSchema, members);
+  if (tasks === 0 && !("tasks" in members)) {
+    problems.push({ path: ["tasks"], text: "missing or empty; expected an array of at least one task" });
+  }
+  const metadata = member(members["metadata"]);
+  const listed = Array.isArray(members["agent_perspectives"]) ? (members["agent_perspectives"] as unknown[]) : [];
+  const hasReference = isReference(listed[0]);
+  if (members["add_references"] === true && !hasReference) {
+    const text = `expected {"condition": "${REFERENCE_CONDITION}", "reading": null, "strategy": null}, as add_references is true`;
+    problems.push({ path: ["agent_perspectives", 0], text });
+  }
+  const offset = hasReference ? 1 : 0;
+  const { folded, replicates, problem } = foldReplicates(listed.slice(offset));
+  /** The position in the file of a perspective of the config. */
+  const positionOf = (position: number) => offset + position * replicates;
+  if (problem) problems.push({ path: ["agent_perspectives", offset + problem.position], text: problem.text });
+  const { perspectives, renamed } = withOwnConditions(folded, hasReference ? [REFERENCE_CONDITION] : []);
+  const model = metadata["model_config"] ?? {};
+  const data = member(metadata["data_config"]);
+  const said = {
+    provider: metadata["api_provider"] ?? undefined,
+    model: member(model)["model_name"],
+    baseUrl: metadata["base_url"] ?? member(model)["base_url"],
+  };
+  const baseUrl = given.baseUrl ?? said.baseUrl;
+  const { config, problems: configProblems } = checkConfig({
+    task_type: members["task_type"],
+    task_description: members["task_description"],
+    model_config: isObject(model)
+      ? { ...model, model_name: given.model ?? said.model, ...(baseUrl !== undefined && { base_url: baseUrl }) }
+      : model,
+    agent_perspectives: perspectives,
+    data_config: {
+      input_data_path: data["input_data_path"] ?? source,
+      sample_size: sampleSize(data["sample_size"], tasks),
+    },
+    add_references: hasReference || (members["add_references"] ?? false),
+    api_provider: given.provider ?? said.provider,
+    ...(replicates > 1 && { replicates }),
+  });
+  const placed = configProblems.map(({ path, text }) => ({ path: placeOf(path, positionOf, metadata), text }));
+  // Without perspectives in the file there is one thing to say of them.
+  problems.push(...placed.filter(({ path }) => path[0] !== "agent_perspectives" || Array.isArray(members[path[0]])));
+  if (!config || !report.success || problems.length > 0) {
+    throw new UsageError(
+      formatProblems(source, problems),
+      "README.md shows what a dataset holds; --model, --provider and --base-url say what a file does not.",
+    );
+  }
+  const { token_usage: tokens, api_calls: requests } = report.data.metadata;
+  const reference = hasReference ? [{ reading: null }] : [];
+  return {
+    config,
+    perspectives: [
+      ...reference,
+      ...config.agent_perspectives.flatMap((perspective) => Array.from({ length: replicates }, () => perspective)),
+    ],
+    renamed: renamed.map(({ position, ...names }) => ({ position: positionOf(position), ...names })),
+    said,
+    usage: {
+      prompt: tokens?.prompt_tokens ?? 0,
+      completion: tokens?.completion_tokens ?? 0,
+      cached: tokens?.cached_tokens ?? 0,
+      reasoning: tokens?.reasoning_tokens ?? 0,
+      estimated: tokens?.estimated ?? false,
+    },
+    apiCalls: requests?.total_calls ?? 0,
+    estimated: estimateOf(member(metadata["estimated_tokens"])),
+    inputSha256: textOrNull(metadata["input_sha256"], /^[0-9a-f]{64}$/),
+    generationTime: textOrNull(metadata["generation_time"], /./),
+    isOurs: textOrNull(metadata["datagen_version"], /./) !== null,
+    otherParameters: answersIn(metadata["asked_with_other_parameters"]),
+  };
+}
+
+function estimateOf(said: Record<string, unknown>): DatasetReport["estimated"] {
+  return {
+    prompt: wholeOrNull(said["estimated_prompt_tokens"]),
+    completion: wholeOrNull(said["estimated_completion_tokens"]),
+  };
+}
+
+function answersIn(said: unknown): number {
+  const list: unknown[] = Array.isArray(said) ? said : [];
+  return list.reduce<number>((sum, item) => sum + (wholeOrNull(member(item)["answers"]) ?? 0), 0);
+}
+
+function wholeOrNull(value: unknown): number | null {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+function textOrNull(value: unknown, pattern: RegExp): string | null {
+  return typeof value === "string" && pattern.test(value) ? value : null;
+}
+
+/** Whether the first perspective of a dataset stands for the references, as `add_references` puts it there. */
+function isReference(perspective: unknown): boolean {
+  const { condition, reading = null, strategy = null } = member(perspective);
+  return condition === REFERENCE_CONDITION && reading === null && strategy === null;
+}
+
+/**
+ * Perspectives of which several samples were asked stand in a row for each, with `"replicate": 1`, 2 and so on. Each is
+ * one perspective of the config.
+ */
+function foldReplicates(listed: readonly unknown[]): {
+  folded: readonly unknown[];
+  replicates: number;
+  problem: { position: number; text: string } | null;
+} {
+  const numbers = listed.map((perspective) => member(perspective)["replicate"]);
+  if (numbers.every((number) => number === undefined)) return { folded: listed, replicates: 1, problem: null };
+  const end = numbers.findIndex((number, position) => number !== position + 1);
+  const replicates = Math.max(1, end === -1 ? numbers.length : end);
+  const rows = Math.ceil(listed.length / replicates) * replicates;
+  for (let position = 0; position < rows; position += 1) {
+    const [first, number] = [position - (position % replicates), (position % replicates) + 1];
+    if (isDeepStrictEqual(listed[position], { ...member(listed[first]), replicate: number })) continue;
+    const text = `expected replicate ${number} of the perspective, as each has ${replicates}`;
+    return { folded: listed, replicates: 1, problem: { position, text } };
+  }
+  const folded = listed
+    .filter((_, position) => position % replicates === 0)
+    .map((perspective) => {
+      const { replicate: _, ...rest } = member(perspective);
+      return rest;
+    });
+  return { folded, replicates, problem: null };
+}
+
+/** Perspectives whose condition stands earlier get `NAME #2`, `NAME #3` and so on. */
+function withOwnConditions(
+  listed: readonly unknown[],
+  reserved: readonly string[],
+): { perspectives: unknown[]; renamed: DatasetReport["renamed"] } {
+  const given = new Set(listed.map((perspective) => member(perspective)["condition"]));
+  const taken = new Set<unknown>(reserved);
+  const renamed: DatasetReport["renamed"] = [];
+  const perspectives = listed.map((perspective, position) => {
+    const { condition: from } = member(perspective);
+    let to = from;
+    if (typeof from === "string" && taken.has(from)) {
+      let number = 2;
+      while (given.has(`${from} #${number}`) || taken.has(`${from} #${number}`)) number += 1;
+      to = `${from} #${number}`;
+      renamed.push({ position, from, to: `${from} #${number}` });
+    }
+    taken.add(to);
+    return to === from ? perspective : { ...member(perspective), condition: to };
+  });
+  return { perspectives, renamed };
+}
+
+/** At least as many as there are, so that the config asks for all of them. */
+function sampleSize(said: unknown, tasks: number): unknown {
+  return typeof said === "number" ? Math.max(said, tasks) : (said ?? tasks);
+}
+
+/** Where a place of the config stands in the dataset. */
+function placeOf(
+  [first, ...rest]: Path,
+  positionOf: (position: number) => number,
+  metadata: Record<string, unknown>,
+): Path {
+  const [position, ...inside] = rest;
+  if (first === "agent_perspectives" && typeof position === "number") return [first, positionOf(position), ...inside];
+  if (first === "model_config" && rest[0] === "base_url" && metadata["base_url"]) return ["metadata", "base_url"];
+  const isMetadata = first === "model_config" || first === "data_config" || first === "api_provider";
+  return [...(isMetadata ? ["metadata"] : []), ...(first === undefined ? [] : [first]), ...rest];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The members of an object; of anything else, none. */
+function member(value: unknown): Record<string, unknown> {
+  return isObject(value) ? value : {};
+}

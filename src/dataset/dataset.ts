@@ -1,0 +1,141 @@
+import { errorMessage, UsageError } from "../errors.ts";
+import { type FileWords, openTextFile } from "./file.ts";
+import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
+import { type Piece, piecesOf } from "./pieces.ts";
+
+/** A dataset file but its tasks. */
+export interface DatasetHead {
+  /** The members of its object by their names; `tasks` is among them only where it is no array. */
+  members: Record<string, unknown>;
+  tasks: number;
+  /** Of the file's bytes, in hex. */
+  sha256: string;
+}
+
+/** A task of a dataset; the lists are in the order of its perspectives. */
+export interface DatasetTask {
+  context: string;
+  responses: (string | null)[];
+  preparations: (string | null)[];
+}
+
+const WORDS: FileWords = {
+  name: "dataset",
+  missing: "Check the path; it is relative to the current folder.",
+  irregular: "Name a file that holds a dataset.",
+};
+
+const TASKS = "tasks";
+const MEMBERS = ["context", "responses", "preparations"];
+
+/**
+ * Everything of a dataset file but its tasks, which are counted and not looked at. The members may stand in any order.
+ * @throws UsageError when the file is no JSON object, or a member of it cannot be read
+ */
+export async function readHead(path: string): Promise<DatasetHead> {
+  const file = await openTextFile(path, WORDS);
+  const members = new Map<string, unknown>();
+  let tasks = 0;
+  try {
+    for await (const piece of piecesOf(file.text, path, TASKS)) {
+      if (piece.index !== null) {
+        tasks = piece.index + 1;
+        continue;
+      }
+      const [name, value] = memberOf(piece, path);
+      if (members.has(name)) throw new UsageError(`${path}, line ${piece.line}: the key "${name}" stands twice`);
+      members.set(name, value);
+    }
+    return { members: Object.fromEntries(members), tasks, sha256: await file.sha256() };
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * The tasks of a dataset file, as a stream; returns the SHA-256 of the file's bytes, in hex.
+ * @param perspectives all that the file has, the reference included
+ * @throws UsageError that names the tasks that do not fit, up to {@link MOST_BAD_ROWS} of them
+ */
+export async function* readTasks(
+  path: string,
+  perspectives: readonly { reading: string | null }[],
+): AsyncGenerator<DatasetTask, string> {
+  const file = await openTextFile(path, WORDS);
+  const bad: string[] = [];
+  try {
+    for await (const piece of piecesOf(file.text, path, TASKS)) {
+      if (piece.index === null) continue;
+      const task = toTask(piece, perspectives);
+      if (typeof task === "string") bad.push(task);
+      else if (bad.length === 0) yield task;
+      if (bad.length === MOST_BAD_ROWS) break;
+    }
+    if (bad.length > 0) throw badTasks(path, bad);
+    return await file.sha256();
+  } finally {
+    file.close();
+  }
+}
+
+function memberOf({ text, line }: Piece, path: string): [name: string, value: unknown] {
+  try {
+    const [member] = Object.entries(JSON.parse(`{${text}}`) as Record<string, unknown>);
+    if (member) return member;
+    throw new SyntaxError("nothing stands there");
+  } catch (error) {
+    throw new UsageError(`${path} is not valid JSON, in the member that begins on line ${line}: ${reasonOf(error)}`);
+  }
+}
+
+/** What a parser says, without the place in what it was given. */
+function reasonOf(error: unknown): string {
+  return errorMessage(error).replace(/ in JSON at position \d+( \(line \d+ column \d+\))?/, "");
+}
+
+/** A task, or what is wrong with it. */
+function toTask(
+  { text, line, index }: Piece,
+  perspectives: readonly { reading: string | null }[],
+): DatasetTask | string {
+  const at = (member: string, problem: string) => `${TASKS}[${index}]${member} (line ${line})${problem}`;
+  let task: unknown;
+  try {
+    task = JSON.parse(text);
+  } catch (error) {
+    return at("", ` is not valid JSON: ${text.trim() === "" ? "nothing stands there" : reasonOf(error)}`);
+  }
+  if (typeof task !== "object" || task === null || Array.isArray(task)) {
+    return at("", `: expected an object {${MEMBERS.join(", ")}}, found ${kindOf(task)}`);
+  }
+  const other = Object.keys(task).find((name) => !MEMBERS.includes(name));
+  if (other !== undefined) return at("", `: unknown key "${other}"; the keys here are ${MEMBERS.join(", ")}`);
+  const missing = MEMBERS.find((name) => !(name in task));
+  if (missing !== undefined) return at("", ` has no "${missing}"; it has ${keysOf(task)}`);
+  const { context, responses, preparations } = task as Record<string, unknown>;
+  if (typeof context !== "string") return at(".context", `: expected a string, found ${kindOf(context)}`);
+  for (const [name, list] of Object.entries({ responses, preparations })) {
+    if (!Array.isArray(list)) return at(`.${name}`, `: expected an array, found ${kindOf(list)}`);
+    const [wanted, found] = [perspectives.length, list.length];
+    if (found !== wanted) {
+      return at(`.${name}`, `: expected ${wanted}, one for each of agent_perspectives, found ${found}`);
+    }
+    const wrong = list.findIndex((value) => value !== null && typeof value !== "string");
+    if (wrong !== -1) return at(`.${name}[${wrong}]`, `: expected a string or null, found ${kindOf(list[wrong])}`);
+  }
+  const fitting = { context, responses, preparations } as DatasetTask;
+  const needless = fitting.preparations.findIndex(
+    (notes, position) => notes && perspectives[position]?.reading === null,
+  );
+  if (needless === -1) return fitting;
+  return at(`.preparations[${needless}]`, `: expected null, as agent_perspectives[${needless}] has no reading`);
+}
+
+function badTasks(path: string, bad: string[]): UsageError {
+  const more = bad.length === MOST_BAD_ROWS ? "\n  (tasks after these were not looked at)" : "";
+  const count = bad.length === 1 ? "1 bad task" : `${bad.length} bad tasks`;
+  return new UsageError(
+    `${path} has ${count}:\n${bad.map((text) => `  ${text}`).join("\n")}${more}`,
+    "Nothing was imported. README.md shows what a dataset holds.",
+  );
+}

@@ -1,0 +1,76 @@
+import { highestCost, type Prices } from "../models/cost.ts";
+import { outputLimit } from "../models/facts.ts";
+import { promptCounter } from "../models/prompt-tokens.ts";
+import { loadTokenizer } from "../models/tokenizer.ts";
+import { type Settings, tokenLimit } from "../plan/settings.ts";
+import type { Reservation } from "../store/results.ts";
+import type { PreparedRequest } from "./request.ts";
+
+/** What a server may put around a prompt, in tokens. */
+const TEMPLATE_TOKENS = 64;
+/** What the counts of a long prompt's parts may miss of that of the whole. */
+const SEAM_TOKENS = 8;
+
+/**
+ * The most that a request may be charged with. A tokenizer makes no more tokens of a text than it has bytes in UTF-8;
+ * where the provider is known to count as the tokenizer here does, a prompt is counted.
+ */
+export async function createReservations(
+  settings: Settings,
+  isCountExact: boolean,
+): Promise<(request: PreparedRequest) => Reservation> {
+  const tokenizer = isCountExact ? await loadTokenizer(settings.model) : null;
+  const count = tokenizer && !tokenizer.estimated ? promptCounter(tokenizer, settings.endpoint) : null;
+  return ({ prompt, settings: asked }) => ({
+    promptTokens: count
+      ? count(...prompt) + SEAM_TOKENS
+      : Buffer.byteLength(prompt[0]) + Buffer.byteLength(prompt[1]) + Buffer.byteLength(prompt[2]) + TEMPLATE_TOKENS,
+    completionTokens: completionLimit(asked),
+  });
+}
+
+/** The most completion tokens of an answer: what the settings say, else what the model is known to give. */
+export function completionLimit(settings: Settings): number | null {
+  return tokenLimit(settings) ?? (settings.provider === "openai" ? outputLimit(settings.model) : null);
+}
+
+/** What a run may cost, and what of that is spent or set aside, in billionths of a US dollar. */
+export interface CapState {
+  mostNanoUsd: number;
+  usedNanoUsd: number;
+}
+
+/**
+ * Keeps a run from passing what it may cost: the most that a request can cost is set aside before it is sent, and given
+ * back when it is known what it did cost.
+ */
+export class Cap {
+  readonly #prices: Prices;
+  readonly #most: number;
+  #used: number;
+
+  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd }: CapState) {
+    this.#prices = prices;
+    this.#most = mostNanoUsd;
+    this.#used = usedNanoUsd;
+  }
+
+  /** What a request may cost, in billionths of a US dollar. */
+  mostOf({ promptTokens, completionTokens }: Reservation): number {
+    // A run with a cap is not started where nothing limits its answers.
+    if (completionTokens === null) throw new Error("nothing limits what a request may cost");
+    return highestCost(this.#prices, promptTokens, completionTokens);
+  }
+
+  /** Sets an amount aside. @returns whether there is as much left */
+  reserve(mostNanoUsd: number): boolean {
+    if (this.#used + mostNanoUsd > this.#most) return false;
+    this.#used += mostNanoUsd;
+    return true;
+  }
+
+  /** @param costNanoUsd what the request has cost; null where that is not known: what was set aside stays so */
+  settle(mostNanoUsd: number, costNanoUsd: number | null): void {
+    if (costNanoUsd !== null) this.#used += costNanoUsd - mostNanoUsd;
+  }
+}

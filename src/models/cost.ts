@@ -1,0 +1,87 @@
+/** USD per million tokens. */
+export interface Rates {
+  /** Prompt tokens that are neither read from the provider's cache nor written to it. */
+  input: number;
+  /** Prompt tokens that are read from the cache. */
+  cached_input: number;
+  /** Prompt tokens that are written to the cache, where the provider reports and charges that. */
+  cache_write: number;
+  /** Completion tokens, reasoning included. */
+  output: number;
+}
+
+/** What a model costs, as it is frozen with a run. */
+export interface Prices extends Rates {
+  /** The rates of a whole request whose prompt has at least `from` tokens; the longest that fits counts. */
+  long_prompts: (Rates & { from: number })[];
+  /** What a request in a batch costs in proportion to a live one; null where there are no batches or it is unknown. */
+  batch_factor: number | null;
+  /** Who says so. */
+  source: string;
+  /** The day on which it was so, as YYYY-MM-DD. */
+  date: string;
+}
+
+/** The tokens of a request that are priced. Cached and written tokens are disjoint parts of the prompt. */
+export interface PricedUsage {
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  cacheWriteTokens: number;
+}
+
+/** US dollars as costs are stored: in whole billionths of one. */
+export function nanoUsd(dollars: number): number {
+  return Math.round(dollars * 1e9);
+}
+
+/** A stored cost in US dollars. */
+export function usd(cost: number): number {
+  return cost / 1e9;
+}
+
+export const FREE: Omit<Prices, "source" | "date"> = {
+  input: 0,
+  cached_input: 0,
+  cache_write: 0,
+  output: 0,
+  long_prompts: [],
+  batch_factor: 1,
+};
+
+/**
+ * The cost of a request, in whole billionths of a US dollar; null where it used tokens whose price is unknown.
+ * @param factor of the batch, or 1
+ */
+export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): number | null {
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens } = usage;
+  if (promptTokens === 0 && completionTokens === 0) return 0;
+  if (prices === null) return null;
+  const rates = ratesOf(prices, promptTokens);
+  // In whole trillionths, so that sums are exact.
+  const sum =
+    (promptTokens - cachedTokens - cacheWriteTokens) * perToken(rates.input) +
+    cachedTokens * perToken(rates.cached_input) +
+    cacheWriteTokens * perToken(rates.cache_write) +
+    completionTokens * perToken(rates.output);
+  return Math.round((sum * factor) / 1_000);
+}
+
+/** The most that a request can cost, in billionths of a US dollar: nothing is read from the cache, all is written to it. */
+export function highestCost(prices: Prices, promptTokens: number, completionTokens: number): number {
+  const dearest = (rates: Rates) =>
+    promptTokens * perToken(Math.max(rates.input, rates.cached_input, rates.cache_write)) +
+    completionTokens * perToken(rates.output);
+  const tiers = prices.long_prompts.filter(({ from }) => promptTokens >= from);
+  return Math.ceil(Math.max(...[prices, ...tiers].map(dearest)) / 1_000);
+}
+
+function ratesOf(prices: Prices, promptTokens: number): Rates {
+  const tiers = prices.long_prompts.filter(({ from }) => promptTokens >= from);
+  return tiers.reduce<Rates & { from?: number }>((best, tier) => (tier.from > (best.from ?? 0) ? tier : best), prices);
+}
+
+/** Trillionths of a US dollar for a token. */
+function perToken(usdPerMillion: number): number {
+  return Math.round(usdPerMillion * 1e6);
+}

@@ -1,0 +1,181 @@
+import type { MatchLogic, ModelInfo, ModelPrice } from "@pydantic/genai-prices";
+import type { Prices, Rates } from "./cost.ts";
+
+/** Names of models, spelt out or as patterns, and what they cost. */
+export interface PriceRow {
+  names: string[];
+  patterns: RegExp[];
+  prices: Prices;
+}
+
+const SOURCE = { source: "OpenAI's list, by @pydantic/genai-prices 0.1.8", date: "2026-09-23" };
+
+/** Names in that package that are left out. */
+const LEFT_OUT = [
+  // Not texts.
+  /audio|realtime|image|transcribe|tts|whisper|embedding|moderation|vision/,
+  // Each request costs more than its tokens.
+  /search|deep-research|computer-use/,
+  // Prices of OpenRouter.
+  /^gpt-oss-|^gpt-chat-latest$|:extended$|-high$/,
+  // Names of Azure, and names that OpenAI does not list.
+  /^gpt-35-|^gpt-\d-\d(-|$)|\.ft|^gpt-3\.5-0301$|^gpt-4-turbo-0125-preview$|^gpt-5\.1-mini$|^gpt-5\.3$/,
+  /^codex-mini$|^gpt-5(\.\d)?-chat$|^gpt-5\.5-(chat-latest|codex|2026-04-24)$/,
+  // Of fine-tuned models it lacks some, and the rates of the cache.
+  /^ft:/,
+];
+
+/** A price that OpenAI lowered, promising no day after `until`. Past that its price from before counts. */
+const PROMOTION = { id: "gpt-5.6-sol", from: "2026-08-21", until: "2026-11-21" };
+
+/**
+ * The models that the Batch API serves at half the price. Those for chats and for coding are not among them, and old
+ * ones only in part.
+ */
+const BATCHED = [
+  /^gpt-(6\.1-(sol|terra)|6-(astra|sol|luna)|5\.6(-(sol|terra|luna))?)$/,
+  /^gpt-5(\.5(-pro)?|\.4(-(mini|nano|pro))?|\.2(-pro)?|\.1|-(mini|nano|pro))?$/,
+  /^(gpt-4\.1(-(mini|nano))?|gpt-4o(-mini)?|gpt-4-turbo|o1(-pro)?|o3(-(mini|pro))?|o4-mini)$/,
+  /^(gpt-4(-0613)?|gpt-3\.5-turbo(-0125)?|davinci-002|babbage-002)$/,
+  /^ft:(gpt-4o-mini|gpt-4\.1(-(mini|nano))?|gpt-3\.5-turbo(-0125)?|o4-mini|davinci-002)$/,
+];
+
+type OwnRow = readonly [model: string, input: number, cachedInput: number | null, output: number, date: string];
+
+/**
+ * What the package lacks, in US dollars per million tokens, as LiteLLM 1.109.1 has it from OpenAI's list. The date is
+ * that of the release, or the last day of a model that has been retired. A fine-tuned model, `ft:BASE:…`, is under
+ * `ft:BASE`.
+ */
+const OWN: readonly OwnRow[] = [
+  ["gpt-6.1-sol", 2, 0.1, 10, "2026-11-12"],
+  ["gpt-6.1-terra", 1, 0.05, 5, "2026-11-12"],
+  ["davinci-002", 2, null, 2, "2026-09-28"],
+  ["babbage-002", 0.4, null, 0.4, "2026-09-28"],
+  ["ft:gpt-4.1-2025-04-14", 3, 0.75, 12, "2026-11-12"],
+  ["ft:gpt-4.1-mini-2025-04-14", 0.8, 0.2, 3.2, "2026-11-12"],
+  ["ft:gpt-4.1-nano-2025-04-14", 0.2, 0.05, 0.8, "2026-10-23"],
+  ["ft:gpt-4o-2024-08-06", 3.75, 1.875, 15, "2026-11-12"],
+  ["ft:gpt-4o-2024-11-20", 3.75, null, 15, "2026-11-12"],
+  ["ft:gpt-4o-mini-2024-07-18", 0.3, 0.15, 1.2, "2026-11-12"],
+  ["ft:o4-mini-2025-04-16", 4, 1, 16, "2026-10-23"],
+  ["ft:gpt-3.5-turbo", 3, null, 6, "2026-10-23"],
+  ["ft:gpt-3.5-turbo-0125", 3, null, 6, "2026-10-23"],
+  ["ft:gpt-3.5-turbo-0613", 3, null, 6, "2026-10-23"],
+  ["ft:gpt-3.5-turbo-1106", 3, null, 6, "2026-10-23"],
+  ["ft:davinci-002", 12, null, 12, "2026-10-23"],
+  ["ft:babbage-002", 1.6, null, 1.6, "2026-10-23"],
+];
+
+/**
+ * OpenAI's prices of models for texts.
+ * @param day for which they are, as YYYY-MM-DD
+ */
+export async function openAiPrices(day: string): Promise<PriceRow[]> {
+  const { findProvider } = await import("@pydantic/genai-prices");
+  const models = findProvider({ providerId: "openai" })?.models ?? [];
+  return [...OWN.map(ownRow), ...models.flatMap((model) => listedRows(model, day))];
+}
+
+function ownRow([model, input, cachedInput, output, date]: OwnRow): PriceRow {
+  const rates = { input, cached_input: cachedInput ?? input, cache_write: input, output };
+  const isNewest = model.startsWith("gpt-6.1-");
+  // As of all models since gpt-5.6.
+  if (isNewest) rates.cache_write = 1.25 * input;
+  const long = {
+    from: 272_000,
+    input: 2 * rates.input,
+    cached_input: 2 * rates.cached_input,
+    cache_write: 2 * rates.cache_write,
+    output: 1.5 * output,
+  };
+  return {
+    names: [model],
+    patterns: isNewest ? [snapshotsOf(model)] : [],
+    prices: {
+      ...rates,
+      long_prompts: isNewest ? [long] : [],
+      batch_factor: batchFactor(model),
+      source: "OpenAI's list, by LiteLLM 1.109.1",
+      date,
+    },
+  };
+}
+
+function listedRows({ id, match, prices }: ModelInfo, day: string): PriceRow[] {
+  const { names, patterns } = namesOf(match);
+  const kept = names.filter((name) => !LEFT_OUT.some((pattern) => pattern.test(name)));
+  const found = pricesOf(id, prices, day);
+  if (!found || kept.length === 0) return [];
+  // A row each, as batches may serve one of the names and not another.
+  return kept.map((name, index) => ({
+    names: [name],
+    patterns: index === 0 ? patterns : [],
+    prices: { ...found, batch_factor: batchFactor(name), ...SOURCE },
+  }));
+}
+
+/** The names that a rule spells out. Where it has only their beginning, they end there or with the date of a snapshot. */
+function namesOf(match: MatchLogic): Omit<PriceRow, "prices"> {
+  if ("equals" in match) return { names: [match.equals], patterns: [] };
+  if ("regex" in match) return { names: [], patterns: [new RegExp(match.regex)] };
+  if ("starts_with" in match) {
+    const name = match.starts_with.replace(/-$/, "");
+    return { names: [name], patterns: [snapshotsOf(name)] };
+  }
+  if (!("or" in match)) return { names: [], patterns: [] };
+  const all = match.or.map(namesOf);
+  return { names: [...new Set(all.flatMap(({ names }) => names))], patterns: all.flatMap(({ patterns }) => patterns) };
+}
+
+function snapshotsOf(name: string): RegExp {
+  return new RegExp(`^${name.replaceAll(".", "\\.")}-\\d{4}(-\\d{2}-\\d{2})?$`);
+}
+
+function pricesOf(id: string, prices: ModelInfo["prices"], day: string): (Rates & Pick<Prices, "long_prompts">) | null {
+  const rows = Array.isArray(prices) ? prices : [{ prices }];
+  const current = rows.findLast(({ constraint }) => {
+    if (constraint === undefined) return true;
+    if (constraint.type !== "start_date" || constraint.start_date > day) return false;
+    return !(id === PROMOTION.id && constraint.start_date === PROMOTION.from && day > PROMOTION.until);
+  });
+  return current ? ratesOf(current.prices) : null;
+}
+
+function ratesOf(price: ModelPrice): (Rates & Pick<Prices, "long_prompts">) | null {
+  const { input_mtok: input, output_mtok: output } = price;
+  if (input === undefined || output === undefined) return null;
+  const { cache_read_mtok: cachedInput = input, cache_write_mtok: cacheWrite = input } = price;
+  const ratesFor = (promptTokens: number): Rates => ({
+    input: rateFor(promptTokens, input),
+    cached_input: rateFor(promptTokens, cachedInput),
+    cache_write: rateFor(promptTokens, cacheWrite),
+    output: rateFor(promptTokens, output),
+  });
+  const starts = [input, cachedInput, cacheWrite, output].flatMap((rate) =>
+    typeof rate === "number" ? [] : rate.tiers.map(({ start }) => start),
+  );
+  return {
+    ...ratesFor(0),
+    long_prompts: [...new Set(starts)].map((start) => ({ from: firstOf(start), ...ratesFor(start + 1) })),
+  };
+}
+
+/** A tier of the package is for prompts of more than `start` tokens. */
+function rateFor(promptTokens: number, rate: NonNullable<ModelPrice[string]>): number {
+  if (typeof rate === "number") return rate;
+  return rate.tiers.findLast(({ start }) => promptTokens > start)?.price ?? rate.base;
+}
+
+/**
+ * The shortest prompt of a tier. OpenAI's list has the lower rates for fewer than 272,000 tokens; most rows start at
+ * 271,999 for that, those of gpt-6-sol and gpt-6-luna at 272,000.
+ */
+function firstOf(start: number): number {
+  return start % 1_000 === 0 ? start : start + 1;
+}
+
+function batchFactor(model: string): number | null {
+  const name = model.replace(/-\d{4}-\d{2}-\d{2}$/, "");
+  return BATCHED.some((names) => names.test(name)) ? 0.5 : null;
+}

@@ -1,0 +1,52 @@
+import { UsageError } from "../errors.ts";
+import type { Config } from "../config/schema.ts";
+import { canonicalJson, type Settings, sha256 } from "./settings.ts";
+
+/** A part of some inputs: of every `count` of them in a row the ones at `indices`, which count from 1. */
+export interface Part {
+  indices: number[];
+  count: number;
+}
+
+/** The part of the inputs that a run has. */
+export interface Shard extends Part {
+  /** The ids of the runs that were merged into this one, its own first. */
+  runs: string[];
+  /** What was expected of the part when it was planned, not rounded, so that parts add up to the whole. */
+  expected: Expected;
+}
+
+/** Expected tokens, and the cost in billionths of a US dollar where its price is known. */
+export interface Expected {
+  promptTokens: number;
+  completionTokens: number;
+  costNanoUsd: number | null;
+}
+
+/** @throws UsageError where a text is not `i/n`, with i from 1 to n */
+export function parsePart(text: string): Part {
+  const [index = 0, count = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text) ?? []).slice(1).map(Number);
+  if (index > 0 && index <= count) return { indices: [index], count };
+  throw new UsageError(`--shard: expected i/n with i from 1 to n, such as 2/3, found ${JSON.stringify(text)}`);
+}
+
+/** Whether an input belongs to a shard. @param position the row of the input file, from 0 */
+export function isInShard({ indices, count }: Part, position: number): boolean {
+  return indices.includes((position % count) + 1);
+}
+
+/** The parts that are missing to the whole. */
+export function missingShards({ indices, count }: Part): number[] {
+  return Array.from({ length: count }, (_, at) => at + 1).filter((index) => !indices.includes(index));
+}
+
+/**
+ * `s256:` and the SHA-256, in hex, of the canonical JSON of all that a dataset follows from: the settings, the task, the
+ * perspectives, the samples and the input file's bytes. Runs of several machines with one such hash are parts of one.
+ */
+export function planHash(config: Config, settings: Settings, inputSha256: string): string {
+  const { task_type, task_description, agent_perspectives, add_references, replicates = 1 } = config;
+  const { sample_size } = config.data_config;
+  const whole = { task_type, task_description, agent_perspectives, add_references, replicates, sample_size };
+  return sha256(canonicalJson({ ...whole, settings, input_sha256: inputSha256 }));
+}

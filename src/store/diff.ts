@@ -1,0 +1,256 @@
+import type { Store } from "./open.ts";
+
+/** Which of two runs. */
+export type Side = "a" | "b";
+
+/** A condition that both runs have. A cell is one of its responses that both are to have: an input and a replicate. */
+export interface PairRow {
+  condition: string;
+  cells: number;
+  /** Cells where both have a response. */
+  compared: number;
+  /** Of these, the cells where it is the same text. */
+  identical: number;
+}
+
+/** What one of the runs has for the cells of a condition. */
+export interface SideRow {
+  /** Unicode code points of the compared responses; null where there are none. */
+  meanCharacters: number | null;
+  /** Of the compared responses; null where there are none, or the tokens of one are unknown. */
+  meanCompletionTokens: number | null;
+  /** Responses that the token limit cut off. */
+  truncated: number;
+  failed: number;
+  pending: number;
+  /** Of all answers, notes included; null where the tokens of one are unknown. */
+  promptTokens: number | null;
+  completionTokens: number | null;
+  /** 1 where any of the counts is ours, else 0. */
+  tokensEstimated: number;
+  /** Of all attempts, for notes too; null where the cost of one is unknown. */
+  costNanoUsd: number | null;
+  /** Of the attempts that succeeded, for notes too; null where there are none. */
+  medianLatencyMs: number | null;
+}
+
+/** A cell where the runs have responses that are not the same text. */
+export interface DifferingCell {
+  id: number;
+  /** The answers that hold the responses; see `answerText`. */
+  answerA: number;
+  answerB: number;
+}
+
+/** Where a cell stands. */
+export interface CellPlace {
+  condition: string;
+  replicate: number;
+  /** The rows of the input files, from 0. */
+  taskA: number;
+  taskB: number;
+  /** Texts; see `getText`. The reference is that of the first run, or of the second where that has none. */
+  inputId: number;
+  referenceId: number | null;
+}
+
+/** A task without a partner: the other run does not have its input, or not as often. */
+export interface LoneTask {
+  position: number;
+  inputId: number;
+}
+
+/** Two runs, joined. Good only within the call of {@link joinRuns} that made it. */
+export interface JoinedRuns {
+  /** Tasks that have a partner. */
+  tasks: number;
+  /** The first tasks of a run that have none, in file order. */
+  loneTasks(side: Side, limit: number): LoneTask[];
+  /** In the order of the first run's conditions. */
+  pairs(): PairRow[];
+  /** The same conditions in the same order. */
+  side(side: Side): SideRow[];
+  /** In the order of the first run's file, then of its conditions, then of the replicates. */
+  differing(): IterableIterator<DifferingCell>;
+  place(cellId: number): CellPlace;
+}
+
+const DROP = ["diff_tasks", "diff_conditions", "diff_cells"]
+  .map((name) => `drop table if exists temp.${name};`)
+  .join("");
+
+// SQLite keeps temporary tables in a file, so that they take no memory. a and b are calls, the strategies.
+const CREATE = `
+  create temp table diff_tasks (position integer primary key, a integer not null unique, b integer not null unique);
+  create temp table diff_conditions
+    (position integer primary key, condition text not null, a integer not null, b integer not null);
+  create temp table diff_cells
+    (id integer primary key, condition integer not null, replicate integer not null, task_a integer not null,
+     task_b integer not null, a integer not null, b integer not null, notes_a integer, notes_b integer)`;
+
+const OCCURRENCES = `select id, input_id, position, row_number() over (partition by input_id order by position) as nth
+  from tasks where run_id = ?`;
+
+const JOIN_TASKS = `
+  insert into temp.diff_tasks (position, a, b)
+  with a as materialized (${OCCURRENCES}), b as materialized (${OCCURRENCES})
+  select a.position, a.id, b.id from a join b on b.input_id = a.input_id and b.nth = a.nth`;
+
+const JOIN_CONDITIONS = `
+  insert into temp.diff_conditions (position, condition, a, b)
+  select a.position, a.condition, a.id, b.id from perspectives a join perspectives b on b.condition = a.condition
+  where a.run_id = ? and b.run_id = ?`;
+
+const notesOf = (call: string) => `
+  (select id from calls where task_id = ${call}.task_id and perspective_id = ${call}.perspective_id
+     and step = 'reading' and replicate = ${call}.replicate)`;
+
+const JOIN_CELLS = `
+  insert into temp.diff_cells (condition, replicate, task_a, task_b, a, b, notes_a, notes_b)
+  select p.position, ca.replicate, t.a, t.b, ca.id, cb.id, ${notesOf("ca")}, ${notesOf("cb")}
+  from temp.diff_tasks t cross join temp.diff_conditions p
+    cross join calls ca on ca.task_id = t.a and ca.perspective_id = p.a and ca.step = 'strategy'
+    cross join calls cb on cb.task_id = t.b and cb.perspective_id = p.b and cb.step = 'strategy'
+      and cb.replicate = ca.replicate
+  order by t.position, p.position, ca.replicate`;
+
+// Grouping sorts its rows, so what is grouped holds no texts.
+const PAIRS = `
+  with pairs as materialized (
+    select c.condition, aa.id = ab.id or aa.text = ab.text as same
+    from temp.diff_cells c cross join calls ca on ca.id = c.a cross join calls cb on cb.id = c.b
+      left join answers aa on aa.id = ca.answer_id left join answers ab on ab.id = cb.answer_id)
+  select p.condition, count(pairs.condition) as cells, count(same) as compared, coalesce(sum(same), 0) as identical
+  from temp.diff_conditions p left join pairs on pairs.condition = p.position
+  group by p.position order by p.position`;
+
+// length() ends at a NUL, and counts the bytes of a blob.
+const CHARACTERS = `
+  iif(typeof(answers.text) = 'blob' or instr(answers.text, char(0)) > 0, code_points(answers.text), length(answers.text))`;
+
+/** Columns of a query that has a row for each condition with cells, for all conditions that both runs have. */
+const ofEach = (columns: string, query: string) => `
+  select ${columns} from temp.diff_conditions p left join (${query}) g on g.condition = p.position order by p.position`;
+
+const chainOf = (side: Side) => `
+  with chain as (
+    select condition, ${side} as call from temp.diff_cells
+    union all select condition, notes_${side} from temp.diff_cells where notes_${side} is not null)`;
+
+// An imported answer has no tokens of its own.
+const lengthsOf = (side: Side, other: Side) =>
+  ofEach(
+    `meanCharacters, meanCompletionTokens, coalesce(truncated, 0) as truncated, coalesce(failed, 0) as failed,
+       coalesce(pending, 0) as pending`,
+    `with responses as materialized (
+       select c.condition, calls.state, answers.finish_reason = 'length' as cut,
+         iif(others.answer_id is not null, ${CHARACTERS}, null) as characters,
+         iif(others.answer_id is not null and answers.origin <> 'imported', answers.completion_tokens, null) as tokens
+       from temp.diff_cells c cross join calls on calls.id = c.${side} cross join calls others on others.id = c.${other}
+         left join answers on answers.id = calls.answer_id)
+     select condition, avg(characters) as meanCharacters,
+       iif(count(tokens) = count(characters), avg(tokens), null) as meanCompletionTokens,
+       sum(cut) as truncated, sum(state = 'failed') as failed, sum(state = 'pending') as pending
+     from responses group by condition`,
+  );
+
+const tokensOf = (side: Side) =>
+  ofEach(
+    `iif(hasUnknown, null, coalesce(prompt, 0)) as promptTokens,
+       iif(hasUnknown, null, coalesce(completion, 0)) as completionTokens, coalesce(estimated, 0) as tokensEstimated`,
+    `${chainOf(side)}
+     select condition, max(answers.origin = 'imported') as hasUnknown, sum(answers.prompt_tokens) as prompt,
+       sum(answers.completion_tokens) as completion, max(answers.tokens_estimated) as estimated
+     from chain cross join calls on calls.id = chain.call cross join answers on answers.id = calls.answer_id
+     group by condition`,
+  );
+
+// A call that has an answer and no attempt was reused and cost nothing, or imported and nobody knows. It was imported
+// where the run has reused nothing.
+const costsOf = (side: Side) =>
+  ofEach(
+    "iif(hasUnknown, null, coalesce(cost, 0)) as costNanoUsd",
+    `${chainOf(side)}
+     select condition, sum(attempts.cost_nano_usd) as cost,
+       max(iif(attempts.id is null, calls.answer_id is not null and runs.imported is not null,
+         attempts.cost_nano_usd is null and attempts.reserved_prompt_tokens is null)) as hasUnknown
+     from chain cross join calls on calls.id = chain.call cross join runs on runs.id = calls.run_id
+       left join attempts on attempts.call_id = calls.id
+     group by condition`,
+  );
+
+const latenciesOf = (side: Side) =>
+  ofEach(
+    "medianLatencyMs",
+    `${chainOf(side)},
+     durations as (
+       select condition, attempts.duration_ms as ms, count(*) over (partition by condition) as n,
+         row_number() over (partition by condition order by attempts.duration_ms) as nth
+       from chain cross join attempts on attempts.call_id = chain.call
+       where attempts.outcome = 'succeeded')
+     select condition, avg(ms) as medianLatencyMs from durations
+     where nth between n / 2.0 and n / 2.0 + 1 group by condition`,
+  );
+
+const DIFFERING = `
+  select c.id, aa.id as answerA, ab.id as answerB
+  from temp.diff_cells c cross join calls ca on ca.id = c.a cross join calls cb on cb.id = c.b
+    cross join answers aa on aa.id = ca.answer_id cross join answers ab on ab.id = cb.answer_id
+  where aa.id <> ab.id and aa.text <> ab.text order by c.id`;
+
+const PLACE = `
+  select p.condition, c.replicate, ta.position as taskA, tb.position as taskB, ta.input_id as inputId,
+    coalesce(ta.reference_id, tb.reference_id) as referenceId
+  from temp.diff_cells c join temp.diff_conditions p on p.position = c.condition
+    join tasks ta on ta.id = c.task_a join tasks tb on tb.id = c.task_b
+  where c.id = ?`;
+
+/**
+ * Joins two runs, which may be one, on the texts of their inputs, on conditions and replicates. An input that both have
+ * several times is matched occurrence by occurrence, in file order. `body` sees both as they stand at one moment.
+ */
+export function joinRuns<T>({ sqlite }: Store, runA: number, runB: number, body: (joined: JoinedRuns) => T): T {
+  sqlite.function("code_points", { deterministic: true }, codePoints);
+  return sqlite.transaction(() => {
+    sqlite.exec(DROP + CREATE);
+    const tasks = sqlite.prepare(JOIN_TASKS).run(runA, runB).changes;
+    sqlite.prepare(JOIN_CONDITIONS).run(runA, runB);
+    sqlite.prepare(JOIN_CELLS).run();
+    const place = sqlite.prepare<[number], CellPlace>(PLACE);
+    const result = body({
+      tasks,
+      loneTasks: (side, limit) =>
+        sqlite
+          .prepare<[number, number], LoneTask>(
+            `select position, input_id as inputId from tasks
+               where run_id = ? and not exists (select 1 from temp.diff_tasks where ${side} = tasks.id)
+               order by position limit ?`,
+          )
+          .all(side === "a" ? runA : runB, limit),
+      pairs: () => sqlite.prepare<[], PairRow>(PAIRS).all(),
+      side: (side) => sideRows(sqlite, side),
+      differing: () => sqlite.prepare<[], DifferingCell>(DIFFERING).iterate(),
+      place: (cellId) => {
+        const row = place.get(cellId);
+        if (!row) throw new Error(`the cell ${cellId} is not there`);
+        return row;
+      },
+    });
+    sqlite.exec(DROP);
+    return result;
+  })();
+}
+
+// One statement at a time, as each holds what it sorts until its end.
+function sideRows(sqlite: Store["sqlite"], side: Side): SideRow[] {
+  const parts = [lengthsOf(side, side === "a" ? "b" : "a"), tokensOf(side), costsOf(side), latenciesOf(side)];
+  const [first = [], ...others] = parts.map((sql) => sqlite.prepare<[], SideRow>(sql).all());
+  return first.map((row, at) => Object.assign(row, ...others.map((rows) => rows[at])) as SideRow);
+}
+
+/** Of a stored text; one that has no UTF-8 is a blob of UTF-16LE. */
+function codePoints(stored: unknown): number {
+  let count = 0;
+  for (const _ of Buffer.isBuffer(stored) ? stored.toString("utf16le") : String(stored)) count += 1;
+  return count;
+}

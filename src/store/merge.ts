@@ -1,0 +1,348 @@
+import { existsSync, realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { UsageError } from "../errors.ts";
+import type { Shard } from "../plan/shard.ts";
+import { acquireLease, isLive, type Lease, type LeaseRow, releaseLease, renewLease } from "./leases.ts";
+import { inTransaction, type Store } from "./open.ts";
+
+/** Calls that one transaction copies, so that other processes can write in between. */
+const CHUNK = 2_000;
+
+/** A run of the other database. */
+export interface OtherRun {
+  id: number;
+  publicId: string;
+  datasetName: string;
+  callsTotal: number;
+  callsSucceeded: number;
+}
+
+/**
+ * Gives a store sight of another database while `body` works.
+ * @throws UsageError when there is none at that path, it is this one, or it is not of this version
+ */
+export function withOther<T>(store: Store, path: string, body: () => T): T {
+  const absolute = resolve(path);
+  if (!existsSync(absolute)) {
+    throw new UsageError(`there is no database ${absolute}`, "Name the file that another machine's runs are in.");
+  }
+  if (realpathSync(absolute) === realpathSync(store.path)) {
+    throw new UsageError(`${absolute} is the database that it would be merged into`, "Name another one.");
+  }
+  attach(store, absolute);
+  try {
+    checkVersion(store, absolute);
+    return body();
+  } finally {
+    store.sqlite.exec("detach database other");
+  }
+}
+
+function attach({ sqlite }: Store, path: string): void {
+  try {
+    sqlite.prepare("attach database ? as other").run(path);
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read as a database`, "Name a database of datagen.", error);
+  }
+}
+
+function checkVersion({ sqlite }: Store, path: string): void {
+  const read = (schema: string, name: string) => sqlite.pragma(`${schema}.${name}`, { simple: true });
+  if (read("other", "application_id") !== read("main", "application_id")) {
+    throw new UsageError(`${path} is not a database of datagen`, "Name another one.");
+  }
+  if (read("other", "user_version") !== read("main", "user_version")) {
+    throw new UsageError(
+      `${path} was written by another version of datagen`,
+      "Bring it up to date with `datagen db check --db` and its path, then merge it.",
+    );
+  }
+}
+
+/** The runs of the other database, the oldest first. @throws UsageError when a living process executes one of them */
+export function otherRuns({ sqlite }: Store): OtherRun[] {
+  const live = sqlite
+    .prepare<[], LeaseRow & { publicId: string }>(
+      `select r.public_id publicId, l.host, l.pid, l.heartbeat_at heartbeatAt
+       from other.leases l join other.runs r on r.id = l.run_id`,
+    )
+    .all()
+    .find(isLive);
+  if (live) {
+    throw new UsageError(
+      `run ${live.publicId} of the other database is being executed by process ${live.pid} on ${live.host}`,
+      "Merge once it is done, or stop it first.",
+    );
+  }
+  return sqlite
+    .prepare<[], OtherRun>(
+      `select id, public_id publicId, dataset_name datasetName, calls_total callsTotal, calls_succeeded callsSucceeded
+       from other.runs where planned_at is not null order by created_at, id`,
+    )
+    .all();
+}
+
+/** The run that has an id, or that a run with it was merged into. */
+export function findMerged(
+  { sqlite }: Store,
+  publicId: string,
+): { publicId: string; callsSucceeded: number } | undefined {
+  return sqlite
+    .prepare<[string, string], { publicId: string; callsSucceeded: number }>(
+      `select public_id publicId, calls_succeeded callsSucceeded from runs where public_id = ?
+       union all select r.public_id, r.calls_succeeded from runs r, json_each(r.shard, '$.runs') part where part.value = ?`,
+    )
+    .get(publicId, publicId);
+}
+
+/** Copies a run of the other database with all that it has; until it is whole nothing shows it. */
+export function copyRun(store: Store, run: OtherRun, datasetName: string): void {
+  const { sqlite } = store;
+  const copier = createCopier(store);
+  const { lease, perspectives } = inTransaction(store, () => {
+    const runId = copier.run(run.id, datasetName);
+    return { lease: acquireLease(store, runId, run.publicId), perspectives: copier.perspectives(run.id, runId) };
+  });
+  const tasks = sqlite.prepare<[number, number], { id: number; position: number }>(
+    "select id, position from other.tasks where run_id = ? and position > ? order by position limit 50",
+  );
+  let after = -1;
+  for (let isMore = true; isMore;) {
+    isMore = inTransaction(store, () => {
+      for (let calls = 0; calls < CHUNK;) {
+        const page = tasks.all(run.id, after);
+        for (const { id, position } of page) {
+          calls += copier.task(id, lease.runId, perspectives);
+          after = position;
+        }
+        if (page.length === 0) return false;
+      }
+      return true;
+    });
+    renewLease(store, lease);
+  }
+  inTransaction(store, () => {
+    sqlite
+      .prepare("update runs set planned_at = (select planned_at from other.runs where id = ?) where id = ?")
+      .run(run.id, lease.runId);
+    releaseLease(store, lease);
+  });
+}
+
+/** What copies rows from the other database, and finds those again that are here already. */
+function createCopier({ sqlite }: Store) {
+  sqlite.exec(`create temp table if not exists copied_answers (other_id integer primary key, id integer not null unique);
+    delete from temp.copied_answers`);
+  const columnsOf = (table: string, ...without: string[]) =>
+    sqlite
+      .prepare<[], string>(`select name from pragma_table_info('${table}')`)
+      .pluck()
+      .all()
+      .filter((name) => !without.includes(name))
+      .join(", ");
+  const runColumns = columnsOf("runs", "id", "settings_id", "planned_at", "dataset_name");
+  const answerColumns = columnsOf("answers", "id", "settings_id");
+  const attemptColumns = columnsOf("attempts", "id", "call_id");
+  const settings = new Map<number, number>();
+  const statements = {
+    run: sqlite.prepare(
+      `insert into runs (${runColumns}, settings_id, dataset_name) select ${runColumns}, ?, ? from other.runs where id = ?`,
+    ),
+    settingsOfRun: sqlite.prepare<[number], number>("select settings_id from other.runs where id = ?").pluck(),
+    keepSettings: sqlite.prepare(
+      "insert or ignore into settings (hash, value) select hash, value from other.settings where id = ?",
+    ),
+    settings: sqlite
+      .prepare<[number], number>("select s.id from settings s join other.settings o on o.hash = s.hash where o.id = ?")
+      .pluck(),
+    perspectives: sqlite.prepare<[number], { id: number; position: number }>(
+      "select id, position from other.perspectives where run_id = ? order by position",
+    ),
+    perspective: sqlite.prepare(
+      `insert into perspectives (run_id, position, condition, reading, strategy)
+       select ?, position, condition, reading, strategy from other.perspectives where id = ?`,
+    ),
+    task: sqlite.prepare<[number], { position: number; inputId: number; referenceId: number | null }>(
+      "select position, input_id inputId, reference_id referenceId from other.tasks where id = ?",
+    ),
+    keepText: sqlite.prepare(
+      "insert or ignore into texts (hash, text) select hash, text from other.texts where id = ?",
+    ),
+    text: sqlite
+      .prepare<[number], number>("select t.id from texts t join other.texts o on o.hash = t.hash where o.id = ?")
+      .pluck(),
+    insertTask: sqlite.prepare("insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)"),
+    calls: sqlite.prepare<[number], OtherCall>(
+      `select id, perspective_id perspectiveId, step, replicate, state, answer_id answerId, failure,
+         wanted_settings_id wantedSettingsId
+       from other.calls where task_id = ? order by id`,
+    ),
+    call: sqlite.prepare(
+      `insert into calls (run_id, task_id, perspective_id, step, replicate, state, answer_id, failure, wanted_settings_id)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    attempts: sqlite.prepare(
+      `insert into attempts (call_id, ${attemptColumns}) select ?, ${attemptColumns} from other.attempts
+       where call_id = ? order by id`,
+    ),
+    copied: sqlite.prepare<[number], number>("select id from temp.copied_answers where other_id = ?").pluck(),
+    // The same answer is here already where another run of that database was merged before.
+    known: sqlite
+      .prepare<[number], number>(
+        `select a.id from other.answers o join answers a
+           on a.key = o.key and a.created_at = o.created_at and a.text = o.text
+         where o.id = ? and not exists (select 1 from temp.copied_answers c where c.id = a.id) order by a.id limit 1`,
+      )
+      .pluck(),
+    answerSettings: sqlite.prepare<[number], number>("select settings_id from other.answers where id = ?").pluck(),
+    answer: sqlite.prepare(
+      `insert into answers (${answerColumns}, settings_id) select ${answerColumns}, ? from other.answers where id = ?`,
+    ),
+    remember: sqlite.prepare("insert into temp.copied_answers (other_id, id) values (?, ?)"),
+  };
+
+  function settingsFor(otherId: number): number {
+    const known = settings.get(otherId);
+    if (known !== undefined) return known;
+    statements.keepSettings.run(otherId);
+    const id = statements.settings.get(otherId);
+    if (id === undefined) throw new Error(`the other database has no settings ${otherId}`);
+    settings.set(otherId, id);
+    return id;
+  }
+
+  function textFor(otherId: number): number {
+    statements.keepText.run(otherId);
+    const id = statements.text.get(otherId);
+    if (id === undefined) throw new Error(`the other database has no text ${otherId}`);
+    return id;
+  }
+
+  function answerFor(otherId: number): number {
+    const known = statements.copied.get(otherId);
+    if (known !== undefined) return known;
+    const settingsId = settingsFor(statements.answerSettings.get(otherId) ?? 0);
+    const id = statements.known.get(otherId) ?? Number(statements.answer.run(settingsId, otherId).lastInsertRowid);
+    statements.remember.run(otherId, id);
+    return id;
+  }
+
+  return {
+    run(otherId: number, datasetName: string): number {
+      const settingsId = settingsFor(statements.settingsOfRun.get(otherId) ?? 0);
+      return Number(statements.run.run(settingsId, datasetName, otherId).lastInsertRowid);
+    },
+    /** @returns the ids here, by those of the other database */
+    perspectives(otherRunId: number, runId: number): Map<number, number> {
+      const rows = statements.perspectives.all(otherRunId);
+      return new Map(rows.map(({ id }) => [id, Number(statements.perspective.run(runId, id).lastInsertRowid)]));
+    },
+    /** @returns how many calls it has */
+    task(otherId: number, runId: number, perspectives: ReadonlyMap<number, number>): number {
+      const task = statements.task.get(otherId);
+      if (!task) throw new Error(`the other database has no task ${otherId}`);
+      const { position, inputId, referenceId } = task;
+      const reference = referenceId === null ? null : textFor(referenceId);
+      const taskId = statements.insertTask.run(runId, position, textFor(inputId), reference).lastInsertRowid;
+      const calls = statements.calls.all(otherId);
+      for (const { id, perspectiveId, step, replicate, state, answerId, failure, wantedSettingsId } of calls) {
+        const answer = answerId === null ? null : answerFor(answerId);
+        const wanted = wantedSettingsId === null ? null : settingsFor(wantedSettingsId);
+        const cell = [runId, taskId, perspectives.get(perspectiveId), step, replicate];
+        const callId = statements.call.run(...cell, state, answer, failure, wanted).lastInsertRowid;
+        statements.attempts.run(callId, id);
+      }
+      return calls.length;
+    },
+  };
+}
+
+interface OtherCall {
+  id: number;
+  perspectiveId: number;
+  step: string;
+  replicate: number;
+  state: string;
+  answerId: number | null;
+  failure: string | null;
+  wantedSettingsId: number | null;
+}
+
+/** A run that has a part of its inputs only, or was merged of such. */
+export interface ShardRun extends Shard {
+  id: number;
+  publicId: string;
+  planHash: string;
+}
+
+/** The runs that have a part of their inputs only, or were merged of such, the oldest first. */
+export function shardRuns({ sqlite }: Store): ShardRun[] {
+  return sqlite
+    .prepare<[], { id: number; publicId: string; planHash: string; shard: string }>(
+      `select id, public_id publicId, plan_hash planHash, shard from runs
+       where shard is not null and planned_at is not null order by created_at, id`,
+    )
+    .all()
+    .map(({ shard, ...run }) => ({ ...run, ...(JSON.parse(shard) as Shard) }));
+}
+
+/** What a run has after another was folded into it: sums, but for the beginning, the end, and what any of them says. */
+const FOLDED = `
+  tasks = a.tasks + b.tasks, calls_total = a.calls_total + b.calls_total,
+  calls_succeeded = a.calls_succeeded + b.calls_succeeded, calls_failed = a.calls_failed + b.calls_failed,
+  calls_reused = a.calls_reused + b.calls_reused, calls_truncated = a.calls_truncated + b.calls_truncated,
+  calls_reopened = a.calls_reopened + b.calls_reopened, attempts = a.attempts + b.attempts,
+  cost_nano_usd = a.cost_nano_usd + b.cost_nano_usd, attempts_unpriced = a.attempts_unpriced + b.attempts_unpriced,
+  prompt_tokens = a.prompt_tokens + b.prompt_tokens, completion_tokens = a.completion_tokens + b.completion_tokens,
+  cached_tokens = a.cached_tokens + b.cached_tokens, cache_write_tokens = a.cache_write_tokens + b.cache_write_tokens,
+  reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens, tokens_estimated = max(a.tokens_estimated, b.tokens_estimated),
+  has_mixed_settings = max(a.has_mixed_settings, b.has_mixed_settings), max_cost_nano_usd = a.max_cost_nano_usd + b.max_cost_nano_usd,
+  finished_at = iif(a.finished_at is null or b.finished_at is null, null, max(a.finished_at, b.finished_at))`;
+
+/** Makes two parts of a plan one run: the second's tasks become the first's. @returns the run that is left */
+export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardRun {
+  const { sqlite } = store;
+  const [a, b] = [into.expected, from.expected];
+  const expected = {
+    promptTokens: a.promptTokens + b.promptTokens,
+    completionTokens: a.completionTokens + b.completionTokens,
+    costNanoUsd: a.costNanoUsd === null || b.costNanoUsd === null ? null : a.costNanoUsd + b.costNanoUsd,
+  };
+  const shard: Shard = {
+    indices: [...into.indices, ...from.indices].toSorted((one, other) => one - other),
+    count: into.count,
+    runs: [...into.runs, ...from.runs],
+    expected,
+  };
+  inTransaction(store, () => {
+    const leases: Lease[] = [into, from].map(({ id, publicId }) => acquireLease(store, id, publicId));
+    sqlite
+      .prepare(
+        `update calls set run_id = ?, perspective_id =
+           (select n.id from perspectives o join perspectives n on n.position = o.position and n.run_id = ?
+            where o.id = calls.perspective_id)
+         where task_id in (select id from tasks where run_id = ?)`,
+      )
+      .run(into.id, into.id, from.id);
+    sqlite.prepare("update tasks set run_id = ? where run_id = ?").run(into.id, from.id);
+    sqlite
+      .prepare(
+        `update runs set shard = ?, estimated_prompt_tokens = ?, estimated_completion_tokens = ?,
+          estimated_cost_nano_usd = ?, ${FOLDED.replaceAll(/\ba\./g, "runs.")} from runs b where runs.id = ? and b.id = ?`,
+      )
+      .run(JSON.stringify(shard), ...Object.values(expected).map(rounded), into.id, from.id);
+    for (const lease of leases) releaseLease(store, lease);
+    sqlite.prepare("delete from perspectives where run_id = ?").run(from.id);
+    sqlite.prepare("delete from runs where id = ?").run(from.id);
+  });
+  return { ...into, ...shard };
+}
+
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value);
+}
+
+/** Gives a run another name for its dataset. */
+export function renameDataset({ sqlite }: Store, runId: number, datasetName: string): void {
+  sqlite.prepare("update runs set dataset_name = ? where id = ?").run(datasetName, runId);
+}

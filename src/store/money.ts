@@ -1,0 +1,97 @@
+import { and, count, eq, isNotNull, sql, sum } from "drizzle-orm";
+import type { PricedUsage, Prices } from "../models/cost.ts";
+import { inTransaction, type Store } from "./open.ts";
+import type { Reservation } from "./results.ts";
+import { answers, attempts, calls, runs, tasks } from "./schema.ts";
+
+/** What may have been charged for the attempts of a run of which that is not known, each with how many there are. */
+export function openReservations(store: Store, runId: number): (Reservation & { attempts: number })[] {
+  return store.db
+    .select({
+      promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
+      completionTokens: attempts.reservedCompletionTokens,
+      attempts: count(),
+    })
+    .from(attempts)
+    .innerJoin(calls, eq(calls.id, attempts.callId))
+    .where(and(isNotNull(attempts.reservedPromptTokens), eq(calls.runId, runId)))
+    .groupBy(attempts.reservedPromptTokens, attempts.reservedCompletionTokens)
+    .all();
+}
+
+/** Sets what a run may cost, in billionths of a US dollar. */
+export function setCap(store: Store, runId: number, maxCostNanoUsd: number): void {
+  store.db.update(runs).set({ maxCostNanoUsd }).where(eq(runs.id, runId)).run();
+}
+
+/** The cost of an attempt in billionths of a US dollar, or null where it is unknown. */
+export type AttemptCost = (usage: PricedUsage) => number | null;
+
+/** What the attempts of a run would cost; null where the cost of any is unknown. */
+export function costWith(store: Store, runId: number, cost: AttemptCost): number | null {
+  registerCost(store, cost);
+  const row = store.db
+    .select({ cost: sum(COST).mapWith(Number), unknown: sql<number>`coalesce(sum(${COST} is null), 0)` })
+    .from(attempts)
+    .where(settledOf(runId))
+    .get();
+  return row?.unknown === 0 ? (row.cost ?? 0) : null;
+}
+
+/** Prices the attempts of a run anew, and freezes the prices with it. The usage of the attempts stays as it is. */
+export function applyPrices(store: Store, runId: number, prices: Prices, cost: AttemptCost): void {
+  registerCost(store, cost);
+  inTransaction(store, () => {
+    store.db.update(attempts).set({ costNanoUsd: COST }).where(settledOf(runId)).run();
+    const totals = store.db
+      .select({
+        costNanoUsd: sql<number>`coalesce(sum(${attempts.costNanoUsd}), 0)`,
+        attemptsUnpriced: sql<number>`coalesce(sum(${attempts.costNanoUsd} is null), 0)`,
+      })
+      .from(attempts)
+      .where(settledOf(runId))
+      .get();
+    store.db
+      .update(runs)
+      .set({ ...totals, prices })
+      .where(eq(runs.id, runId))
+      .run();
+  });
+}
+
+/** What the answers would have cost that the calls of a run have from earlier calls; null where that is unknown. */
+export function savedCost(store: Store, runId: number, cost: AttemptCost): number | null {
+  registerCost(store, cost);
+  const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
+    ${answers.cacheWriteTokens})`;
+  const row = store.db
+    .select({ cost: sum(each).mapWith(Number), unknown: sql<number>`coalesce(sum(${each} is null), 0)` })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(answers, eq(answers.id, calls.answerId))
+    .where(and(eq(tasks.runId, runId), isReused))
+    .get();
+  return row?.unknown === 0 ? (row.cost ?? 0) : null;
+}
+
+/** Whether a call has an answer that none of its own requests brought; in an imported run none has. */
+export const isReused = sql`(${calls.state} = 'succeeded' and not exists (select 1 from ${attempts}
+  where ${attempts.callId} = ${calls.id} and ${attempts.outcome} = 'succeeded')
+  and not exists (select 1 from ${runs} where ${runs.id} = ${calls.runId} and ${runs.imported} is not null))`;
+
+/** The function that {@link registerCost} gives to SQLite. */
+const COST = sql<number | null>`attempt_cost(${attempts.promptTokens}, ${attempts.completionTokens},
+  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens})`;
+
+function registerCost({ sqlite }: Store, cost: AttemptCost): void {
+  const perAttempt = (promptTokens: number, completionTokens: number, cachedTokens: number, cacheWriteTokens: number) =>
+    cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens });
+  sqlite.function("attempt_cost", { deterministic: true }, perAttempt as (...usage: unknown[]) => number | null);
+}
+
+/** The attempts of a run of which it is known whether they were charged. */
+function settledOf(runId: number) {
+  const ofRun = sql`${attempts.callId} in
+    (select ${calls.id} from ${tasks} join ${calls} on ${calls.taskId} = ${tasks.id} where ${tasks.runId} = ${runId})`;
+  return and(sql`${attempts.reservedPromptTokens} is null`, ofRun);
+}

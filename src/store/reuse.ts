@@ -1,0 +1,94 @@
+import { and, asc, eq, type SQL, sql } from "drizzle-orm";
+import { callKeys, canonicalJson, type Settings, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
+import { answerText } from "./calls.ts";
+import type { Store } from "./open.ts";
+import { answers, calls, settings as settingsTable } from "./schema.ts";
+import type { ReusePolicy } from "./reuse-policy.ts";
+
+/** An answer of an earlier call that asked the same. */
+export interface EarlierAnswer {
+  id: number;
+  settingsId: number;
+  finishReason: string | null;
+}
+
+/** Hands out the answers of earlier calls: those with one key in the order in which they came, each once. */
+export interface Reuse {
+  /** Takes the next answer that was given to a prompt. */
+  take(prompt: string): EarlierAnswer | null;
+  textOf(answer: EarlierAnswer): string;
+}
+
+/**
+ * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, so that it
+ * takes no memory; of one store, one is in use at a time.
+ */
+export function createReuse(store: Store, settings: Settings, policy: ReusePolicy): Reuse {
+  store.sqlite.exec("create temp table if not exists taken (id integer primary key); delete from temp.taken");
+  const mark = store.sqlite.prepare("insert into temp.taken (id) values (?)");
+  const isFree = sql`not exists (select 1 from temp.taken where taken.id = ${answers.id})`;
+  const find = finder(store, settings, policy, isFree);
+  return {
+    take(prompt) {
+      const found = find(prompt);
+      if (found) mark.run(found.id);
+      return found;
+    },
+    textOf: ({ id }) => answerText(store, id),
+  };
+}
+
+/** The same for a run that is executed: answers that none of its calls has. What is taken becomes a call's at once. */
+export function createRunReuse(store: Store, runId: number, settings: Settings, policy: ReusePolicy): Reuse {
+  const isFree = sql`not exists (select 1 from ${calls} where ${calls.answerId} = ${answers.id}
+    and ${calls.runId} = ${runId})`;
+  return { take: finder(store, settings, policy, isFree), textOf: ({ id }) => answerText(store, id) };
+}
+
+function finder(
+  { db }: Store,
+  settings: Settings,
+  policy: ReusePolicy,
+  isFree: SQL,
+): (prompt: string) => EarlierAnswer | null {
+  if (policy === "none") return () => null;
+  // Without a column beside these, the index of keys is all that is read.
+  const query = (isFit: SQL | undefined) =>
+    db
+      .select({
+        id: answers.id,
+        settingsId: answers.settingsId,
+        finishReason: answers.finishReason,
+      })
+      .from(answers)
+      .where(and(eq(answers.key, sql.placeholder("key")), isFit, isFree))
+      .orderBy(asc(answers.id))
+      .limit(1)
+      .prepare();
+  const same = query(undefined);
+  const keyOf = callKeys(settings);
+  const limit = tokenLimit(settings) ?? Number.MAX_SAFE_INTEGER;
+  const uncut = query(sql`${answers.finishReason} <> 'length' and ${answers.completionTokens} <= ${limit}`);
+  const otherKeys = policy === "unless_truncated" ? otherLimits(db, settings).map(callKeys) : [];
+  return (prompt) => {
+    const found = same.get({ key: keyOf(prompt) });
+    if (found) return found;
+    for (const otherKey of otherKeys) {
+      const other = uncut.get({ key: otherKey(prompt) });
+      if (other) return other;
+    }
+    return null;
+  };
+}
+
+/** Settings that differ from these in the token limit alone. */
+function otherLimits(db: Store["db"], settings: Settings): Settings[] {
+  const own = canonicalJson(settings);
+  const wanted = canonicalJson(withoutTokenLimit(settings));
+  return db
+    .select({ value: settingsTable.value })
+    .from(settingsTable)
+    .all()
+    .map(({ value }) => value)
+    .filter((value) => canonicalJson(value) !== own && canonicalJson(withoutTokenLimit(value)) === wanted);
+}

@@ -1,0 +1,53 @@
+import { and, asc, desc, eq, inArray } from "drizzle-orm";
+import type { Prices } from "../models/cost.ts";
+import { inTransaction, type Store } from "./open.ts";
+import { userPrices } from "./schema.ts";
+
+/** What a user has said that a model costs. */
+export interface UserPrices {
+  model: string;
+  /** The server that it is for; null: every server that has no prices of its own. */
+  baseUrl: string | null;
+  prices: Prices;
+}
+
+/** How the table writes null, which would not be unique there. */
+const ANY_SERVER = "";
+
+/** Sets prices, in the place of those that were set for the same model and server. */
+export function setUserPrices(store: Store, { model, baseUrl, prices: value }: UserPrices): void {
+  inTransaction(store, () =>
+    store.db
+      .insert(userPrices)
+      .values({ model, baseUrl: baseUrl ?? ANY_SERVER, value })
+      .onConflictDoUpdate({ target: [userPrices.model, userPrices.baseUrl], set: { value } })
+      .run(),
+  );
+}
+
+/** @returns what was removed, or null where nothing was set */
+export function unsetUserPrices(store: Store, model: string, baseUrl: string | null): UserPrices | null {
+  const isMeant = and(eq(userPrices.model, model), eq(userPrices.baseUrl, baseUrl ?? ANY_SERVER));
+  const row = inTransaction(store, () => store.db.delete(userPrices).where(isMeant).returning().get());
+  return row ? fromRow(row) : null;
+}
+
+/** All prices that were set, ordered by model and server. */
+export function listUserPrices(store: Store): UserPrices[] {
+  return store.db.select().from(userPrices).orderBy(asc(userPrices.model), asc(userPrices.baseUrl)).all().map(fromRow);
+}
+
+/** The prices of a model at a server: those that were set for that very server, else those for any, else null. */
+export function findUserPrices(store: Store, model: string, baseUrl: string): Prices | null {
+  const row = store.db
+    .select({ value: userPrices.value })
+    .from(userPrices)
+    .where(and(eq(userPrices.model, model), inArray(userPrices.baseUrl, [baseUrl, ANY_SERVER])))
+    .orderBy(desc(userPrices.baseUrl))
+    .get();
+  return row?.value ?? null;
+}
+
+function fromRow({ model, baseUrl, value }: typeof userPrices.$inferSelect): UserPrices {
+  return { model, baseUrl: baseUrl === ANY_SERVER ? null : baseUrl, prices: value };
+}

@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { resolveTarget } from "../src/app/target.ts";
+import { parseConfig } from "../src/config/parse.ts";
+import { promptFrame } from "../src/plan/prompt.ts";
+import { callKeys, KEY_VERSION } from "../src/plan/settings.ts";
+
+interface Table {
+  version: number;
+  rows: { config: { agent_perspectives: { strategy: string }[] }; input: string; key: string }[];
+}
+
+const table = JSON.parse(readFileSync(new URL("data/call-keys.json", import.meta.url), "utf8")) as Table;
+
+/** The key of the one call that a config makes of an input. */
+function keyOf({ config, input }: Table["rows"][number]): string {
+  const { settings } = resolveTarget(parseConfig(config), false, {});
+  return callKeys(settings)(promptFrame(config.agent_perspectives[0]?.strategy ?? "").join(input));
+}
+
+test("the keys of 50 configs are those of the committed table, which belongs to this version of keys", () => {
+  // A rule that changes keys makes the answers of every database unreachable: it wants a new version, and a new table.
+  expect(table.version).toBe(KEY_VERSION);
+  expect(table.rows).toHaveLength(50);
+  expect(table.rows.map(keyOf)).toEqual(table.rows.map(({ key }) => key));
+});
+
+test("keys differ wherever the provider is asked something else", () => {
+  const [plain] = table.rows;
+  const change = (model_config: object, input = plain!.input) =>
+    keyOf({ ...plain!, config: { ...plain!.config, model_config } as Table["rows"][number]["config"], input });
+  const asked = [
+    { model_name: "gpt-4o-mini" },
+    { model_name: "gpt-4o" },
+    { model_name: "gpt-4o-mini", max_tokens: 5 },
+    { model_name: "gpt-4o-mini", temperature: 0 },
+    { model_name: "gpt-4o-mini", endpoint: "completions" },
+    { model_name: "gpt-4o-mini", base_url: "http://localhost:1/v1" },
+    { model_name: "gpt-4o-mini", extra_body: { a: 1 } },
+  ].map((model) => change(model));
+  expect(new Set([...asked, change({ model_name: "gpt-4o-mini" }, "another input")]).size).toBe(8);
+});
+
+test("keys are the same whatever is not asked: the provider's own URL, the order of keys, timeouts, labels", () => {
+  const [plain] = table.rows;
+  const { config } = plain!;
+  const key = keyOf(plain!);
+  const same = [
+    { ...config, model_config: { base_url: "https://api.openai.com/v1/", model_name: "gpt-4o-mini" } },
+    { ...config, timeout_s: 5, concurrency: 1, max_attempts: 2, requests_per_minute: 7, max_cost_usd: 1 },
+    { ...config, task_type: "another", task_description: "other" },
+    { ...config, agent_perspectives: [{ condition: "renamed", strategy: config.agent_perspectives[0]!.strategy }] },
+  ];
+  for (const other of same) expect(keyOf({ ...plain!, config: other })).toBe(key);
+});
