@@ -30,9 +30,6 @@ Examples:
   Go on with the newest run after a crash or a Ctrl-C
   $ datagen resume latest
 
-  Say what a config will cost, before anything is sent
-  $ datagen estimate configs/translation.json
-
   See all runs with their tokens and cost, and one in detail
   $ datagen runs list
   $ datagen runs show latest
