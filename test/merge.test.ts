@@ -10,7 +10,7 @@ interface Dataset {
 
 interface Merge {
   runs: { id: string; result: string }[];
-  shards: { run: string; missing: number[] }[];
+  shards: { run: string; missing: number[]; pending: number }[];
 }
 
 const CONFIG = configFor({ add_references: true, prices: { input: 1, output: 2 } });
@@ -90,6 +90,38 @@ describe("datagen db merge", () => {
     expect(again?.runs.map(({ result }) => result)).toEqual(["here already", "here already"]);
     expect(await mine.list()).toEqual(before);
     expect(await mine.dataset()).toBe(bytes);
+  });
+
+  test("asks again where two parts took the same earlier answer for inputs that repeat", async () => {
+    await using server = await startServer();
+    const [a, b] = rows(2);
+    const inputs = [a, a, b, b].flatMap((row) => (row ? [row] : []));
+    await using mine = await machine(server, inputs);
+    await using other = await machine(server, inputs);
+    for (const each of [mine, other]) await each.run("run", "config.json", "--sample-size", "1", "--no-export");
+    await other.merge(mine);
+    await mine.merge(other);
+    await mine.run("run", "config.json", "--shard", "1/2", "--no-export");
+    await other.run("run", "config.json", "--shard", "2/2", "--no-export");
+    await mine.merge(other);
+    const resumed = await mine.run("resume", "latest", "--json");
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ run: { status: "completed", calls: { total: 24 } } });
+    expect((await mine.run("db", "check")).stdout).toMatch(/ 0 broken/);
+  });
+
+  test("names a part that has more answers there than when it was merged", async () => {
+    await using server = await startServer({
+      behave: ({ index }) => (index === 75 ? { kind: "status", status: 401 } : undefined),
+    });
+    await using mine = await machine(server);
+    await using other = await machine(server);
+    await mine.run("run", "config.json", "--shard", "1/2", "--no-export", "--concurrency", "1");
+    expect((await other.run("run", "config.json", "--shard", "2/2", "--concurrency", "1")).code).toBe(3);
+    const [merged] = await mine.merge(other);
+    expect(merged?.shards).toMatchObject([{ missing: [], pending: 45 }]);
+    expect((await other.run("resume", "latest", "--no-export")).code).toBe(0);
+    const [again] = await mine.merge(other);
+    expect(again?.runs.map(({ result }) => result)).toEqual(["differs"]);
   });
 
   test("keeps answers that several runs have once, and reuses what it took in", async () => {
@@ -195,6 +227,10 @@ describe("--shard", () => {
       .split("\n");
     const tasks = new Set(lines.map((line) => (JSON.parse(line) as { task: number }).task));
     expect([...tasks]).toEqual([1, 4, 7, 10, 13, 16, 19]);
+    expect((await mine.list())[0]).toMatchObject({ shard: { indices: [2], count: 3 } });
+    const exported = await mine.run("export", "latest", "--output", "-");
+    expect(exported.stderr).toMatch(/the dataset has a part of the inputs: 1 shard \(2\) of 3/);
+    expect((JSON.parse(exported.stdout) as Dataset).metadata).toMatchObject({ shard: { indices: [2], count: 3 } });
   });
 });
 

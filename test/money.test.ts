@@ -274,6 +274,34 @@ describe("a cap", () => {
     expect(await lab.list()).toEqual([]);
   });
 
+  test.for([
+    { what: "a lower limit by another name", limits: { max_completion_tokens: 150, extra_body: { max_tokens: 10 } } },
+    { what: "a higher limit", limits: { max_tokens: 10, extra_body: { max_completion_tokens: 150 } } },
+    {
+      what: "tools",
+      limits: { max_tokens: 150, extra_body: { tools: [{ description: "of a schema ".repeat(200) }] } },
+    },
+  ])("takes into account what extra_body sends: $what", async ({ limits }) => {
+    await using server = await startServer();
+    const { max_tokens: _, ...model } = configFor().model_config;
+    await using lab = await setUp(server, { agent_perspectives: [PLAIN] }, 40);
+    const config = configFor({ agent_perspectives: [PLAIN], prices: PRICES, data_config: { sample_size: 40 } });
+    await lab.space.write("config.json", { ...config, model_config: { ...model, ...limits } });
+    const cap = 0.0012;
+    expect((await lab.run("run", "config.json", "--max-cost", String(cap))).code).toBe(3);
+    expect(chargedBy(server)).toBeLessThanOrEqual(cap);
+    expect(server.requests.length).toBeGreaterThan(0);
+  });
+
+  test("is refused where extra_body takes the limit of the answers away", async () => {
+    await using server = await startServer();
+    const own = { model_name: "gpt-of-my-own", max_tokens: 10, extra_body: { max_tokens: null } };
+    await using lab = await setUp(server, { agent_perspectives: [PLAIN], model_config: own }, 2);
+    const result = await lab.run("run", "config.json", "--max-cost", "1");
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/nothing limits the length of its answers/);
+  });
+
   test.for(["0", "-1", "much"])("of %s is refused", async (value) => {
     await using server = await startServer();
     await using lab = await setUp(server, {}, 2);
@@ -312,6 +340,21 @@ describe("reuse", () => {
     const { tasks } = await lab.space.json<{ tasks: { responses: string[] }[] }>(result.stdout.trim());
     expect(tasks.map(({ responses }) => responses[0])).toEqual(["answer 0", "answer 1", "answer 2"]);
     expect(server.requests).toHaveLength(3);
+  });
+
+  test("on resume finds what others have asked since the run was planned", async () => {
+    await using server = await startServer({
+      behave: ({ index }) => (index < 2 ? { kind: "status", status: 400 } : undefined),
+    });
+    await using lab = await setUp(server, { agent_perspectives: [PLAIN], concurrency: 1 }, 4);
+    expect((await lab.run("run", "config.json", "--json")).code).toBe(1);
+    const [first] = await lab.list();
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    expect(server.requests).toHaveLength(6);
+    const resumed = await lab.run("resume", first?.id ?? "", "--retry-failed", "--json");
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ run: { status: "completed", calls: { reused: 2 } } });
+    expect(server.requests).toHaveLength(6);
+    expect((await lab.run("db", "check")).stdout).toMatch(/ 0 broken/);
   });
 
   test("finds the answers to notes that came back the same", async () => {

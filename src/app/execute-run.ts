@@ -80,6 +80,13 @@ function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: Exec
   if (retryFailed) reopenFailed(store, run.id);
   if (!retryTruncated) return;
   const settings = getSettings(store, run.settingsId);
+  const extra = settings.parameters.extra_body ?? {};
+  if ("max_tokens" in extra || "max_completion_tokens" in extra) {
+    throw new UsageError(
+      `the token limit of run ${run.publicId} is in extra_body, which is sent as it is`,
+      "Change it there and run the config again; answers that were not cut off stay with --reuse-unless-truncated where the limit is a parameter.",
+    );
+  }
   const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
   const { maxTokens } = retryTruncated;
   const limit = settings.parameters[name];
@@ -140,6 +147,7 @@ async function execute(
       prices: row.prices,
       cap,
       isCountExact: row.baseUrlSource === "default",
+      isResumed: row.attempts > 0,
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       drain: drain.signal,

@@ -60,8 +60,8 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
   return Readable.from(
     atOneMoment(store, () => {
       const row = getRun(store, runId);
-      const { cost_usd: costUsd } = summaryOf(row);
-      const run = { ...row, otherSettings: otherSettings(store, row), costUsd };
+      const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
+      const run = { ...row, otherSettings: otherSettings(store, row), costUsd, part };
       return renderers[format].render(run, datasetRows(store, runId));
     }),
     { objectMode: true },

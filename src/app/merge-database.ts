@@ -21,7 +21,7 @@ export interface Merge {
     result: "taken in" | "here already" | "differs";
   }[];
   /** The runs here that were made in parts. */
-  shards: { run: string; indices: number[]; count: number; missing: number[] }[];
+  shards: { run: string; indices: number[]; count: number; missing: number[]; pending: number }[];
 }
 
 /**
@@ -35,7 +35,7 @@ export function mergeDatabase(store: Store, other: string): Merge {
   const runs = withOther(store, other, () =>
     otherRuns(store).map((run): Merge["runs"][number] => {
       const { publicId: id, callsSucceeded } = run;
-      const here = findMerged(store, id);
+      const here = findMerged(store, run);
       if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
       copyRun(store, run, freeName(store, run.datasetName, id));
       return { id, result: "taken in" };
@@ -44,7 +44,9 @@ export function mergeDatabase(store: Store, other: string): Merge {
   const whole = foldAll(store);
   const shards = whole.map((run) => {
     const { publicId, indices, count } = run;
-    return { run: publicId, indices, count, missing: missingShards(run) };
+    const { callsTotal, callsSucceeded, callsFailed } = getRun(store, run.id);
+    const pending = callsTotal - callsSucceeded - callsFailed;
+    return { run: publicId, indices, count, missing: missingShards(run), pending };
   });
   return { runs, shards };
 }

@@ -26,7 +26,7 @@ export interface RunConfigOptions {
 export function runConfig(store: Store, run: string, options: RunConfigOptions = {}): Config {
   const { environment = readEnvironment(), onEvent = () => {} } = options;
   const row = getRun(store, findRun(store, run));
-  for (const message of [leftOut(row, environment), partOf(row)]) {
+  for (const message of [leftOut(row, environment), partOf(row), reuseOf(row), importOf(row)]) {
     if (message !== null) onEvent({ type: "warning", message });
   }
   return decidedConfig(row, getSettings(store, row.settingsId));
@@ -38,6 +38,22 @@ export function runConfig(store: Store, run: string, options: RunConfigOptions =
  */
 export function decidedConfig({ config, provider }: RunRow, { endpoint }: Settings): Config {
   return { ...config, model_config: { ...config.model_config, endpoint }, api_provider: provider };
+}
+
+/** What a run that took answers with other token limits needs beside the config. */
+function reuseOf({ reuse, hasMixedSettings }: RunRow): string | null {
+  if (reuse === "unless_truncated") {
+    return "the run took answers with another token limit; for the same calls, run it with --reuse-unless-truncated";
+  }
+  return hasMixedSettings
+    ? "answers of the run were asked again with a higher token limit, and the config has the first"
+    : null;
+}
+
+/** What is not known of the inputs of an imported run. */
+function importOf({ imported, inputSha256 }: RunRow): string | null {
+  if (imported === null || inputSha256 !== "") return null;
+  return "the run was imported, and which file its inputs came from is not known for sure; see data_config.input_data_path";
 }
 
 /** What a run of a part of the inputs needs beside the config; null where it has all. */

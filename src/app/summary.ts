@@ -1,4 +1,5 @@
 import { usd } from "../models/cost.ts";
+import { missingShards, type Part } from "../plan/shard.ts";
 import type { RunSummaryRow } from "../store/runs.ts";
 import type { RunStatus } from "../store/status.ts";
 
@@ -28,8 +29,15 @@ export interface RunSummary {
   created_at: string;
   /** Null while any call is pending. */
   finished_at: string | null;
+  /** Of a run that has a part of its inputs only: of every `count` in a row those at `indices`, from 1. */
+  shard?: { indices: number[]; count: number };
   /** Whether it was taken in from a dataset; not there where it was not. */
   imported?: true;
+}
+
+/** Which part of its inputs a run has. */
+function partOf({ indices, count }: Part): Part {
+  return { indices, count };
 }
 
 /** @internal */
@@ -63,5 +71,6 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
     created_at: new Date(run.createdAt).toISOString(),
     finished_at: run.finishedAt === null ? null : new Date(run.finishedAt).toISOString(),
     ...(run.imported !== null && { imported: true }),
+    ...(run.shard !== null && missingShards(run.shard).length > 0 && { shard: partOf(run.shard) }),
   };
 }

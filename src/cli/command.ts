@@ -53,7 +53,12 @@ export abstract class DatagenCommand extends Command {
   }
 
   /** Says what a dataset does not hold. */
-  protected warnOfGaps({ id, calls }: RunSummary): void {
+  protected warnOfGaps({ id, calls, shard }: RunSummary): void {
+    if (shard) {
+      this.warn(
+        `Warning: the dataset has a part of the inputs: ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}.`,
+      );
+    }
     if (calls.failed > 0) {
       this.warn(
         `Warning: ${counted(calls.failed, "call")} failed; their responses are null in the dataset. ` +

@@ -21,12 +21,15 @@ export async function createReservations(
 ): Promise<(request: PreparedRequest) => Reservation> {
   const tokenizer = isCountExact ? await loadTokenizer(settings.model) : null;
   const count = tokenizer && !tokenizer.estimated ? promptCounter(tokenizer, settings.endpoint) : null;
-  return ({ prompt, settings: asked }) => ({
-    promptTokens: count
+  return ({ prompt, settings: asked }) => {
+    const text = count
       ? count(...prompt) + SEAM_TOKENS
-      : Buffer.byteLength(prompt[0]) + Buffer.byteLength(prompt[1]) + Buffer.byteLength(prompt[2]) + TEMPLATE_TOKENS,
-    completionTokens: completionLimit(asked),
-  });
+      : Buffer.byteLength(prompt[0]) + Buffer.byteLength(prompt[1]) + Buffer.byteLength(prompt[2]) + TEMPLATE_TOKENS;
+    // Tools and schemas are part of the prompt.
+    const extra = asked.parameters.extra_body;
+    const more = extra === undefined ? 0 : Buffer.byteLength(JSON.stringify(extra));
+    return { promptTokens: text + more, completionTokens: completionLimit(asked) };
+  };
 }
 
 /** The most completion tokens of an answer: what the settings say, else what the model is known to give. */

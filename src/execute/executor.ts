@@ -34,6 +34,8 @@ export interface Job {
   cap: CapState | null;
   /** Whether the provider is known to count prompt tokens as the model's tokenizer here does. */
   isCountExact: boolean;
+  /** Whether the run was executed before, so that since it was planned others may have asked what it asks. */
+  isResumed: boolean;
   /** Which answers of earlier calls do. */
   reuse: ReusePolicy;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */

@@ -125,9 +125,10 @@ function start(
     return undefined;
   }
 
-  /** The key of a strategy on notes is known only now: an earlier answer to the same may be there. */
+  /** The key of a strategy on notes is known only now, and since a run was planned others may have asked the same. */
   function reuse({ call, tries }: Waiting, request: PreparedRequest): boolean {
-    if (call.notesId === null || call.answerId !== null || tries !== NO_TRIES) return false;
+    const isNew = call.notesId !== null || job.isResumed;
+    if (!isNew || call.answerId !== null || tries !== NO_TRIES || request.settingsId !== job.settingsId) return false;
     const answer = earlier.take(request.prompt.join(""));
     if (!answer) return false;
     // At once, so that the next call with this key does not find it unused.

@@ -80,6 +80,7 @@ function metadataOf(run: DatasetRun) {
       truncated: run.callsTruncated,
     },
     ...(run.otherSettings.length > 0 && { asked_with_other_parameters: run.otherSettings }),
+    ...(run.part && { shard: run.part }),
     run_id: run.publicId,
     run_name: run.name,
     input_sha256: run.inputSha256 || null,

@@ -4,7 +4,13 @@ import type { RunRow } from "../store/runs.ts";
 import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
 
 /** What a dataset says of its run. */
-export type DatasetRun = RunRow & { otherSettings: OtherSettings[]; costUsd: number | null };
+export type DatasetRun = RunRow & { otherSettings: OtherSettings[]; costUsd: number | null; part: RunPart | null };
+
+/** Of every `count` inputs in a row those at `indices`, from 1, where the run has a part of them only. */
+interface RunPart {
+  indices: number[];
+  count: number;
+}
 
 /** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of text come out. */
 export interface Renderer {

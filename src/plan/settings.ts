@@ -26,11 +26,17 @@ export function settingsOf(
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
 }
 
-/** The most completion tokens that a request with these settings allows, or null where they do not say. */
+/**
+ * The most completion tokens that a request with these settings allows, or null where they do not say. What
+ * `extra_body` has is sent in the place of a parameter of the same name; of two limits the higher may be the one that
+ * counts.
+ */
 export function tokenLimit({ parameters }: Pick<Settings, "parameters">): number | null {
-  const { max_tokens, max_completion_tokens, extra_body: extra = {} } = parameters;
-  const limits = [extra["max_completion_tokens"], extra["max_tokens"], max_completion_tokens, max_tokens];
-  return limits.find((limit) => typeof limit === "number") ?? null;
+  const { extra_body: extra, ...given } = parameters;
+  const sent: Record<string, unknown> = { ...given, ...extra };
+  const limits = [sent["max_tokens"], sent["max_completion_tokens"]].filter((limit) => limit !== undefined);
+  const isClear = limits.length > 0 && limits.every((limit) => typeof limit === "number");
+  return isClear ? Math.max(...limits) : null;
 }
 
 /** The settings without their limit of completion tokens. */

@@ -100,11 +100,11 @@ const RULES: [rule: string, query: string][] = [
           sum(a.cached_tokens) cached, sum(a.cache_write_tokens) written, sum(a.reasoning_tokens) reasoning,
           sum(a.cost_nano_usd) cost, sum(a.cost_nano_usd is null and a.reserved_prompt_tokens is null) unpriced
         from attempts a join calls c on c.id = a.call_id group by c.run_id) n on n.run_id = r.id
-      where r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0) + coalesce(r.imported ->> '$.tokens.prompt', 0)
+      where r.planned_at is not null and (r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0) + coalesce(r.imported ->> '$.tokens.prompt', 0)
         or r.completion_tokens <> coalesce(n.completion, 0) + coalesce(r.imported ->> '$.tokens.completion', 0)
         or r.cached_tokens <> coalesce(n.cached, 0) + coalesce(r.imported ->> '$.tokens.cached', 0)
         or r.cache_write_tokens <> coalesce(n.written, 0) or r.reasoning_tokens <> coalesce(n.reasoning, 0) + coalesce(r.imported ->> '$.tokens.reasoning', 0)
-        or r.cost_nano_usd <> coalesce(n.cost, 0) or r.attempts_unpriced <> coalesce(n.unpriced, 0)`,
+        or r.cost_nano_usd <> coalesce(n.cost, 0) or r.attempts_unpriced <> coalesce(n.unpriced, 0))`,
   ],
   [
     "a request that may have been charged has no cost and no usage yet",

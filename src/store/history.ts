@@ -75,7 +75,7 @@ function perspectivesOf(store: Store, runId: number): EarlierPerspective[] {
     .all();
 }
 
-/** An answered call of an earlier run. */
+/** An answered call of an earlier run; what an imported one has used is not known. */
 export interface EarlierCall {
   answerId: number;
   inputId: number;
@@ -106,12 +106,12 @@ const statements = oncePerStore(({ sqlite }) => ({
            cross join answers followed on followed.id = following.answer_id
            where following.task_id = tasks.id and following.perspective_id = calls.perspective_id
              and following.step = 'strategy' and following.replicate = calls.replicate
-             and not followed.tokens_estimated
+             and not followed.tokens_estimated and followed.origin <> 'imported'
        ) end as strategyPromptTokens
      from json_each(?) positions
        cross join tasks on tasks.run_id = ? and tasks.position = positions.value
        cross join calls on calls.task_id = tasks.id and calls.perspective_id = ? and calls.step = ?
-       cross join answers on answers.id = calls.answer_id`,
+       cross join answers on answers.id = calls.answer_id and answers.origin <> 'imported'`,
   ),
 }));
 

@@ -82,24 +82,44 @@ export function otherRuns({ sqlite }: Store): OtherRun[] {
     .all();
 }
 
-/** The run that has an id, or that a run with it was merged into. */
+/**
+ * The run that has an id, or that a run with it was merged into, and how many answers it has of the tasks that the run
+ * of the other database has.
+ */
 export function findMerged(
   { sqlite }: Store,
-  publicId: string,
+  { id, publicId }: OtherRun,
 ): { publicId: string; callsSucceeded: number } | undefined {
-  return sqlite
-    .prepare<[string, string], { publicId: string; callsSucceeded: number }>(
-      `select public_id publicId, calls_succeeded callsSucceeded from runs where public_id = ?
-       union all select r.public_id, r.calls_succeeded from runs r, json_each(r.shard, '$.runs') part where part.value = ?`,
+  const found = sqlite
+    .prepare<[string, string], { id: number; publicId: string }>(
+      `select id, public_id publicId from runs where public_id = ?
+       union all select r.id, r.public_id from runs r, json_each(r.shard, '$.runs') part where part.value = ?`,
     )
     .get(publicId, publicId);
+  if (!found) return undefined;
+  const answered = sqlite
+    .prepare<[number, number], number>(
+      `select count(*) from other.tasks o
+         cross join tasks t on t.run_id = ? and t.position = o.position
+         cross join calls c on c.task_id = t.id and c.state = 'succeeded'
+       where o.run_id = ?`,
+    )
+    .pluck()
+    .get(found.id, id);
+  return { publicId: found.publicId, callsSucceeded: answered ?? 0 };
 }
 
-/** Copies a run of the other database with all that it has; until it is whole nothing shows it. */
+/**
+ * Copies a run of the other database with all that it has; until it is whole nothing shows it.
+ * @throws UsageError when another process is copying it
+ */
 export function copyRun(store: Store, run: OtherRun, datasetName: string): void {
   const { sqlite } = store;
   const copier = createCopier(store);
   const { lease, perspectives } = inTransaction(store, () => {
+    if (sqlite.prepare("select 1 from runs where public_id = ?").get(run.publicId)) {
+      throw new UsageError(`run ${run.publicId} is being merged by another process`, "Merge again once that is done.");
+    }
     const runId = copier.run(run.id, datasetName);
     return { lease: acquireLease(store, runId, run.publicId), perspectives: copier.perspectives(run.id, runId) };
   });
@@ -296,7 +316,8 @@ const FOLDED = `
   prompt_tokens = a.prompt_tokens + b.prompt_tokens, completion_tokens = a.completion_tokens + b.completion_tokens,
   cached_tokens = a.cached_tokens + b.cached_tokens, cache_write_tokens = a.cache_write_tokens + b.cache_write_tokens,
   reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens, tokens_estimated = max(a.tokens_estimated, b.tokens_estimated),
-  has_mixed_settings = max(a.has_mixed_settings, b.has_mixed_settings), max_cost_nano_usd = a.max_cost_nano_usd + b.max_cost_nano_usd,
+  has_mixed_settings = max(a.has_mixed_settings, b.has_mixed_settings), max_cost_nano_usd = coalesce(a.max_cost_nano_usd + b.max_cost_nano_usd, a.max_cost_nano_usd, b.max_cost_nano_usd),
+  prices = coalesce(a.prices, b.prices),
   finished_at = iif(a.finished_at is null or b.finished_at is null, null, max(a.finished_at, b.finished_at))`;
 
 /** Makes two parts of a plan one run: the second's tasks become the first's. @returns the run that is left */
@@ -324,6 +345,7 @@ export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardR
          where task_id in (select id from tasks where run_id = ?)`,
       )
       .run(into.id, into.id, from.id);
+    const twice = releaseSharedAnswers(store, into.id, from.id);
     sqlite.prepare("update tasks set run_id = ? where run_id = ?").run(into.id, from.id);
     sqlite
       .prepare(
@@ -331,11 +353,52 @@ export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardR
           estimated_cost_nano_usd = ?, ${FOLDED.replaceAll(/\ba\./g, "runs.")} from runs b where runs.id = ? and b.id = ?`,
       )
       .run(JSON.stringify(shard), ...Object.values(expected).map(rounded), into.id, from.id);
+    if (twice) recount(store, into.id);
     for (const lease of leases) releaseLease(store, lease);
     sqlite.prepare("delete from perspectives where run_id = ?").run(from.id);
     sqlite.prepare("delete from runs where id = ?").run(from.id);
   });
   return { ...into, ...shard };
+}
+
+/**
+ * An answer is one sample: where both parts took the same earlier one, that of the second has its calls asked again.
+ * @returns whether there was any
+ */
+function releaseSharedAnswers({ sqlite }: Store, into: number, from: number): boolean {
+  const isOfFrom = "task_id in (select id from tasks where run_id = ?)";
+  const isTwice = `exists (select 1 from calls o join tasks t on t.id = o.task_id
+    where o.answer_id = calls.answer_id and t.run_id = ?)`;
+  const { changes } = sqlite
+    .prepare(`update calls set state = 'pending', answer_id = null where ${isOfFrom} and ${isTwice}`)
+    .run(from, into);
+  if (changes === 0) return false;
+  // What was made of notes that are asked for again is made again.
+  sqlite
+    .prepare(
+      `update calls set state = 'pending', answer_id = null, failure = null where step = 'strategy' and ${isOfFrom}
+         and exists (select 1 from calls r where r.task_id = calls.task_id and r.perspective_id = calls.perspective_id
+           and r.replicate = calls.replicate and r.step = 'reading' and r.state = 'pending')`,
+    )
+    .run(from);
+  return true;
+}
+
+/** Sets a run's counts of calls to those of its rows. */
+function recount({ sqlite }: Store, runId: number): void {
+  sqlite
+    .prepare(
+      `update runs set calls_succeeded = n.succeeded, calls_failed = n.failed, calls_reused = n.reused,
+         calls_truncated = n.truncated, finished_at = iif(n.pending > 0, null, finished_at)
+       from (select coalesce(sum(c.state = 'succeeded'), 0) succeeded, coalesce(sum(c.state = 'failed'), 0) failed,
+           coalesce(sum(c.state = 'pending'), 0) pending, coalesce(sum(a.finish_reason = 'length'), 0) truncated,
+           coalesce(sum(c.state = 'succeeded' and not exists
+             (select 1 from attempts t where t.call_id = c.id and t.outcome = 'succeeded')), 0) reused
+         from tasks t join calls c on c.task_id = t.id left join answers a on a.id = c.answer_id
+         where t.run_id = ?) n
+       where runs.id = ?`,
+    )
+    .run(runId, runId);
 }
 
 function rounded(value: number | null): number | null {

@@ -64,8 +64,13 @@ export function savedCost(store: Store, runId: number, cost: AttemptCost): numbe
   registerCost(store, cost);
   const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
     ${answers.cacheWriteTokens})`;
+  // What they have used is not known.
+  const isImported = sql`${answers.origin} = 'imported'`;
   const row = store.db
-    .select({ cost: sum(each).mapWith(Number), unknown: sql<number>`coalesce(sum(${each} is null), 0)` })
+    .select({
+      cost: sum(each).mapWith(Number),
+      unknown: sql<number>`coalesce(sum(${each} is null or ${isImported}), 0)`,
+    })
     .from(tasks)
     .innerJoin(calls, eq(calls.taskId, tasks.id))
     .innerJoin(answers, eq(answers.id, calls.answerId))

@@ -5,7 +5,7 @@ export class DbCommand extends Command {
   static override paths = [["db"]];
   static override usage = Command.Usage({
     category: "Database",
-    description: "The commands for the database: check, compact",
+    description: "The commands for the database: check, compact, merge",
     examples: [
       ["Check the database of this folder", "datagen db check"],
       ["Give the space back that deleted runs have left", "datagen db compact"],

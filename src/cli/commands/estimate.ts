@@ -42,6 +42,10 @@ export class EstimateCommand extends SendingCommand {
   baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
   sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
   fresh = Option.Boolean("--fresh", false, { description: "Count every call as sent, none as reused" });
+  maxCost = Option.String("--max-cost", {
+    description: "What the pilot may cost, in US dollars",
+    validator: isNumber(),
+  });
   pilot = Option.String("--pilot", {
     description: "Run so many inputs first, and estimate from their answers",
     validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
@@ -51,10 +55,11 @@ export class EstimateCommand extends SendingCommand {
     const { loadConfig } = await import("../../config/load.ts");
     const { estimateRun } = await import("../../app/estimate-run.ts");
     const config = await loadConfig(this.config);
-    const { provider, model, baseUrl, sampleSize, test, fresh, progress } = this;
+    const { provider, model, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
     using store = await this.openStore();
     const reuse = fresh ? ("none" as const) : ("same" as const);
-    const options = { overrides: { provider, model, baseUrl, sampleSize, test }, reuse, onEvent: progress.onEvent };
+    const overrides = { provider, model, baseUrl, sampleSize, maxCostUsd, test };
+    const options = { overrides, reuse, onEvent: progress.onEvent };
     const pilot = this.pilot === undefined ? undefined : await this.runPilot(store, config, this.pilot, options);
     const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
     progress.end();

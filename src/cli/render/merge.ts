@@ -7,10 +7,10 @@ export function renderMerge({ runs, shards }: Merge): string {
       ? `run ${id}: here already, and has more answers there; delete it here and merge again to take those in`
       : `run ${id}: ${result}`,
   );
-  for (const { run, count, missing } of shards) {
+  for (const { run, count, missing, pending } of shards) {
     lines.push(
       missing.length === 0
-        ? `run ${run} is whole: all of its ${counted(count, "shard")} are here`
+        ? `run ${run} has all of its ${counted(count, "shard")}${pending > 0 ? `, with ${counted(pending, "call")} pending: resume it` : ""}`
         : `run ${run} lacks ${missing.length === 1 ? "shard" : "shards"} ${missing.join(", ")} of ${count}`,
     );
   }

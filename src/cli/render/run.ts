@@ -145,7 +145,11 @@ export function renderFailures(failures: readonly FailedAttempt[], width: number
 
 function sizeOf({ run, config: { replicates = 1 } }: RunDetails): string {
   const size = `${counted(run.tasks, "input")} × ${counted(run.perspectives, "perspective")}`;
-  return replicates === 1 ? size : `${size} × ${counted(replicates, "sample")}`;
+  const whole = replicates === 1 ? size : `${size} × ${counted(replicates, "sample")}`;
+  const { shard } = run;
+  return shard === undefined
+    ? whole
+    : `${whole}, ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}`;
 }
 
 function requestsOf({ attempts, imported }: Pick<RunDetails, "attempts" | "imported">): string {
