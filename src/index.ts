@@ -22,7 +22,7 @@ export type { Environment } from "./app/environment.ts";
 export type { Estimate, EstimateOptions } from "./app/estimate.ts";
 export { estimateRun, type EstimateRunOptions } from "./app/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
-export { executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";
+export { cancelRun, executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";
 export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/export-run.ts";
 export { importDataset, type ImportDatasetOptions } from "./app/import-dataset.ts";
 export { listRuns } from "./app/list-runs.ts";

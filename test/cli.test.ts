@@ -290,6 +290,8 @@ describe.concurrent("an example of a help text", () => {
     } else if (command === "estimate") {
       expect(result.stdout).toMatch(/^inputs +\d+\ncalls +\d+|"to_send": \d+/);
       expect(all(space, "select * from runs")).toHaveLength(line.includes("--pilot") ? 2 : 1);
+    } else if (sub === "cancel") {
+      expect(result.stderr).toMatch(/^Run \w{8} completed: /m);
     } else if (line.includes("--failures")) {
       expect(result.stdout).toBe("No request failed.\n");
     } else {

@@ -170,6 +170,7 @@ describe("the packed package", () => {
         "InterruptedError",
         "StoppedError",
         "UsageError",
+        "cancelRun",
         "compactDatabase",
         "createPilot",
         "createRun",
@@ -306,6 +307,7 @@ describe("the types", () => {
           return event.reason + String(event.delayMs);
         case "outage":
           return event.reason + event.message;
+        case "batch":
         case "recovered":
           return event.type;
         case "stored": {

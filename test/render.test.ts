@@ -87,6 +87,7 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
         cost_usd: null,
       },
     ],
+    batches: [],
     failures: [],
     config: {
       task_type: "translation",

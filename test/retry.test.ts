@@ -110,6 +110,7 @@ describe("deciding on a failed attempt", () => {
     timeout: { attempts: 6, action: "fail" },
     connection: { attempts: 6, action: "fail" },
     malformed: { attempts: 6, action: "fail" },
+    not_processed: { attempts: 6, action: "fail" },
     empty: { attempts: 3, action: "fail" },
     reasoning_exhausted: { attempts: 3, action: "fail" },
     content_filter: { attempts: 1, action: "fail" },

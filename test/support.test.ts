@@ -15,8 +15,9 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
-import { answerTo, promptHashOf, shortened, startServer, usageFor } from "./support/server.ts";
-import type { Fault, LoopbackServer, ServerOptions } from "./support/server.ts";
+import type { Running } from "./support/harness.ts";
+import { answerTo, promptHashOf, shortened, startServer, TOKEN_LIMIT, usageFor } from "./support/server.ts";
+import type { Fault, LineFault, LoopbackServer, ServerOptions } from "./support/server.ts";
 
 /** Waits until a claim holds, looking often enough to see what lasts a moment. */
 const soon = (claim: () => void) => vi.waitFor(claim, { interval: 5 });
@@ -59,10 +60,14 @@ async function ask(server: LoopbackServer, provider: "openai" | "together", opti
 
 type Completion = OpenAI.ChatCompletion | OpenAI.Completion | Together.Chat.ChatCompletion | Together.Completion;
 
+function replyText({ choices }: Completion): string | null | undefined {
+  const choice = choices?.[0];
+  return choice && ("message" in choice ? choice.message?.content : choice.text);
+}
+
 function replyOf({ data, response }: { data: Completion; response: Response }): Reply {
   const choice = data.choices?.[0];
-  const text = choice && ("message" in choice ? choice.message?.content : choice.text);
-  return { data, text, finish: choice?.finish_reason, usage: data.usage, headers: response.headers };
+  return { data, text: replyText(data), finish: choice?.finish_reason, usage: data.usage, headers: response.headers };
 }
 
 const asked = (prompt: string, more: object = {}) => ({
@@ -518,6 +523,375 @@ describe("faults", () => {
     await server.comeUp();
     expect((await ask(server, "openai")).text).toBe(answerTo(asked("Sag etwas.")));
     expect(server.requests.map(({ aborted }) => aborted)).toEqual([true, false]);
+  });
+});
+
+describe("files and batches", () => {
+  const CUSTOM = (index: number) => `row-${index}`;
+  const CHAT = "/v1/chat/completions";
+
+  const openaiOf = (server: LoopbackServer) => new OpenAI({ apiKey: KEY, maxRetries: 0, baseURL: server.openaiUrl });
+  const togetherOf = (server: LoopbackServer) =>
+    new Together({ apiKey: KEY, maxRetries: 0, baseURL: server.togetherUrl });
+
+  /** A file of requests, one for each prompt. */
+  function inputFile(prompts: string[], name = "input.jsonl", line: object = {}): File {
+    const lines = prompts.map((prompt, index) => {
+      const body = {
+        model: "gpt-4o-mini",
+        max_tokens: 200,
+        temperature: 0.7,
+        messages: [{ role: "user", content: prompt }],
+      };
+      return JSON.stringify({ custom_id: CUSTOM(index), method: "POST", url: CHAT, body, ...line });
+    });
+    return new File([`${lines.join("\n")}\n`], name);
+  }
+
+  async function submit(server: LoopbackServer, file: File): Promise<OpenAI.Batch> {
+    const client = openaiOf(server);
+    const { id: input_file_id } = await client.files.create({ file, purpose: "batch" });
+    return client.batches.create({
+      input_file_id,
+      endpoint: CHAT,
+      completion_window: "24h",
+      metadata: { mark: file.name },
+    });
+  }
+
+  async function submitToTogether(server: LoopbackServer, file: File): Promise<Together.BatchJob> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ purpose: "batch-api", file_name: file.name }))
+      form.append(name, value);
+    form.append("file", file);
+    const client = togetherOf(server);
+    const { id } = await client.post<Together.FileResponse>("/files/upload", { body: form });
+    return (await client.batches.create({ input_file_id: id, endpoint: CHAT })).job!;
+  }
+
+  /** Looks at a batch until it has ended. */
+  async function ended(server: LoopbackServer, id: string): Promise<OpenAI.Batch> {
+    for (;;) {
+      const batch = await openaiOf(server).batches.retrieve(id);
+      if (/^(completed|failed|expired|cancelled)$/.test(batch.status)) return batch;
+    }
+  }
+
+  interface Line {
+    id: string;
+    custom_id: string;
+    response: {
+      status_code: number;
+      request_id: string;
+      body: Completion & { error?: { code: string | null } };
+    } | null;
+    error: { code: string; message: string } | null;
+  }
+
+  async function linesOf(server: LoopbackServer, fileId: string | null | undefined): Promise<Line[]> {
+    if (!fileId) return [];
+    const text = await (await openaiOf(server).files.content(fileId)).text();
+    return text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Line);
+  }
+
+  const prompts = rows(12).map(({ input }) => input);
+
+  test("OpenAI: a file, a batch, and an output in another order, with the answers of the live server", async () => {
+    await using server = await startServer();
+    const client = openaiOf(server);
+    const created = await submit(server, inputFile(prompts));
+    expect(created).toMatchObject({
+      id: expect.stringMatching(/^batch_/),
+      object: "batch",
+      status: "validating",
+      endpoint: CHAT,
+      completion_window: "24h",
+      metadata: { mark: "input.jsonl" },
+      output_file_id: null,
+      error_file_id: null,
+      errors: null,
+      request_counts: { total: 0, completed: 0, failed: 0 },
+      expires_at: created.created_at + 86_400,
+    });
+    const file = await client.files.retrieve(created.input_file_id);
+    expect(file).toMatchObject({
+      object: "file",
+      filename: "input.jsonl",
+      purpose: "batch",
+      bytes: inputFile(prompts).size,
+    });
+    expect(await (await client.files.content(file.id)).text()).toBe(await inputFile(prompts).text());
+    const batch = await ended(server, created.id);
+    expect(batch).toMatchObject({
+      status: "completed",
+      error_file_id: null,
+      request_counts: { total: 12, completed: 12, failed: 0 },
+    });
+    expect(batch.completed_at).toBeGreaterThanOrEqual(batch.in_progress_at!);
+    const lines = await linesOf(server, batch.output_file_id);
+    expect(lines.map(({ custom_id }) => custom_id)).not.toEqual(prompts.map((_, index) => CUSTOM(index)));
+    expect(new Map(lines.map(({ custom_id, response }) => [custom_id, replyText(response!.body)]))).toEqual(
+      new Map(prompts.map((prompt, index) => [CUSTOM(index), answerTo(asked(prompt))])),
+    );
+    expect(lines[0]).toMatchObject({
+      error: null,
+      response: { status_code: 200, request_id: expect.stringMatching(/^req_/) },
+    });
+    expect(server.served).toMatchObject({
+      answers: 12,
+      total: prompts.reduce((sum, prompt) => sum + usageFor(asked(prompt)).total, 0),
+    });
+    expect(server.batches).toMatchObject([{ name: "input.jsonl", fileId: file.id, status: "completed" }]);
+    expect(server.batches[0]!.lines[3]).toEqual({
+      customId: CUSTOM(3),
+      promptHash: promptHashOf(prompts[3]!),
+      outcome: "answered",
+      fault: undefined,
+      usage: usageFor(asked(prompts[3]!)),
+    });
+  });
+
+  test("Together: the same in its own shapes", async () => {
+    await using server = await startServer();
+    const client = togetherOf(server);
+    const job = await submitToTogether(server, inputFile(prompts));
+    expect(job).toMatchObject({ status: "VALIDATING", endpoint: CHAT, progress: 0, output_file_id: "" });
+    const { data: files } = await client.files.list();
+    expect(files).toMatchObject([
+      { id: job.input_file_id, filename: "input.jsonl", purpose: "batch-api", FileType: "jsonl" },
+    ]);
+    expect((await client.batches.retrieve(job.id!)).status).toBe("IN_PROGRESS");
+    const done = await client.batches.retrieve(job.id!);
+    expect(done).toMatchObject({ status: "COMPLETED", progress: 100, error_file_id: "" });
+    expect(await client.batches.list()).toEqual([done]);
+    const text = await (await client.files.content(done.output_file_id!)).text();
+    const lines = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Line);
+    expect(new Map(lines.map(({ custom_id, response }) => [custom_id, replyText(response!.body)]))).toEqual(
+      new Map(prompts.map((prompt, index) => [CUSTOM(index), answerTo(asked(prompt))])),
+    );
+  });
+
+  test("lists have the newest first, page by page", async () => {
+    await using server = await startServer();
+    const client = openaiOf(server);
+    const ids = [];
+    for (const prompt of prompts.slice(0, 5)) ids.unshift((await submit(server, inputFile([prompt]))).id);
+    const listed = [];
+    for await (const { id } of client.batches.list({ limit: 2 })) listed.push(id);
+    expect(listed).toEqual(ids);
+    const files = [];
+    for await (const { id } of client.files.list({ limit: 2, purpose: "batch" })) files.push(id);
+    expect(files).toEqual(server.files.map(({ id }) => id).toReversed());
+  });
+
+  test("a line has the faults of a live request, as far as it can, or others of its own", async () => {
+    const faults: (LineFault | undefined)[] = [
+      { kind: "status", status: 500 },
+      { kind: "status", status: 400, code: "context_length_exceeded" },
+      { kind: "missing" },
+      { kind: "reset" },
+      { kind: "noResponse", code: "request_timeout", message: "Too slow." },
+      { kind: "empty" },
+      undefined,
+    ];
+    await using server = await startServer({ behaveLine: ({ customId }) => faults[Number(customId!.slice(4))] });
+    const batch = await ended(server, (await submit(server, inputFile(prompts.slice(0, 7)))).id);
+    expect(batch.request_counts).toEqual({ total: 7, completed: 2, failed: 3 });
+    const output = await linesOf(server, batch.output_file_id);
+    expect(new Set(output.map(({ custom_id }) => custom_id))).toEqual(new Set(["row-5", "row-6"]));
+    const errors = new Map((await linesOf(server, batch.error_file_id)).map((line) => [line.custom_id, line]));
+    expect(errors.get("row-0")).toMatchObject({
+      response: { status_code: 500, body: { error: { type: "server_error" } } },
+      error: null,
+    });
+    expect(errors.get("row-1")).toMatchObject({
+      response: { status_code: 400, body: { error: { code: "context_length_exceeded" } } },
+    });
+    expect(errors.get("row-4")).toMatchObject({
+      response: null,
+      error: { code: "request_timeout", message: "Too slow." },
+    });
+    expect(errors.size).toBe(3);
+    expect(server.batches[0]!.lines.map(({ outcome }) => outcome)).toEqual([
+      "failed",
+      "failed",
+      "missing",
+      "missing",
+      "failed",
+      "answered",
+      "answered",
+    ]);
+    expect(server.charged()).toEqual(new Map([5, 6].map((index) => [promptHashOf(prompts[index]!), 1])));
+  });
+
+  test("one script serves live requests and lines, and counts both", async () => {
+    await using server = await startServer({
+      behave: ({ nth }) => (nth === 1 ? { kind: "status", status: 500 } : undefined),
+    });
+    expect((await failure(server, "openai", { prompt: prompts[0]! })).message).toContain("500");
+    const batch = await ended(server, (await submit(server, inputFile(prompts.slice(0, 2)))).id);
+    expect((await linesOf(server, batch.output_file_id)).map(({ custom_id }) => custom_id)).toEqual(["row-0"]);
+    await ask(server, "openai", { prompt: prompts[0]! });
+    expect(server.charged()).toEqual(new Map([[promptHashOf(prompts[0]!), 2]]));
+  });
+
+  test("a batch goes as its script says: state by state, and not before its time", async () => {
+    const states = ["validating", "validating", "in_progress", "finalizing"] as const;
+    await using server = await startServer({ behaveBatch: () => ({ states: [...states], ms: 300 }) });
+    const start = performance.now();
+    const { id } = await submit(server, inputFile(prompts));
+    const seen: string[] = [];
+    while (seen.at(-1) !== "completed") {
+      seen.push((await openaiOf(server).batches.retrieve(id)).status);
+      await sleep(10);
+    }
+    expect(performance.now() - start).toBeGreaterThanOrEqual(299);
+    expect([...new Set(seen)]).toEqual(["validating", "in_progress", "finalizing", "completed"]);
+    expect(seen.slice(0, 4)).toEqual(states);
+  });
+
+  test("a batch that expires, and one that is cancelled, give what was done and name the others", async () => {
+    await using server = await startServer({
+      behaveBatch: ({ index }) => (index === 0 ? { expiresAfter: 0.25 } : { doneWhenCancelled: 0.75 }),
+    });
+    const expired = await ended(server, (await submit(server, inputFile(prompts))).id);
+    const { id } = await submit(server, inputFile(prompts));
+    expect((await openaiOf(server).batches.cancel(id)).status).toBe("cancelling");
+    const cancelled = await ended(server, id);
+    expect([expired.status, cancelled.status]).toEqual(["expired", "cancelled"]);
+    for (const [batch, done, code] of [
+      [expired, 3, "batch_expired"],
+      [cancelled, 9, "batch_cancelled"],
+    ] as const) {
+      expect(await linesOf(server, batch.output_file_id)).toHaveLength(done);
+      const errors = await linesOf(server, batch.error_file_id);
+      expect(errors).toHaveLength(12 - done);
+      for (const line of errors) expect(line).toMatchObject({ response: null, error: { code } });
+    }
+    expect(server.served.answers).toBe(12);
+    await expect(openaiOf(server).batches.cancel(id)).rejects.toBeInstanceOf(OpenAI.ConflictError);
+  });
+
+  test("a batch fails whole where the script says so, and charges nothing", async () => {
+    await using server = await startServer({ behaveBatch: () => ({ fails: [TOKEN_LIMIT] }) });
+    const batch = await ended(server, (await submit(server, inputFile(prompts))).id);
+    expect(batch).toMatchObject({
+      status: "failed",
+      errors: { object: "list", data: [{ code: "token_limit_exceeded", line: null, param: null }] },
+      request_counts: { total: 0, completed: 0, failed: 0 },
+    });
+    const job = await submitToTogether(server, inputFile(prompts));
+    expect(await togetherOf(server).batches.retrieve(job.id!)).toMatchObject({
+      status: "FAILED",
+      error: TOKEN_LIMIT.message,
+    });
+    expect([server.served.answers, server.charged().size]).toEqual([0, 0]);
+  });
+
+  test.for([
+    ["duplicate_custom_id", inputFile(prompts, "x.jsonl", { custom_id: "a" })],
+    ["url_mismatch", inputFile(prompts, "x.jsonl", { url: "/v1/completions" })],
+    ["invalid_custom_id", inputFile(prompts, "x.jsonl", { custom_id: "a".repeat(65) })],
+    ["invalid_json_line", new File(['{"custom_id": "a"}\n'], "x.jsonl")],
+    ["empty_file", new File([""], "x.jsonl")],
+    ["invalid_request", inputFile(prompts, "x.jsonl", { body: { model: "m", messages: [], stream: false } })],
+  ] as const)("a file is validated: %s", async ([code, file]) => {
+    await using server = await startServer();
+    const batch = await ended(server, (await submit(server, file)).id);
+    expect([batch.status, batch.errors?.data?.[0]?.code]).toEqual(["failed", code]);
+  });
+
+  test("a file above the limits of a test is refused", async () => {
+    await using server = await startServer({ limits: { lines: 3 } });
+    const batch = await ended(server, (await submit(server, inputFile(prompts))).id);
+    expect(batch.errors?.data?.[0]).toMatchObject({ code: "too_many_tasks" });
+    server.limits = { bytes: 100 };
+    await expect(submit(server, inputFile(prompts))).rejects.toMatchObject({ status: 413 });
+  });
+
+  test("what a provider does not know is refused", async () => {
+    await using server = await startServer();
+    const client = openaiOf(server);
+    await expect(client.batches.retrieve("batch_0")).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    await expect(client.files.content("file-0")).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    const batch = { input_file_id: "file-0", endpoint: CHAT, completion_window: "24h" } as const;
+    await expect(client.batches.create(batch)).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+    await expect(submit(server, inputFile(prompts, "input.txt"))).rejects.toThrow("Must be .jsonl");
+    const file = await client.files.create({ file: inputFile(prompts), purpose: "batch" });
+    const completions = { input_file_id: file.id, endpoint: "/v1/completions" as typeof CHAT };
+    await expect(togetherOf(server).batches.create(completions)).rejects.toBeInstanceOf(Together.BadRequestError);
+    expect(server.strays).toEqual([]);
+  });
+
+  test("a fault may come before a request has its effect, or after", async () => {
+    await using server = await startServer({
+      behaveApi: ({ operation, nth }) =>
+        operation === "upload" && nth < 3
+          ? { kind: nth === 1 ? "status" : "reset", status: 500, isTaken: nth === 2 }
+          : undefined,
+    });
+    await expect(submit(server, inputFile(prompts))).rejects.toBeInstanceOf(OpenAI.InternalServerError);
+    expect(server.files).toEqual([]);
+    await expect(submit(server, inputFile(prompts))).rejects.toBeInstanceOf(OpenAI.APIConnectionError);
+    expect(server.files).toHaveLength(1);
+    await submit(server, inputFile(prompts));
+    expect(server.batchRequests.map(({ operation, nth, path }) => [operation, nth, path])).toEqual([
+      ["upload", 1, "/openai/v1/files"],
+      ["upload", 2, "/openai/v1/files"],
+      ["upload", 3, "/openai/v1/files"],
+      ["create", 1, "/openai/v1/batches"],
+    ]);
+  });
+
+  test("a client can be killed at each of its requests, before or after it has its effect", async () => {
+    await using dir = await workspace();
+    const bin = await dir.write(
+      "bin.mjs",
+      `
+      const form = new FormData();
+      form.append("purpose", "batch");
+      form.append("file", new File(["{}"], "x.jsonl"));
+      await fetch(process.argv[2] + "/files", { method: "POST", body: form });
+    `,
+    );
+    let run: Running | undefined;
+    await using server = await startServer({
+      behaveApi: ({ nth }) => {
+        run?.kill();
+        return { kind: "hang", isTaken: nth === 2 };
+      },
+    });
+    for (const files of [0, 1]) {
+      await using process = startDatagen([server.openaiUrl], { cwd: dir.path, bin });
+      run = process;
+      expect(await process.done).toMatchObject({ signal: "SIGKILL" });
+      await soon(() => expect(server.files).toHaveLength(files));
+    }
+  });
+
+  test("an error in the script for a line fails its test", async () => {
+    const server = await startServer({
+      behaveLine: () => {
+        throw new RangeError("mistyped");
+      },
+    });
+    await ended(server, (await submit(server, inputFile(prompts))).id);
+    await expect(server[Symbol.asyncDispose]()).rejects.toThrow(RangeError);
+  });
+
+  test("the files are gone with the server", async () => {
+    const server = await startServer();
+    await submit(server, inputFile(prompts));
+    const { path } = server.files[0]!;
+    expect(existsSync(path)).toBe(true);
+    await server[Symbol.asyncDispose]();
+    expect(existsSync(path)).toBe(false);
   });
 });
 

@@ -2,17 +2,29 @@ import { UsageError } from "../errors.ts";
 import { type CapState, completionLimit } from "../execute/cap.ts";
 import { highestCost, type Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
-import { openReservations } from "../store/money.ts";
+import type { ExecutorName } from "../config/executors.ts";
+import { type OpenReservation, openReservations } from "../store/money.ts";
 import type { Store } from "../store/open.ts";
 import { getSettings } from "../store/plan.ts";
 import type { RunRow } from "../store/runs.ts";
 
 /** @throws UsageError where a cap cannot be kept, as it is not known what a request may cost */
-export function checkCap(prices: Prices | null, settings: Settings, reason = "its price is unknown"): Prices {
+export function checkCap(
+  prices: Prices | null,
+  settings: Settings,
+  executor: ExecutorName,
+  reason = "its price is unknown",
+): Prices {
   if (prices === null) {
     throw new UsageError(
       `a cap cannot be kept for ${settings.model}: ${reason}`,
       "Say what it costs with `datagen prices set`, or in the config's `prices`.",
+    );
+  }
+  if (executor === "batch" && prices.batch_factor === null) {
+    throw new UsageError(
+      `a cap cannot be kept for ${settings.model}: what it costs in a batch is unknown`,
+      "Say it with `datagen prices set --batch-factor`, or in the config's `prices`.",
     );
   }
   if (completionLimit(settings) === null) {
@@ -28,30 +40,32 @@ export function checkCap(prices: Prices | null, settings: Settings, reason = "it
 export function capOf(store: Store, run: RunRow): CapState | null {
   if (run.maxCostNanoUsd === null) return null;
   const settings = getSettings(store, run.settingsId);
-  const prices = checkCap(run.prices, settings);
-  const { mostNanoUsd } = possiblyCharged(store, run.id, prices, completionLimit(settings));
+  const prices = checkCap(run.prices, settings, run.executor);
+  const reservations = openReservations(store, run.id);
+  const { mostNanoUsd } = possiblyCharged(reservations, prices, completionLimit(settings));
   return { mostNanoUsd: run.maxCostNanoUsd, usedNanoUsd: run.costNanoUsd + (mostNanoUsd ?? 0) };
 }
 
 /**
- * The attempts of a run of which it is not known whether they were charged, and what they may have cost at most; null
- * where that is unknown.
+ * How many attempts there are of which it is not known whether they were charged, and what they may have cost at most;
+ * null where that is unknown.
  * @param limit the most completion tokens of those that set no limit; null where that is unknown
  */
 export function possiblyCharged(
-  store: Store,
-  runId: number,
+  reservations: readonly OpenReservation[],
   prices: Prices | null,
   limit: number | null,
 ): { attempts: number; mostNanoUsd: number | null } {
   let attempts = 0;
   let mostNanoUsd: number | null = 0;
-  for (const reserved of openReservations(store, runId)) {
+  for (const reserved of reservations) {
     const completionTokens = reserved.completionTokens ?? limit;
     attempts += reserved.attempts;
-    if (prices === null || completionTokens === null) mostNanoUsd = null;
+    const factor = reserved.isBatched ? (prices?.batch_factor ?? null) : 1;
+    if (prices === null || completionTokens === null || factor === null) mostNanoUsd = null;
     else if (mostNanoUsd !== null) {
-      mostNanoUsd += reserved.attempts * highestCost(prices, reserved.promptTokens, completionTokens);
+      const each = Math.ceil(highestCost(prices, reserved.promptTokens, completionTokens) * factor);
+      mostNanoUsd += reserved.attempts * each;
     }
   }
   return { attempts, mostNanoUsd };

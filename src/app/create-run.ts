@@ -4,6 +4,7 @@ import type { Input } from "../dataset/inputs.ts";
 import { UsageError } from "../errors.ts";
 import { callsPerInput } from "../plan/calls.ts";
 import { answeredCalls } from "./answered-calls.ts";
+import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
 import { resolvePrices } from "./prices.ts";
 import { nanoUsd } from "../models/cost.ts";
@@ -60,8 +61,10 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   const target = resolveTarget(config, overrides.baseUrl !== undefined, environment);
   connectionOf(target, config.model_config.model_name, environment);
   const priced = await resolvePrices(store, config, target);
+  if (config.executor === "batch") checkBatches(target);
   if (config.max_cost_usd !== undefined) {
-    checkCap(priced.prices, target.settings, "reason" in priced ? priced.reason : undefined);
+    const reason = "reason" in priced ? priced.reason : undefined;
+    checkCap(priced.prices, target.settings, config.executor ?? "live", reason);
   }
   const part = shard ?? null;
   const surveyed = await survey(store, config, target, priced, { reuse: policy, shard: part, onEvent });
@@ -99,6 +102,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
       prices: priced.prices,
       maxCostNanoUsd: config.max_cost_usd === undefined ? null : nanoUsd(config.max_cost_usd),
       reuse: policy,
+      executor: config.executor ?? "live",
     });
     return acquireLease(store, runId, publicId);
   });

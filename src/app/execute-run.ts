@@ -1,8 +1,12 @@
+import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
+import { batch } from "../execute/batch.ts";
+import type { Job } from "../execute/executor.ts";
 import { live } from "../execute/live.ts";
 import { nanoUsd } from "../models/cost.ts";
 import { providers } from "../providers/index.ts";
+import { openBatches, setExecutor } from "../store/batches.ts";
 import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
@@ -13,6 +17,7 @@ import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
+import { batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
 import { connectionOf } from "./target.ts";
 
@@ -26,6 +31,10 @@ export interface ExecuteRunOptions {
   retryTruncated?: { maxTokens: number } | undefined;
   /** What the run may cost from now on in all, in US dollars, in the place of what was said before. */
   maxCostUsd?: number | undefined;
+  /** How calls that are not sent yet reach the provider from now on, in the place of what was said before. */
+  executor?: ExecutorName | undefined;
+  /** Whether to stay until all batches are in. Default: true; otherwise each is looked at once. */
+  wait?: boolean | undefined;
   /** The most requests in flight at once, in the place of the config's number. */
   concurrency?: number | undefined;
   /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
@@ -52,12 +61,13 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   try {
     const row = getRun(store, runId);
     inTransaction(store, () => {
+      if (options.executor !== undefined) useExecutor(store, row, options.executor);
       if (options.maxCostUsd !== undefined) setCap(store, runId, nanoUsd(options.maxCostUsd));
       reopen(store, row, options);
       // What is not wanted any more is undone where this throws.
       capOf(store, getRun(store, runId));
     });
-    if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), options);
+    if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), "submit", options);
   } finally {
     giveBack(store, lease);
   }
@@ -65,6 +75,35 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
     throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
   }
   return summaryOf(getRun(store, runId));
+}
+
+/**
+ * Cancels the batches of a run at the provider, and takes in what of them is done. The calls that are not are pending.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @returns the run as it stands then
+ * @throws UsageError and InterruptedError as {@link executeRun} does
+ */
+export async function cancelRun(
+  store: Store,
+  run: string,
+  options: Pick<ExecuteRunOptions, "signal" | "environment" | "onEvent"> = {},
+): Promise<RunSummary> {
+  const runId = findRun(store, run);
+  const { publicId } = getRun(store, runId);
+  const lease = acquireLease(store, runId, publicId);
+  try {
+    await execute(store, lease, getRun(store, runId), "cancel", options);
+  } finally {
+    giveBack(store, lease);
+  }
+  if (openBatches(store, runId).length > 0)
+    throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
+  return summaryOf(getRun(store, runId));
+}
+
+function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
+  if (executor === "batch") checkBatches({ provider: run.provider, settings: getSettings(store, run.settingsId) });
+  setExecutor(store, run.id, executor);
 }
 
 function giveBack(store: Store, lease: Lease): void {
@@ -104,11 +143,11 @@ async function execute(
   store: Store,
   lease: Lease,
   row: RunRow & { status: RunSummary["status"] },
-  { concurrency, signal, environment = readEnvironment(), onEvent = () => {} }: ExecuteRunOptions,
+  purpose: "submit" | "cancel",
+  { concurrency, signal, wait = true, environment = readEnvironment(), onEvent = () => {} }: ExecuteRunOptions,
 ): Promise<void> {
   const { config } = row;
   const settings = getSettings(store, row.settingsId);
-  const cap = capOf(store, row);
   const connection = connectionOf(row, row.model, environment);
   const provider = await providers[row.provider].connect(connection);
   const release = reserveSpace(store);
@@ -132,7 +171,8 @@ async function execute(
   if (signal?.aborted) stop();
   try {
     onEvent({ type: "started", run: summaryOf(row) });
-    await live.execute({
+    const mode = purpose === "submit" && row.executor === "live" ? "collect" : purpose;
+    const job: Omit<Job, "cap"> = {
       store,
       lease,
       runId: row.id,
@@ -145,15 +185,21 @@ async function execute(
       maxAttempts: config.max_attempts,
       giveUpAfterMs: config.give_up_after_s * 1_000,
       prices: row.prices,
-      cap,
       isCountExact: row.baseUrlSource === "default",
       isResumed: row.attempts > 0,
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
+      batches: {
+        connect: () => providers[row.provider].batches.connect(connection, batchFolder(store.path)),
+        factor: row.prices?.batch_factor ?? null,
+        mode,
+        waits: wait,
+      },
       drain: drain.signal,
       abort: abort.signal,
       onEvent,
-    });
+    };
+    await work(job);
     if (lost !== undefined) throw lost;
   } finally {
     release();
@@ -161,4 +207,20 @@ async function execute(
     clearTimeout(grace);
     signal?.removeEventListener("abort", stop);
   }
+}
+
+/** What is in batches is taken in; all else is sent, in the way of the run. */
+async function work(job: Omit<Job, "cap">): Promise<void> {
+  const { store, runId, drain, batches } = job;
+  const withCap = () => ({ ...job, cap: capOf(store, getRun(store, runId)) });
+  if (batches.mode !== "collect") {
+    await batch.execute(withCap());
+    return;
+  }
+  // Strategies can be sent once the notes of a batch are in.
+  do {
+    await live.execute(withCap());
+    if (drain.aborted || openBatches(store, runId).length === 0) return;
+    await batch.execute(withCap());
+  } while (!drain.aborted && hasOpenCalls(store, runId));
 }

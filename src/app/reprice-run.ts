@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { costOf, type PricedUsage, type Prices, usd } from "../models/cost.ts";
+import { attemptCost, type PricedUsage, type Prices, usd } from "../models/cost.ts";
 import { applyPrices, costWith } from "../store/money.ts";
 import { acquireLease, releaseLease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
@@ -38,7 +38,7 @@ export async function repriceRun(
   const { id, publicId, provider, baseUrl, baseUrlSource } = row;
   const target = { provider, baseUrl, baseUrlSource, settings: getSettings(store, row.settingsId) };
   const { prices, ...unknown } = await resolvePrices(store, row.config, target);
-  const cost = (usage: PricedUsage) => costOf(prices, usage);
+  const cost = (usage: PricedUsage, isBatched: boolean) => attemptCost(prices, usage, isBatched);
   const total = costWith(store, id, cost);
   if (apply) {
     if (prices === null) {

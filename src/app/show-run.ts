@@ -9,7 +9,8 @@ import {
 } from "../store/details.ts";
 import { completionLimit } from "../execute/cap.ts";
 import { costOf, type Prices, usd } from "../models/cost.ts";
-import { savedCost } from "../store/money.ts";
+import { type BatchRow, listBatches } from "../store/batches.ts";
+import { openReservations, savedCost } from "../store/money.ts";
 import type { Store } from "../store/open.ts";
 import { getSettings } from "../store/plan.ts";
 import { findRun, getRun } from "../store/runs.ts";
@@ -22,6 +23,25 @@ export type RunStep = Omit<StepRow, "costNanoUsd"> & {
   /** Null where any part of it is unknown. */
   cost_usd: number | null;
 };
+
+/** A batch of a run. */
+export interface RunBatch {
+  /** The name of its file at the provider. */
+  name: string;
+  /** The provider's id; null until it is known. */
+  id: string | null;
+  /** `prepared` or `uploaded` before it is there, then as the provider says it. */
+  status: string;
+  requests: number;
+  completed: number;
+  failed: number;
+  /** Why it failed whole. */
+  error: string | null;
+  /** ISO 8601, UTC. */
+  created_at: string;
+  /** When its results were in; null until then. */
+  ended_at: string | null;
+}
 
 /** A run in detail. */
 export interface RunDetails {
@@ -51,6 +71,7 @@ export interface RunDetails {
   datagen_version: string;
   git_commit: string | null;
   steps: RunStep[];
+  batches: RunBatch[];
   failures: FailureRow[];
   config: Config;
 }
@@ -66,7 +87,9 @@ export function showSummary(store: Store, run: string): RunSummary {
  */
 export function showRun(store: Store, run: string): RunDetails {
   const row = getRun(store, findRun(store, run));
-  const unclear = possiblyCharged(store, row.id, row.prices, completionLimit(getSettings(store, row.settingsId)));
+  const limit = completionLimit(getSettings(store, row.settingsId));
+  const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
+  const unclear = possiblyCharged(unsettled, row.prices, limit);
   const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));
   return {
     run: summaryOf(row),
@@ -87,8 +110,24 @@ export function showRun(store: Store, run: string): RunDetails {
       ...step,
       cost_usd: row.imported === null ? dollars(costNanoUsd) : null,
     })),
+    batches: listBatches(store, row.id).map(toBatch),
     failures: failureRows(store, row.id),
     config: row.config,
+  };
+}
+
+function toBatch({ name, batchId, state, status, createdAt, endedAt, ...batch }: BatchRow): RunBatch {
+  const { requests, completed, failed, error } = batch;
+  return {
+    name,
+    id: batchId,
+    status: status ?? state,
+    requests,
+    completed,
+    failed,
+    error,
+    created_at: new Date(createdAt).toISOString(),
+    ended_at: endedAt === null ? null : new Date(endedAt).toISOString(),
   };
 }
 

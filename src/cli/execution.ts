@@ -17,6 +17,7 @@ export abstract class ExecutionCommand extends SendingCommand {
     description: "What the run may cost in all, in US dollars; it stops before that could be passed",
     validator: isNumber(),
   });
+  wait = Option.Boolean("--wait", true, { description: "With --no-wait, look at batches once and leave them" });
   output = Option.String("--output,-o", {
     description: "The dataset: a file, or a folder that exists. Default: data/agents",
   });
@@ -33,7 +34,7 @@ export abstract class ExecutionCommand extends SendingCommand {
   protected async executeAndExport(
     store: Store,
     id: string,
-    options: Pick<ExecuteRunOptions, "retryFailed" | "retryTruncated" | "concurrency" | "maxCostUsd"> = {},
+    options: Pick<ExecuteRunOptions, "retryFailed" | "retryTruncated" | "concurrency" | "maxCostUsd" | "executor"> = {},
   ): Promise<number> {
     const [{ executeRun }, { exportRun }] = await Promise.all([
       import("../app/execute-run.ts"),
@@ -41,7 +42,7 @@ export abstract class ExecutionCommand extends SendingCommand {
     ]);
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
-      const run = await executeRun(store, id, { ...options, signal, onEvent });
+      const run = await executeRun(store, id, { ...options, wait: this.wait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
       const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output });

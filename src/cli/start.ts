@@ -17,6 +17,7 @@ import { PricesUnsetCommand } from "./commands/prices/unset.ts";
 import { ResumeCommand } from "./commands/resume.ts";
 import { RunCommand } from "./commands/run.ts";
 import { RunsCommand } from "./commands/runs.ts";
+import { RunsCancelCommand } from "./commands/runs/cancel.ts";
 import { RunsConfigCommand } from "./commands/runs/config.ts";
 import { RunsDeleteCommand } from "./commands/runs/delete.ts";
 import { RunsListCommand } from "./commands/runs/list.ts";
@@ -52,6 +53,7 @@ export async function start(args: string[]): Promise<number> {
     RunsShowCommand,
     RunsRepriceCommand,
     RunsConfigCommand,
+    RunsCancelCommand,
     RunsDeleteCommand,
     DiffCommand,
     ExportCommand,

@@ -57,7 +57,7 @@ export function checkOverrides(overrides: Overrides): Overrides {
  * @throws UsageError as {@link checkOverrides} does
  */
 export function applyOverrides(config: Config, overrides: Overrides): Config {
-  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, test } = checkOverrides(overrides);
+  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, executor, test } = checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
   return {
     ...config,
@@ -70,6 +70,7 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
     data_config: { ...config.data_config, sample_size: test ? Math.min(size, TEST_SIZE.inputs) : size },
     ...(provider !== undefined && { api_provider: provider }),
     ...(concurrency !== undefined && { concurrency }),
+    ...(executor !== undefined && { executor }),
     ...(maxCostUsd !== undefined && { max_cost_usd: maxCostUsd }),
   };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { EXECUTORS } from "./executors.ts";
 import { PROVIDERS } from "./providers.ts";
 
 // The message of every rule is what was expected; problems.ts puts place and finding around it.
@@ -131,6 +132,10 @@ export const configSchema = z.strictObject(
       .boolean("true or false")
       .default(false)
       .describe("Puts the references into the dataset as a first perspective, for which nothing is asked."),
+    executor: z
+      .enum(EXECUTORS, 'one of "live", "batch"')
+      .optional()
+      .describe("How calls reach the provider: a request each, or in its batches, later and for less. Default: live."),
     replicates: wholeFrom(1)
       .max(1_000, "a whole number from 1 to 1000")
       .optional()
@@ -176,6 +181,7 @@ export const overridesSchema = z.strictObject({
   sampleSize: fields.sample_size.optional(),
   concurrency: fields.concurrency.optional(),
   maxCostUsd: fields.max_cost_usd.optional(),
+  executor: z.enum(EXECUTORS).optional(),
   test: z.boolean().optional(),
 });
 

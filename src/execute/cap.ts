@@ -1,9 +1,11 @@
-import { highestCost, type Prices } from "../models/cost.ts";
+import { StoppedError } from "../errors.ts";
+import { highestCost, type Prices, usd } from "../models/cost.ts";
 import { outputLimit } from "../models/facts.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { Reservation } from "../store/results.ts";
+import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./request.ts";
 
 /** What a server may put around a prompt, in tokens. */
@@ -50,9 +52,12 @@ export interface CapState {
 export class Cap {
   readonly #prices: Prices;
   readonly #most: number;
+  readonly #factor: number;
   #used: number;
 
-  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd }: CapState) {
+  /** @param factor what the requests cost in proportion to live ones */
+  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd }: CapState, factor: number) {
+    this.#factor = factor;
     this.#prices = prices;
     this.#most = mostNanoUsd;
     this.#used = usedNanoUsd;
@@ -62,7 +67,7 @@ export class Cap {
   mostOf({ promptTokens, completionTokens }: Reservation): number {
     // A run with a cap is not started where nothing limits its answers.
     if (completionTokens === null) throw new Error("nothing limits what a request may cost");
-    return highestCost(this.#prices, promptTokens, completionTokens);
+    return Math.ceil(highestCost(this.#prices, promptTokens, completionTokens) * this.#factor);
   }
 
   /** Sets an amount aside. @returns whether there is as much left */
@@ -76,4 +81,13 @@ export class Cap {
   settle(mostNanoUsd: number, costNanoUsd: number | null): void {
     if (costNanoUsd !== null) this.#used += costNanoUsd - mostNanoUsd;
   }
+}
+
+/** The end of a run whose next request could cost more than is left. */
+export function capReached(mostNanoUsd: number, { cap }: Job): StoppedError {
+  const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
+  return new StoppedError(
+    `the cap of ${dollars(cap?.mostNanoUsd ?? 0)} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
+    "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
+  );
 }

@@ -1,5 +1,6 @@
 import type { Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
+import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/open.ts";
@@ -28,6 +29,7 @@ export interface Job {
   /** How long a provider may answer nothing before the run stops. */
   giveUpAfterMs: number;
   limits: ConfiguredLimits;
+  batches: BatchOptions;
   /** What attempts are priced with; null where that is unknown. */
   prices: Prices | null;
   /** Null where the run may cost what it will; else its prices are known, and its answers limited. */
@@ -45,6 +47,17 @@ export interface Job {
   onEvent: (event: ExecutionEvent) => void;
 }
 
+/** How a run has to do with its provider's batch engine. */
+interface BatchOptions {
+  connect: () => Promise<BatchProvider>;
+  /** What a request in a batch costs in proportion to a live one; null where that is unknown. */
+  factor: number | null;
+  /** Whether new batches are submitted, or those that are open only waited for, or cancelled. */
+  mode: "submit" | "collect" | "cancel";
+  /** Whether to stay until none is open; otherwise each is looked at once. */
+  waits: boolean;
+}
+
 /** What an executor reports while it works. Everything it counts has been stored. */
 export type ExecutionEvent =
   | { type: "stored"; delta: TotalsDelta }
@@ -53,7 +66,9 @@ export type ExecutionEvent =
   /** The provider answers nothing any more: only a probe now and then is sent. */
   | { type: "outage"; reason: string; message: string }
   /** The provider answers again. */
-  | { type: "recovered" };
+  | { type: "recovered" }
+  /** How a batch stands, by the provider's word and counts. */
+  | { type: "batch"; name: string; requests: number; status: string; completed: number; failed: number };
 
 /**
  * The second axis of datagen: how calls reach a provider. An executor asks for every pending call of a run and stores

@@ -1,19 +1,19 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
-import { usd } from "../models/cost.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
-import { commitResults, openAttempts, type Reservation } from "../store/results.ts";
-import { createRunReuse } from "../store/reuse.ts";
+import { openAttempts, type Reservation } from "../store/results.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
-import { Cap, createReservations } from "./cap.ts";
+import { Cap, capReached, createReservations } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { createCommitter } from "./committer.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
+import { createEarlier } from "./earlier.ts";
 import type { Executor, Job } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import { createRequests, type PreparedRequest, type Sent } from "./request.ts";
 import { decide, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { stopped } from "./stops.ts";
 
 /** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
 export const live: Executor = {
@@ -49,9 +49,9 @@ function start(
   const concurrency = new AdaptiveConcurrency(job.concurrency);
   const pace = new Pace(job.limits, now());
   const charge = new Charge();
-  const earlier = createRunReuse(job.store, job.runId, job.settings, job.reuse);
+  const earlier = createEarlier(job);
   const outage = new Outage(job.giveUpAfterMs, now());
-  const cap = job.cap && job.prices && new Cap(job.prices, job.cap);
+  const cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   const limit = pLimit(concurrency.current);
   const delays = new Set<NodeJS.Timeout>();
   let head: Head | undefined;
@@ -117,23 +117,12 @@ function start(
   function next(): Head | undefined {
     for (let waiting = backlog.next(outage.isOn); waiting; waiting = backlog.next(outage.isOn)) {
       const request = prepare(waiting.call);
-      if (reuse(waiting, request)) continue;
+      if (waiting.tries === NO_TRIES && earlier.take(request)) continue;
       const reserved = reservationOf(request);
       const tokens = pace.countsTokens ? charge.of(request) : 0;
       return { ...waiting, request, reserved, tokens, most: cap?.mostOf(reserved) ?? 0 };
     }
     return undefined;
-  }
-
-  /** The key of a strategy on notes is known only now, and since a run was planned others may have asked the same. */
-  function reuse({ call, tries }: Waiting, request: PreparedRequest): boolean {
-    const isNew = call.notesId !== null || job.isResumed;
-    if (!isNew || call.answerId !== null || tries !== NO_TRIES || request.settingsId !== job.settingsId) return false;
-    const answer = earlier.take(request.prompt.join(""));
-    if (!answer) return false;
-    // At once, so that the next call with this key does not find it unused.
-    job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });
-    return true;
   }
 
   async function perform(sending: Sending, attemptId: number): Promise<void> {
@@ -224,29 +213,6 @@ function isAway(error: CallError): boolean {
 function endingOf(error: CallError | null): Ending {
   if (!error) return "accepted";
   return error.reason === "rate_limited" ? "rate_limited" : "failed";
-}
-
-const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
-  key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
-  forbidden: { what: "forbids these requests", hint: "Check what the key's account and project may do" },
-  model_not_found: { what: "does not know the model or the address", hint: "Check model_name and base_url" },
-  no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
-};
-
-function stopped(reason: FailureReason, message: string, { server }: Job): StoppedError {
-  const known = STOPS[reason];
-  return new StoppedError(
-    `${server} ${known?.what ?? "cannot go on"}: ${message}`,
-    known && `${known.hint}, then resume the run.`,
-  );
-}
-
-function capReached(mostNanoUsd: number, { cap }: Job): StoppedError {
-  const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
-  return new StoppedError(
-    `the cap of ${dollars(cap?.mostNanoUsd ?? 0)} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
-    "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
-  );
 }
 
 function hopeless(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {

@@ -1,10 +1,11 @@
-import { costOf } from "../models/cost.ts";
+import { attemptCost } from "../models/cost.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { promptFrame, strategyText } from "../plan/prompt.ts";
 import { callKeys, type Settings } from "../plan/settings.ts";
-import { CallError, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
-import { answerText, instructions, type OpenCall } from "../store/calls.ts";
+import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
+import type { BatchedAttempt } from "../store/batches.ts";
+import { answerText, getCall, instructions, type OpenCall } from "../store/calls.ts";
 import { getSettings } from "../store/plan.ts";
 import type { AttemptRecord, Reservation, Result, Usage } from "../store/results.ts";
 import { getText } from "../store/texts.ts";
@@ -37,11 +38,15 @@ const NO_USAGE: Usage = {
   tokensEstimated: false,
 };
 
-/** The two halves of a request of a run: rendering it from the store, and sending it. */
-export function createRequests(job: Job): {
+/** What a run does with a request: rendering it from the store, sending it, and understanding what came of it. */
+export interface Requests {
   prepare: (call: OpenCall) => PreparedRequest;
   send: (request: PreparedRequest, attemptId: number, reserved: Reservation) => Promise<Sent>;
-} {
+  /** What came of a request that was sent in a batch. */
+  settle: (attempt: BatchedAttempt, outcome: Completion | CallError) => Promise<Sent>;
+}
+
+export function createRequests(job: Job): Requests {
   const { store } = job;
   const instructionsOf = instructions(store, job.runId);
   const otherSettings = new Map<number, Settings>();
@@ -57,12 +62,19 @@ export function createRequests(job: Job): {
     const instruction = call.step === "reading" ? perspective?.reading : perspective?.strategy;
     if (instruction == null) throw new Error(`the call ${call.id} has no instruction`);
     const notes = call.notesId === null ? null : answerText(store, call.notesId);
-    const text = strategyText(getText(store, call.inputId), notes);
+    const text = strategyText(inputText(call.inputId), notes);
     const [before, after] = promptFrame(instruction);
     const settingsId = call.wantedSettingsId ?? job.settingsId;
     const settings = settingsBy(settingsId);
     const key = () => keysBy(settingsId, settings)([before, text, after].join(""));
     return { call, prompt: [before, text, after], settingsId, settings, key };
+  }
+
+  // Calls come input by input.
+  let last = { id: 0, text: "" };
+  function inputText(id: number): string {
+    if (last.id !== id) last = { id, text: getText(store, id) };
+    return last.text;
   }
 
   function settingsBy(id: number): Settings {
@@ -78,52 +90,97 @@ export function createRequests(job: Job): {
   }
 
   async function send(request: PreparedRequest, attemptId: number, reserved: Reservation): Promise<Sent> {
-    const { call, prompt, settings, settingsId } = request;
+    const { prompt, settings } = request;
     const { endpoint, model, parameters } = settings;
     const controller = new AbortController();
     inFlight.add(controller);
     const clock = performance.now();
-    const attempt = (outcome: string, usage: Usage, details: Partial<AttemptRecord>): AttemptRecord => ({
-      durationMs: Math.round(performance.now() - clock),
-      outcome,
-      decision: "kept",
-      httpStatus: null,
-      requestId: null,
-      errorCode: null,
-      message: null,
-      costNanoUsd: costOf(job.prices, usage),
-      reserved: null,
-      ...usage,
-      ...details,
-    });
     try {
       const { signal } = controller;
       const { timeoutMs } = job;
       const asked = { endpoint, model, prompt: prompt.join(""), parameters, timeoutMs, signal };
       const completion = await job.provider.complete(asked);
-      const { text, finishReason, servedModel, httpStatus, requestId } = completion;
-      const usage = completion.usage ? reported(completion.usage) : await counted(settings, prompt, text);
-      const answer = { key: request.key(), settingsId, origin: "live" as const, text, finishReason, servedModel };
-      const done = attempt("succeeded", usage, { httpStatus, requestId });
-      return { result: { call, attemptId, attempt: done, answer }, error: null, limits: completion.rateLimits };
+      return await answered(request, attemptId, completion, { durationMs: elapsed(clock), isBatched: false });
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
-      const { httpStatus, requestId, code: errorCode, usage, rateLimits } = error.details;
-      const isUnclear = usage === null && mayBeCharged(error);
-      const failed = attempt(error.reason, usage ? reported(usage) : NO_USAGE, {
-        ...(isUnclear && { costNanoUsd: null, reserved }),
-        httpStatus,
-        requestId,
-        errorCode,
-        message: error.message,
-      });
-      return { result: { call, attemptId, attempt: failed, answer: null }, error, limits: rateLimits };
+      return failed(request.call, attemptId, error, reserved, { durationMs: elapsed(clock), isBatched: false });
     } finally {
       inFlight.delete(controller);
     }
   }
 
-  return { prepare, send };
+  async function settle(
+    { id, callId, startedAt, reserved }: BatchedAttempt,
+    outcome: Completion | CallError,
+  ): Promise<Sent> {
+    const call = getCall(store, callId);
+    const how = { durationMs: Date.now() - startedAt, isBatched: true };
+    if (outcome instanceof CallError) return failed(call, id, outcome, reserved, how);
+    return await answered(prepare(call), id, outcome, how);
+  }
+
+  async function answered(
+    request: PreparedRequest,
+    attemptId: number,
+    { text, finishReason, servedModel, httpStatus, requestId, usage: said, rateLimits }: Completion,
+    { durationMs, isBatched }: Manner,
+  ): Promise<Sent> {
+    const { call, prompt, settings, settingsId } = request;
+    const usage = said ? reported(said) : await counted(settings, prompt, text);
+    const attempt: AttemptRecord = {
+      ...usage,
+      durationMs,
+      outcome: "succeeded",
+      decision: "kept",
+      httpStatus,
+      requestId,
+      errorCode: null,
+      message: null,
+      costNanoUsd: attemptCost(job.prices, usage, isBatched),
+      reserved: null,
+    };
+    const origin = isBatched ? ("batch" as const) : ("live" as const);
+    const answer = { key: request.key(), settingsId, origin, text, finishReason, servedModel };
+    return { result: { call, attemptId, isBatched, attempt, answer }, error: null, limits: rateLimits };
+  }
+
+  function failed(
+    call: OpenCall,
+    attemptId: number,
+    error: CallError,
+    reserved: Reservation,
+    { durationMs, isBatched }: Manner,
+  ): Sent {
+    const { httpStatus, requestId, code: errorCode, usage: said, rateLimits } = error.details;
+    const usage = said ? reported(said) : NO_USAGE;
+    // A batch says of each request whether it was worked on.
+    const isUnclear = !isBatched && said === null && mayBeCharged(error);
+    const attempt: AttemptRecord = {
+      ...usage,
+      durationMs,
+      outcome: error.reason,
+      decision: "retry",
+      httpStatus,
+      requestId,
+      errorCode,
+      message: error.message,
+      costNanoUsd: isUnclear ? null : attemptCost(job.prices, usage, isBatched),
+      reserved: isUnclear ? reserved : null,
+    };
+    return { result: { call, attemptId, isBatched, attempt, answer: null }, error, limits: rateLimits };
+  }
+
+  return { prepare, send, settle };
+}
+
+/** How a request was sent, and how long it took. */
+interface Manner {
+  durationMs: number;
+  isBatched: boolean;
+}
+
+function elapsed(since: number): number {
+  return Math.round(performance.now() - since);
 }
 
 /** Statuses of servers that have lost patience, with what may still be working on the answer. */

@@ -37,6 +37,7 @@ const KINDS: Record<FailureReason, Kind> = {
   timeout: "transient",
   connection: "transient",
   malformed: "transient",
+  not_processed: "transient",
   empty: "empty",
   reasoning_exhausted: "empty",
   content_filter: "fail",

@@ -67,6 +67,13 @@ export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): n
   return Math.round((sum * factor) / 1_000);
 }
 
+/** The same of a live request, or of one in a batch, whose price may be unknown. */
+export function attemptCost(prices: Prices | null, usage: PricedUsage, isBatched: boolean): number | null {
+  if (!isBatched) return costOf(prices, usage);
+  const factor = prices?.batch_factor ?? null;
+  return factor === null ? costOf(null, usage) : costOf(prices, usage, factor);
+}
+
 /** The most that a request can cost, in billionths of a US dollar: nothing is read from the cache, all is written to it. */
 export function highestCost(prices: Prices, promptTokens: number, completionTokens: number): number {
   const dearest = (rates: Rates) =>

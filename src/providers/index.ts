@@ -14,6 +14,10 @@ export const providers: Record<ProviderName, ProviderInfo> = {
     },
     refused: ({ model, endpoint, parameters }) => adaptParameters(model, endpoint, parameters).dropped,
     connect: async (connection) => (await import("./openai/openai.ts")).connectOpenAi(connection),
+    batches: {
+      endpoints: ["chat", "completions"],
+      connect: async (connection) => (await import("./openai/openai.ts")).connectOpenAiBatches(connection),
+    },
   },
   together: {
     remote: {
@@ -25,10 +29,18 @@ export const providers: Record<ProviderName, ProviderInfo> = {
     },
     refused: () => [],
     connect: async (connection) => (await import("./together/together.ts")).connectTogether(connection),
+    batches: {
+      endpoints: ["chat"],
+      connect: async (connection) => (await import("./together/together.ts")).connectTogetherBatches(connection),
+    },
   },
   offline: {
     remote: null,
     refused: () => [],
     connect: async ({ model }) => (await import("./offline/offline.ts")).connectOffline(model),
+    batches: {
+      endpoints: ["chat", "completions"],
+      connect: async ({ model }, folder) => (await import("./offline/batches.ts")).connectOfflineBatches(model, folder),
+    },
   },
 };

@@ -1,4 +1,5 @@
 import { errorCode, errorMessage } from "../errors.ts";
+import { asCount, asObject, asText, type Json, parseJson } from "./json.ts";
 import {
   CallError,
   type CallErrorDetails,
@@ -6,14 +7,11 @@ import {
   type FailureReason,
   type ReportedUsage,
 } from "./provider.ts";
-
 import { readRateLimits } from "./rate-limits.ts";
 
 /*
  * What an OpenAI-compatible server answers, read with suspicion: nothing it sends is taken to have the documented shape.
  */
-
-type Json = Record<string, unknown>;
 
 /** The part of the SDKs' errors that both have. */
 interface ApiError extends Error {
@@ -24,16 +22,32 @@ interface ApiError extends Error {
 
 const LONGEST_MESSAGE = 1_000;
 
-/** The completion in a response with a status of success. @throws CallError where it holds none */
-export async function readCompletion(response: Response, model: string): Promise<Completion> {
-  const text = await response.text();
-  const rateLimits = readRateLimits(response.headers);
-  const details = { httpStatus: response.status, requestId: requestIdOf(response.headers), rateLimits };
-  const body = parseObject(text);
-  if (!body) {
-    const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON object";
+/** The object or array in a response with a status of success. @throws CallError where it holds none */
+export async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text().catch((error: unknown) => {
+    throw connectionError(error);
+  });
+  const details = detailsOf(response.status, response.headers);
+  const body = parseJson(text);
+  if (typeof body !== "object" || body === null) {
+    const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON";
     throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${text}`, details);
   }
+  return body;
+}
+
+/** The completion in a response with a status of success. @throws CallError where it holds none */
+export async function readCompletion(response: Response, model: string): Promise<Completion> {
+  return completionOf(await readJson(response), model, detailsOf(response.status, response.headers));
+}
+
+/** What is known of a response beside its body. */
+type Known = Pick<CallErrorDetails, "httpStatus" | "requestId" | "rateLimits">;
+
+/** The completion in the body of an answer. @throws CallError where it holds none */
+export function completionOf(value: unknown, model: string, details: Known): Completion {
+  const body = asObject(value);
+  if (!body) throw new CallError("malformed", `the answer is no JSON object but ${JSON.stringify(value)}`, details);
   if (body["error"]) throw embeddedError(body["error"], details);
   const usage = readUsage(body["usage"]);
   const id = details.requestId ?? asText(body["id"]);
@@ -54,13 +68,12 @@ export async function readCompletion(response: Response, model: string): Promise
   if (!content || content.trim() === "") throw emptyAnswer(finishReason, known);
   const served = asText(body["model"]);
   return {
+    ...details,
     text: content,
     finishReason,
     usage,
-    httpStatus: response.status,
     requestId: id,
     servedModel: served === model ? null : served,
-    rateLimits,
   };
 }
 
@@ -69,31 +82,43 @@ export function toCallError(error: unknown, secret: string | undefined): CallErr
   if (error instanceof CallError) return redacted(error, secret);
   if (!(error instanceof Error)) throw error;
   const { status, headers, error: body } = error as ApiError;
-  if (typeof status === "number") return redacted(statusError(status, headers, body, error.message), secret);
+  if (typeof status === "number") {
+    const retryAfterMs = headers ? retryAfterOf(headers) : null;
+    const details = { ...detailsOf(status, headers), retryAfterMs };
+    return redacted(statusError(status, body, error.message, details), secret);
+  }
   if (error.constructor.name === "APIConnectionTimeoutError") {
     return new CallError("timeout", "the request timed out");
   }
-  if (error.constructor.name === "APIConnectionError") {
-    const cause = error.cause ?? error;
-    const code = errorCode(cause) ?? null;
-    return redacted(new CallError("connection", `${code ? `${code}: ` : ""}${errorMessage(cause)}`, { code }), secret);
-  }
+  if (error.constructor.name === "APIConnectionError") return redacted(connectionError(error.cause ?? error), secret);
   throw error;
 }
 
-function statusError(status: number, headers: Headers | undefined, body: unknown, fallback: string): CallError {
+/** A connection that could not be made, or broke. */
+export function connectionError(error: unknown): CallError {
+  // The errors of `fetch` say no more than that it failed; what went wrong is their cause.
+  const cause = error instanceof TypeError ? (error.cause ?? error) : error;
+  const code = errorCode(cause) ?? null;
+  return new CallError("connection", `${code ? `${code}: ` : ""}${errorMessage(cause)}`, { code });
+}
+
+/**
+ * What an answer with a status that is none of success says.
+ * @param body the error that it holds, or an object with it as `error`
+ * @param fallback the message where it has none
+ */
+export function statusError(
+  status: number,
+  body: unknown,
+  fallback: string,
+  details: Partial<CallErrorDetails>,
+): CallError {
   // Together's SDK hands over the whole body, OpenAI's the error in it.
   const outer = asObject(body) ?? {};
   const error = asObject(outer["error"]) ?? outer;
   const code = asText(error["code"]) ?? asText(error["type"]);
   const message = asText(error["message"]) ?? fallback;
-  return new CallError(reasonOf(status, error, message), message, {
-    httpStatus: status,
-    requestId: headers ? requestIdOf(headers) : null,
-    code,
-    retryAfterMs: headers ? retryAfterOf(headers) : null,
-    rateLimits: headers ? readRateLimits(headers) : null,
-  });
+  return new CallError(reasonOf(status, error, message), message, { ...details, code });
 }
 
 function reasonOf(status: number, error: Json, message: string): FailureReason {
@@ -113,7 +138,8 @@ function reasonOf(status: number, error: Json, message: string): FailureReason {
   return "bad_request";
 }
 
-function embeddedError(value: unknown, details: Partial<CallErrorDetails>): CallError {
+/** An error that stands where an answer should be. */
+export function embeddedError(value: unknown, details: Partial<CallErrorDetails>): CallError {
   const error = asObject(value) ?? {};
   const code = asText(error["code"]) ?? asText(error["type"]);
   const message = asText(error["message"]) ?? JSON.stringify(value);
@@ -145,6 +171,14 @@ function readUsage(value: unknown): ReportedUsage | null {
   };
 }
 
+function detailsOf(status: number, headers: Headers | undefined): Known {
+  return {
+    httpStatus: status,
+    requestId: headers ? requestIdOf(headers) : null,
+    rateLimits: headers ? readRateLimits(headers) : null,
+  };
+}
+
 function requestIdOf(headers: Headers): string | null {
   return headers.get("x-request-id") ?? headers.get("x-together-request-id");
 }
@@ -161,37 +195,18 @@ function retryAfterOf(headers: Headers): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-// Servers like to quote the key that they refuse. It is taken out before a long message is cut, lest a part of it stays.
 function redacted(error: CallError, secret: string | undefined): CallError {
-  const clean = (text: string) => (secret ? text.replaceAll(secret, "[key]") : text);
   const { requestId, code } = error.details;
-  return new CallError(error.reason, excerpt(clean(error.message)), {
+  return new CallError(error.reason, cleaned(error.message, secret), {
     ...error.details,
-    requestId: requestId === null ? null : clean(requestId),
-    code: code === null ? null : clean(code),
+    requestId: requestId === null ? null : cleaned(requestId, secret),
+    code: code === null ? null : cleaned(code, secret),
   });
 }
 
-function excerpt(text: string): string {
-  return text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}...` : text;
-}
-
-function parseObject(text: string): Json | undefined {
-  try {
-    return asObject(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
-}
-
-function asObject(value: unknown): Json | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-}
-
-function asText(value: unknown): string | null {
-  return typeof value === "string" ? value : typeof value === "number" ? String(value) : null;
-}
-
-function asCount(value: unknown): number | null {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+/** A server's text without the key, and not too long. */
+export function cleaned(text: string, secret: string | undefined): string {
+  // Servers like to quote the key that they refuse. It is taken out before the cut, lest a part of it stays.
+  const clean = secret ? text.replaceAll(secret, "[key]") : text;
+  return clean.length > LONGEST_MESSAGE ? `${clean.slice(0, LONGEST_MESSAGE)}...` : clean;
 }

@@ -1,15 +1,20 @@
 import type { Endpoint } from "../config/schema.ts";
+import type { BatchProvider } from "./batch.ts";
 
 /** Parameters of a request, by the names of the OpenAI API. */
 export type RequestParameters = Record<string, unknown>;
 
-interface CompletionRequest {
+/** What an answer is asked for with. */
+export interface Prompt {
   endpoint: Endpoint;
   model: string;
   /** The one user message (chat), or the prompt (completions). */
   prompt: string;
   /** As configured. The provider adapts them to what the model accepts. */
   parameters: RequestParameters;
+}
+
+interface CompletionRequest extends Prompt {
   timeoutMs: number;
   /** Aborts the request. */
   signal: AbortSignal;
@@ -46,6 +51,8 @@ export type FailureReason =
   | "timeout"
   | "connection"
   | "malformed"
+  /** A batch ended before it came to this request: nothing was done, and nothing is charged. */
+  | "not_processed"
   | "empty"
   | "reasoning_exhausted"
   | "content_filter"
@@ -123,8 +130,17 @@ export interface ProviderInfo {
   /** Null: it needs no network and no key. */
   remote: RemoteInfo | null;
   /** The names of the parameters that the model does not take, and that are not sent. */
-  refused(settings: Pick<CompletionRequest, "model" | "endpoint" | "parameters">): string[];
+  refused(settings: Pick<Prompt, "model" | "endpoint" | "parameters">): string[];
   connect(connection: Connection): Promise<Provider>;
+  batches: BatchInfo;
+}
+
+/** What is known of a provider's batches before its code is loaded. */
+interface BatchInfo {
+  /** The endpoints that batches take. */
+  endpoints: readonly Endpoint[];
+  /** @param folder where a provider that has no server keeps its files and its batches; made when it is needed */
+  connect(connection: Connection, folder: string): Promise<BatchProvider>;
 }
 
 /** A bucket of a provider's rate limit, as its headers state it. */

@@ -1,8 +1,11 @@
-import { Agent, EnvHttpProxyAgent } from "undici";
+import { Agent, EnvHttpProxyAgent, fetch as undiciFetch, type RequestInit } from "undici";
 import { UsageError } from "../errors.ts";
 import type { Connection } from "./provider.ts";
 
 const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+
+/** How long the body of a file may stand still. */
+const STALLED_MS = 120_000;
 
 /**
  * A `fetch` for the SDKs on undici's request API, which costs less time per call than the built-in one. It opens as
@@ -10,10 +13,7 @@ const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
  * it returns, so that a timeout or a connection that breaks covers the body too.
  */
 export function createFetch(): typeof fetch {
-  // Timeouts are the caller's: a slow answer is not a dead one.
-  const options = { headersTimeout: 0, bodyTimeout: 0, connections: null };
-  const usesProxy = PROXY_VARIABLES.some((name) => process.env[name]);
-  const dispatcher = usesProxy ? proxyAgent(options) : new Agent(options);
+  const dispatcher = createDispatcher({ bodyTimeout: 0 });
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const response = await dispatcher.request({
@@ -30,6 +30,21 @@ export function createFetch(): typeof fetch {
     );
     return new Response(response.statusCode === 204 ? null : body, { status: response.statusCode, headers });
   };
+}
+
+/**
+ * A `fetch` for the SDKs that sends and receives files piece by piece, goes through proxies as the other one does, and
+ * follows redirects, where it leaves the key behind if they lead to another host.
+ */
+export function createFileFetch(): typeof fetch {
+  const dispatcher = createDispatcher({ bodyTimeout: STALLED_MS });
+  return (input, init = {}) => undiciFetch(input as string | URL, { ...init, dispatcher } as RequestInit);
+}
+
+function createDispatcher({ bodyTimeout }: { bodyTimeout: number }): Agent | EnvHttpProxyAgent {
+  // Timeouts are the caller's: a slow answer is not a dead one.
+  const options = { headersTimeout: 0, bodyTimeout, connections: null };
+  return PROXY_VARIABLES.some((name) => process.env[name]) ? proxyAgent(options) : new Agent(options);
 }
 
 function proxyAgent(options: EnvHttpProxyAgent.Options): EnvHttpProxyAgent {

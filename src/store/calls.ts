@@ -68,13 +68,25 @@ const statements = oncePerStore(({ db }) => {
     db.select(open).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
   // In the words of the partial index, so that SQLite sees that the index serves.
   const isOpen = sql`(${calls.state} = 'pending' or ${calls.wantedSettingsId} is not null)`;
+  const isFree = isNull(calls.batchId);
   return {
     page: query()
-      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen, gt(calls.id, sql.placeholder("after"))))
+      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen, isFree, gt(calls.id, sql.placeholder("after"))))
       .orderBy(asc(calls.id))
       .limit(sql.placeholder("limit"))
       .prepare(),
-    strategy: query().where(and(strategyOfChain, isOpen)).prepare(),
+    strategy: query()
+      .where(and(strategyOfChain, isOpen, isFree))
+      .prepare(),
+    one: query()
+      .where(eq(calls.id, sql.placeholder("id")))
+      .prepare(),
+    anyOpen: db
+      .select({ id: calls.id })
+      .from(calls)
+      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen))
+      .limit(1)
+      .prepare(),
     answer: db
       .select({ text: answers.text })
       .from(answers)
@@ -84,8 +96,8 @@ const statements = oncePerStore(({ db }) => {
 });
 
 /**
- * The next open calls of a run behind the call `after`, in the order of the plan, and whether each still waits for
- * its reading.
+ * The next open calls of a run behind the call `after` that are in no batch, in the order of the plan, and whether each
+ * still waits for its reading.
  */
 export function openCalls(
   store: Store,
@@ -117,7 +129,14 @@ export function instructions(store: Store, runId: number): Map<number, { reading
 
 /** Whether a run has a call that is not done. */
 export function hasOpenCalls(store: Store, runId: number): boolean {
-  return openCalls(store, runId, 0, 1).length > 0;
+  return statements(store).anyOpen.get({ runId }) !== undefined;
+}
+
+/** A call with what it needs to be asked. */
+export function getCall(store: Store, id: number): OpenCall {
+  const call = statements(store).one.get({ id });
+  if (!call) throw new Error(`the call ${id} is not in ${store.path}`);
+  return call;
 }
 
 /** Makes the failed calls of a run pending again; the attempts that failed stay. */
@@ -138,7 +157,7 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
   const { changes } = store.db
     .update(calls)
     .set({ wantedSettingsId: settingsId })
-    .where(and(eq(calls.runId, runId), isNull(calls.wantedSettingsId), isCutBelow))
+    .where(and(eq(calls.runId, runId), isNull(calls.wantedSettingsId), isCutBelow, areNotesFree))
     .run();
   store.db
     .update(runs)
@@ -153,13 +172,19 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
   reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
 }
 
+/** Whether a call is none whose notes, or the want of them, a strategy in a batch is working with. */
+const areNotesFree = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
+  where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
+    and strategies.replicate = ${calls.replicate} and strategies.step = 'strategy'
+    and strategies.batch_id is not null))`;
+
 function reopen(store: Store, runId: number, which: SQL | undefined, wantedSettingsId: number | null): void {
   // In the words of the partial index.
   const isFailed = sql`${calls.state} = 'failed'`;
   const { changes } = store.db
     .update(calls)
     .set({ state: "pending", failure: null, wantedSettingsId })
-    .where(and(eq(calls.runId, runId), isFailed, which))
+    .where(and(eq(calls.runId, runId), isFailed, which, areNotesFree))
     .run();
   if (changes === 0) return;
   store.db

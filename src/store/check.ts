@@ -112,6 +112,17 @@ const RULES: [rule: string, query: string][] = [
       and (cost_nano_usd is not null or prompt_tokens > 0 or completion_tokens > 0)`,
   ],
   [
+    "a call in a batch has an attempt there whose result is not in, and the batch is open",
+    `select 'call ' || c.id from calls c where c.batch_id is not null and not exists
+      (select 1 from attempts a join batches b on b.id = a.batch_id
+       where a.call_id = c.id and a.batch_id = c.batch_id and a.outcome = 'unanswered' and b.state <> 'done')`,
+  ],
+  [
+    "a run's open batches are counted",
+    `select 'run ' || r.public_id from runs r where r.batches_open <>
+      (select count(*) from batches b where b.run_id = r.id and b.state <> 'done')`,
+  ],
+  [
     "a run is finished exactly where none of its calls is pending",
     `select 'run ' || public_id from runs where planned_at is not null
       and (finished_at is not null) <> (calls_total = calls_succeeded + calls_failed)`,

@@ -74,6 +74,13 @@ export function otherRuns({ sqlite }: Store): OtherRun[] {
       "Merge once it is done, or stop it first.",
     );
   }
+  const waiting = sqlite.prepare<[], string>("select public_id from other.runs where batches_open > 0").pluck().get();
+  if (waiting !== undefined) {
+    throw new UsageError(
+      `run ${waiting} of the other database waits for batches`,
+      "Resume it there until they are in, or cancel them, then merge.",
+    );
+  }
   return sqlite
     .prepare<[], OtherRun>(
       `select id, public_id publicId, dataset_name datasetName, calls_total callsTotal, calls_succeeded callsSucceeded
@@ -162,7 +169,8 @@ function createCopier({ sqlite }: Store) {
       .join(", ");
   const runColumns = columnsOf("runs", "id", "settings_id", "planned_at", "dataset_name");
   const answerColumns = columnsOf("answers", "id", "settings_id");
-  const attemptColumns = columnsOf("attempts", "id", "call_id");
+  const attemptColumns = columnsOf("attempts", "id", "call_id", "batch_id");
+  const batchColumns = columnsOf("batches", "id", "run_id");
   const settings = new Map<number, number>();
   const statements = {
     run: sqlite.prepare(
@@ -201,9 +209,14 @@ function createCopier({ sqlite }: Store) {
       `insert into calls (run_id, task_id, perspective_id, step, replicate, state, answer_id, failure, wanted_settings_id)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
+    // Batches have names of their own in all databases.
     attempts: sqlite.prepare(
-      `insert into attempts (call_id, ${attemptColumns}) select ?, ${attemptColumns} from other.attempts
-       where call_id = ? order by id`,
+      `insert into attempts (call_id, batch_id, ${attemptColumns}) select ?,
+         (select b.id from batches b join other.batches o on o.name = b.name where o.id = a.batch_id), ${attemptColumns}
+       from other.attempts a where a.call_id = ? order by a.id`,
+    ),
+    batches: sqlite.prepare(
+      `insert into batches (run_id, ${batchColumns}) select ?, ${batchColumns} from other.batches where run_id = ?`,
     ),
     copied: sqlite.prepare<[number], number>("select id from temp.copied_answers where other_id = ?").pluck(),
     // The same answer is here already where another run of that database was merged before.
@@ -254,6 +267,7 @@ function createCopier({ sqlite }: Store) {
     },
     /** @returns the ids here, by those of the other database */
     perspectives(otherRunId: number, runId: number): Map<number, number> {
+      statements.batches.run(runId, otherRunId);
       const rows = statements.perspectives.all(otherRunId);
       return new Map(rows.map(({ id }) => [id, Number(statements.perspective.run(runId, id).lastInsertRowid)]));
     },
@@ -311,7 +325,7 @@ const FOLDED = `
   tasks = a.tasks + b.tasks, calls_total = a.calls_total + b.calls_total,
   calls_succeeded = a.calls_succeeded + b.calls_succeeded, calls_failed = a.calls_failed + b.calls_failed,
   calls_reused = a.calls_reused + b.calls_reused, calls_truncated = a.calls_truncated + b.calls_truncated,
-  calls_reopened = a.calls_reopened + b.calls_reopened, attempts = a.attempts + b.attempts,
+  calls_reopened = a.calls_reopened + b.calls_reopened, batches_open = a.batches_open + b.batches_open, attempts = a.attempts + b.attempts,
   cost_nano_usd = a.cost_nano_usd + b.cost_nano_usd, attempts_unpriced = a.attempts_unpriced + b.attempts_unpriced,
   prompt_tokens = a.prompt_tokens + b.prompt_tokens, completion_tokens = a.completion_tokens + b.completion_tokens,
   cached_tokens = a.cached_tokens + b.cached_tokens, cache_write_tokens = a.cache_write_tokens + b.cache_write_tokens,
@@ -355,6 +369,7 @@ export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardR
       .run(JSON.stringify(shard), ...Object.values(expected).map(rounded), into.id, from.id);
     if (twice) recount(store, into.id);
     for (const lease of leases) releaseLease(store, lease);
+    sqlite.prepare("update batches set run_id = ? where run_id = ?").run(into.id, from.id);
     sqlite.prepare("delete from perspectives where run_id = ?").run(from.id);
     sqlite.prepare("delete from runs where id = ?").run(from.id);
   });

@@ -4,10 +4,23 @@ import { inTransaction, type Store } from "./open.ts";
 import type { Reservation } from "./results.ts";
 import { answers, attempts, calls, runs, tasks } from "./schema.ts";
 
+/** Attempts that may be charged with so much, and how many there are. */
+export interface OpenReservation extends Reservation {
+  attempts: number;
+  /** Whether they were sent in a batch. */
+  isBatched: boolean;
+  /** Whether that batch is under way. */
+  isUnderWay: boolean;
+}
+
 /** What may have been charged for the attempts of a run of which that is not known, each with how many there are. */
-export function openReservations(store: Store, runId: number): (Reservation & { attempts: number })[] {
+export function openReservations(store: Store, runId: number): OpenReservation[] {
+  const isBatched = sql<number>`${attempts.batchId} is not null`;
+  const isUnderWay = sql<number>`coalesce(${attempts.batchId} = ${calls.batchId}, 0)`;
   return store.db
     .select({
+      isBatched,
+      isUnderWay,
       promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
       completionTokens: attempts.reservedCompletionTokens,
       attempts: count(),
@@ -15,8 +28,9 @@ export function openReservations(store: Store, runId: number): (Reservation & { 
     .from(attempts)
     .innerJoin(calls, eq(calls.id, attempts.callId))
     .where(and(isNotNull(attempts.reservedPromptTokens), eq(calls.runId, runId)))
-    .groupBy(attempts.reservedPromptTokens, attempts.reservedCompletionTokens)
-    .all();
+    .groupBy(attempts.reservedPromptTokens, attempts.reservedCompletionTokens, isBatched, isUnderWay)
+    .all()
+    .map((row) => ({ ...row, isBatched: row.isBatched === 1, isUnderWay: row.isUnderWay === 1 }));
 }
 
 /** Sets what a run may cost, in billionths of a US dollar. */
@@ -25,7 +39,7 @@ export function setCap(store: Store, runId: number, maxCostNanoUsd: number): voi
 }
 
 /** The cost of an attempt in billionths of a US dollar, or null where it is unknown. */
-export type AttemptCost = (usage: PricedUsage) => number | null;
+export type AttemptCost = (usage: PricedUsage, isBatched: boolean) => number | null;
 
 /** What the attempts of a run would cost; null where the cost of any is unknown. */
 export function costWith(store: Store, runId: number, cost: AttemptCost): number | null {
@@ -63,7 +77,7 @@ export function applyPrices(store: Store, runId: number, prices: Prices, cost: A
 export function savedCost(store: Store, runId: number, cost: AttemptCost): number | null {
   registerCost(store, cost);
   const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
-    ${answers.cacheWriteTokens})`;
+    ${answers.cacheWriteTokens}, 0)`;
   // What they have used is not known.
   const isImported = sql`${answers.origin} = 'imported'`;
   const row = store.db
@@ -86,11 +100,16 @@ export const isReused = sql`(${calls.state} = 'succeeded' and not exists (select
 
 /** The function that {@link registerCost} gives to SQLite. */
 const COST = sql<number | null>`attempt_cost(${attempts.promptTokens}, ${attempts.completionTokens},
-  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens})`;
+  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens}, ${attempts.batchId} is not null)`;
 
 function registerCost({ sqlite }: Store, cost: AttemptCost): void {
-  const perAttempt = (promptTokens: number, completionTokens: number, cachedTokens: number, cacheWriteTokens: number) =>
-    cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens });
+  const perAttempt = (
+    promptTokens: number,
+    completionTokens: number,
+    cachedTokens: number,
+    cacheWriteTokens: number,
+    isBatched: number,
+  ) => cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }, isBatched === 1);
   sqlite.function("attempt_cost", { deterministic: true }, perAttempt as (...usage: unknown[]) => number | null);
 }
 

@@ -60,6 +60,8 @@ interface NewAnswer {
 export interface Result {
   call: OpenCall;
   attemptId: number;
+  /** Whether it was sent in a batch, which the call leaves with this. */
+  isBatched: boolean;
   attempt: AttemptRecord;
   answer: NewAnswer | null;
 }
@@ -137,10 +139,10 @@ const statements = oncePerStore(({ db }) => ({
     )
     .where(eq(attempts.id, sql.placeholder("id")))
     .prepare(),
-  startOf: db
-    .select({ startedAt: attempts.startedAt })
-    .from(attempts)
-    .where(eq(attempts.id, sql.placeholder("id")))
+  leaveBatch: db
+    .update(calls)
+    .set({ batchId: null })
+    .where(eq(calls.id, sql.placeholder("id")))
     .prepare(),
   timesAnswered: db
     .select({ times: count() })
@@ -258,6 +260,7 @@ export function commitResults(
     for (const result of results) {
       if ("attempt" in result) {
         storeAttempt(store, result, delta);
+        if (result.isBatched) statements(store).leaveBatch.run({ id: result.call.id });
         if (result.attempt.tokensEstimated) estimated = 1;
         if (result.answer && result.answer.settingsId !== runSettingsId) mixed = 1;
         storeOutcome(store, runSettingsId, result, delta);
@@ -310,11 +313,10 @@ function storeAttempt(store: Store, { attemptId, attempt }: Result, delta: Total
 }
 
 function storeOutcome(store: Store, runSettingsId: number, result: Result, delta: TotalsDelta): void {
-  const { call, attempt, attemptId, answer } = result;
+  const { call, attempt, answer } = result;
   const write = statements(store);
   if (answer) {
-    const createdAt = (write.startOf.get({ id: attemptId })?.startedAt ?? 0) + attempt.durationMs;
-    const id = Number(write.answer.run({ ...answer, ...usageOf(attempt), createdAt }).lastInsertRowid);
+    const id = Number(write.answer.run({ ...answer, ...usageOf(attempt), createdAt: Date.now() }).lastInsertRowid);
     answerCall(store, runSettingsId, call, { id, finishReason: answer.finishReason }, delta);
     // The answer that a better one has followed was an earlier call's, where none came for this one before.
     if (call.answerId !== null && write.timesAnswered.get({ callId: call.id })?.times === 1) delta.callsReused -= 1;

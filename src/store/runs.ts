@@ -3,7 +3,7 @@ import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } fro
 import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
-import { leases, perspectives, runs, tasks, texts } from "./schema.ts";
+import { batches, leases, perspectives, runs, tasks, texts } from "./schema.ts";
 import type { RunStatus } from "./status.ts";
 
 export type RunRow = typeof runs.$inferSelect;
@@ -146,6 +146,7 @@ export function findRun(store: Store, wanted: string): number {
 // Derived, never stored: after a crash nobody is left who could correct a stored state.
 function statusOf(run: Omit<RunRow, "config">, lease: LeaseRow | null): RunStatus {
   if (lease && isLive(lease)) return "running";
+  if (run.batchesOpen > 0) return "waiting";
   if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";
   return run.callsFailed > 0 ? "failed" : "completed";
 }
@@ -215,6 +216,7 @@ function removeRun(store: Store, runId: number): void {
     });
   }
   inTransaction(store, () => {
+    store.db.delete(batches).where(eq(batches.runId, runId)).run();
     store.db.delete(perspectives).where(eq(perspectives.runId, runId)).run();
     store.db.delete(leases).where(eq(leases.runId, runId)).run();
     store.db.delete(runs).where(eq(runs.id, runId)).run();

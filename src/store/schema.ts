@@ -1,5 +1,14 @@
 import { sql } from "drizzle-orm";
-import { customType, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import {
+  type AnySQLiteColumn,
+  customType,
+  index,
+  integer,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+import type { ExecutorName } from "../config/executors.ts";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
@@ -95,6 +104,10 @@ export const runs = sqliteTable(
     prices: text({ mode: "json" }).$type<Prices>(),
     /** What the run may cost; null where nothing was said. */
     maxCostNanoUsd: integer("max_cost_nano_usd"),
+    /** How calls reach the provider. */
+    executor: text().$type<ExecutorName>().notNull().default("live"),
+    /** Batches whose results are not in. */
+    batchesOpen: integer("batches_open").notNull().default(0),
     /** Which answers of earlier calls do. */
     reuse: text({ enum: REUSE_POLICIES }).notNull().default("same"),
     // Totals of the rows below, changed in the same transactions as those.
@@ -221,6 +234,8 @@ export const calls = sqliteTable(
     failure: text(),
     /** What the call is to be asked with, where not with the run's settings; it keeps its answer until a better comes. */
     wantedSettingsId: integer("wanted_settings_id").references(() => settings.id),
+    /** The batch that it is in until its result is. */
+    batchId: integer("batch_id").references((): AnySQLiteColumn => batches.id),
   },
   (table) => [
     uniqueIndex("calls_cell").on(table.taskId, table.perspectiveId, table.step, table.replicate),
@@ -233,6 +248,44 @@ export const calls = sqliteTable(
     index("calls_answer")
       .on(table.answerId)
       .where(sql`answer_id is not null`),
+  ],
+);
+
+/**
+ * Files of requests that were handed to a provider's batch engine, or are about to be. The requests of one are attempts,
+ * and their calls point to it until their results are in.
+ */
+export const batches = sqliteTable(
+  "batches",
+  {
+    id: integer().primaryKey(),
+    runId: integer("run_id")
+      .notNull()
+      .references(() => runs.id),
+    /** Random: the name of its file at the provider, and its mark, by which a lost submission is found again. */
+    name: text().notNull().unique(),
+    /** How far it has come here; `done` when its results are in. */
+    state: text({ enum: ["prepared", "uploaded", "submitted", "done"] })
+      .notNull()
+      .default("prepared"),
+    /** The provider's ids of its file and of itself, as soon as they are known. */
+    fileId: text("file_id"),
+    batchId: text("batch_id"),
+    /** As the provider says it. */
+    status: text(),
+    requests: integer().notNull(),
+    /** The provider's counts. */
+    completed: integer().notNull().default(0),
+    failed: integer().notNull().default(0),
+    /** Why it has failed whole. */
+    error: text(),
+    createdAt: integer("created_at").notNull(),
+    endedAt: integer("ended_at"),
+  },
+  (table) => [
+    index("batches_open")
+      .on(table.runId, table.id)
+      .where(sql`state <> 'done'`),
   ],
 );
 
@@ -259,6 +312,8 @@ export const attempts = sqliteTable(
     /** The provider's code of the error. */
     errorCode: text("error_code"),
     message: text(),
+    /** The batch that it was sent in; null of a request of its own. */
+    batchId: integer("batch_id").references(() => batches.id),
     /** Null where its price is unknown, or whether it was charged. */
     costNanoUsd: integer("cost_nano_usd"),
     /** The most prompt tokens that it may be charged with; null once that is known. */
@@ -269,6 +324,9 @@ export const attempts = sqliteTable(
   },
   (table) => [
     index("attempts_call").on(table.callId),
+    index("attempts_batch")
+      .on(table.batchId, table.id)
+      .where(sql`batch_id is not null`),
     index("attempts_reserved")
       .on(table.callId)
       .where(sql`reserved_prompt_tokens is not null`),

@@ -1,2 +1,2 @@
 /** How a run stands; derived from its calls and its lease, never stored. */
-export type RunStatus = "running" | "interrupted" | "completed" | "failed";
+export type RunStatus = "running" | "waiting" | "interrupted" | "completed" | "failed";

@@ -4,12 +4,20 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { digestOf, promptHashOf } from "./answers.ts";
 import type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+import { createBatchApi } from "./batch-api.ts";
+import type { BatchApiOptions, BatchRequest } from "./batch-api.ts";
+import type { RecordedBatch } from "./batches.ts";
 import { outgoing } from "./faults.ts";
 import type { Fault, Outgoing } from "./faults.ts";
+import { createFileStore } from "./files.ts";
+import type { StoredFile } from "./files.ts";
 import { headersOf, requestIdOf } from "./formats.ts";
 
 export { answerTo, promptHashOf, shortened, usageFor } from "./answers.ts";
 export type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+export { TOKEN_LIMIT } from "./batches.ts";
+export type { LineFault } from "./batches.ts";
+export type { BatchFault } from "./batch-api.ts";
 export type { Fault } from "./faults.ts";
 
 /** A request that has arrived, as the script of a test sees it; `answerTo` and `usageFor` take it too. */
@@ -19,9 +27,11 @@ export interface IncomingCall extends Asked {
   promptHash: string;
   /** How many times this very request (provider, endpoint, prompt, parameters) has arrived, from 1. */
   nth: number;
-  /** Its place among all requests, from 0. */
+  /** Its place among all requests, lines of batches included, from 0. */
   index: number;
   body: Record<string, unknown>;
+  /** The id of a line of a batch; undefined for a request of its own. */
+  customId: string | undefined;
 }
 
 /** One request, without its prompt. Times are those of `performance.now()` in the server's process. */
@@ -59,7 +69,7 @@ export interface Served extends Usage {
   answers: number;
 }
 
-export interface ServerOptions {
+export interface ServerOptions extends BatchApiOptions {
   /** Milliseconds between a request and its answer, faults included. Default: 0. */
   latency?: number | ((call: IncomingCall) => number) | undefined;
   /** The script of a test: what goes wrong with a request; undefined for a good answer. */
@@ -84,6 +94,14 @@ export interface LoopbackServer extends ServerOptions, AsyncDisposable {
   /** A client that gives up and at once sends again may be seen with both. Can be set to 0 between phases. */
   maxInFlight: number;
   readonly served: Served;
+  /** All files, oldest first. */
+  readonly files: readonly StoredFile[];
+  /** All batches, oldest first, as they are now. */
+  readonly batches: readonly RecordedBatch[];
+  /** All requests for files and batches that arrived whole. */
+  readonly batchRequests: readonly BatchRequest[];
+  /** How often each prompt was charged, live and in batches, by its hash. */
+  charged(): Map<string, number>;
   /** Drops every connection and refuses new ones, until `comeUp`. */
   goDown(): Promise<void>;
   /** Listens again, on the same port. */
@@ -107,6 +125,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
   const arrivals = new Map<string, number>();
   const scriptErrors: unknown[] = [];
   let inFlight = 0;
+  let arrived = 0;
 
   const http = createServer(receive);
   // A connection that the server gave up by itself would look like a fault that no test asked for.
@@ -114,6 +133,19 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
   http.requestTimeout = 0;
   http.headersTimeout = 0;
 
+  const files = createFileStore();
+  const api = createBatchApi({
+    get options() {
+      return server;
+    },
+    files,
+    incoming(lineRoute, body, customId) {
+      const { call, digest } = arrival(lineRoute, body, customId);
+      return { call, digest, fault: guarded(() => server.behaveLine?.(call) ?? server.behave?.(call)) };
+    },
+    charge,
+    guarded,
+  });
   const port = await listen(0);
   const server: LoopbackServer = {
     ...options,
@@ -127,12 +159,25 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     },
     maxInFlight: 0,
     served: { answers: 0, prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0 },
+    files: files.all,
+    get batches() {
+      return api.batches.records();
+    },
+    batchRequests: api.requests,
+    charged() {
+      const lines = server.batches.flatMap((batch) => batch.lines);
+      const hashes = [...server.requests, ...lines].flatMap(({ promptHash, usage }) => (usage && promptHash) || []);
+      const counts = new Map<string, number>();
+      for (const hash of hashes) counts.set(hash, (counts.get(hash) ?? 0) + 1);
+      return counts;
+    },
     goDown: close,
     async comeUp() {
       await listen(port);
     },
     async [Symbol.asyncDispose]() {
       await close();
+      await files[Symbol.asyncDispose]();
       if (scriptErrors.length > 0) throw scriptErrors[0];
     },
   };
@@ -154,6 +199,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     const at = performance.now();
     const { method, url = "" } = request;
     const route = method === "POST" ? ROUTES.get(url) : undefined;
+    const batchRoute = api.routeOf(method, url);
     const chunks: Buffer[] = [];
     let open = true;
     const leave = () => {
@@ -167,6 +213,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     request.on("error", () => {});
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
+      if (batchRoute) {
+        response.once("finish", leave);
+        api.accept(batchRoute, request, response, Buffer.concat(chunks)).catch((error: unknown) => {
+          scriptErrors.push(error);
+          response.destroy();
+        });
+        return;
+      }
       const body = route && objectIn(chunks);
       if (route && body) {
         accept({ at, request, response, leave }, route, body);
@@ -180,18 +234,19 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     });
   }
 
-  function accept(exchange: Exchange, route: Route, body: Record<string, unknown>): void {
-    const { at, request, response } = exchange;
+  /** A request that has come, on its own or as a line of a batch. */
+  function arrival(route: Route, body: Record<string, unknown>, customId?: string) {
     const { model, messages, prompt, ...parameters } = body;
     const text = route.endpoint === "chat" ? promptIn(messages) : promptIn(prompt);
     const promptHash = promptHashOf(text);
+    // What is sent says that it wants no stream, and a line of a batch cannot.
     const sorted = Object.keys(parameters)
+      .filter((key) => key !== "stream")
       .toSorted()
       .map((key) => [key, parameters[key]]);
     const same = JSON.stringify([route, model, promptHash, sorted]);
     const nth = (arrivals.get(same) ?? 0) + 1;
     arrivals.set(same, nth);
-    const index = server.requests.length;
     const call: IncomingCall = {
       ...route,
       model: String(model),
@@ -201,10 +256,32 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
       temperature: numberIn(parameters["temperature"]),
       promptHash,
       nth,
-      index,
+      index: arrived++,
       body,
+      customId,
     };
-    const digest = digestOf(call, promptHash);
+    return { call, digest: digestOf(call, promptHash), parameters };
+  }
+
+  /** Runs a hook of the test's script. An error in it would be lost in here: it is thrown at the end. */
+  function guarded<T>(hook: () => T): T | undefined {
+    try {
+      return hook();
+    } catch (error) {
+      scriptErrors.push(error);
+      return undefined;
+    }
+  }
+
+  function charge(usage: Usage | undefined, isGood: boolean): void {
+    if (isGood) server.served.answers++;
+    for (const key of USAGE_KEYS) server.served[key] += usage?.[key] ?? 0;
+  }
+
+  function accept(exchange: Exchange, route: Route, body: Record<string, unknown>): void {
+    const { at, request, response } = exchange;
+    const { call, digest, parameters } = arrival(route, body);
+    const { promptHash, nth, index } = call;
     const { fault, latency, headers } = scripted(call);
     const authorization = request.headers.authorization;
     const record: RecordedRequest = {
@@ -285,8 +362,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     response.once("finish", () => {
       record.ended = performance.now();
       record.usage = usage;
-      if (good) server.served.answers++;
-      for (const key of USAGE_KEYS) server.served[key] += usage?.[key] ?? 0;
+      charge(usage, good);
     });
     const end = (rest: Buffer) => {
       // The client may send its next request as soon as it has the last byte, so this one ends before.

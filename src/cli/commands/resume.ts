@@ -15,6 +15,9 @@ export class ResumeCommand extends ExecutionCommand {
       Neither the config nor the inputs are read again: the run goes on as it was planned, and sends no call twice that
       has its answer.
 
+      A run with batches waits for them, and shows how they stand. Ctrl-C leaves them running; \`--no-wait\` looks once,
+      takes in what is done, and exits with 3 while any is open.
+
       With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again, and stays until
       the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
     `,
@@ -22,6 +25,7 @@ export class ResumeCommand extends ExecutionCommand {
       ["Go on with the newest run", "datagen resume latest"],
       ["Try its failed calls again, gently", "datagen resume latest --retry-failed --concurrency 4"],
       ["Let it cost more than its cap", "datagen resume latest --max-cost 20"],
+      ["See how its batches stand, and take in what is done", "datagen resume latest --no-wait"],
       ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
@@ -37,7 +41,14 @@ export class ResumeCommand extends ExecutionCommand {
     validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
   });
 
+  batch = Option.Boolean("--batch", false, { description: "Send what is not sent yet in batches from now on" });
+  live = Option.Boolean("--live", false, {
+    description: "Send what is not sent yet in requests of their own from now on",
+  });
+
   async execute(): Promise<number> {
+    if (this.batch && this.live)
+      throw new UsageError("--batch and --live exclude each other", "Leave one of them out.");
     if (this.retryTruncated !== (this.maxTokens !== undefined)) {
       throw new UsageError(
         "--retry-truncated and --max-tokens go together",
@@ -50,6 +61,12 @@ export class ResumeCommand extends ExecutionCommand {
     const { id } = showSummary(store, this.run);
     const { retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
-    return await this.executeAndExport(store, id, { retryFailed, retryTruncated, concurrency, maxCostUsd });
+    return await this.executeAndExport(store, id, {
+      retryFailed,
+      retryTruncated,
+      concurrency,
+      maxCostUsd,
+      executor: this.batch ? "batch" : this.live ? "live" : undefined,
+    });
   }
 }

@@ -29,6 +29,7 @@ export class RunCommand extends ExecutionCommand {
       ["Without a key and without a network", "datagen run configs/translation.json --provider offline"],
       ["A quick look: 10 inputs, 4 perspectives", "datagen run configs/summarization.json --test --provider offline"],
       ["For at most 5 dollars", "datagen run configs/peer_review.json --max-cost 5"],
+      ["In the provider's batches, for about half the price", "datagen run configs/translation.json --batch"],
       ["With another model", "datagen run configs/peer_review.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
       [
         "On a server of your own",
@@ -49,6 +50,7 @@ export class RunCommand extends ExecutionCommand {
   fresh = Option.Boolean("--fresh", false, {
     description: "Send every call, also where an earlier one asked the same",
   });
+  batch = Option.Boolean("--batch", false, { description: "Send the calls to the provider's batch engine" });
   shard = Option.String("--shard", {
     description: "Only part i of n of the inputs, such as 1/3; see `datagen db merge`",
   });
@@ -67,11 +69,12 @@ export class RunCommand extends ExecutionCommand {
     ]);
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, concurrency, maxCost: maxCostUsd, test, name } = this;
+    const executor = this.batch ? ("batch" as const) : undefined;
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using store = await this.openStore();
     await this.checkOutput();
     const id = await createRun(store, config, {
-      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, test },
+      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, executor, test },
       shard,
       reuse: this.fresh ? "none" : this.reuseUnlessTruncated ? "unless_truncated" : "same",
       name,

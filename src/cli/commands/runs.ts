@@ -5,7 +5,7 @@ export class RunsCommand extends Command {
   static override paths = [["runs"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "The commands for runs: list, show, config, delete, reprice",
+    description: "The commands for runs: list, show, config, cancel, delete, reprice",
     examples: [
       ["All runs, the newest first", "datagen runs list"],
       ["The newest run in detail", "datagen runs show latest"],

@@ -91,6 +91,9 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         timer ??= setInterval(draw, every).unref();
         samples.push({ at: Date.now(), done: state.succeeded + state.failed });
         break;
+      case "batch":
+        write(renderBatch(event));
+        break;
       case "outage":
         write(`The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`);
         break;
@@ -119,6 +122,11 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
     clear();
   }
   return { onEvent, end };
+}
+
+function renderBatch({ name, requests, status, completed, failed }: Extract<RunEvent, { type: "batch" }>): string {
+  const counts = completed + failed > 0 ? `: ${number(completed)} done, ${number(failed)} failed` : "";
+  return `Batch ${oneLine(name)} of ${counted(requests, "request")} ${oneLine(status)}${counts}`;
 }
 
 function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEvent, { type: "created" }>): string {

@@ -119,8 +119,23 @@ export function renderDetails(details: RunDetails, width: number): string {
     failures,
     width,
   );
+  const batchTable = renderTable<RunDetails["batches"][number]>(
+    [
+      { title: "BATCH", value: ({ id, name }) => id ?? name, rank: 0 },
+      { title: "STATUS", value: ({ status }) => status, rank: 0 },
+      { title: "REQUESTS", value: ({ requests }) => number(requests), align: "right", rank: 0 },
+      { title: "DONE", value: ({ completed }) => number(completed), align: "right", rank: 1 },
+      { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
+      { title: "CREATED (UTC)", value: (batch) => batch.created_at.slice(0, 16).replace("T", " "), rank: 3 },
+      { title: "TAKEN IN", value: (batch) => (batch.ended_at ?? "").slice(0, 16).replace("T", " "), rank: 3 },
+      { title: "ERROR", value: ({ error }) => error ?? "", rank: 2, least: 20 },
+    ],
+    details.batches,
+    width,
+  );
   const factLines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
-  return [...factLines, "", stepTable, ...(failures.length > 0 ? ["", failureTable] : [])].join("\n");
+  const tables = details.batches.length > 0 ? [stepTable, "", batchTable] : [stepTable];
+  return [...factLines, "", ...tables, ...(failures.length > 0 ? ["", failureTable] : [])].join("\n");
 }
 
 /** Requests that failed, as a table. */

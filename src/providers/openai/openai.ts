@@ -1,12 +1,29 @@
 import OpenAI from "openai";
-import { readCompletion, toCallError } from "../protocol.ts";
+import type { BatchProvider } from "../batch.ts";
+import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { createFetch, headersOf } from "../transport.ts";
+import { liveProvider, type Server } from "../server.ts";
+import { createFetch, createFileFetch, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
-  const { baseUrl, apiKey, isTrusted } = connection;
+  return liveProvider(openAiServer(connection, createFetch()));
+}
+
+export function connectOpenAiBatches(connection: Connection): BatchProvider {
+  return serverBatches(openAiServer(connection, createFileFetch()), {
+    limits: { requests: 50_000, bytes: 200_000_000 },
+    envelope: (path) => ({ method: "POST", url: path }),
+    upload: { path: "/files", fields: () => ({ purpose: "batch" }) },
+    creation: (name) => ({ completion_window: "24h", metadata: { datagen: name } }),
+    files: { purpose: "batch" },
+    batches: { limit: "100" },
+  });
+}
+
+function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
+  const { model, baseUrl, apiKey, isTrusted } = connection;
   const client = new OpenAI({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
@@ -16,24 +33,12 @@ export function connectOpenAi(connection: Connection): Provider {
     defaultHeaders: headersOf(connection, "OPENAI_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch: createFetch(),
+    fetch,
   });
   return {
-    async complete({ endpoint, model, prompt, parameters, timeoutMs, signal }) {
-      const { accepted } = adaptParameters(model, endpoint, parameters);
-      const options = { timeout: timeoutMs, signal };
-      try {
-        const response =
-          endpoint === "chat"
-            ? await client.chat.completions
-                .create({ ...accepted, model, messages: [{ role: "user", content: prompt }], stream: false }, options)
-                .asResponse()
-            : await client.completions.create({ ...accepted, model, prompt, stream: false }, options).asResponse();
-        return await readCompletion(response, model);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw toCallError(error, apiKey);
-      }
-    },
+    client,
+    apiKey,
+    model,
+    adapt: (asked, endpoint, parameters) => adaptParameters(asked, endpoint, parameters).accepted,
   };
 }

@@ -1,10 +1,31 @@
 import Together from "together-ai";
-import { readCompletion, toCallError } from "../protocol.ts";
+import type { BatchProvider } from "../batch.ts";
+import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { createFetch, headersOf } from "../transport.ts";
+import { liveProvider, type Server } from "../server.ts";
+import { createFetch, createFileFetch, headersOf } from "../transport.ts";
 
 export function connectTogether(connection: Connection): Provider {
-  const { baseUrl, apiKey, isTrusted } = connection;
+  return liveProvider(togetherServer(connection, createFetch()));
+}
+
+export function connectTogetherBatches(connection: Connection): BatchProvider {
+  return serverBatches(togetherServer(connection, createFileFetch()), {
+    limits: { requests: 50_000, bytes: 100_000_000 },
+    envelope: () => ({}),
+    // The SDK's own upload ignores the base URL, and refuses lines of a batch.
+    upload: {
+      path: "/files/upload",
+      fields: (name) => ({ purpose: "batch-api", file_name: name, file_type: "jsonl" }),
+    },
+    creation: () => ({}),
+    files: {},
+    batches: {},
+  });
+}
+
+function togetherServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
+  const { model, baseUrl, apiKey, isTrusted } = connection;
   const client = new Together({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
@@ -13,25 +34,12 @@ export function connectTogether(connection: Connection): Provider {
     defaultHeaders: headersOf(connection, "TOGETHER_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch: createFetch(),
+    fetch,
   });
   return {
-    async complete({ endpoint, model, prompt, parameters, timeoutMs, signal }) {
-      const { extra_body: extra, ...given } = parameters;
-      const body = { ...given, ...(extra as object | undefined), model, stream: false as const };
-      const options = { timeout: timeoutMs, signal };
-      try {
-        const response =
-          endpoint === "chat"
-            ? await client.chat.completions
-                .create({ ...body, messages: [{ role: "user", content: prompt }] }, options)
-                .asResponse()
-            : await client.completions.create({ ...body, prompt }, options).asResponse();
-        return await readCompletion(response, model);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw toCallError(error, apiKey);
-      }
-    },
+    client,
+    apiKey,
+    model,
+    adapt: (_model, _endpoint, { extra_body: extra, ...given }) => ({ ...given, ...(extra as object | undefined) }),
   };
 }

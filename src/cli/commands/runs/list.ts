@@ -7,7 +7,8 @@ export class RunsListCommand extends DatagenCommand {
     category: "Runs",
     description: "List all runs with their tokens and cost, the newest first",
     details: `
-      A run is \`running\` while a process executes it, \`interrupted\` when calls are still to be made and none does,
+      A run is \`running\` while a process executes it, \`waiting\` while batches are open at the provider,
+      \`interrupted\` when calls are still to be made and none does,
       \`completed\` when every call has its answer, and \`failed\` when it is done but some calls have failed.
     `,
     examples: [

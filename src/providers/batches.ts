@@ -1,0 +1,147 @@
+import type { BatchProvider } from "./batch.ts";
+import { readBatch, readResult, unexpected } from "./batch-protocol.ts";
+import { asObject, asText, type Json } from "./json.ts";
+import { splitLines } from "./lines.ts";
+import { connectionError, readJson, toCallError } from "./protocol.ts";
+import { CallError } from "./provider.ts";
+import { bodyOf, PATHS, type RequestOptions, type Server } from "./server.ts";
+import { uploadForm } from "./upload-form.ts";
+
+/** In what the batches of one server differ from those of another. */
+interface Dialect {
+  limits: BatchProvider["limits"];
+  /** What a line has beside its id and its body. */
+  envelope(path: string): object;
+  upload: { path: string; fields(name: string): Record<string, string> };
+  /** What a new batch is given beside its file and its endpoint. */
+  creation(name: string): object;
+  /** Queries for the lists of files and of batches. */
+  files: Record<string, string>;
+  batches: Record<string, string>;
+}
+
+const ANSWER_TIMEOUT_MS = 120_000;
+/** For a whole file: a line of 1 Mbit/s takes half an hour for 200 MB. */
+const UPLOAD_TIMEOUT_MS = 3_600_000;
+
+/** The batches of a server that has OpenAI's endpoints for files and batches. */
+export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
+  const { client, apiKey, model } = server;
+
+  /** The JSON that one request brings. */
+  async function ask(
+    method: "get" | "post",
+    path: string,
+    options: Partial<RequestOptions>,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    using own = ownSignal(signal);
+    try {
+      const sent = client[method](path, { timeout: ANSWER_TIMEOUT_MS, ...options, signal: own.signal });
+      return await readJson(await sent.asResponse());
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toCallError(error, apiKey);
+    }
+  }
+
+  /** All objects of a list, page by page. */
+  async function* list(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Json> {
+    let after: string | null = null;
+    do {
+      const page = await ask("get", path, { query: { ...query, ...(after !== null && { after }) } }, signal);
+      const data = Array.isArray(page) ? page : asObject(page)?.["data"];
+      // What is missing in a list would be sent again, and paid again.
+      if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
+      const objects = data.map(asObject).filter((one) => one !== undefined);
+      yield* objects;
+      after = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
+    } while (after !== null);
+  }
+
+  const batchOf = (value: unknown) => readBatch(value, apiKey);
+  const pathOf = (batchId: string) => `/batches/${encodeURIComponent(batchId)}`;
+  const get = async (batchId: string, signal: AbortSignal) => batchOf(await ask("get", pathOf(batchId), {}, signal));
+
+  return {
+    limits: dialect.limits,
+
+    line({ customId, ...prompt }) {
+      const envelope = dialect.envelope(`/v1${PATHS[prompt.endpoint]}`);
+      return JSON.stringify({ custom_id: customId, ...envelope, body: bodyOf(server, prompt) });
+    },
+
+    async upload(path, name, signal) {
+      const form = await uploadForm(path, name, dialect.upload.fields(name));
+      const file = await ask("post", dialect.upload.path, { ...form, timeout: UPLOAD_TIMEOUT_MS }, signal);
+      const id = asText(asObject(file)?.["id"]);
+      if (id === null) throw unexpected("a file", file, apiKey);
+      return id;
+    },
+
+    async create(fileId, { endpoint, name }, signal) {
+      const body = { input_file_id: fileId, endpoint: `/v1${PATHS[endpoint]}`, ...dialect.creation(name) };
+      const created = await ask("post", "/batches", { body }, signal);
+      return batchOf(asObject(created)?.["job"] ?? created);
+    },
+
+    async find(name, signal) {
+      const files: (string | null)[] = [];
+      for await (const file of list("/files", dialect.files, signal)) {
+        if (file["filename"] === name) files.push(asText(file["id"]));
+      }
+      for await (const batch of list("/batches", dialect.batches, signal)) {
+        const fileId = asText(batch["input_file_id"]);
+        const mark = asObject(batch["metadata"])?.["datagen"];
+        const isIt = mark === undefined ? fileId !== null && files.includes(fileId) : mark === name;
+        if (isIt) return { fileId, batch: batchOf(batch) };
+      }
+      return { fileId: files[0] ?? null, batch: null };
+    },
+
+    get,
+
+    async cancel(batchId, signal) {
+      try {
+        return batchOf(await ask("post", `${pathOf(batchId)}/cancel`, {}, signal));
+      } catch (error) {
+        const mayHaveEnded = error instanceof CallError && [400, 409].includes(error.details.httpStatus ?? 0);
+        if (!mayHaveEnded) throw error;
+        return await get(batchId, signal);
+      }
+    },
+
+    async *lines(fileId, signal) {
+      using own = ownSignal(signal);
+      const options = { signal: own.signal, timeout: ANSWER_TIMEOUT_MS };
+      const path = `/files/${encodeURIComponent(fileId)}/content`;
+      try {
+        const { body } = await client.get(path, options).asResponse();
+        if (body) yield* splitLines(arriving(body));
+      } catch (error) {
+        signal.throwIfAborted();
+        throw toCallError(error, apiKey);
+      }
+    },
+
+    result: (line) => readResult(line, model, apiKey),
+  };
+}
+
+/** A signal for one request: the SDKs leave a listener behind on the one that they are given. */
+function ownSignal(signal: AbortSignal): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const abort = () => controller.abort(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  return { signal: controller.signal, [Symbol.dispose]: () => signal.removeEventListener("abort", abort) };
+}
+
+/** The pieces of a body. @throws CallError where the connection breaks */
+async function* arriving(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw connectionError(error);
+  }
+}

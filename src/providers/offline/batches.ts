@@ -1,0 +1,128 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { access, copyFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { errorCode } from "../../errors.ts";
+import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../batch.ts";
+import { asObject, asText, parseJson } from "../json.ts";
+import { splitLines } from "../lines.ts";
+import { CallError, type Completion } from "../provider.ts";
+import { connectOffline } from "./offline.ts";
+
+/**
+ * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
+ * answers. Each is complete as soon as it is there. A batch is answered when it is looked at for the first time.
+ */
+export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
+  const provider = await connectOffline(model);
+  const pathOf = (id: string) => join(folder, id);
+
+  /** Puts what `write` makes at a path in its place all at once. */
+  async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
+    await mkdir(folder, { recursive: true });
+    const temporary = pathOf(`${id}.part`);
+    await write(temporary);
+    await rename(temporary, pathOf(id));
+  }
+
+  async function read(batchId: string): Promise<BatchState | null> {
+    try {
+      return JSON.parse(await readFile(pathOf(batchId), "utf8")) as BatchState;
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return null;
+      throw error;
+    }
+  }
+
+  async function save(state: BatchState): Promise<BatchState> {
+    await place(state.id, (path) => writeFile(path, JSON.stringify(state)));
+    return state;
+  }
+
+  async function existing(batchId: string): Promise<BatchState> {
+    const state = await read(batchId);
+    if (!state) throw new CallError("bad_request", `there is no batch ${batchId} in ${folder}`, { httpStatus: 404 });
+    return state;
+  }
+
+  /** Answers every line of a file. Gives their number. */
+  async function answer(fileId: string, outputId: string, signal: AbortSignal): Promise<number> {
+    let count = 0;
+    async function* results() {
+      for await (const line of splitLines(createReadStream(pathOf(fileId)))) {
+        const { customId, ...prompt } = JSON.parse(line) as BatchRequest;
+        // No request of it takes long enough to need a limit.
+        const completion = await provider.complete({ ...prompt, timeoutMs: 0, signal });
+        count += 1;
+        yield `${JSON.stringify({ customId, completion })}\n`;
+      }
+    }
+    await place(outputId, (path) => pipeline(results(), createWriteStream(path)));
+    return count;
+  }
+
+  return {
+    limits: { requests: 50_000, bytes: 200_000_000 },
+
+    line: ({ customId, endpoint, model: asked, prompt, parameters }) =>
+      JSON.stringify({ customId, endpoint, model: asked, prompt, parameters }),
+
+    async upload(path, name, signal) {
+      signal.throwIfAborted();
+      await place(name, (temporary) => copyFile(path, temporary));
+      return name;
+    },
+
+    create(fileId, _options, signal) {
+      signal.throwIfAborted();
+      return save({
+        id: `${fileId}.batch`,
+        status: "in_progress",
+        counts: null,
+        progress: null,
+        outputFileId: null,
+        errorFileId: null,
+        error: null,
+        isTokenLimit: false,
+      });
+    },
+
+    async find(name) {
+      const batch = await read(`${name}.batch`);
+      const isSent = await access(pathOf(name)).then(
+        () => true,
+        () => false,
+      );
+      return { fileId: isSent ? name : null, batch };
+    },
+
+    async get(batchId, signal) {
+      const state = await existing(batchId);
+      if (state.status !== "in_progress") return state;
+      const fileId = batchId.replace(/\.batch$/, "");
+      const outputFileId = `${fileId}.output`;
+      const total = await answer(fileId, outputFileId, signal);
+      const counts = { total, completed: total, failed: 0 };
+      return save({ ...state, status: "completed", counts, progress: 1, outputFileId });
+    },
+
+    async cancel(batchId) {
+      const state = await existing(batchId);
+      return state.status === "in_progress" ? save({ ...state, status: "cancelled" }) : state;
+    },
+
+    lines: (fileId) => splitLines(createReadStream(pathOf(fileId))),
+
+    result: (line) => readResult(line),
+  };
+}
+
+function readResult(text: string): BatchResult {
+  const line = asObject(parseJson(text));
+  const customId = asText(line?.["customId"]);
+  const completion = asObject(line?.["completion"]);
+  if (customId === null || !completion) {
+    return { customId, error: new CallError("malformed", `a line of the results is no result: ${text.slice(0, 500)}`) };
+  }
+  return { customId, completion: completion as unknown as Completion };
+}

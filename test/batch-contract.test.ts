@@ -1,0 +1,271 @@
+import { describe, expect, test } from "vitest";
+import { batchLab, type BatchLab, chargedBy, expectChargedOnce, PLAIN, PRICES } from "./support/batch-lab.ts";
+import { expectedDataset, promptOf, type ConfigOverrides } from "./support/harness.ts";
+import { answerTo, type Fault, type IncomingCall, shortened } from "./support/server.ts";
+
+const EXECUTORS = ["live", "batch"] as const;
+
+const FACTOR = { live: 1, batch: PRICES.batch_factor };
+
+/** A fault for a row of the input, with the config `PLAIN`. */
+type FaultOf = (row: number, call: IncomingCall) => Fault | undefined;
+
+describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
+  async function setUp(overrides: ConfigOverrides, inputs: number, faultOf: FaultOf = () => undefined) {
+    const lab = await batchLab({ executor, ...overrides }, inputs, { behaveBatch: () => ({ states: [] }) });
+    const prompts = new Map(lab.data.map(({ input }, row) => [promptOf(PLAIN.strategy, input), row]));
+    lab.server.behave = (call) => faultOf(prompts.get(call.prompt) ?? -1, call);
+    return lab;
+  }
+
+  const callsOf = (lab: BatchLab) =>
+    lab.query<{ state: string; failure: string | null; attempts: number }>(
+      `select c.state, c.failure, (select count(*) from attempts a where a.call_id = c.id) attempts
+       from calls c join tasks t on t.id = c.task_id order by t.position, c.id`,
+    );
+
+  /** What the run says that it cost is what the server has charged; each attempt is rounded. */
+  async function expectPriced(lab: BatchLab): Promise<void> {
+    const { run } = lab.show();
+    expect(Math.abs((run.cost_usd ?? 0) - chargedBy(lab.server, FACTOR[executor]))).toBeLessThan(1e-6);
+  }
+
+  const status = (code: number, more: object = {}): Fault => ({ kind: "status", status: code, ...more });
+  const CASES: [fault: Fault, times: number, state: string, failure: string | null, attempts: number][] = [
+    [status(500), 1, "succeeded", null, 2],
+    [status(500), 9, "failed", "server_error", 4],
+    [status(503), 3, "succeeded", null, 4],
+    [{ kind: "empty" }, 2, "succeeded", null, 3],
+    [{ kind: "empty" }, 9, "failed", "empty", 3],
+    [{ kind: "null" }, 9, "failed", "empty", 3],
+    [{ kind: "reasoningOnly" }, 9, "failed", "reasoning_exhausted", 3],
+    [{ kind: "contentFilter" }, 9, "failed", "content_filter", 1],
+    [{ kind: "refusal" }, 9, "failed", "refusal", 1],
+    [status(400), 9, "failed", "bad_request", 1],
+    [status(400, { code: "context_length_exceeded" }), 9, "failed", "context_too_long", 1],
+    [{ kind: "noChoices" }, 9, "failed", "malformed", 4],
+    [{ kind: "malformed" }, 1, "succeeded", null, 2],
+    [{ kind: "error200", code: "overloaded" }, 1, "succeeded", null, 2],
+    [{ kind: "length" }, 1, "succeeded", null, 1],
+    [{ kind: "noUsage" }, 1, "succeeded", null, 1],
+    [status(429), 1, "succeeded", null, 2],
+  ];
+
+  test("decides on every kind of failure, counts it, and prices it", async () => {
+    const config = { agent_perspectives: [PLAIN], max_attempts: 4 };
+    await using lab = await setUp(config, CASES.length + 1, (row, { nth }) => {
+      const [fault, times] = CASES[row] ?? [];
+      return nth <= (times ?? 0) ? fault : undefined;
+    });
+    const result = await lab.run("run", "config.json");
+    expect(result.code, result.stderr).toBe(1);
+    expect(callsOf(lab)).toEqual([
+      ...CASES.map(([, , state, failure, attempts]) => ({ state, failure, attempts })),
+      { state: "succeeded", failure: null, attempts: 1 },
+    ]);
+    const { run, attempts } = lab.show();
+    expect(run.status).toBe("failed");
+    expect(run.calls).toMatchObject({ total: 18, succeeded: 9, failed: 9, pending: 0, truncated: 1 });
+    expect(attempts).toBe(CASES.reduce((sum, [, , , , times]) => sum + times, 1));
+    expect(run.tokens.estimated).toBe(true);
+    const texts = new Map(
+      lab.data.map(({ input }, row) => {
+        const [fault, , state] = CASES[row] ?? [];
+        return [promptOf(PLAIN.strategy, input), state === "failed" ? null : (fault?.kind ?? "good")];
+      }),
+    );
+    const { tasks } = expectedDataset(lab.config, lab.data, (asked) => {
+      const kind = texts.get(asked.prompt);
+      if (kind === null) return null;
+      return kind === "length" ? shortened(answerTo(asked)) : answerTo(asked);
+    });
+    const dataset = await lab.dataset();
+    expect(dataset.tasks).toEqual(tasks);
+    expect(dataset.metadata.calls).toEqual(run.calls);
+    lab.expectSound();
+  });
+
+  test("prices every request as the server charges it, those included that brought nothing", async () => {
+    const faults: Fault[] = [{ kind: "empty" }, { kind: "contentFilter" }, { kind: "refusal" }, status(500)];
+    await using lab = await setUp({ agent_perspectives: [PLAIN] }, 12, (row, { nth }) =>
+      nth === 1 && row % 3 === 0 ? faults[row / 3] : undefined,
+    );
+    expect((await lab.run("run", "config.json")).code).toBe(1);
+    await expectPriced(lab);
+    const { possibly_billed: unclear, steps, run } = lab.show();
+    expect(unclear).toEqual({ requests: 0, cost_usd: 0 });
+    expect(steps.reduce((sum, step) => sum + (step.cost_usd ?? 0), 0)).toBeCloseTo(run.cost_usd ?? 0, 9);
+  });
+
+  test.for([
+    [status(401), "refused the API key"],
+    [status(404, { code: "model_not_found" }), "does not know the model"],
+    [status(429, { code: "insufficient_quota", type: "insufficient_quota" }), "has no quota left"],
+  ] as const)("stops where only a person can go on: %j", async ([fault, message]) => {
+    await using lab = await setUp({ agent_perspectives: [PLAIN] }, 6, (row) => (row > 2 ? fault : undefined));
+    const result = await lab.run("run", "config.json");
+    expect(result.code, result.stderr).toBe(3);
+    expect(result.stderr).toContain(message);
+    expect(result.stderr).toMatch(/Go on with: datagen resume \w+/);
+    expect(lab.show().run).toMatchObject({ status: "interrupted", calls: { failed: 0 } });
+    lab.server.behave = undefined;
+    expect((await lab.run("resume", "latest")).code).toBe(0);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expectChargedOnce(lab);
+    lab.expectSound();
+  });
+
+  test("tries failed calls again as often as new ones, and only those", async () => {
+    let isBad = true;
+    await using lab = await setUp({ agent_perspectives: [PLAIN], max_attempts: 2 }, 4, (row) =>
+      isBad && row === 1 ? status(500) : undefined,
+    );
+    expect((await lab.run("run", "config.json")).code).toBe(1);
+    isBad = false;
+    let again = 0;
+    lab.server.behave = () => (++again === 1 ? status(500) : undefined);
+    const resumed = await lab.run("resume", "latest", "--retry-failed");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(callsOf(lab).map(({ attempts }) => attempts)).toEqual([1, 4, 1, 1]);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expectChargedOnce(lab);
+    lab.expectSound();
+  });
+
+  test("asks again for answers that were cut off", async () => {
+    await using lab = await setUp({}, 3, (_, call) =>
+      call.max_tokens === 200 && isReading(call) && call.prompt.includes(" 3 ") ? { kind: "length" } : undefined,
+    );
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    const before = lab.show();
+    expect(before.run.calls.truncated).toBe(2);
+    const resumed = await lab.run("resume", "latest", "--retry-truncated", "--max-tokens", "400");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const { run, attempts } = lab.show();
+    expect(run.calls).toMatchObject({ succeeded: 18, truncated: 0, failed: 0, pending: 0 });
+    // The two readings, and the strategies on them.
+    expect(attempts).toBe(18 + 4);
+    const { tasks } = expectedDataset(lab.config, lab.data, (asked) =>
+      answerTo({
+        ...asked,
+        max_tokens: isReading(asked) && asked.prompt.includes(" 3 ") ? 400 : asked.max_tokens,
+      }),
+    );
+    expect((await lab.dataset()).tasks).toEqual(tasks);
+    lab.expectSound();
+  });
+
+  const readings = ["Take notes on", "List what the"];
+  const isReading = ({ prompt }: { prompt: string }) => readings.some((start) => prompt.startsWith(start));
+
+  test("works on the input where a reading brings no notes, and not at all where it fails", async () => {
+    await using lab = await setUp({}, 2, (_, call) => {
+      if (!isReading(call)) return undefined;
+      return call.prompt.startsWith("Take") ? { kind: "empty" } : status(400);
+    });
+    expect((await lab.run("run", "config.json")).code).toBe(1);
+    const { tasks } = expectedDataset(lab.config, lab.data, (asked) => {
+      if (!isReading(asked)) return answerTo(asked);
+      return asked.prompt.startsWith("Take") ? "" : null;
+    });
+    // It failed, and so it has no text, not even an empty one.
+    for (const task of tasks) task.preparations[1] = null;
+    expect((await lab.dataset()).tasks).toEqual(tasks);
+    expect(lab.query("select failure, count(*) n from calls where state = 'failed' group by failure")).toEqual([
+      { failure: "bad_request", n: 2 },
+      { failure: "empty", n: 2 },
+      { failure: "reading_failed", n: 2 },
+    ]);
+    lab.expectSound();
+  });
+
+  test("asks for every replicate on its own, notes included", async () => {
+    await using lab = await setUp({ replicates: 3 }, 2);
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    const charged = lab.server.charged();
+    expect(charged.size).toBe(lab.expected().calls.length);
+    expect([...charged.values()].every((times) => times === 3)).toBe(true);
+    const wanted = lab.expected().tasks.map(({ context, responses, preparations }) => ({
+      context,
+      responses: responses.flatMap((text) => [text, text, text]),
+      preparations: preparations.flatMap((text) => [text, text, text]),
+    }));
+    expect((await lab.dataset()).tasks).toEqual(wanted);
+    lab.expectSound();
+  });
+
+  test("takes earlier answers, also those of the other executor, and pays nothing for them", async () => {
+    await using lab = await setUp({}, 3);
+    const other = EXECUTORS.find((name) => name !== executor);
+    await lab.space.write("other.json", { ...lab.config, executor: other });
+    expect((await lab.run("run", "other.json")).code).toBe(0);
+    const before = lab.server.served.answers;
+    const again = await lab.run("run", "config.json");
+    expect(again.code, again.stderr).toBe(0);
+    expect(lab.show().run).toMatchObject({ calls: { succeeded: 18, reused: 18 }, cost_usd: 0 });
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expect(lab.server.served.answers).toBe(before);
+    expect((await lab.run("run", "config.json", "--fresh")).code).toBe(0);
+    expect(lab.server.served.answers).toBe(2 * before);
+    lab.expectSound();
+  });
+
+  test("gives strategies earlier answers to the same notes", async () => {
+    await using lab = await setUp({}, 2);
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    // Readings are asked anew, as another run has them twice.
+    await lab.space.write("rows.json", [...lab.data, ...lab.data]);
+    const before = lab.server.served.answers;
+    const twice = { ...lab.config, data_config: { ...lab.config.data_config, sample_size: 4 } };
+    await lab.space.write("config.json", twice);
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    const { run } = lab.show();
+    expect(run.calls.reused + lab.server.served.answers - before).toBe(24);
+    expect(run.calls.reused).toBeGreaterThanOrEqual(12);
+    expect((await lab.dataset()).tasks).toEqual([...lab.expected().tasks, ...lab.expected().tasks]);
+    lab.expectSound();
+  });
+
+  test("never passes the cap, uses what is set aside for more than is charged, and goes on with a higher one", async () => {
+    await using lab = await setUp({ agent_perspectives: [PLAIN] }, 40);
+    const dearest = (400 * PRICES.input + 200 * PRICES.output) / 1e6;
+    const cap = 12 * dearest * FACTOR[executor];
+    const result = await lab.run("run", "config.json", "--max-cost", String(cap));
+    const sent = lab.show().run.calls.succeeded ?? 0;
+    expect(chargedBy(lab.server, FACTOR[executor])).toBeLessThanOrEqual(cap);
+    // As many as it would pay for at most could be sent at once; what they did not use pays for more.
+    expect(sent).toBeGreaterThan(20);
+    if (sent < 40) expect(result.code, result.stderr).toBe(3);
+    const resumed = await lab.run("resume", "latest", "--max-cost", "1");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expectChargedOnce(lab);
+    await expectPriced(lab);
+  });
+
+  test("sends nothing where the next request could pass the cap", async () => {
+    await using lab = await setUp({ agent_perspectives: [PLAIN], max_cost_usd: 0.000_001 }, 3);
+    const result = await lab.run("run", "config.json");
+    expect(result.code, result.stderr).toBe(3);
+    expect(result.stderr).toMatch(/the cap of \$0\.000001 is reached/);
+    expect(lab.server.served.answers).toBe(0);
+    expect(lab.server.batchRequests.filter(({ operation }) => operation === "upload")).toEqual([]);
+    expect(lab.show().run).toMatchObject({ status: "interrupted", calls: { pending: 3 } });
+  });
+
+  test("can be interrupted, exits with 130, and goes on", async () => {
+    await using lab = await setUp({ concurrency: 1 }, 3);
+    lab.server.behave = ({ index }) => {
+      if (index === 2) lab.kill("SIGINT");
+      return undefined;
+    };
+    const { code, stderr } = await lab.start("run", "config.json").done;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toMatch(/Go on with: datagen resume \w+/);
+    const resumed = await lab.run("resume", "latest");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expectChargedOnce(lab);
+    lab.expectSound();
+  });
+});
