@@ -11,9 +11,11 @@ import type { BatchProvider, BatchState } from "../providers/batch.ts";
 import { CallError, type Completion, type FailureReason } from "../providers/provider.ts";
 import {
   attemptOf,
+  BATCH_FAILED,
   type BatchRow,
   dropBatch,
   endBatch,
+  listBatches,
   openBatches,
   outcomesOf,
   prepareBatch,
@@ -41,6 +43,9 @@ const LONGEST_POLL_MS = 60_000;
 /** After a refusal, by how much the next batch may be larger each time that one has completed. */
 const REGROWTH = 1.25;
 
+/** So many batches in a row may fail whole before it counts for their calls: while they get smaller. */
+const MAX_FAILED_WHOLE = 8;
+
 /** How often a request about a batch is sent at most. */
 const MAX_TRIES = 6;
 
@@ -55,7 +60,16 @@ export const batch: Executor = {
     const requests = createRequests(job);
     const cap = job.cap && job.prices && new Cap(job.prices, job.cap, job.batches.factor ?? 1);
     const reservationOf = await createReservations(job.settings, job.cap !== null && job.isCountExact);
-    const run: BatchRun = { job, provider, requests, cap, reservationOf, earlier: createEarlier(job), largest: null };
+    const run: BatchRun = {
+      job,
+      provider,
+      requests,
+      cap,
+      reservationOf,
+      earlier: createEarlier(job),
+      largest: null,
+      failedWhole: 0,
+    };
     for (let waitedMs = 0; ;) {
       const before = openBatches(job.store, job.runId);
       for (const row of before) await attend(run, row);
@@ -81,10 +95,12 @@ interface BatchRun {
   reservationOf: (request: PreparedRequest) => Reservation;
   earlier: Earlier;
   /**
-   * After the provider has refused a batch, as too many tokens wait there already: the most requests that the next one
-   * may have, that fewer batches must be open than then, and how long to wait where none is.
+   * After a batch has failed whole: the most requests that the next ones may have. Where that was because too many tokens
+   * wait at the provider, also that fewer batches must be open than then, and how long to wait where none is.
    */
-  largest: { requests: number; openBelow: number; delayMs: number } | null;
+  largest: { requests: number; openBelow: number; delayMs: number; isForTokens: boolean } | null;
+  /** How many batches in a row have failed whole. */
+  failedWhole: number;
 }
 
 function pollDelay(waitedMs: number): number {
@@ -238,7 +254,7 @@ function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRe
 async function submitAll(run: BatchRun, open: readonly BatchRow[]): Promise<boolean> {
   const { job, largest } = run;
   // Strategies on notes go together, once all notes are there.
-  if (open.length > 0 && (largest === null || open.length >= largest.openBelow)) return false;
+  if (open.length > 0 && (!largest?.isForTokens || open.length >= largest.openBelow)) return false;
   if (open.length === 0 && largest !== null && job.batches.waits) await pause(job, largest.delayMs);
   let count = 0;
   while (!job.drain.aborted) {
@@ -251,7 +267,7 @@ async function submitAll(run: BatchRun, open: readonly BatchRow[]): Promise<bool
     job.onEvent({ type: "batch", name, requests: row.requests, status: "prepared", completed: 0, failed: 0 });
     await submit(run, row, true);
     // After a refusal one at a time.
-    if (largest !== null) break;
+    if (largest?.isForTokens) break;
   }
   return count > 0;
 }
@@ -350,19 +366,32 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
   await flush();
   const why: FailureReason = state.isTokenLimit ? "rate_limited" : "not_processed";
   const message = state.error?.message ?? `the batch is ${state.status}, without a result for this request`;
-  for (const { callId } of unansweredAttempts(store, row.id)) await add(callId, new CallError(why, message));
+  run.failedWhole = state.status === "failed" && !state.isTokenLimit ? run.failedWhole + 1 : 0;
+  // That is the batch's fault, and not its calls', unless it is so again and again.
+  const code = run.failedWhole > 0 && run.failedWhole <= MAX_FAILED_WHOLE ? BATCH_FAILED : null;
+  for (const { callId } of unansweredAttempts(store, row.id)) await add(callId, new CallError(why, message, { code }));
   await flush();
   endBatch(store, lease, row.id);
   if (state.isTokenLimit) {
     const requests = Math.max(1, Math.floor(row.requests / 2));
     const delayMs = Math.min(LONGEST_POLL_MS, 2 * (run.largest?.delayMs || FIRST_POLL_MS / 2));
-    run.largest = { requests, openBelow: openBatches(store, job.runId).length, delayMs };
-  } else if (state.status === "completed" && run.largest) {
+    run.largest = { requests, openBelow: openBatches(store, job.runId).length, delayMs, isForTokens: true };
+  } else if (state.status === "failed" && isLarge(run, row)) {
+    // Be it for its size: the next ones are smaller, and stay so.
+    const requests = Math.max(1, Math.ceil(row.requests / 2));
+    run.largest = { requests, openBelow: 0, delayMs: 0, isForTokens: false };
+  } else if (state.status === "completed" && run.largest?.isForTokens) {
     const requests = Math.ceil(run.largest.requests * REGROWTH);
-    run.largest = { requests, openBelow: Number.POSITIVE_INFINITY, delayMs: 0 };
+    run.largest = { requests, openBelow: Number.POSITIVE_INFINITY, delayMs: 0, isForTokens: true };
   }
   const [stop] = stops;
   if (stop) throw stop;
+}
+
+/** Whether a batch is one of the larger ones of its run, or of those that are tried now. */
+function isLarge({ job, largest }: BatchRun, row: BatchRow): boolean {
+  const most = largest?.requests ?? Math.max(...listBatches(job.store, job.runId).map(({ requests }) => requests));
+  return row.requests * 2 > most;
 }
 
 /** Decides what becomes of a request that failed. @param stops gets the reasons for which the run has to stop */

@@ -6,6 +6,9 @@ import { attempts, batches, calls, runs } from "./schema.ts";
 
 export type BatchRow = typeof batches.$inferSelect;
 
+/** The code of attempts whose batch has failed whole, which is not held against their calls. */
+export const BATCH_FAILED = "batch_failed";
+
 const statements = oncePerStore(({ db }) => ({
   attempt: db
     .insert(attempts)
@@ -65,6 +68,7 @@ const statements = oncePerStore(({ db }) => ({
       and(
         eq(attempts.callId, sql.placeholder("callId")),
         isNotNull(attempts.batchId),
+        sql`${attempts.errorCode} is not ${BATCH_FAILED}`,
         ne(attempts.outcome, "unanswered"),
         sql`${attempts.id} > coalesce((select max(ended.id) from ${attempts} ended
           where ended.call_id = ${sql.placeholder("callId")} and ended.decision in ('kept', 'fail')), 0)`,
