@@ -638,8 +638,9 @@ describe("the queries", () => {
     store.sqlite.function("attempt_cost", { deterministic: true, varargs: true }, () => 0);
     return [...new Set(statements)].map((sql) => {
       const explained = store.sqlite.prepare<unknown[], { detail: string }>(`explain query plan ${sql}`);
-      const parameters = Array.from({ length: (sql.match(/\?/g) ?? []).length }, () => 1);
-      return { sql, plan: explained.all(...parameters).map(({ detail }) => detail) };
+      const positional = Array.from({ length: (sql.match(/\?/g) ?? []).length }, () => 1);
+      const named = Object.fromEntries((sql.match(/(?<=@)[a-z]\w*/gi) ?? []).map((name) => [name, 1]));
+      return { sql, plan: explained.all(...positional, named).map(({ detail }) => detail) };
     });
   }
 

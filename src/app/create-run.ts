@@ -3,21 +3,22 @@ import type { Config, Overrides } from "../config/schema.ts";
 import type { Input } from "../dataset/inputs.ts";
 import { UsageError } from "../errors.ts";
 import { callsPerInput } from "../plan/calls.ts";
-import { answeredCalls } from "./answered-calls.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
 import { resolvePrices } from "./prices.ts";
 import { nanoUsd } from "../models/cost.ts";
-import { type Part, planHash } from "../plan/shard.ts";
+import { planHash } from "../plan/plan-hash.ts";
+import type { Part } from "../plan/shard.ts";
 import { providers } from "../providers/index.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, type Store } from "../store/open.ts";
-import { insertPerspectives, insertTask, keepSettings } from "../store/plan.ts";
+import { createTaskWriter, insertPerspectives, keepSettings } from "../store/plan.ts";
 import { finishPlan, insertRun, newPublicId, sweep } from "../store/runs.ts";
 import type { ReusePolicy } from "../store/reuse-policy.ts";
 import { createReuse, type Reuse } from "../store/reuse.ts";
 import { freeDatasetName } from "./dataset-name.ts";
 import { localTime } from "./paths.ts";
+import { earlierAnswers } from "./earlier-answers.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { inputChanges } from "./input-changes.ts";
@@ -75,6 +76,8 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
 
   const publicId = newPublicId();
   const createdAt = Date.now();
+  // Before the settings are there: what nobody has asked with them before need not be looked for.
+  const reuse = createReuse(store, target.settings, policy);
   const settingsId = keepSettings(store, target.settings);
   const lease = inTransaction(store, () => {
     const { version, gitCommit } = toolVersion();
@@ -113,7 +116,6 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
   }
   try {
-    const reuse = createReuse(store, settings, policy);
     await plan(store, lease, config, { reuse, part, sha256, settingsId });
   } finally {
     releaseLease(store, lease);
@@ -131,6 +133,8 @@ async function plan(
   const { runId } = lease;
   const calls = callsPerInput(config.agent_perspectives, config.replicates);
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
+  const writeTask = createTaskWriter(store, runId, perspectiveIds, calls);
+  const answersTo = earlierAnswers(config, calls, reuse);
   const inputsPerChunk = Math.max(1, Math.floor(PLAN_CHUNK / calls.length));
   const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
   let chunk: Input[] = [];
@@ -138,11 +142,11 @@ async function plan(
   function write(): void {
     inTransaction(store, () => {
       for (const { index, text, reference } of chunk) {
-        const answered = answeredCalls(config, text, reuse);
-        insertTask(store, { id: runId, perspectiveIds }, { position: index, input: text, reference, calls: answered });
+        const answers = answersTo(text);
+        writeTask({ position: index, input: text, reference, answers });
         totals.tasks += 1;
-        totals.callsTotal += answered.length;
-        for (const { answer } of answered) {
+        totals.callsTotal += calls.length;
+        for (const answer of answers) {
           if (!answer) continue;
           totals.callsReused += 1;
           if (answer.finishReason === "length") totals.callsTruncated += 1;

@@ -14,8 +14,8 @@ import { earlierRuns } from "../store/history.ts";
 import type { Store } from "../store/open.ts";
 import type { ReusePolicy } from "../store/reuse-policy.ts";
 import { createReuse } from "../store/reuse.ts";
-import { answeredCalls } from "./answered-calls.ts";
 import { calibrateTokenizer } from "./calibration.ts";
+import { earlierAnswers } from "./earlier-answers.ts";
 import type { resolvePrices } from "./prices.ts";
 import { findPrecedents, type Level, LEVELS } from "./precedents.ts";
 import { createStepEstimate, type StepEstimate } from "./step-estimate.ts";
@@ -130,6 +130,12 @@ export async function createEstimator(
     callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
   );
   const reuse = createReuse(store, settings, policy);
+  const calls = callsPerInput(perspectives, config.replicates).map(({ perspective, step: name }) => {
+    const step = stepOf.get(cell(perspective, name));
+    if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
+    return step;
+  });
+  const answersTo = earlierAnswers(config, callsPerInput(perspectives, config.replicates), reuse);
   let inputs = 0;
 
   return {
@@ -137,13 +143,13 @@ export async function createEstimator(
       inputs += 1;
       // What a reading gives to the strategy right behind it: its text, or how long that is expected to be.
       let notes: string | Range = "";
-      for (const { perspective, step: name, answer } of answeredCalls(config, input, reuse)) {
-        const step = stepOf.get(cell(perspective, name));
-        if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
+      const answers = answersTo(input);
+      for (const [at, step] of calls.entries()) {
+        const answer = answers[at];
         const source = step.isOnNotes ? notes : input;
         if (answer) {
           step.addReused();
-          if (name === "reading") notes = reuse.textOf(answer);
+          if (step.step === "reading") notes = reuse.textOf(answer);
         } else if (typeof source === "string") {
           notes = step.addOnText(strategyText(input, source));
         } else {

@@ -13,12 +13,12 @@ export interface Earlier {
 }
 
 export function createEarlier(job: Job): Earlier {
-  const reuse = createRunReuse(job.store, job.runId, job.settings, job.reuse);
+  const find = createRunReuse(job.store, job.runId, job.settings, job.reuse);
   return {
     take({ call, prompt, settingsId }) {
       const isNew = call.notesId !== null || job.isResumed;
       if (!isNew || call.answerId !== null || settingsId !== job.settingsId) return false;
-      const answer = reuse.take(prompt.join(""));
+      const answer = find(prompt.join(""));
       if (!answer) return false;
       // At once, so that the next call with this key does not find it unused.
       job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });

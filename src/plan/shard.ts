@@ -1,6 +1,4 @@
 import { UsageError } from "../errors.ts";
-import type { Config } from "../config/schema.ts";
-import { canonicalJson, type Settings, sha256 } from "./settings.ts";
 
 /** A part of some inputs: of every `count` of them in a row the ones at `indices`, which count from 1. */
 export interface Part {
@@ -38,15 +36,4 @@ export function isInShard({ indices, count }: Part, position: number): boolean {
 /** The parts that are missing to the whole. */
 export function missingShards({ indices, count }: Part): number[] {
   return Array.from({ length: count }, (_, at) => at + 1).filter((index) => !indices.includes(index));
-}
-
-/**
- * `s256:` and the SHA-256, in hex, of the canonical JSON of all that a dataset follows from: the settings, the task, the
- * perspectives, the samples and the input file's bytes. Runs of several machines with one such hash are parts of one.
- */
-export function planHash(config: Config, settings: Settings, inputSha256: string): string {
-  const { task_type, task_description, agent_perspectives, add_references, replicates = 1 } = config;
-  const { sample_size } = config.data_config;
-  const whole = { task_type, task_description, agent_perspectives, add_references, replicates, sample_size };
-  return sha256(canonicalJson({ ...whole, settings, input_sha256: inputSha256 }));
 }

@@ -57,10 +57,12 @@ export function openStore(path: string): Store {
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
     sqlite.pragma("synchronous = NORMAL");
-    // 4 MB: the WAL of large pages would otherwise grow to 32 MB before it is taken in.
-    sqlite.pragma("wal_autocheckpoint = 128");
+    // 16 MB of pages.
+    sqlite.pragma("wal_autocheckpoint = 512");
+    // What an update may have to undo is kept in a file otherwise, which is made and removed for every answer.
+    sqlite.pragma("temp_store = MEMORY");
     sqlite.pragma("foreign_keys = ON");
-    sqlite.pragma("cache_size = -32000");
+    sqlite.pragma("cache_size = -16000");
     return new Store(absolute, sqlite);
   } catch (error) {
     sqlite?.close();

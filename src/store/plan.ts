@@ -42,25 +42,52 @@ export interface NewTask {
   position: number;
   input: string;
   reference: string | null;
-  /** Its calls in the order of the plan, each with the answer that it has already. */
-  calls: readonly (PlannedCall & { answer: { id: number } | null })[];
+  /** What its calls have already, in the order of the plan; null for those that are pending. */
+  answers: readonly ({ id: number } | null)[];
 }
 
-/** Writes a task and its calls; ids grow in the order in which the calls are planned. */
-export function insertTask(
+/** Rows that one statement inserts. */
+const MOST_ROWS = 500;
+
+/**
+ * Writes tasks of a run with their calls; ids grow in the order in which the calls are planned.
+ * @param planned the calls of every input
+ */
+export function createTaskWriter(
   store: Store,
-  run: { id: number; perspectiveIds: readonly number[] },
-  { position, input, reference, calls: planned }: NewTask,
-): void {
-  const { task, call } = statements(store);
-  const inputId = keepText(store, sha256(input), input);
-  const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
-  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId }).lastInsertRowid);
-  for (const { perspective, step, replicate, answer } of planned) {
-    const state = answer === null ? "pending" : "succeeded";
-    const perspectiveId = run.perspectiveIds[perspective];
-    call.run({ runId: run.id, taskId, perspectiveId, step, replicate, state, answerId: answer?.id ?? null });
-  }
+  runId: number,
+  perspectiveIds: readonly number[],
+  planned: readonly PlannedCall[],
+): (task: NewTask) => void {
+  const rows = planned.map(
+    ({ perspective, step, replicate }) => `${perspectiveIds[perspective]}, '${step}', ${replicate}`,
+  );
+  const columns = "run_id, task_id, perspective_id, step, replicate, state";
+  // Nearly all calls are pending: those of an input are inserted by one statement, which says what they are.
+  const insertPending = chunks(rows, MOST_ROWS).map((chunk) =>
+    store.sqlite.prepare<[{ taskId: number }]>(
+      `insert into calls (${columns}) values ${chunk.map((row) => `(${runId}, @taskId, ${row}, 'pending')`).join()}`,
+    ),
+  );
+  return ({ position, input, reference, answers }) => {
+    const { task, call } = statements(store);
+    const inputId = keepText(store, sha256(input), input);
+    const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
+    const taskId = Number(task.run({ runId, position, inputId, referenceId }).lastInsertRowid);
+    if (answers.every((answer) => answer === null)) {
+      for (const insert of insertPending) insert.run({ taskId });
+      return;
+    }
+    for (const [at, { perspective, step, replicate }] of planned.entries()) {
+      const answerId = answers[at]?.id ?? null;
+      const state = answerId === null ? "pending" : "succeeded";
+      call.run({ runId, taskId, perspectiveId: perspectiveIds[perspective], step, replicate, state, answerId });
+    }
+  };
+}
+
+function chunks<T>(list: readonly T[], most: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / most) }, (_, at) => list.slice(at * most, (at + 1) * most));
 }
 
 export function getSettings(store: Store, id: number): Settings {

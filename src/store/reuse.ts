@@ -1,5 +1,5 @@
 import { and, asc, eq, type SQL, sql } from "drizzle-orm";
-import { callKeys, canonicalJson, type Settings, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
+import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
 import { answerText } from "./calls.ts";
 import type { Store } from "./open.ts";
 import { answers, calls, settings as settingsTable } from "./schema.ts";
@@ -14,14 +14,16 @@ export interface EarlierAnswer {
 
 /** Hands out the answers of earlier calls: those with one key in the order in which they came, each once. */
 export interface Reuse {
+  /** Whether there can be none. */
+  readonly isEmpty: boolean;
   /** Takes the next answer that was given to a prompt. */
   take(prompt: string): EarlierAnswer | null;
   textOf(answer: EarlierAnswer): string;
 }
 
 /**
- * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, so that it
- * takes no memory; of one store, one is in use at a time.
+ * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, in little
+ * memory; of one store, one is in use at a time.
  */
 export function createReuse(store: Store, settings: Settings, policy: ReusePolicy): Reuse {
   store.sqlite.exec("create temp table if not exists taken (id integer primary key); delete from temp.taken");
@@ -29,8 +31,9 @@ export function createReuse(store: Store, settings: Settings, policy: ReusePolic
   const isFree = sql`not exists (select 1 from temp.taken where taken.id = ${answers.id})`;
   const find = finder(store, settings, policy, isFree);
   return {
+    isEmpty: find === null,
     take(prompt) {
-      const found = find(prompt);
+      const found = find?.(prompt) ?? null;
       if (found) mark.run(found.id);
       return found;
     },
@@ -39,19 +42,21 @@ export function createReuse(store: Store, settings: Settings, policy: ReusePolic
 }
 
 /** The same for a run that is executed: answers that none of its calls has. What is taken becomes a call's at once. */
-export function createRunReuse(store: Store, runId: number, settings: Settings, policy: ReusePolicy): Reuse {
+export function createRunReuse(store: Store, runId: number, settings: Settings, policy: ReusePolicy): Reuse["take"] {
   const isFree = sql`not exists (select 1 from ${calls} where ${calls.answerId} = ${answers.id}
     and ${calls.runId} = ${runId})`;
-  return { take: finder(store, settings, policy, isFree), textOf: ({ id }) => answerText(store, id) };
+  const find = finder(store, settings, policy, isFree);
+  return (prompt) => find?.(prompt) ?? null;
 }
 
+/** Finds the earlier answers to prompts; null where there can be none. */
 function finder(
   { db }: Store,
   settings: Settings,
   policy: ReusePolicy,
   isFree: SQL,
-): (prompt: string) => EarlierAnswer | null {
-  if (policy === "none") return () => null;
+): ((prompt: string) => EarlierAnswer | null) | null {
+  if (policy === "none") return null;
   // Without a column beside these, the index of keys is all that is read.
   const query = (isFit: SQL | undefined) =>
     db
@@ -66,12 +71,13 @@ function finder(
       .limit(1)
       .prepare();
   const same = query(undefined);
-  const keyOf = callKeys(settings);
+  const ownKey = isKnown(db, settings) ? callKeys(settings) : null;
   const limit = tokenLimit(settings) ?? Number.MAX_SAFE_INTEGER;
   const uncut = query(sql`${answers.finishReason} <> 'length' and ${answers.completionTokens} <= ${limit}`);
   const otherKeys = policy === "unless_truncated" ? otherLimits(db, settings).map(callKeys) : [];
+  if (ownKey === null && otherKeys.length === 0) return null;
   return (prompt) => {
-    const found = same.get({ key: keyOf(prompt) });
+    const found = ownKey && same.get({ key: ownKey(prompt) });
     if (found) return found;
     for (const otherKey of otherKeys) {
       const other = uncut.get({ key: otherKey(prompt) });
@@ -79,6 +85,14 @@ function finder(
     }
     return null;
   };
+}
+
+/** Whether anything was ever asked with these settings: otherwise there is no key to look for. */
+function isKnown(db: Store["db"], settings: Settings): boolean {
+  const hash = sha256(canonicalJson(settings));
+  return (
+    db.select({ id: settingsTable.id }).from(settingsTable).where(eq(settingsTable.hash, hash)).get() !== undefined
+  );
 }
 
 /** Settings that differ from these in the token limit alone. */

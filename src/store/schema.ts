@@ -82,7 +82,7 @@ export const runs = sqliteTable(
     inputSha256: text("input_sha256").notNull(),
     /** Which part of the inputs the run has; null where it has all. */
     shard: text({ mode: "json" }).$type<Shard>(),
-    /** `s256:` and the SHA-256 of what the calls of the whole follow from; see `planHash` in plan/shard.ts. */
+    /** `s256:` and the SHA-256 of what the calls of the whole follow from; see `planHash` in plan/plan-hash.ts. */
     planHash: text("plan_hash").notNull().default(""),
     /** Of a run that was taken in from a dataset; null of all others. */
     imported: text({ mode: "json" }).$type<ImportedFrom>(),
