@@ -239,7 +239,7 @@ describe.concurrent.each(REMOTE)("batches of %s", (name) => {
     const lab = await setUp(name, { behave: () => fault });
     const [request] = requests(1) as [BatchRequest];
     const live = await providers[name].connect(connectionTo(lab.server, name));
-    const wanted = await live.complete({ ...request, timeoutMs: 5_000, signal }).then(
+    const wanted = await live.complete({ ...request, timeoutMs: 5_000 }).then(
       (completion) => ({ completion }),
       (error: unknown) => ({ error: error as CallError }),
     );
@@ -301,7 +301,7 @@ describe.concurrent.each(REMOTE)("a line of %s", (name) => {
       const lab = await setUp(name, { keepBodies: true }, { model });
       const prompt = 'Grüße \u2028 \ud800 \u0000 "x"\n';
       const live = await providers[name].connect(connectionTo(lab.server, name));
-      await live.complete({ endpoint, model, prompt, parameters, timeoutMs: 5_000, signal });
+      await live.complete({ endpoint, model, prompt, parameters, timeoutMs: 5_000 });
       const line = lab.batches.line({ customId: "a-1", endpoint, model, prompt, parameters });
       expect(line).not.toContain("\n");
       const { custom_id, body, ...envelope } = JSON.parse(line) as Record<string, unknown>;
@@ -605,7 +605,7 @@ describe("batches of the offline provider", () => {
     const live = await providers.offline.connect({ model: MODEL, baseUrl: null, apiKey: undefined, isTrusted: false });
     const wanted = all.map(async (one) => ({
       customId: one.customId,
-      completion: await live.complete({ ...one, timeoutMs: 1, signal }),
+      completion: await live.complete({ ...one, timeoutMs: 1 }),
     }));
     expect(await resultsOf(batches, state.outputFileId)).toEqual(await Promise.all(wanted));
   });

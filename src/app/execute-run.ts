@@ -152,7 +152,6 @@ async function execute(
   const provider = await providers[row.provider].connect(connection);
   const release = reserveSpace(store);
   const drain = new AbortController();
-  const abort = new AbortController();
   let lost: unknown;
   const heartbeat = setInterval(() => {
     try {
@@ -165,7 +164,7 @@ async function execute(
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
     drain.abort();
-    grace = setTimeout(() => abort.abort(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
+    grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
   };
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
@@ -196,7 +195,6 @@ async function execute(
         waits: wait,
       },
       drain: drain.signal,
-      abort: abort.signal,
       onEvent,
     };
     await work(job);

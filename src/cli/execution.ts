@@ -4,6 +4,7 @@ import type { ExecuteRunOptions } from "../app/execute-run.ts";
 import { EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { quoted } from "./command.ts";
+import { growYoungGeneration } from "./memory.ts";
 import { renderOutcome } from "./render/lines.ts";
 import { SendingCommand } from "./sending.ts";
 
@@ -42,6 +43,7 @@ export abstract class ExecutionCommand extends SendingCommand {
     ]);
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
+      growYoungGeneration();
       const run = await executeRun(store, id, { ...options, wait: this.wait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));

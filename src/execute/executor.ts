@@ -42,8 +42,6 @@ export interface Job {
   reuse: ReusePolicy;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */
   drain: AbortSignal;
-  /** Aborted when requests in flight are given up too. */
-  abort: AbortSignal;
   onEvent: (event: ExecutionEvent) => void;
 }
 

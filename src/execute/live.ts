@@ -1,17 +1,18 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
-import { openAttempts, type Reservation } from "../store/results.ts";
+import { commitTurn, type Reservation, type Result } from "../store/results.ts";
+import { checkSpace } from "../store/space.ts";
+import { BackgroundFlush } from "../store/flush.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
 import { Cap, capReached, createReservations } from "./cap.ts";
 import { Charge } from "./charge.ts";
-import { createCommitter } from "./committer.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
 import { createEarlier } from "./earlier.ts";
 import type { Executor, Job } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
-import { createRequests, type PreparedRequest, type Sent } from "./request.ts";
+import { createRequests, type PreparedRequest } from "./request.ts";
 import { decide, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { stopped } from "./stops.ts";
 
@@ -36,6 +37,22 @@ interface Head extends Waiting {
 /** A request that is about to be sent, or was. */
 type Sending = Head & { ticket: Ticket };
 
+/** What came of a request, and what is to be done once that is stored. */
+interface Arrival {
+  result: Result;
+  onStored: () => void;
+}
+
+/** Of the requests in flight, so many share a transaction when they come back at about the same time. */
+const GATHERED_SHARE = 1 / 4;
+/** How long a result waits for others to be stored with. */
+const GATHER_MS = 2;
+
+/**
+ * Goes in turns. In each, what has come back is stored, and what can be sent is written down as about to be sent, in one
+ * transaction, as that costs more than what it writes. Those who come back together are not all of one turn: all
+ * requests would wait for each other, and leave and come back together ever after.
+ */
 function start(
   job: Job,
   reservationOf: (request: PreparedRequest) => Reservation,
@@ -45,7 +62,6 @@ function start(
   const now = () => performance.now();
   const backlog = new Backlog(job.store, job.runId);
   const { prepare, send } = createRequests(job);
-  const commit = createCommitter(job.store, job.lease, job.settingsId, job.onEvent);
   const concurrency = new AdaptiveConcurrency(job.concurrency);
   const pace = new Pace(job.limits, now());
   const charge = new Charge();
@@ -53,65 +69,99 @@ function start(
   const outage = new Outage(job.giveUpAfterMs, now());
   const cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   const limit = pLimit(concurrency.current);
+  const flush = new BackgroundFlush(job.store);
   const delays = new Set<NodeJS.Timeout>();
+  let arrivals: Arrival[] = [];
   let head: Head | undefined;
   let wake: NodeJS.Timeout | undefined;
+  let due: NodeJS.Timeout | undefined;
+  let inFlight = 0;
   let failure: unknown;
   let isOver = false;
 
-  const inFlight = () => limit.activeCount + limit.pendingCount;
   const isStopping = () => failure !== undefined || job.drain.aborted;
 
-  /** Sends what can be sent now, and sees when there is nothing left. Runs after everything that changes that. */
-  function pump(): void {
+  /** To be called when a request has come back: has it stored with others, if any come soon. */
+  function gather(): void {
+    if (inFlight === 0 || arrivals.length >= limit.concurrency * GATHERED_SHARE) turn();
+    else due ??= setTimeout(turn, GATHER_MS);
+  }
+
+  function drain(): void {
+    due ??= setTimeout(turn, 0);
+  }
+
+  function turn(): void {
+    clearTimeout(due);
+    due = undefined;
     if (isOver) return;
+    const came = arrivals;
+    arrivals = [];
     try {
-      fill();
+      // The strategy of a reading goes next, and is ready only once its notes are stored.
+      store(came, came.some(({ result }) => result.call.step === "reading") ? [] : pick());
     } catch (error) {
       failure ??= error;
     }
-    if (inFlight() > 0 || (!isStopping() && (delays.size > 0 || head))) return;
+    if (came.length > 0) turn();
+    else if (inFlight === 0 && (isStopping() || (delays.size === 0 && !head))) end();
+  }
+
+  function end(): void {
     isOver = true;
     clearTimeout(wake);
+    flush[Symbol.dispose]();
     for (const timer of delays) clearTimeout(timer);
-    job.drain.removeEventListener("abort", pump);
+    job.drain.removeEventListener("abort", drain);
     if (failure === undefined) resolve();
     else reject(failure);
   }
 
-  function fill(): void {
+  function store(came: readonly Arrival[], leaving: readonly Sending[]): void {
+    if (came.length + leaving.length === 0) return;
+    const { delta, attemptIds } = commitTurn(job.store, job.lease, job.settingsId, {
+      came: came.map(({ result }) => result),
+      leaving,
+    });
+    flush.committed();
+    for (const [at, sending] of leaving.entries()) {
+      const attemptId = attemptIds[at];
+      if (attemptId === undefined) continue;
+      inFlight += 1;
+      void limit(() => perform(sending, attemptId));
+    }
+    if (came.length > 0) job.onEvent({ type: "stored", delta });
+    checkSpace(job.store);
+    for (const { onStored } of came) onStored();
+  }
+
+  /** The requests that can be sent now. */
+  function pick(): Sending[] {
     clearTimeout(wake);
     limit.concurrency = outage.isOn || outage.isSuspected ? 1 : concurrency.current;
     const leaving: Sending[] = [];
-    while (!isStopping() && inFlight() + leaving.length < limit.concurrency) {
-      head ??= next();
-      if (!head) break;
-      const wait = Math.max(pace.wait(now(), head.tokens), outage.wait(now()));
-      if (wait > 0) {
-        wake = setTimeout(pump, Math.max(1, wait));
-        break;
+    try {
+      while (!isStopping() && inFlight + leaving.length < limit.concurrency) {
+        head ??= next();
+        if (!head) break;
+        const wait = Math.max(pace.wait(now(), head.tokens), outage.wait(now()));
+        if (wait > 0) {
+          wake = setTimeout(turn, Math.max(1, wait));
+          break;
+        }
+        if (cap?.reserve(head.most) === false) {
+          // What is in flight mostly costs less than it may.
+          if (inFlight + leaving.length === 0) failure ??= capReached(head.most, job);
+          break;
+        }
+        leaving.push({ ...head, ticket: pace.send(now(), head.tokens) });
+        head = undefined;
       }
-      if (cap?.reserve(head.most) === false) {
-        // What is in flight mostly costs less than it may.
-        if (inFlight() + leaving.length === 0) failure ??= capReached(head.most, job);
-        break;
-      }
-      leaving.push({ ...head, ticket: pace.send(now(), head.tokens) });
-      head = undefined;
+    } catch (error) {
+      // What came is to be stored all the same.
+      failure ??= error;
     }
-    if (leaving.length > 0) launch(leaving);
-  }
-
-  function launch(leaving: readonly Sending[]): void {
-    const attempts = openAttempts(
-      job.store,
-      job.lease,
-      leaving.map(({ call, reserved }) => ({ call, reserved })),
-    );
-    for (const [at, sending] of leaving.entries()) {
-      const attemptId = attempts[at];
-      if (attemptId !== undefined) void limit(() => perform(sending, attemptId)).then(pump);
-    }
+    return leaving;
   }
 
   function next(): Head | undefined {
@@ -125,45 +175,52 @@ function start(
     return undefined;
   }
 
-  async function perform(sending: Sending, attemptId: number): Promise<void> {
-    const { call, request, reserved, most, ticket } = sending;
+  async function perform({ ticket, most, ...sending }: Sending, attemptId: number): Promise<void> {
     try {
-      const sent = await send(request, attemptId, reserved);
-      const { result, error, limits } = sent;
-      const isSlowedDown = pace.end(ticket, now(), endingOf(error), limits);
-      if (isSlowedDown) concurrency.refused(now(), inFlight());
-      if (error) {
-        await settle(sending, sent, error);
-      } else {
-        charge.learn(request, result.attempt);
-        concurrency.answered(now(), call.step, result.attempt.durationMs);
-        if (outage.answered(now())) job.onEvent({ type: "recovered" });
-        await commit(result);
-        if (call.step === "reading") backlog.addStrategyOf(call);
-      }
-      cap?.settle(most, result.attempt.costNanoUsd);
+      const sent = await send(sending.request, attemptId, sending.reserved);
+      const isSlowedDown = pace.end(ticket, now(), endingOf(sent.error), sent.limits);
+      if (isSlowedDown) concurrency.refused(now(), inFlight);
+      cap?.settle(most, sent.result.attempt.costNanoUsd);
+      arrivals.push(sent.error ? failed(sending, sent.result, sent.error) : answered(sending, sent.result));
     } catch (error) {
       failure ??= error;
     }
+    inFlight -= 1;
+    gather();
   }
 
-  async function settle({ call, tries }: Waiting, { result }: Sent, error: CallError): Promise<void> {
+  function answered({ call, request }: Pick<Head, "call" | "request">, result: Result): Arrival {
+    charge.learn(request, result.attempt);
+    concurrency.answered(now(), call.step, result.attempt.durationMs);
+    if (outage.answered(now())) job.onEvent({ type: "recovered" });
+    return {
+      result,
+      onStored() {
+        if (call.step === "reading") backlog.addStrategyOf(call);
+      },
+    };
+  }
+
+  function failed({ call, tries }: Waiting, result: Result, error: CallError): Arrival {
     const { reason, message, details } = error;
     watch(error, tries);
     const { decision, tries: counted } =
       outage.isOn && isNobodysFault(error)
         ? { decision: { action: "retry", delayMs: 0 } as const, tries }
         : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
-    await commit({ ...result, attempt: { ...result.attempt, decision: decision.action } });
-    if (decision.action === "stop") {
-      failure ??= stopped(reason, message, job);
-    } else if (decision.action === "retry") {
-      job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
-      retryLater({ call, tries: counted }, decision.delayMs);
-    } else if (call.step === "reading") {
-      // Where there are no notes, or those that were there stay, it can go on.
-      backlog.addStrategyOf(call);
-    }
+    if (decision.action === "stop") failure ??= stopped(reason, message, job);
+    return {
+      result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
+      onStored() {
+        if (decision.action === "retry") {
+          job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
+          retryLater({ call, tries: counted }, decision.delayMs);
+        } else if (decision.action === "fail" && call.step === "reading") {
+          // Where there are no notes, or those that were there stay, it can go on.
+          backlog.addStrategyOf(call);
+        }
+      },
+    };
   }
 
   /** Tells a failure to the watch for outages. */
@@ -193,13 +250,13 @@ function start(
     const timer = setTimeout(() => {
       delays.delete(timer);
       backlog.add(waiting);
-      pump();
+      turn();
     }, delayMs);
     delays.add(timer);
   }
 
-  job.drain.addEventListener("abort", pump);
-  pump();
+  job.drain.addEventListener("abort", drain);
+  turn();
 }
 
 /** Statuses of a gateway whose server is away, or that takes no requests for now. */

@@ -51,11 +51,6 @@ export function createRequests(job: Job): Requests {
   const instructionsOf = instructions(store, job.runId);
   const otherSettings = new Map<number, Settings>();
   const keys = new Map<number, (prompt: string) => string>();
-  // A signal for each request: the SDKs leave a listener behind on the signal that they are given.
-  const inFlight = new Set<AbortController>();
-  job.abort.addEventListener("abort", () => {
-    for (const controller of inFlight) controller.abort(job.abort.reason);
-  });
 
   function prepare(call: OpenCall): PreparedRequest {
     const perspective = instructionsOf.get(call.perspectiveId);
@@ -92,20 +87,14 @@ export function createRequests(job: Job): Requests {
   async function send(request: PreparedRequest, attemptId: number, reserved: Reservation): Promise<Sent> {
     const { prompt, settings } = request;
     const { endpoint, model, parameters } = settings;
-    const controller = new AbortController();
-    inFlight.add(controller);
     const clock = performance.now();
     try {
-      const { signal } = controller;
-      const { timeoutMs } = job;
-      const asked = { endpoint, model, prompt: prompt.join(""), parameters, timeoutMs, signal };
+      const asked = { endpoint, model, prompt: prompt.join(""), parameters, timeoutMs: job.timeoutMs };
       const completion = await job.provider.complete(asked);
       return await answered(request, attemptId, completion, { durationMs: elapsed(clock), isBatched: false });
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       return failed(request.call, attemptId, error, reserved, { durationMs: elapsed(clock), isBatched: false });
-    } finally {
-      inFlight.delete(controller);
     }
   }
 

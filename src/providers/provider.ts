@@ -16,8 +16,6 @@ export interface Prompt {
 
 interface CompletionRequest extends Prompt {
   timeoutMs: number;
-  /** Aborts the request. */
-  signal: AbortSignal;
 }
 
 /** Token counts as a provider reports them; cached and written are disjoint parts of prompt, reasoning of completion. */
@@ -100,8 +98,10 @@ export interface CallErrorDetails {
 
 /** The first axis of datagen: who answers. A provider classifies what comes back; the executor decides on it. */
 export interface Provider {
-  /** @throws CallError when there is no answer, or the request's own abort reason */
+  /** @throws CallError when there is no answer, or the reason for which it was given up */
   complete(request: CompletionRequest): Promise<Completion>;
+  /** Gives up all requests in flight. None can be sent any more. */
+  giveUp(reason: Error): void;
 }
 
 /** Whom a provider is asked to reach. */

@@ -26,6 +26,9 @@ function countOf(text: string | null): number | null {
   return Number.isFinite(value) && value >= 0 ? value : null;
 }
 
+/** One part of a duration, right behind the one before. */
+const PART = /(\d+(?:\.\d+)?)(ms|[smhd])/y;
+
 const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Milliseconds of `1s`, `6m0s`, `120ms`, `1h2m3.5s`, or of a bare number of seconds. */
@@ -33,7 +36,11 @@ function readDuration(text: string | null): number | null {
   if (text === null) return null;
   const bare = Number(text);
   if (text.trim() !== "" && bare >= 0) return bare * 1_000;
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)];
-  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text.trim()) return null;
-  return parts.reduce((sum, [, value, unit]) => sum + Number(value) * (UNITS[unit ?? ""] ?? 0), 0);
+  let sum = 0;
+  PART.lastIndex = 0;
+  for (let part = PART.exec(text); part; part = PART.exec(text)) {
+    sum += Number(part[1]) * (UNITS[part[2] ?? ""] ?? 0);
+    if (PART.lastIndex === text.length) return sum;
+  }
+  return null;
 }

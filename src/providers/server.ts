@@ -4,8 +4,15 @@ import type { Prompt, Provider, RequestParameters } from "./provider.ts";
 
 /** The part of the SDKs' clients that both have. */
 interface Client {
+  buildRequest(options: { path: string; body?: unknown }, context?: object): Promise<BuiltRequest>;
   get(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
   post(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
+}
+
+interface BuiltRequest {
+  req: object;
+  url: string;
+  timeout: number;
 }
 
 export interface RequestOptions {
@@ -15,7 +22,8 @@ export interface RequestOptions {
   body?: object | AsyncIterable<Uint8Array>;
   /** Milliseconds until the headers of the answer. */
   timeout: number;
-  signal: AbortSignal;
+  /** Costs as much as all else that an SDK does about a request; see `close` in transport.ts. */
+  signal?: AbortSignal;
 }
 
 /** A server that speaks the OpenAI protocol, reached through a provider's SDK. */
@@ -38,19 +46,41 @@ export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: 
   return { ...accepted, model, ...asked };
 }
 
-/** The provider that asks a server for one answer at a time. */
-export function liveProvider(server: Server): Provider {
+/**
+ * Has a client build the address and the headers of its requests once for each path: those of live requests differ in
+ * nothing but their bodies, and to build them anew takes an SDK as long as all else that it does about a request.
+ */
+function buildOnce(client: Client): void {
+  const build = client.buildRequest.bind(client);
+  const known = new Map<string, BuiltRequest>();
+  client.buildRequest = async (options, context) => {
+    const built = known.get(options.path) ?? (await build(options, context));
+    known.set(options.path, built);
+    return { ...built, req: { ...built.req, body: JSON.stringify(options.body) } };
+  };
+}
+
+/**
+ * The provider that asks a server for one answer at a time.
+ * @param close ends all requests in flight
+ */
+export function liveProvider(server: Server, close: (reason: Error) => void): Provider {
   const { client, apiKey } = server;
+  buildOnce(client);
+  let givenUp: Error | undefined;
   return {
-    async complete({ timeoutMs: timeout, signal, ...prompt }) {
+    async complete({ timeoutMs: timeout, ...prompt }) {
       const body = { ...bodyOf(server, prompt), stream: false };
       try {
-        const response = await client.post(PATHS[prompt.endpoint], { body, timeout, signal }).asResponse();
+        const response = await client.post(PATHS[prompt.endpoint], { body, timeout }).asResponse();
         return await readCompletion(response, prompt.model);
       } catch (error) {
-        signal.throwIfAborted();
-        throw toCallError(error, apiKey);
+        throw givenUp ?? toCallError(error, apiKey);
       }
+    },
+    giveUp(reason) {
+      givenUp = reason;
+      close(reason);
     },
   };
 }

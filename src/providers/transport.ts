@@ -1,4 +1,4 @@
-import { Agent, EnvHttpProxyAgent, fetch as undiciFetch, type RequestInit } from "undici";
+import { Agent, EnvHttpProxyAgent, fetch as undiciFetch, type RequestInit as UndiciInit } from "undici";
 import { UsageError } from "../errors.ts";
 import type { Connection } from "./provider.ts";
 
@@ -7,29 +7,98 @@ const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
 /** How long the body of a file may stand still. */
 const STALLED_MS = 120_000;
 
+/** How requests for single answers are sent. */
+export interface Transport {
+  /** A `fetch` for the SDKs. */
+  fetch: typeof fetch;
+  /** Ends all requests in flight. */
+  close: (reason: Error) => void;
+}
+
 /**
  * A `fetch` for the SDKs on undici's request API, which costs less time per call than the built-in one. It opens as
  * many sockets as there are requests, honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and has read the whole body when
  * it returns, so that a timeout or a connection that breaks covers the body too.
  */
-export function createFetch(): typeof fetch {
+export function createTransport(): Transport {
   const dispatcher = createDispatcher({ bodyTimeout: 0 });
-  return async (input, init = {}) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    const response = await dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: init.method ?? "GET",
-      headers: Object.fromEntries(new Headers(init.headers)),
-      body: (init.body as string | undefined) ?? null,
-      signal: init.signal ?? null,
-    });
-    const body = await response.body.text();
-    const headers = Object.entries(response.headers).flatMap(([name, value]) =>
-      [value ?? []].flat().map((one): [string, string] => [name, one]),
-    );
-    return new Response(response.statusCode === 204 ? null : body, { status: response.statusCode, headers });
+  // Nearly all requests have the same address and the same headers.
+  const addressOf = remembering((url: string) => new URL(url));
+  const fieldsOf = remembering((headers: RequestInit["headers"]) => [...new Headers(headers)].flat());
+  return {
+    fetch: async (input, init = {}) => {
+      const { origin, pathname, search } = addressOf(input instanceof Request ? input.url : String(input));
+      const { statusCode, headers, body } = await dispatcher.request({
+        origin,
+        path: pathname + search,
+        method: init.method ?? "GET",
+        headers: fieldsOf(init.headers),
+        body: (init.body as string | undefined) ?? null,
+        signal: init.signal ?? null,
+      });
+      return new WholeResponse(statusCode, headers, await body.text()) as unknown as Response;
+    },
+    close(reason) {
+      void dispatcher.destroy(reason);
+    },
   };
+}
+
+/** The same function, which does not compute anew what it has computed last. */
+function remembering<A, B>(compute: (argument: A) => B): (argument: A) => B {
+  let last: { argument: A; result: B } | undefined;
+  return (argument) => {
+    if (last?.argument !== argument || !last) last = { argument, result: compute(argument) };
+    return last.result;
+  };
+}
+
+/**
+ * A response whose body has been read: what the SDKs and protocol.ts ask of one. To build a `Response` takes as long as
+ * to send the request.
+ */
+class WholeResponse {
+  readonly status: number;
+  readonly headers: WholeHeaders;
+  readonly url = "";
+  readonly body = null;
+  readonly #text: string;
+
+  constructor(status: number, headers: RawHeaders, text: string) {
+    this.status = status;
+    this.headers = new WholeHeaders(headers);
+    this.#text = text;
+  }
+
+  get ok(): boolean {
+    return this.status >= 200 && this.status < 300;
+  }
+
+  text(): Promise<string> {
+    return Promise.resolve(this.#text);
+  }
+}
+
+/** Header fields by their names in lower case. */
+type RawHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+class WholeHeaders {
+  readonly #raw: RawHeaders;
+
+  constructor(raw: RawHeaders) {
+    this.#raw = raw;
+  }
+
+  /** @param name in lower case */
+  get(name: string): string | null {
+    const value = this.#raw[name];
+    return value === undefined ? null : typeof value === "string" ? value : value.join(", ");
+  }
+
+  /** What the SDKs would write into their logs: nothing of it is wanted. */
+  entries(): IterableIterator<[string, string]> {
+    return [].values();
+  }
 }
 
 /**
@@ -38,7 +107,7 @@ export function createFetch(): typeof fetch {
  */
 export function createFileFetch(): typeof fetch {
   const dispatcher = createDispatcher({ bodyTimeout: STALLED_MS });
-  return (input, init = {}) => undiciFetch(input as string | URL, { ...init, dispatcher } as RequestInit);
+  return (input, init = {}) => undiciFetch(input as string | URL, { ...init, dispatcher } as UndiciInit);
 }
 
 function createDispatcher({ bodyTimeout }: { bodyTimeout: number }): Agent | EnvHttpProxyAgent {

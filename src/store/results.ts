@@ -104,7 +104,10 @@ const USAGE = [
   "tokensEstimated",
 ] as const;
 
-const isOpen = or(eq(calls.state, "pending"), isNotNull(calls.wantedSettingsId));
+// Literals: SQLite plans a statement anew for each value of a parameter that a partial index might serve.
+const isPending = sql`${calls.state} = 'pending'`;
+const isDone = sql`${calls.state} = 'succeeded'`;
+const isOpen = or(isPending, isNotNull(calls.wantedSettingsId));
 
 const statements = oncePerStore(({ db }) => ({
   answer: db
@@ -159,12 +162,12 @@ const statements = oncePerStore(({ db }) => ({
   fail: db
     .update(calls)
     .set({ state: "failed", failure: sql`${sql.placeholder("failure")}`, wantedSettingsId: null })
-    .where(and(eq(calls.id, sql.placeholder("id")), eq(calls.state, "pending")))
+    .where(and(eq(calls.id, sql.placeholder("id")), isPending))
     .prepare(),
   failStrategy: db
     .update(calls)
     .set({ state: "failed", failure: READING_FAILED })
-    .where(and(strategyOfChain, eq(calls.state, "pending")))
+    .where(and(strategyOfChain, isPending))
     .prepare(),
   keep: db
     .update(calls)
@@ -175,7 +178,7 @@ const statements = oncePerStore(({ db }) => ({
   reopenStrategy: db
     .update(calls)
     .set({ wantedSettingsId: sql`${sql.placeholder("settingsId")}` })
-    .where(and(strategyOfChain, eq(calls.state, "succeeded"), isNull(calls.wantedSettingsId)))
+    .where(and(strategyOfChain, isDone, isNull(calls.wantedSettingsId)))
     .prepare(),
   isCut: db
     .select({ one: sql`1` })
@@ -219,25 +222,42 @@ function setters<Name extends string>(...names: Name[]): Record<Name, SQL> {
 }
 
 /**
- * Writes down, in one transaction, that requests are about to be sent, and what each may be charged with.
- * @returns the ids of their attempts
- * @throws StoppedError when this process has lost the run, or the disk is full; then nothing may be sent
+ * A request that is about to be sent, and what it may be charged with.
  * @internal
  */
-export function openAttempts(
+export interface Leaving {
+  call: OpenCall;
+  reserved: Reservation;
+}
+
+/**
+ * Stores, in one transaction, what came of requests, and writes down that others are about to be sent.
+ * @param runSettingsId what the run's calls are asked with where nothing else is wanted
+ * @returns how the totals change, and the ids of the attempts that are about to be made
+ * @throws StoppedError when this process has lost the run, or the disk is full; then nothing of them is stored, and
+ *   nothing may be sent
+ * @internal
+ */
+export function commitTurn(
   store: Store,
   lease: Lease,
-  requests: readonly { call: OpenCall; reserved: Reservation }[],
-): number[] {
+  runSettingsId: number,
+  { came, leaving }: { came: readonly Result[]; leaving: readonly Leaving[] },
+): { delta: TotalsDelta; attemptIds: number[] } {
   return inTransaction(store, () => {
     checkLease(store, lease);
-    const { openAttempt } = statements(store);
-    const startedAt = Date.now();
-    return requests.map(({ call, reserved }) => {
-      const { promptTokens: reservedPromptTokens, completionTokens: reservedCompletionTokens } = reserved;
-      const row = { callId: call.id, startedAt, reservedPromptTokens, reservedCompletionTokens };
-      return Number(openAttempt.run(row).lastInsertRowid);
-    });
+    const delta = storeResults(store, lease, runSettingsId, came);
+    return { delta, attemptIds: openAttempts(store, leaving) };
+  });
+}
+
+function openAttempts(store: Store, leaving: readonly Leaving[]): number[] {
+  const { openAttempt } = statements(store);
+  const startedAt = Date.now();
+  return leaving.map(({ call, reserved }) => {
+    const { promptTokens: reservedPromptTokens, completionTokens: reservedCompletionTokens } = reserved;
+    const row = { callId: call.id, startedAt, reservedPromptTokens, reservedCompletionTokens };
+    return Number(openAttempt.run(row).lastInsertRowid);
   });
 }
 
@@ -255,24 +275,34 @@ export function commitResults(
 ): TotalsDelta {
   return inTransaction(store, () => {
     checkLease(store, lease);
-    const delta = emptyDelta();
-    let [mixed, estimated] = [0, 0];
-    for (const result of results) {
-      if ("attempt" in result) {
-        storeAttempt(store, result, delta);
-        if (result.isBatched) statements(store).leaveBatch.run({ id: result.call.id });
-        if (result.attempt.tokensEstimated) estimated = 1;
-        if (result.answer && result.answer.settingsId !== runSettingsId) mixed = 1;
-        storeOutcome(store, runSettingsId, result, delta);
-      } else {
-        answerCall(store, runSettingsId, result.call, result.answer, delta);
-        if (result.answer.settingsId !== runSettingsId) mixed = 1;
-        delta.callsReused += 1;
-      }
-    }
-    statements(store).totals.run({ ...delta, runId: lease.runId, estimated, mixed, now: Date.now() });
-    return delta;
+    return storeResults(store, lease, runSettingsId, results);
   });
+}
+
+function storeResults(
+  store: Store,
+  { runId }: Lease,
+  runSettingsId: number,
+  results: readonly (Result | Reused)[],
+): TotalsDelta {
+  const delta = emptyDelta();
+  if (results.length === 0) return delta;
+  let [mixed, estimated] = [0, 0];
+  for (const result of results) {
+    if ("attempt" in result) {
+      storeAttempt(store, result, delta);
+      if (result.isBatched) statements(store).leaveBatch.run({ id: result.call.id });
+      if (result.attempt.tokensEstimated) estimated = 1;
+      if (result.answer && result.answer.settingsId !== runSettingsId) mixed = 1;
+      storeOutcome(store, runSettingsId, result, delta);
+    } else {
+      answerCall(store, runSettingsId, result.call, result.answer, delta);
+      if (result.answer.settingsId !== runSettingsId) mixed = 1;
+      delta.callsReused += 1;
+    }
+  }
+  statements(store).totals.run({ ...delta, runId, estimated, mixed, now: Date.now() });
+  return delta;
 }
 
 function emptyDelta(): TotalsDelta {

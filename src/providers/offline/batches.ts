@@ -52,7 +52,8 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
       for await (const line of splitLines(createReadStream(pathOf(fileId)))) {
         const { customId, ...prompt } = JSON.parse(line) as BatchRequest;
         // No request of it takes long enough to need a limit.
-        const completion = await provider.complete({ ...prompt, timeoutMs: 0, signal });
+        signal.throwIfAborted();
+        const completion = await provider.complete({ ...prompt, timeoutMs: 0 });
         count += 1;
         yield `${JSON.stringify({ customId, completion })}\n`;
       }

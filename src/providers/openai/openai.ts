@@ -3,12 +3,13 @@ import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
 import { liveProvider, type Server } from "../server.ts";
-import { createFetch, createFileFetch, headersOf } from "../transport.ts";
+import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
-  return liveProvider(openAiServer(connection, createFetch()));
+  const { fetch, close } = createTransport();
+  return liveProvider(openAiServer(connection, fetch), close);
 }
 
 export function connectOpenAiBatches(connection: Connection): BatchProvider {

@@ -3,10 +3,11 @@ import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
 import { liveProvider, type Server } from "../server.ts";
-import { createFetch, createFileFetch, headersOf } from "../transport.ts";
+import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 
 export function connectTogether(connection: Connection): Provider {
-  return liveProvider(togetherServer(connection, createFetch()));
+  const { fetch, close } = createTransport();
+  return liveProvider(togetherServer(connection, fetch), close);
 }
 
 export function connectTogetherBatches(connection: Connection): BatchProvider {
