@@ -1,9 +1,23 @@
 // Bundles the bin and the library into dist/, and writes the types of the library beside them.
 import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync, rmSync } from "node:fs";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+
+/** Loads Node's crypto where something of it is called: it takes a tenth of the time of commands that need none of it. */
+const lazyCrypto: Plugin = {
+  name: "lazy-crypto",
+  setup(bundle) {
+    bundle.onResolve({ filter: /^(node:)?crypto$/ }, () => ({ path: "crypto", namespace: "lazy" }));
+    bundle.onLoad({ filter: /^crypto$/, namespace: "lazy" }, () => ({
+      contents: ["createHash", "randomBytes", "randomUUID"]
+        .map((name) => `export const ${name} = (...args) => process.getBuiltinModule("node:crypto").${name}(...args);`)
+        .concat("export default { createHash };")
+        .join("\n"),
+    }));
+  },
+};
 
 rmSync("dist", { recursive: true, force: true });
 await build({
@@ -19,6 +33,7 @@ await build({
   mainFields: ["module", "main"],
   // What is native or large is loaded from its package, and only where it is used. The others start faster from here.
   external: ["@pydantic/genai-prices", "better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
+  plugins: [lazyCrypto],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
     // Bundled CommonJS packages ask for Node's own modules with `require`.

@@ -1,29 +1,7 @@
-import { Builtins, Cli } from "clipanion";
+import { Cli, type CommandClass } from "clipanion";
 import { toolVersion } from "../app/version.ts";
 import { EXIT } from "../errors.ts";
-import { DbCommand } from "./commands/db.ts";
-import { DbCheckCommand } from "./commands/db/check.ts";
-import { DbMergeCommand } from "./commands/db/merge.ts";
-import { EstimateCommand } from "./commands/estimate.ts";
-import { DbCompactCommand } from "./commands/db/compact.ts";
-import { DiffCommand } from "./commands/diff.ts";
-import { ExportCommand } from "./commands/export.ts";
-import { HelpCommand } from "./commands/help.ts";
-import { ImportCommand } from "./commands/import.ts";
-import { PricesCommand } from "./commands/prices.ts";
-import { PricesListCommand } from "./commands/prices/list.ts";
-import { PricesSetCommand } from "./commands/prices/set.ts";
-import { PricesUnsetCommand } from "./commands/prices/unset.ts";
-import { ResumeCommand } from "./commands/resume.ts";
-import { RunCommand } from "./commands/run.ts";
-import { RunsCommand } from "./commands/runs.ts";
-import { RunsCancelCommand } from "./commands/runs/cancel.ts";
-import { RunsConfigCommand } from "./commands/runs/config.ts";
-import { RunsDeleteCommand } from "./commands/runs/delete.ts";
-import { RunsListCommand } from "./commands/runs/list.ts";
-import { RunsRepriceCommand } from "./commands/runs/reprice.ts";
-import { RunsShowCommand } from "./commands/runs/show.ts";
-import { renderUsageError } from "./render/error.ts";
+import { COMMANDS } from "./commands.ts";
 
 /** Runs the command line. @returns its exit code */
 export async function start(args: string[]): Promise<number> {
@@ -35,46 +13,41 @@ export async function start(args: string[]): Promise<number> {
   });
   // What is said on the way is for those who listen; a run goes on without them.
   stderr.on("error", () => {});
-  const enableColors = stdout.isTTY ? !process.env["NO_COLOR"] : false;
-  const cli = new Cli({
-    binaryLabel: "datagen",
-    binaryName: "datagen",
-    binaryVersion: toolVersion().version,
-    enableColors,
-  });
-  for (const command of [
-    Builtins.VersionCommand,
-    HelpCommand,
-    RunCommand,
-    ResumeCommand,
-    EstimateCommand,
-    RunsCommand,
-    RunsListCommand,
-    RunsShowCommand,
-    RunsRepriceCommand,
-    RunsConfigCommand,
-    RunsCancelCommand,
-    RunsDeleteCommand,
-    DiffCommand,
-    ExportCommand,
-    PricesCommand,
-    PricesListCommand,
-    PricesSetCommand,
-    PricesUnsetCommand,
-    ImportCommand,
-    DbCommand,
-    DbCheckCommand,
-    DbMergeCommand,
-    DbCompactCommand,
-  ]) {
-    cli.register(command);
-  }
   const context = { stdin: process.stdin, stdout, stderr };
+  const cliOf = (...commands: CommandClass[]) => {
+    const cli = new Cli({
+      binaryLabel: "datagen",
+      binaryName: "datagen",
+      binaryVersion: toolVersion().version,
+      enableColors: stdout.isTTY ? !process.env["NO_COLOR"] : false,
+    });
+    for (const command of commands) cli.register(command);
+    return cli;
+  };
+  const named = COMMANDS.get(args.slice(0, 2).join(" ")) ?? COMMANDS.get(args[0] ?? "");
+  if (named) {
+    const alone = cliOf(await named());
+    const command = understood(() => alone.process(args, context));
+    if (command) return await alone.run(command, context);
+  }
+  // To say what is wrong with the words, and what they might mean, takes all commands.
+  const { HelpCommand } = await import("./commands/help.ts");
+  const all = cliOf(HelpCommand, ...(await Promise.all([...COMMANDS.values()].map((load) => load()))));
   try {
-    // clipanion itself would write what is wrong with the words of a command to stdout, and exit with 1.
-    return await cli.run(cli.process(args, context), context);
+    // clipanion itself would write what is wrong to stdout, and exit with 1.
+    return await all.run(all.process(args, context), context);
   } catch (error) {
+    const { renderUsageError } = await import("./render/error.ts");
     stderr.write(renderUsageError(error, args));
     return EXIT.usage;
+  }
+}
+
+/** What `process` makes of the words of a command, or undefined where it makes nothing of them. */
+function understood<T>(process: () => T): T | undefined {
+  try {
+    return process();
+  } catch {
+    return undefined;
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../errors.ts";
@@ -32,7 +31,7 @@ export function acquireLease(store: Store, runId: number, label: string): Lease 
   return inTransaction(store, () => {
     const holder = store.db.select().from(leases).where(eq(leases.runId, runId)).get();
     if (holder && isLive(holder)) throw heldBy(label, holder);
-    const lease = { runId, token: randomBytes(12).toString("hex") };
+    const lease = { runId, token: Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex") };
     const now = Date.now();
     const row = { ...lease, host: hostname(), pid: process.pid, acquiredAt: now, heartbeatAt: now };
     store.db.insert(leases).values(row).onConflictDoUpdate({ target: leases.runId, set: row }).run();

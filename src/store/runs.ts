@@ -1,4 +1,3 @@
-import { randomInt } from "node:crypto";
 import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
@@ -23,7 +22,9 @@ const { config: _config, ...summaryColumns } = getTableColumns(runs);
 
 /** A random id for a run, for users to type. */
 export function newPublicId(): string {
-  return Array.from({ length: ID_LENGTH }, () => ID_ALPHABET[randomInt(ID_ALPHABET.length)]).join("");
+  // 256 is a multiple of the alphabet's length, so that no letter comes more often than others.
+  const bytes = crypto.getRandomValues(new Uint8Array(ID_LENGTH));
+  return Array.from(bytes, (byte) => ID_ALPHABET[byte % ID_ALPHABET.length]).join("");
 }
 
 export function insertRun(store: Store, run: NewRun): number {

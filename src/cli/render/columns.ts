@@ -1,4 +1,4 @@
-import stringWidth from "string-width";
+import { widthOf } from "./width.ts";
 import { printable } from "./text.ts";
 
 const BETWEEN = " │ ";
@@ -38,7 +38,7 @@ function wrapLine(line: string, width: number): string[] {
     [current, used] = ["", 0];
   };
   const add = (piece: string) => {
-    const pieceWidth = stringWidth(piece);
+    const pieceWidth = widthOf(piece);
     if (used > 0 && used + pieceWidth > width) feed();
     // The blanks between two words vanish where a line ends.
     if (used === 0 && lines.length > 0 && piece.trim() === "") return;
@@ -46,12 +46,12 @@ function wrapLine(line: string, width: number): string[] {
     used += pieceWidth;
   };
   for (const word of line.match(/\s+|\S+/g) ?? []) {
-    if (stringWidth(word) <= width) add(word);
+    if (widthOf(word) <= width) add(word);
     else for (const { segment } of new Intl.Segmenter("en").segment(word)) add(segment);
   }
   return [...lines, current.trimEnd()];
 }
 
 function padded(text: string, width: number): string {
-  return text + " ".repeat(Math.max(0, width - stringWidth(text)));
+  return text + " ".repeat(Math.max(0, width - widthOf(text)));
 }

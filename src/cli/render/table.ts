@@ -1,6 +1,6 @@
 import Table from "cli-table3";
-import stringWidth from "string-width";
 import { oneLine } from "./text.ts";
+import { widthOf } from "./width.ts";
 
 export interface Column<Row> {
   title: string;
@@ -26,7 +26,7 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     ...(isTotalled ? [total?.(rows) ?? ""] : []),
   ]);
   const natural = columns.map(({ title }, at) =>
-    Math.max(...[title, ...(cells[at] ?? [])].map((text) => stringWidth(text))),
+    Math.max(...[title, ...(cells[at] ?? [])].map((text) => widthOf(text))),
   );
   const least = columns.map((column, at) => Math.min(natural[at] ?? 0, column.least ?? Number.POSITIVE_INFINITY));
   const shown = new Set(columns.keys());
@@ -79,10 +79,10 @@ const NO_LINES = {
 
 /** A text that is no wider than `width`, with a mark where it was cut. */
 export function cut(text: string, width: number): string {
-  if (stringWidth(text) <= width) return text;
+  if (widthOf(text) <= width) return text;
   let kept = "";
   for (const { segment } of new Intl.Segmenter("en").segment(text)) {
-    if (stringWidth(kept + segment) > width - 1) break;
+    if (widthOf(kept + segment) > width - 1) break;
     kept += segment;
   }
   return `${kept}…`;

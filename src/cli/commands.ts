@@ -1,0 +1,29 @@
+import { Builtins, type CommandClass } from "clipanion";
+
+/** The commands by their words, in the order in which help shows them. Each is loaded when it is asked for. */
+export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Map(
+  Object.entries({
+    "--version": () => Promise.resolve(Builtins.VersionCommand),
+    run: async () => (await import("./commands/run.ts")).RunCommand,
+    resume: async () => (await import("./commands/resume.ts")).ResumeCommand,
+    estimate: async () => (await import("./commands/estimate.ts")).EstimateCommand,
+    runs: async () => (await import("./commands/runs.ts")).RunsCommand,
+    "runs list": async () => (await import("./commands/runs/list.ts")).RunsListCommand,
+    "runs show": async () => (await import("./commands/runs/show.ts")).RunsShowCommand,
+    "runs reprice": async () => (await import("./commands/runs/reprice.ts")).RunsRepriceCommand,
+    "runs config": async () => (await import("./commands/runs/config.ts")).RunsConfigCommand,
+    "runs cancel": async () => (await import("./commands/runs/cancel.ts")).RunsCancelCommand,
+    "runs delete": async () => (await import("./commands/runs/delete.ts")).RunsDeleteCommand,
+    diff: async () => (await import("./commands/diff.ts")).DiffCommand,
+    export: async () => (await import("./commands/export.ts")).ExportCommand,
+    prices: async () => (await import("./commands/prices.ts")).PricesCommand,
+    "prices list": async () => (await import("./commands/prices/list.ts")).PricesListCommand,
+    "prices set": async () => (await import("./commands/prices/set.ts")).PricesSetCommand,
+    "prices unset": async () => (await import("./commands/prices/unset.ts")).PricesUnsetCommand,
+    import: async () => (await import("./commands/import.ts")).ImportCommand,
+    db: async () => (await import("./commands/db.ts")).DbCommand,
+    "db check": async () => (await import("./commands/db/check.ts")).DbCheckCommand,
+    "db merge": async () => (await import("./commands/db/merge.ts")).DbMergeCommand,
+    "db compact": async () => (await import("./commands/db/compact.ts")).DbCompactCommand,
+  }),
+);
