@@ -62,10 +62,26 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
       const row = getRun(store, runId);
       const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
       const run = { ...row, otherSettings: otherSettings(store, row), costUsd, part };
-      return renderers[format].render(run, datasetRows(store, runId));
+      return inPieces(renderers[format].render(run, datasetRows(store, runId)));
     }),
-    { objectMode: true },
+    { objectMode: true, highWaterMark: 1 },
   );
+}
+
+/** Characters of a piece that is written at once: each write takes as long as rendering some kilobytes. */
+const PIECE = 65_536;
+/** Pieces that wait to be written while others are rendered. */
+const PIECES_AHEAD = 2;
+
+function* inPieces(texts: Iterable<string>): Generator<string> {
+  let piece = "";
+  for (const text of texts) {
+    piece += text;
+    if (piece.length < PIECE) continue;
+    yield piece;
+    piece = "";
+  }
+  yield piece;
 }
 
 /**
@@ -109,7 +125,7 @@ async function writeWhole(path: string, text: Readable): Promise<void> {
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
   try {
     await mkdir(dirname(part), { recursive: true });
-    await pipeline(text, createWriteStream(part, { flags: "wx" }));
+    await pipeline(text, createWriteStream(part, { flags: "wx", highWaterMark: PIECES_AHEAD * PIECE }));
     await rename(part, path);
   } catch (error) {
     text.destroy();

@@ -1,7 +1,7 @@
+import { asc, eq, sql } from "drizzle-orm";
 import { oncePerStore, type Store } from "./open.ts";
 import { answers, calls, perspectives, tasks } from "./schema.ts";
 import { getText } from "./texts.ts";
-import { asc, eq, sql } from "drizzle-orm";
 
 /** One call of a task, in the order of the dataset. */
 export interface CellRow {
@@ -28,27 +28,45 @@ export interface TaskRow {
   cells: CellRow[];
 }
 
-const statements = oncePerStore(({ db }) => ({
-  cells: db
-    .select({
-      perspective: perspectives.position,
-      step: calls.step,
-      replicate: calls.replicate,
-      state: calls.state,
-      failure: calls.failure,
-      text: answers.text,
-      finishReason: answers.finishReason,
-      promptTokens: answers.promptTokens,
-      completionTokens: answers.completionTokens,
-      cachedTokens: answers.cachedTokens,
-      reasoningTokens: answers.reasoningTokens,
-    })
-    .from(calls)
-    .innerJoin(perspectives, eq(perspectives.id, calls.perspectiveId))
-    .leftJoin(answers, eq(answers.id, calls.answerId))
-    .where(eq(calls.taskId, sql.placeholder("taskId")))
-    .orderBy(asc(perspectives.position), asc(calls.replicate), asc(calls.step))
-    .prepare(),
+/** The columns of {@link statements.cells}, in their order. */
+type CellColumns = [
+  perspectiveId: number,
+  step: CellRow["step"],
+  replicate: number,
+  state: CellRow["state"],
+  failure: string | null,
+  text: string | Buffer | null,
+  finishReason: string | null,
+  promptTokens: number | null,
+  completionTokens: number | null,
+  cachedTokens: number | null,
+  reasoningTokens: number | null,
+];
+
+const statements = oncePerStore(({ db, sqlite }) => ({
+  // Not ordered: by the index they come as they are wanted, or nearly so, and SQLite would sort them once more.
+  cells: sqlite
+    .prepare<[number], CellColumns>(
+      db
+        .select({
+          perspectiveId: calls.perspectiveId,
+          step: calls.step,
+          replicate: calls.replicate,
+          state: calls.state,
+          failure: calls.failure,
+          text: answers.text,
+          finishReason: answers.finishReason,
+          promptTokens: answers.promptTokens,
+          completionTokens: answers.completionTokens,
+          cachedTokens: answers.cachedTokens,
+          reasoningTokens: answers.reasoningTokens,
+        })
+        .from(calls)
+        .leftJoin(answers, eq(answers.id, calls.answerId))
+        .where(eq(calls.taskId, sql.placeholder("taskId")))
+        .toSQL().sql,
+    )
+    .raw(),
 }));
 
 /**
@@ -56,6 +74,14 @@ const statements = oncePerStore(({ db }) => ({
  */
 export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
   const { cells } = statements(store);
+  const positions = new Map(
+    store.db
+      .select({ id: perspectives.id, position: perspectives.position })
+      .from(perspectives)
+      .where(eq(perspectives.runId, runId))
+      .all()
+      .map(({ id, position }) => [id, position]),
+  );
   const query = store.db
     .select({ id: tasks.id, position: tasks.position, inputId: tasks.inputId, referenceId: tasks.referenceId })
     .from(tasks)
@@ -72,7 +98,33 @@ export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
       position,
       input: getText(store, inputId),
       reference: referenceId === null ? null : getText(store, referenceId),
-      cells: cells.all({ taskId }),
+      cells: cells
+        .all(taskId)
+        .map((columns) => toCell(columns, positions))
+        .toSorted(inOrder),
     };
   }
+}
+
+function toCell(columns: CellColumns, positions: ReadonlyMap<number, number>): CellRow {
+  const [perspectiveId, step, replicate, state, failure, text, finishReason, prompt, completion, cached, reasoning] =
+    columns;
+  return {
+    perspective: positions.get(perspectiveId) ?? -1,
+    step,
+    replicate,
+    state,
+    failure,
+    text: text === null ? null : (answers.text.mapFromDriverValue(text) as string),
+    finishReason,
+    promptTokens: prompt,
+    completionTokens: completion,
+    cachedTokens: cached,
+    reasoningTokens: reasoning,
+  };
+}
+
+function inOrder(one: CellRow, other: CellRow): number {
+  const step = one.step === other.step ? 0 : one.step === "reading" ? -1 : 1;
+  return one.perspective - other.perspective || one.replicate - other.replicate || step;
 }
