@@ -1,0 +1,81 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Folder, run, type Server } from "./lab.ts";
+import { callsPerSecond, cpuPerCall, type Inputs, measured, type Measured } from "./measured.ts";
+import { milliseconds, type Row } from "./table.ts";
+import { inputs, instructions } from "./workload.ts";
+
+const PROMPTFOO = "promptfoo@0.123.1";
+
+/** Where rivals are installed: git ignores it. */
+const RIVALS = join(import.meta.dirname, ".rivals");
+
+/** Installs promptfoo, which takes a minute or two and 2.5 GB, where it is not there yet. @returns its bin */
+function install(): string {
+  const bin = join(RIVALS, "node_modules", "promptfoo", "dist", "src", "entrypoint.js");
+  if (existsSync(bin)) return bin;
+  process.stderr.write(`installing ${PROMPTFOO} into bench/.rivals\n`);
+  mkdirSync(RIVALS, { recursive: true });
+  writeFileSync(join(RIVALS, "package.json"), '{"private": true}\n');
+  const args = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", PROMPTFOO];
+  execFileSync("npm", args, { cwd: RIVALS, stdio: ["ignore", "ignore", "inherit"] });
+  return bin;
+}
+
+/**
+ * promptfoo on the same prompts, inputs and server, its cache off, beside datagen.
+ * @param datagen the same calls, made by datagen
+ */
+export async function measureRival(
+  server: Server,
+  { few, many }: Inputs,
+  datagen: { callsPerSecond: number; cpuPerCall: number },
+): Promise<Row[]> {
+  const bin = install();
+  const short = await promptfoo(server, bin, few);
+  const long = await promptfoo(server, bin, many);
+  const cpu = cpuPerCall(short, long);
+  return [
+    {
+      what: "the same: calls per second",
+      datagen: Math.round(datagen.callsPerSecond).toLocaleString("en"),
+      other: `promptfoo, ${long.calls.toLocaleString("en")} calls: ${Math.round(callsPerSecond(long))}`,
+      ratio: { value: datagen.callsPerSecond / callsPerSecond(long), atLeast: 10 },
+    },
+    {
+      what: "the same: CPU time per call",
+      datagen: milliseconds(datagen.cpuPerCall),
+      other: `promptfoo, ${long.calls.toLocaleString("en")} calls: ${milliseconds(cpu)}`,
+      ratio: { value: datagen.cpuPerCall / cpu, atMost: 1 / 12 },
+    },
+  ];
+}
+
+async function promptfoo(server: Server, bin: string, count: number): Promise<Measured> {
+  using folder = new Folder();
+  const config = {
+    prompts: instructions().map((way) => `${way}\n\n\`\`\`{{input}}\`\`\`${way}\n\n`),
+    providers: [
+      {
+        id: "openai:chat:gpt-4o-mini",
+        config: { apiBaseUrl: server.url, apiKey: "none", max_tokens: 500, temperature: 0.7 },
+      },
+    ],
+    tests: inputs(count).map((input) => ({ vars: { input } })),
+  };
+  writeFileSync(folder.at("promptfoo.json"), JSON.stringify(config));
+  await server.behave({ latencyMs: 50, answerBytes: 2_000 });
+  const flags = ["--no-cache", "--max-concurrency", "64", "--no-progress-bar", "--no-table", "--no-share"];
+  const done = await run([bin, "eval", "-c", "promptfoo.json", ...flags], {
+    cwd: folder.path,
+    env: {
+      PROMPTFOO_CONFIG_DIR: folder.at("home"),
+      PROMPTFOO_DISABLE_TELEMETRY: "1",
+      PROMPTFOO_DISABLE_UPDATE: "1",
+      PROMPTFOO_DISABLE_REMOTE_GENERATION: "1",
+    },
+    withUsage: true,
+  });
+  return await measured(server, done, count);
+}

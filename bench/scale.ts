@@ -1,0 +1,212 @@
+import { constants, copyFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { DATAGEN, Folder, median, type Run, run, type RunOptions, type Server } from "./lab.ts";
+import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
+import { PERSPECTIVES, writeWorkload } from "./workload.ts";
+
+/** Inputs of the large run, and of the small one that its memory is compared to. */
+const INPUTS = { large: Math.ceil(1_000_000 / PERSPECTIVES), small: Math.ceil(10_000 / PERSPECTIVES) };
+/** Calls that are left where a run is resumed near its end. */
+const LEFT = 1_000;
+const RUNS = 50;
+const ROUNDS = 3;
+
+type Size = keyof typeof INPUTS;
+
+/** What a run of a million calls takes: planned, resumed, listed and exported. */
+export async function measureScale(server: Server): Promise<Row[]> {
+  using folder = new Folder();
+  const scale = new Scale(folder, server);
+  const planned = await scale.plan();
+  const listed = await scale.list();
+  const resumed = await scale.resume();
+  const exported = await scale.export();
+  return [...planned, ...resumed, ...listed, ...exported];
+}
+
+class Scale {
+  readonly #folder: Folder;
+  readonly #server: Server;
+
+  constructor(folder: Folder, server: Server) {
+    this.#folder = folder;
+    this.#server = server;
+  }
+
+  /** Leaves `large.db` and `small.db`, planned. */
+  async plan(): Promise<Row[]> {
+    const times: { datagen: number; floor: number }[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      this.#remove("large.db");
+      const { ms } = JSON.parse((await this.#planned("large.db", "large")).stdout) as { ms: number };
+      this.#remove("raw.db");
+      const floor = await this.#run([
+        script("floors/insert.ts"),
+        this.#at("large.db"),
+        this.#at("raw.db"),
+        String(INPUTS.large),
+      ]);
+      times.push({ datagen: ms, floor: (JSON.parse(floor.stdout) as { ms: number }).ms });
+    }
+    this.#remove("raw.db");
+    const memory = await this.#memory(async (size) => {
+      this.#remove(`${size}.db`);
+      return await this.#planned(`${size}.db`, size);
+    });
+    return [
+      {
+        what: "planning 1,000,000 calls",
+        datagen: seconds(median(times.map(({ datagen }) => datagen))),
+        other: `better-sqlite3, inserting the same rows: ${seconds(median(times.map(({ floor }) => floor)))}`,
+        ratio: { value: median(times.map(({ datagen, floor }) => datagen / floor)), atMost: 1.5 },
+      },
+      ...memoryRows("planning", memory),
+    ];
+  }
+
+  /** Needs the planned databases; fills them, but for the last calls. */
+  async resume(): Promise<Row[]> {
+    await this.#planned("tiny.db", "small", Math.ceil(LEFT / PERSPECTIVES));
+    await this.#fill("large.db", LEFT);
+    await this.#fill("small.db", LEFT);
+    await this.#server.behave({ latencyMs: 0, answerBytes: 200 });
+    // The pages of a file that was just written are in memory, as those of a copy are.
+    const first: { large: number; tiny: number }[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      first.push({ large: await this.#firstRequest("large.db"), tiny: await this.#firstRequest("tiny.db") });
+    }
+    const memory = await this.#memory((size) => this.#resumed(`${size}.db`));
+    return [
+      {
+        what: `resume with 1,000,000 rows, ${LEFT.toLocaleString("en")} calls left: until the first request`,
+        datagen: seconds(median(first.map(({ large }) => large))),
+        other: `the same with ${LEFT.toLocaleString("en")} rows, all left: ${seconds(median(first.map(({ tiny }) => tiny)))}`,
+        ratio: { value: median(first.map(({ large, tiny }) => large / tiny)), atMost: 2 },
+      },
+      ...memoryRows("executing, resumed near the end", memory),
+    ];
+  }
+
+  /** With databases of its own. */
+  async list(): Promise<Row[]> {
+    for (const size of ["large", "small"] as const) {
+      const inputs = Math.ceil(INPUTS[size] / RUNS);
+      for (let at = 0; at < RUNS; at += 1) await this.#planned(`${size}-runs.db`, size, inputs);
+      await this.#fill(`${size}-runs.db`, 0);
+    }
+    const list = () => this.#run([DATAGEN, "runs", "list", "--db", this.#at("large-runs.db")]);
+    const times: { list: number; version: number }[] = [];
+    for (let round = 0; round < ROUNDS * 5; round += 1) {
+      const version = await this.#run([DATAGEN, "--version"]);
+      times.push({ list: (await list()).wallMs, version: version.wallMs });
+    }
+    const memory = await this.#memory((size) =>
+      this.#run([DATAGEN, "runs", "list", "--db", this.#at(`${size}-runs.db`)], { withUsage: true }),
+    );
+    this.#remove("large-runs.db");
+    return [
+      {
+        what: `runs list with 1,000,000 calls in ${RUNS} runs`,
+        datagen: milliseconds(median(times.map((row) => row.list))),
+        other: `datagen --version: ${milliseconds(median(times.map(({ version }) => version)))}`,
+        ratio: { value: median(times.map((row) => row.list)) / median(times.map(({ version }) => version)), atMost: 2 },
+      },
+      ...memoryRows(`listing ${RUNS} runs`, memory),
+    ];
+  }
+
+  /** Needs the filled databases. */
+  async export(): Promise<Row[]> {
+    await this.#fill("large.db", 0);
+    await this.#fill("small.db", 0);
+    const output = this.#at("dataset.json");
+    const times: { datagen: number; floor: number }[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { wallMs: datagen } = await this.#exported("large", output);
+      rmSync(output);
+      const { wallMs: floor } = await this.#run([script("floors/stringify.ts"), this.#at("large.db"), output]);
+      rmSync(output);
+      times.push({ datagen, floor });
+    }
+    const memory = await this.#memory((size) => this.#exported(size, output));
+    return [
+      {
+        what: `exporting 1,000,000 calls to JSON (${megabytes(statSync(output).size)})`,
+        datagen: seconds(median(times.map(({ datagen }) => datagen))),
+        other: `iterating, JSON.stringify and writing: ${seconds(median(times.map(({ floor }) => floor)))}`,
+        ratio: { value: median(times.map(({ datagen, floor }) => datagen / floor)), atMost: 1.3 },
+      },
+      ...memoryRows("exporting", memory),
+    ];
+  }
+
+  async #memory(measure: (size: Size) => Promise<Run>): Promise<Record<Size, number>> {
+    const small = await measure("small");
+    const large = await measure("large");
+    return { small: small.peakMb, large: large.peakMb };
+  }
+
+  async #planned(database: string, size: Size, inputs = INPUTS[size]): Promise<Run> {
+    const config = this.#at(`${size}.json`);
+    writeWorkload({ config, data: this.#at(`${size}.jsonl`) }, INPUTS[size]);
+    const args = [config, this.#at(database), String(inputs), this.#server.url];
+    // As the bin is started; see main.ts.
+    return await this.#run(["--semi-space-growth-factor=1", script("scripts/plan.ts"), ...args], { withUsage: true });
+  }
+
+  async #fill(database: string, left: number): Promise<void> {
+    await this.#run([script("scripts/fill.ts"), this.#at(database), String(left)]);
+  }
+
+  async #resumed(database: string): Promise<Run> {
+    const copy = this.#at("copy.db");
+    this.#remove("copy.db");
+    copyFileSync(this.#at(database), copy, constants.COPYFILE_FICLONE);
+    return await this.#run([DATAGEN, "resume", "latest", "--no-export", "--db", copy], {
+      env: { OPENAI_API_KEY: "none" },
+      withUsage: true,
+    });
+  }
+
+  async #firstRequest(database: string): Promise<number> {
+    await this.#server.behave({ latencyMs: 0, answerBytes: 200 });
+    const { startedAt } = await this.#resumed(database);
+    const { firstAt } = await this.#server.seen();
+    return firstAt - startedAt;
+  }
+
+  async #exported(size: Size, output: string): Promise<Run> {
+    const args = ["export", "latest", "--output", output, "--db", this.#at(`${size}.db`)];
+    return await this.#run([DATAGEN, ...args], { withUsage: true });
+  }
+
+  async #run(args: readonly string[], options: Omit<RunOptions, "cwd"> = {}): Promise<Run> {
+    return await run(args, { cwd: this.#folder.path, ...options });
+  }
+
+  #remove(database: string): void {
+    for (const suffix of ["", "-wal", "-shm", "-lock"]) rmSync(this.#at(database) + suffix, { force: true });
+  }
+
+  #at(name: string): string {
+    return this.#folder.at(name);
+  }
+}
+
+function script(path: string): string {
+  return join(import.meta.dirname, path);
+}
+
+/** The peak of a million calls beside that of ten thousand. */
+function memoryRows(what: string, { large, small }: Record<Size, number>): Row[] {
+  const datagen = `${large.toFixed(0)} MB`;
+  return [
+    {
+      what: `memory at 1,000,000 calls: ${what}`,
+      datagen,
+      other: `at 10,000 calls: ${small.toFixed(0)} MB`,
+      ratio: { value: large / small, atMost: 1.3 },
+    },
+    { what: "of that", datagen, other: "250 MB", ratio: { value: large / 250, atMost: 1 } },
+  ];
+}

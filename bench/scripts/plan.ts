@@ -1,0 +1,20 @@
+// Plans a run with the library and says how long its rows took, from the run's own row to the last.
+import type * as datagen from "../../src/index.ts";
+
+// What users have: the built library, as the bundle loads faster than its sources.
+const { createRun, loadConfig, openStore }: typeof datagen = await import(
+  new URL("../../dist/index.js", import.meta.url).href
+);
+
+const [config = "", database = "", sampleSize, url = ""] = process.argv.slice(2);
+using store = openStore(database);
+let createdAt = 0;
+await createRun(store, await loadConfig(config), {
+  reuse: "none",
+  overrides: { sampleSize: Number(sampleSize) },
+  environment: { OPENAI_API_KEY: "none", OPENAI_BASE_URL: url },
+  onEvent: ({ type }) => {
+    if (type === "created") createdAt = performance.now();
+  },
+});
+process.stdout.write(JSON.stringify({ ms: performance.now() - createdAt }));

@@ -1,0 +1,25 @@
+import { DATAGEN, Folder, median, run } from "./lab.ts";
+import { milliseconds, type Row } from "./table.ts";
+
+const ROUNDS = 15;
+
+/** What the bin takes to say its version: to start at all. */
+export async function measureStart(): Promise<Row[]> {
+  using folder = new Folder();
+  const options = { cwd: folder.path };
+  const [version, node]: [number[], number[]] = [[], []];
+  // The first start compiles what later ones have from the compile cache.
+  await run([DATAGEN, "--version"], options);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    version.push((await run([DATAGEN, "--version"], options)).wallMs);
+    node.push((await run(["-e", "0"], options)).wallMs);
+  }
+  return [
+    {
+      what: "datagen --version",
+      datagen: milliseconds(median(version)),
+      other: `node -e 0: ${milliseconds(median(node))}`,
+      ratio: { value: median(version) / median(node), atMost: 2 },
+    },
+  ];
+}

@@ -1,0 +1,53 @@
+/** A line of the table: what datagen takes, beside its floor or a rival in the same run. */
+export interface Row {
+  what: string;
+  /** What datagen takes, with its unit. */
+  datagen: string;
+  /** What it is compared to, and what that takes. */
+  other: string;
+  /** Null where nothing is to be reached. */
+  ratio: { value: number; atMost?: number; atLeast?: number } | null;
+}
+
+const HEAD = ["what", "datagen", "floor or rival", "ratio", "to reach", ""];
+
+/** Whether a figure is reached; true where nothing is to be reached. */
+export function isReached({ ratio }: Row): boolean {
+  if (!ratio) return true;
+  const { value, atMost = Number.POSITIVE_INFINITY, atLeast = 0 } = ratio;
+  return value <= atMost && value >= atLeast;
+}
+
+/** The rows as a table in Markdown. */
+export function table(rows: readonly Row[]): string {
+  const cells = rows.map((row) => {
+    const { what, datagen, other, ratio } = row;
+    const reach =
+      ratio?.atMost !== undefined
+        ? `≤ ${figure(ratio.atMost)}`
+        : ratio?.atLeast !== undefined
+          ? `≥ ${figure(ratio.atLeast)}`
+          : "";
+    return [what, datagen, other, ratio ? figure(ratio.value) : "", reach, isReached(row) ? "" : "missed"];
+  });
+  const widths = HEAD.map((head, at) => Math.max(3, head.length, ...cells.map((row) => row[at]?.length ?? 0)));
+  const line = (row: readonly string[]) => `| ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(" | ")} |`;
+  return [line(HEAD), line(widths.map((width) => "-".repeat(width))), ...cells.map(line)].join("\n");
+}
+
+/** A ratio with as many digits as tell something. */
+function figure(value: number): string {
+  return value < 0.2 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : value.toFixed(1);
+}
+
+export function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(ms < 1_000 ? 3 : 2)} s`;
+}
+
+export function milliseconds(ms: number): string {
+  return `${ms.toFixed(2)} ms`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

@@ -1,0 +1,58 @@
+import { writeFileSync } from "node:fs";
+
+/** Every input is asked for from so many. */
+export const PERSPECTIVES = 30;
+
+const WORDS = `the a of in for with some most under over report city council river bridge budget school market
+  weather season paper method result sample model reader writer answer question morning evening winter summer plan
+  decision argument measure figure table chapter small large early late clear doubtful careful sudden quiet describes
+  claims shows denies opens closes follows changes finds keeps loses repeats`.split(/\s+/);
+
+/** Numbers between 0 and 1 that are the same each time (a linear congruential generator). */
+function randoms(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
+    return state / 2 ** 32;
+  };
+}
+
+function sentence(random: () => number, words: number): string {
+  return Array.from({ length: words }, () => WORDS[Math.floor(random() * WORDS.length)]).join(" ");
+}
+
+/** Texts of about 150 characters, no two of them the same. */
+export function inputs(count: number): string[] {
+  const random = randoms(1);
+  return Array.from({ length: count }, (_, at) => `Number ${at}: ${sentence(random, 25)}.`);
+}
+
+/** One for each perspective, of about 150 characters. */
+export function instructions(): string[] {
+  const random = randoms(2);
+  return Array.from({ length: PERSPECTIVES }, (_, at) => `Summarize the text in way ${at}: ${sentence(random, 20)}.`);
+}
+
+/** Writes an input file and a config that asks for every input from every perspective. */
+export function writeWorkload({ config, data }: { config: string; data: string }, count: number): void {
+  writeFileSync(
+    data,
+    `${inputs(count)
+      .map((input) => JSON.stringify({ input }))
+      .join("\n")}\n`,
+  );
+  const value = {
+    task_type: "summarization",
+    task_description: "A workload of known size",
+    api_provider: "openai",
+    model_config: { model_name: "gpt-4o-mini", max_tokens: 500, temperature: 0.7 },
+    agent_perspectives: instructions().map((strategy, at) => ({
+      condition: `Way ${at}`,
+      reading: null,
+      strategy,
+    })),
+    data_config: { input_data_path: data, sample_size: count },
+    concurrency: 64,
+  };
+  writeFileSync(config, JSON.stringify(value));
+}
