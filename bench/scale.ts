@@ -151,7 +151,8 @@ class Scale {
     writeWorkload({ config, data: this.#at(`${size}.jsonl`) }, INPUTS[size]);
     const args = [config, this.#at(database), String(inputs), this.#server.url];
     // As the bin is started; see main.ts.
-    return await this.#run(["--semi-space-growth-factor=1", script("scripts/plan.ts"), ...args], { withUsage: true });
+    const flags = ["--semi-space-growth-factor=1", "--heap-growing-percent=100"];
+    return await this.#run([...flags, script("scripts/plan.ts"), ...args], { withUsage: true });
   }
 
   async #fill(database: string, left: number): Promise<void> {

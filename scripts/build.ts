@@ -19,6 +19,20 @@ const lazyCrypto: Plugin = {
   },
 };
 
+/** Has tables measure texts as what cuts them does, and not with an older copy of the same that reads them twice. */
+const oneWidth: Plugin = {
+  name: "one-width",
+  setup(bundle) {
+    bundle.onResolve({ filter: /^string-width$/ }, ({ importer }) =>
+      importer.includes("cli-table3") ? { path: "width", namespace: "table" } : undefined,
+    );
+    bundle.onLoad({ filter: /^width$/, namespace: "table" }, () => ({
+      contents: 'module.exports = require("./src/cli/render/width.ts").widthOf;',
+      resolveDir: ".",
+    }));
+  },
+};
+
 rmSync("dist", { recursive: true, force: true });
 await build({
   entryPoints: ["src/main.ts", "src/index.ts"],
@@ -33,7 +47,7 @@ await build({
   mainFields: ["module", "main"],
   // What is native or large is loaded from its package, and only where it is used. The others start faster from here.
   external: ["@pydantic/genai-prices", "better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
-  plugins: [lazyCrypto],
+  plugins: [lazyCrypto, oneWidth],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
     // Bundled CommonJS packages ask for Node's own modules with `require`.

@@ -44,9 +44,9 @@ interface Arrival {
 }
 
 /** Of the requests in flight, so many share a transaction when they come back at about the same time. */
-const GATHERED_SHARE = 1 / 4;
+const GATHERED_SHARE = 1 / 6;
 /** How long a result waits for others to be stored with. */
-const GATHER_MS = 2;
+const GATHER_MS = 1;
 
 /**
  * Goes in turns. In each, what has come back is stored, and what can be sent is written down as about to be sent, in one

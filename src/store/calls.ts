@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../plan/calls.ts";
 import { oncePerStore, type Store } from "./open.ts";
@@ -42,6 +42,11 @@ export const strategyOfChain = and(
   eq(calls.step, "strategy"),
   eq(calls.replicate, sql.placeholder("replicate")),
 );
+
+/** The answers to calls with a key, as the index has them. */
+export function hasKey(key: Placeholder): SQL {
+  return sql`${answers.keyPrefix} = substr(${key}, 6, 16) and ${answers.key} = ${key}`;
+}
 
 const statements = oncePerStore(({ db }) => {
   const open = {

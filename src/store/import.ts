@@ -1,6 +1,7 @@
 import { and, eq, notExists, sql } from "drizzle-orm";
 import type { PlannedCall } from "../plan/calls.ts";
 import { sha256 } from "../plan/settings.ts";
+import { hasKey } from "./calls.ts";
 import { oncePerStore, placeholders, type Store } from "./open.ts";
 import { answers, calls, tasks } from "./schema.ts";
 import { keepText } from "./texts.ts";
@@ -37,7 +38,7 @@ const statements = oncePerStore(({ db }) => ({
     .from(answers)
     .where(
       and(
-        eq(answers.key, sql.placeholder("key")),
+        hasKey(sql.placeholder("key")),
         notExists(
           db
             .select({ one: sql`1` })

@@ -223,7 +223,7 @@ function createCopier({ sqlite }: Store) {
     known: sqlite
       .prepare<[number], number>(
         `select a.id from other.answers o join answers a
-           on a.key = o.key and a.created_at = o.created_at and a.text = o.text
+           on a.key_prefix = substr(o.key, 6, 16) and a.key = o.key and a.created_at = o.created_at and a.text = o.text
          where o.id = ? and not exists (select 1 from temp.copied_answers c where c.id = a.id) order by a.id limit 1`,
       )
       .pluck(),

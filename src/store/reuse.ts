@@ -1,6 +1,6 @@
 import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
-import { answerText } from "./calls.ts";
+import { answerText, hasKey } from "./calls.ts";
 import type { Store } from "./open.ts";
 import { answers, calls, settings as settingsTable } from "./schema.ts";
 import type { ReusePolicy } from "./reuse-policy.ts";
@@ -57,7 +57,6 @@ function finder(
   isFree: SQL,
 ): ((prompt: string) => EarlierAnswer | null) | null {
   if (policy === "none") return null;
-  // Without a column beside these, the index of keys is all that is read.
   const query = (isFit: SQL | undefined) =>
     db
       .select({
@@ -66,7 +65,7 @@ function finder(
         finishReason: answers.finishReason,
       })
       .from(answers)
-      .where(and(eq(answers.key, sql.placeholder("key")), isFit, isFree))
+      .where(and(hasKey(sql.placeholder("key")), isFit, isFree))
       .orderBy(asc(answers.id))
       .limit(1)
       .prepare();
