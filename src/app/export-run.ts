@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { constants, createWriteStream, type Stats, statSync } from "node:fs";
-import { access, mkdir, rename, rm } from "node:fs/promises";
+import { constants, createWriteStream, writeFileSync, type Stats, statSync } from "node:fs";
+import { access, open, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setImmediate } from "node:timers/promises";
 import { errorCode, StoppedError, UsageError } from "../errors.ts";
 import { type Format, FORMATS } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
@@ -69,9 +70,7 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
 }
 
 /** Characters of a piece that is written at once: each write takes as long as rendering some kilobytes. */
-const PIECE = 65_536;
-/** Pieces that wait to be written while others are rendered. */
-const PIECES_AHEAD = 2;
+const PIECE = 16_384;
 
 function* inPieces(texts: Iterable<string>): Generator<string> {
   let piece = "";
@@ -125,13 +124,27 @@ async function writeWhole(path: string, text: Readable): Promise<void> {
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
   try {
     await mkdir(dirname(part), { recursive: true });
-    await pipeline(text, createWriteStream(part, { flags: "wx", highWaterMark: PIECES_AHEAD * PIECE }));
+    await writeNew(part, text);
     await rename(part, path);
   } catch (error) {
     text.destroy();
     // Where the part could not be made there is nothing to remove, and the first error is the one to tell.
     await rm(part, { force: true }).catch(() => {});
     throw asOutputError(error, path);
+  }
+}
+
+const PIECES_A_TURN = 64;
+
+/** Each piece at once, as threads of which one writes what the other renders wait for each other. */
+async function writeNew(path: string, text: Readable): Promise<void> {
+  await using file = await open(path, "wx");
+  let pieces = 0;
+  for await (const piece of text) {
+    writeFileSync(file.fd, piece as string);
+    pieces += 1;
+    // Signals and timers have their turn too.
+    if (pieces % PIECES_A_TURN === 0) await setImmediate();
   }
 }
 
