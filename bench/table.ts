@@ -12,13 +12,13 @@ export interface Row {
 const HEAD = ["what", "datagen", "floor or rival", "ratio", "to reach", ""];
 
 /** Whether a figure is reached; true where nothing is to be reached. */
-export function isReached({ ratio }: Row): boolean {
+function isReached({ ratio }: Row): boolean {
   if (!ratio) return true;
   const { value, atMost = Number.POSITIVE_INFINITY, atLeast = 0 } = ratio;
   return value <= atMost && value >= atLeast;
 }
 
-/** The rows as a table in Markdown. */
+/** The rows as a table. */
 export function table(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
     const { what, datagen, other, ratio } = row;
@@ -30,9 +30,14 @@ export function table(rows: readonly Row[]): string {
           : "";
     return [what, datagen, other, ratio ? figure(ratio.value) : "", reach, isReached(row) ? "" : "missed"];
   });
-  const widths = HEAD.map((head, at) => Math.max(3, head.length, ...cells.map((row) => row[at]?.length ?? 0)));
+  return markdown(HEAD, cells);
+}
+
+/** A table in Markdown. */
+export function markdown(head: readonly string[], rows: readonly string[][]): string {
+  const widths = head.map((title, at) => Math.max(3, title.length, ...rows.map((row) => row[at]?.length ?? 0)));
   const line = (row: readonly string[]) => `| ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(" | ")} |`;
-  return [line(HEAD), line(widths.map((width) => "-".repeat(width))), ...cells.map(line)].join("\n");
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
 /** A ratio with as many digits as tell something. */
