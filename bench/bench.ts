@@ -9,7 +9,7 @@ import { measureStart } from "./start.ts";
 import { profileCalls } from "./profile.ts";
 import { type Row, table } from "./table.ts";
 
-const FULL = { inputs: { few: 50, many: 500 }, fastInputs: 500, rounds: 3, rivalInputs: { few: 50, many: 500 } };
+const FULL = { inputs: { few: 50, many: 500 }, fastInputs: 500, rounds: 5, rivalInputs: { few: 50, many: 500 } };
 const QUICK = { inputs: { few: 20, many: 100 }, fastInputs: 500, rounds: 2, rivalInputs: { few: 5, many: 50 } };
 
 const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {

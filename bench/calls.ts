@@ -5,7 +5,7 @@ import { DATAGEN, Folder, median, run, type Server } from "./lab.ts";
 import { callsPerSecond, cpuPerCall, expected, type Inputs, measured, type Measured } from "./measured.ts";
 import { measureRival } from "./rival.ts";
 import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
-import { PERSPECTIVES, writeWorkload } from "./workload.ts";
+import { CONCURRENCY, PERSPECTIVES, writeWorkload } from "./workload.ts";
 
 export interface Sizes {
   /** Of the calls that take their time. */
@@ -16,7 +16,6 @@ export interface Sizes {
   rivalInputs: Inputs;
 }
 
-const CONCURRENCY = 64;
 const LATENCY_MS = 50;
 const ANSWER_BYTES = 2_000;
 

@@ -10,6 +10,8 @@ const INPUTS = { large: Math.ceil(1_000_000 / PERSPECTIVES), small: Math.ceil(10
 const LEFT = 1_000;
 const RUNS = 50;
 const ROUNDS = 3;
+/** The exit code of a run that stops because its key is refused. */
+const STOPPED = 3;
 
 type Size = keyof typeof INPUTS;
 
@@ -49,10 +51,20 @@ class Scale {
       times.push({ datagen: ms, floor: (JSON.parse(floor.stdout) as { ms: number }).ms });
     }
     this.#remove("raw.db");
+    await this.#planned("small.db", "small");
+    await this.#server.behave({ latencyMs: 0, answerBytes: 200, isRefusing: true });
     const memory = await this.#memory(async (size) => {
-      this.#remove(`${size}.db`);
-      return await this.#planned(`${size}.db`, size);
+      this.#remove("refused.db");
+      return await this.#run(
+        [DATAGEN, "run", this.#at(`${size}.json`), "--no-export", "--db", this.#at("refused.db")],
+        {
+          env: { OPENAI_API_KEY: "none", OPENAI_BASE_URL: this.#server.url },
+          codes: [STOPPED],
+          withUsage: true,
+        },
+      );
     });
+    this.#remove("refused.db");
     return [
       {
         what: "planning 1,000,000 calls",
@@ -60,7 +72,7 @@ class Scale {
         other: `better-sqlite3, inserting the same rows: ${seconds(median(times.map(({ floor }) => floor)))}`,
         ratio: { value: median(times.map(({ datagen, floor }) => datagen / floor)), atMost: 1.5 },
       },
-      ...memoryRows("planning", memory),
+      ...memoryRows("estimating and planning", memory),
     ];
   }
 
@@ -150,9 +162,7 @@ class Scale {
     const config = this.#at(`${size}.json`);
     writeWorkload({ config, data: this.#at(`${size}.jsonl`) }, INPUTS[size]);
     const args = [config, this.#at(database), String(inputs), this.#server.url];
-    // As the bin is started; see main.ts.
-    const flags = ["--semi-space-growth-factor=1", "--heap-growing-percent=100"];
-    return await this.#run([...flags, script("scripts/plan.ts"), ...args], { withUsage: true });
+    return await this.#run([script("scripts/plan.ts"), ...args]);
   }
 
   async #fill(database: string, left: number): Promise<void> {

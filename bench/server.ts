@@ -11,6 +11,8 @@ export interface Behaviour {
   latencyMs: number;
   /** The length of each answer's text. */
   answerBytes: number;
+  /** Whether it refuses every key, so that a run stops with its first call. */
+  isRefusing?: boolean;
 }
 
 /** What the server has seen since it was told how to behave. Times are milliseconds since 1970. */
@@ -77,13 +79,19 @@ function answer(response: ServerResponse, number: number): void {
   seen.lastAt = now();
 }
 
+function refuse(response: ServerResponse): void {
+  response.writeHead(401, { "content-type": "application/json" });
+  response.end('{"error": {"message": "No such key", "type": "invalid_request_error", "code": "invalid_api_key"}}');
+}
+
 const http = createServer((request, response) => {
   const number = seen.requests;
   if (number === 0) seen.firstAt = now();
   seen.requests += 1;
   request.resume();
   request.once("end", () => {
-    if (behaviour.latencyMs > 0) setTimeout(answer, behaviour.latencyMs, response, number);
+    if (behaviour.isRefusing) refuse(response);
+    else if (behaviour.latencyMs > 0) setTimeout(answer, behaviour.latencyMs, response, number);
     else answer(response, number);
   });
 });

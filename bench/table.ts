@@ -5,7 +5,7 @@ export interface Row {
   datagen: string;
   /** What it is compared to, and what that takes. */
   other: string;
-  /** Null where nothing is to be reached. */
+  /** What is to be reached, where something is; null where the two are not compared. */
   ratio: { value: number; atMost?: number; atLeast?: number } | null;
 }
 

@@ -3,6 +3,9 @@ import { writeFileSync } from "node:fs";
 /** Every input is asked for from so many. */
 export const PERSPECTIVES = 30;
 
+/** How many calls may be in flight. */
+export const CONCURRENCY = 64;
+
 const WORDS = `the a of in for with some most under over report city council river bridge budget school market
   weather season paper method result sample model reader writer answer question morning evening winter summer plan
   decision argument measure figure table chapter small large early late clear doubtful careful sudden quiet describes
@@ -52,7 +55,7 @@ export function writeWorkload({ config, data }: { config: string; data: string }
       strategy,
     })),
     data_config: { input_data_path: data, sample_size: count },
-    concurrency: 64,
+    concurrency: CONCURRENCY,
   };
   writeFileSync(config, JSON.stringify(value));
 }

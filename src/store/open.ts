@@ -6,7 +6,6 @@ import { type Placeholder, sql } from "drizzle-orm";
 import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
 import { migrate } from "drizzle-orm/better-sqlite3/migrator";
 import { errorCode, errorMessage, UsageError } from "../errors.ts";
-import * as schema from "./schema.ts";
 import { diskFull, giveUpReserve, isDiskFull, isOnNetwork } from "./space.ts";
 
 /** "dtgn": tells our databases from those of other programs. */
@@ -24,13 +23,13 @@ export class Store {
   /** @internal */
   readonly sqlite: Database.Database;
   /** @internal */
-  readonly db: BetterSQLite3Database<typeof schema>;
+  readonly db: BetterSQLite3Database;
 
   /** @internal */
   constructor(path: string, sqlite: Database.Database) {
     this.path = path;
     this.sqlite = sqlite;
-    this.db = drizzle(sqlite, { schema });
+    this.db = drizzle(sqlite);
   }
 
   close(): void {
@@ -56,13 +55,10 @@ export function openStore(path: string): Store {
     sqlite = new Database(absolute, { timeout: BUSY_TIMEOUT_MS });
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
-    sqlite.pragma("synchronous = NORMAL");
-    // 16 MB of pages.
-    sqlite.pragma("wal_autocheckpoint = 512");
-    // What an update may have to undo is kept in a file otherwise, which is made and removed for every answer.
-    sqlite.pragma("temp_store = MEMORY");
-    sqlite.pragma("foreign_keys = ON");
-    sqlite.pragma("cache_size = -16000");
+    // A checkpoint after 16 MB of pages. What an update may have to undo is kept in a file otherwise, which is made and
+    // removed for every answer.
+    sqlite.exec(`pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512; pragma temp_store = MEMORY;
+      pragma foreign_keys = ON; pragma cache_size = -12000`);
     return new Store(absolute, sqlite);
   } catch (error) {
     sqlite?.close();
