@@ -1,16 +1,8 @@
 import { missingShards } from "../plan/shard.ts";
-import {
-  copyRun,
-  findMerged,
-  foldShards,
-  otherRuns,
-  renameDataset,
-  type ShardRun,
-  shardRuns,
-  withOther,
-} from "../store/merge.ts";
+import { copyRun, findMerged, otherRuns, withOther } from "../store/merge.ts";
 import type { Store } from "../store/open.ts";
-import { getRun, isDatasetNameTaken, sweep } from "../store/runs.ts";
+import { getRun, isDatasetNameTaken, renameDataset, sweep } from "../store/runs.ts";
+import { foldShards, type ShardRun, shardRuns } from "../store/shards.ts";
 import { freeDatasetName } from "./dataset-name.ts";
 
 /** What came of merging a database. */

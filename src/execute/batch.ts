@@ -237,12 +237,10 @@ async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
   }
 }
 
-function* fileOf({ job, provider, requests }: BatchRun, row: BatchRow): Generator<string> {
-  for (const { callId } of unansweredAttempts(job.store, row.id)) yield `${lineOf(provider, requests, callId, job)}\n`;
-}
-
-function lineOf(provider: BatchProvider, { prepare }: Requests, callId: number, { store }: Job): string {
-  return lineFor(provider, prepare(getCall(store, callId)));
+function* fileOf({ job: { store }, provider, requests }: BatchRun, row: BatchRow): Generator<string> {
+  for (const { callId } of unansweredAttempts(store, row.id)) {
+    yield `${lineFor(provider, requests.prepare(getCall(store, callId)))}\n`;
+  }
 }
 
 function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest): string {

@@ -9,6 +9,14 @@ export type BatchRow = typeof batches.$inferSelect;
 /** The code of attempts whose batch has failed whole, which is not held against their calls. */
 export const BATCH_FAILED = "batch_failed";
 
+const ATTEMPT = {
+  id: attempts.id,
+  callId: attempts.callId,
+  startedAt: attempts.startedAt,
+  promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
+  completionTokens: attempts.reservedCompletionTokens,
+};
+
 const statements = oncePerStore(({ db }) => ({
   attempt: db
     .insert(attempts)
@@ -25,13 +33,7 @@ const statements = oncePerStore(({ db }) => ({
     .where(eq(calls.id, sql.placeholder("id")))
     .prepare(),
   unanswered: db
-    .select({
-      id: attempts.id,
-      callId: attempts.callId,
-      startedAt: attempts.startedAt,
-      promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
-      completionTokens: attempts.reservedCompletionTokens,
-    })
+    .select(ATTEMPT)
     .from(attempts)
     .where(
       and(
@@ -44,13 +46,7 @@ const statements = oncePerStore(({ db }) => ({
     .limit(sql.placeholder("limit"))
     .prepare(),
   ofCall: db
-    .select({
-      id: attempts.id,
-      callId: attempts.callId,
-      startedAt: attempts.startedAt,
-      promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
-      completionTokens: attempts.reservedCompletionTokens,
-    })
+    .select(ATTEMPT)
     .from(attempts)
     .where(
       and(

@@ -44,6 +44,11 @@ export function isDatasetNameTaken(store: Store, datasetName: string): boolean {
   return store.db.select({ id: runs.id }).from(runs).where(eq(runs.datasetName, datasetName)).get() !== undefined;
 }
 
+/** Gives a run another name for its dataset. */
+export function renameDataset(store: Store, runId: number, datasetName: string): void {
+  store.db.update(runs).set({ datasetName }).where(eq(runs.id, runId)).run();
+}
+
 const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
 
 /** The newest run that read its inputs from a path. */
