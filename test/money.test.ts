@@ -11,7 +11,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
-import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
+import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
 
 /** US dollars per million tokens. */
 const PRICES = { input: 0.15, cached_input: 0.075, output: 0.6 };
@@ -234,6 +234,26 @@ describe("a cap", () => {
     const after = await lab.show();
     expect(after.run.calls.pending).toBe(0);
     expect((await lab.run("db", "check")).stdout).toMatch(/ 0 broken/);
+  });
+
+  test("is passed by no more than the first requests where a server counts what it was not sent", async () => {
+    await using server = await startServer({
+      latency: 20,
+      behave(call) {
+        const usage = usageFor(call, answerTo(call));
+        return { kind: "text", text: answerTo(call), usage: { ...usage, prompt: usage.prompt + 1_000, cached: 0 } };
+      },
+    });
+    await using lab = await setUp(server, { agent_perspectives: [PLAIN], concurrency: 64 }, 500);
+    const cap = 0.01;
+    const result = await lab.run("run", "config.json", "--max-cost", String(cap));
+    expect(result.code, result.stderr).toBe(3);
+    expect(result.stderr).toMatch(/the cap of \$0\.010000 is (reached|passed)/);
+    // At most 5 are in flight until the first answer tells; later ones differ by little.
+    expect(server.requests.length).toBeGreaterThan(5);
+    expect(chargedBy(server)).toBeLessThanOrEqual(cap + (10 * 1_000 * PRICES.input) / 1e6);
+    const lowered = await lab.run("resume", "latest", "--max-cost", "0.000001");
+    expect(lowered.stderr).toMatch(/the cap of \$0\.000001 is passed: \$0\.0\d+ is spent or set aside/);
   });
 
   test("that is given by a flag is kept as that of a config is", async () => {

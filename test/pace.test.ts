@@ -343,6 +343,16 @@ describe("an outage", () => {
     expect(outage.wait(2_100)).toBe(0);
   });
 
+  test("is waited for a little while it is suspected", () => {
+    const outage = new Outage(600_000, 0);
+    for (const at of [10, 20]) outage.failed(at, false);
+    expect(outage.wait(20)).toBe(0);
+    outage.failed(30, false);
+    expect(outage.wait(40)).toBe(90);
+    outage.answered(50);
+    expect(outage.wait(50)).toBe(0);
+  });
+
   test("is not made of failures among answers, nor of refusals for the rate", () => {
     const outage = new Outage(600_000, 0);
     for (let at = 0; at < 60_000; at += 50) {

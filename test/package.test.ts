@@ -305,6 +305,8 @@ describe("the types", () => {
         }
         case "retrying":
           return event.reason + String(event.delayMs);
+        case "lost":
+          return String(event.results);
         case "outage":
           return event.reason + event.message;
         case "batch":

@@ -1,10 +1,25 @@
-import { statSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
+import { createRun } from "../src/app/create-run.ts";
+import { executeRun } from "../src/app/execute-run.ts";
+import { parseConfig } from "../src/config/parse.ts";
+import { openStore } from "../src/store/open.ts";
 import { isOnNetwork } from "../src/store/space.ts";
-import { configFor, datagen, environmentFor, rows, startDatagen, workspace } from "./support/harness.ts";
-import { answerTo, startServer } from "./support/server.ts";
+import {
+  type ConfigOverrides,
+  configFor,
+  datagen,
+  environmentFor,
+  openDatabase,
+  rows,
+  startDatagen,
+  workspace,
+} from "./support/harness.ts";
+import { answerTo, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
 
 const DATABASE = "data/datagen.db";
 
@@ -34,6 +49,32 @@ describe("a provider that goes away", () => {
     expect(result.code, result.stderr).toBe(0);
     expect(JSON.parse(result.stdout)).toMatchObject({ run: { status: "completed", calls: { total: 360, failed: 0 } } });
     expect(server.requests.length).toBeGreaterThan(before);
+  });
+
+  test("fails no call that never left, and is not asked in a rush", async () => {
+    await using server = await startServer({ latency: 30 });
+    await using space = await workspace();
+    await space.write("rows.json", rows(60));
+    await space.write("config.json", configFor({ data_config: { sample_size: 60 }, concurrency: 8, max_attempts: 1 }));
+    await using run = startDatagen(["run", "config.json", "--json"], { cwd: space.path, env: environmentFor(server) });
+    while (server.requests.length < 60) await sleep(10);
+    await server.goDown();
+    await run.waitFor(/Probing until it does\./);
+    await sleep(1_500);
+    await server.comeUp();
+    const { run: done } = JSON.parse((await run.done).stdout) as { run: { id: string; calls: { failed: number } } };
+    // Those that were in flight when the connections broke may have been answered and charged.
+    expect(done.calls.failed).toBeLessThanOrEqual(8 * 2);
+    const database = openDatabase(space.at(DATABASE));
+    const refused = database.prepare("select count(*) from attempts where error_code = 'ECONNREFUSED'").pluck().get();
+    const failed = database.prepare(
+      `select count(*) from calls c join attempts a on a.call_id = c.id
+       where c.state = 'failed' and a.error_code = 'ECONNREFUSED' and a.decision = 'fail'`,
+    );
+    expect(failed.pluck().get()).toBe(0);
+    expect(refused).toBeGreaterThan(0);
+    expect(refused).toBeLessThan(40);
+    database.close();
   });
 
   test("ends the run with exit code 3 once it has been silent for give_up_after_s, and the run can be resumed", async () => {
@@ -278,15 +319,115 @@ test("file systems of several machines are known by their numbers, signed or not
   expect(isOnNetwork(import.meta.dirname)).toBe(false);
 });
 
-test("space is held back only while a run is executed", async () => {
-  await using server = await startServer({ latency: 200 });
-  await using space = await workspace();
-  await space.write("rows.json", rows(10));
-  await space.write("config.json", configFor({ data_config: { sample_size: 10 }, concurrency: 2 }));
-  await using run = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
-  while (server.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
-  const reserve = space.at(`${DATABASE}-reserve-${run.child.pid}`);
-  expect(statSync(reserve).size).toBe(16 * 1024 * 1024);
-  expect((await run.done).code).toBe(0);
-  expect(statSync(reserve, { throwIfNoEntry: false })).toBeUndefined();
+describe("space on the disk", () => {
+  async function prepared(server: LoopbackServer, overrides: ConfigOverrides) {
+    const space = await workspace();
+    const inputs = overrides.data_config?.sample_size ?? 10;
+    await space.write("rows.json", rows(inputs));
+    await space.write("config.json", configFor(overrides));
+    return { ...space, options: { cwd: space.path, env: environmentFor(server) } };
+  }
+
+  test.runIf(process.platform === "linux")(
+    "is held back while a run is executed, by how much is in flight",
+    async () => {
+      await using server = await startServer({ latency: 200 });
+      await using space = await prepared(server, { data_config: { sample_size: 10 }, concurrency: 32 });
+      await using run = startDatagen(["run", "config.json"], space.options);
+      while (server.requests.length < 3) await sleep(10);
+      const files = `/proc/${run.child.pid}/fd`;
+      const held = readdirSync(files).filter((file) => readlinkSync(join(files, file)).includes("datagen.db-reserve-"));
+      expect(held.map((file) => statSync(join(files, file)).size)).toEqual([18 * 1024 * 1024]);
+      expect((await run.done).code).toBe(0);
+    },
+  );
+
+  test("is free again after a kill", async () => {
+    await using server = await startServer({ latency: 200 });
+    await using space = await prepared(server, { data_config: { sample_size: 10 } });
+    await using run = startDatagen(["run", "config.json"], space.options);
+    while (server.requests.length < 3) await sleep(10);
+    run.kill();
+    await run.done;
+    const left = ["datagen.db", "datagen.db-lock", "datagen.db-shm", "datagen.db-wal"];
+    expect(readdirSync(space.at("data")).toSorted()).toEqual(left);
+  });
+
+  test("that ends at once stops the run, which says how many results it could not store", async () => {
+    await using server = await startServer({
+      latency: 100,
+      behave: (call) => ({ kind: "text", text: "long ".repeat(4_000), usage: usageFor(call, "long ".repeat(4_000)) }),
+    });
+    await using space = await prepared(server, { data_config: { sample_size: 40 }, concurrency: 32 });
+    const config = configFor({
+      data_config: { input_data_path: space.at("rows.json"), sample_size: 40 },
+      concurrency: 32,
+    });
+    const environment = environmentFor(server);
+    using store = openStore(space.at(DATABASE));
+    const id = await createRun(store, parseConfig(config), { environment });
+    let lost = 0;
+    let isLimited = false;
+    const stopped = executeRun(store, id, {
+      environment,
+      onEvent(event) {
+        if (event.type === "stored" && event.delta.callsSucceeded > 0 && !isLimited) {
+          isLimited = true;
+          // There is room for some results more.
+          const pages = Number(store.sqlite.pragma("page_count", { simple: true }));
+          store.sqlite.pragma(`max_page_count = ${pages + 8}`);
+        }
+        if (event.type === "lost") lost += event.results;
+      },
+    });
+    await expect(stopped).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringMatching(/the disk of .* is full/),
+    });
+    const stored = Number(store.sqlite.prepare("select count(*) from answers").pluck().get());
+    expect(stored).toBeGreaterThan(0);
+    expect(lost).toBeGreaterThan(0);
+    expect(stored + lost).toBe(server.served.answers);
+  });
+});
+
+describe("a database that another process keeps locked", () => {
+  test("stops the run, which can be resumed, and nothing that came back is lost once it is free again", async () => {
+    await using server = await startServer({ latency: ({ index }) => (index < 20 ? 50 : 1_000) });
+    await using space = await workspace();
+    await space.write("rows.json", rows(20));
+    const config = configFor({
+      data_config: { input_data_path: space.at("rows.json"), sample_size: 20 },
+      concurrency: 16,
+    });
+    const environment = environmentFor(server);
+    using store = openStore(space.at(DATABASE));
+    store.sqlite.pragma("busy_timeout = 50");
+    const id = await createRun(store, parseConfig(config), { environment });
+    const other = new Database(space.at(DATABASE));
+    let stored = 0;
+    const stopped = executeRun(store, id, {
+      environment,
+      onEvent(event) {
+        expect(event.type).not.toBe("lost");
+        if (event.type !== "stored") return;
+        const isFirst = stored < 8;
+        stored += event.delta.callsSucceeded;
+        if (!isFirst || stored < 8) return;
+        other.exec("begin immediate");
+        setTimeout(() => other.exec("commit"), 400);
+      },
+    });
+    await expect(stopped).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringMatching(/another process keeps the database .* locked/),
+    });
+    expect(server.served.answers).toBe(stored);
+    expect(store.sqlite.prepare("select count(*) from answers").pluck().get()).toBe(stored);
+    expect(store.sqlite.prepare("select count(*) from attempts where outcome = 'unanswered'").pluck().get()).toBe(0);
+    server.latency = 10;
+    expect((await executeRun(store, id, { environment })).calls).toMatchObject({ total: 120, succeeded: 120 });
+    expect(server.requests.length).toBe(120);
+    other.close();
+  });
 });

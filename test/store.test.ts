@@ -283,6 +283,23 @@ describe.concurrent("a database of an older datagen", () => {
     expectRefusal(await datagen(["runs", "list"], { cwd: space.path }), /newer datagen/);
   });
 
+  test("is in WAL mode again where it was copied with VACUUM INTO, as backups are, and is run on", async () => {
+    await using space = await prepared();
+    const id = await runOffline(space);
+    {
+      using original = open(space);
+      original.prepare("vacuum into ?").run(space.at("copy.db"));
+    }
+    {
+      using copy = open(space, "copy.db");
+      expect(copy.pragma("journal_mode", { simple: true })).toBe("delete");
+    }
+    const again = await runOffline(space, "--db", "copy.db");
+    using copy = open(space, "copy.db");
+    expect(copy.pragma("journal_mode", { simple: true })).toBe("wal");
+    expect(copy.prepare("select public_id from runs order by id").pluck().all()).toEqual([id, again]);
+  });
+
   test("stays as it was where a migration fails", async () => {
     await using space = await prepared();
     const id = await runOffline(space);

@@ -1,6 +1,6 @@
 import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
-import { InterruptedError, UsageError } from "../errors.ts";
+import { InterruptedError, StoppedError, UsageError } from "../errors.ts";
 import { batch } from "../execute/batch.ts";
 import type { Job } from "../execute/executor.ts";
 import { live } from "../execute/live.ts";
@@ -9,7 +9,7 @@ import { providers } from "../providers/index.ts";
 import { openBatches, setExecutor } from "../store/batches.ts";
 import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
-import { inTransaction, type Store } from "../store/open.ts";
+import { inTransaction, isLocked, type Store } from "../store/open.ts";
 import { setCap } from "../store/money.ts";
 import { isDiskFull, reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
@@ -110,8 +110,8 @@ function giveBack(store: Store, lease: Lease): void {
   try {
     releaseLease(store, lease);
   } catch (error) {
-    // On a full disk the lease stays; it ends with this process.
-    if (!isDiskFull(error)) throw error;
+    // The lease stays then; it ends with this process.
+    if (!isDiskFull(error) && !isLocked(error)) throw error;
   }
 }
 
@@ -150,13 +150,16 @@ async function execute(
   const settings = getSettings(store, row.settingsId);
   const connection = connectionOf(row, row.model, environment);
   const provider = await providers[row.provider].connect(connection);
-  const release = reserveSpace(store);
+  const inFlight = concurrency ?? config.concurrency;
+  const release = reserveSpace(store, inFlight);
   const drain = new AbortController();
   let lost: unknown;
   const heartbeat = setInterval(() => {
     try {
       renewLease(store, lease);
     } catch (error) {
+      // The next heartbeat is in time.
+      if (isLocked(error)) return;
       lost = error;
       drain.abort();
     }
@@ -179,7 +182,7 @@ async function execute(
       settingsId: row.settingsId,
       server: row.baseUrl ?? row.provider,
       provider,
-      concurrency: concurrency ?? config.concurrency,
+      concurrency: inFlight,
       timeoutMs: config.timeout_s * 1_000,
       maxAttempts: config.max_attempts,
       giveUpAfterMs: config.give_up_after_s * 1_000,
@@ -199,6 +202,13 @@ async function execute(
     };
     await work(job);
     if (lost !== undefined) throw lost;
+  } catch (error) {
+    if (!isLocked(error)) throw error;
+    throw new StoppedError(
+      `another process keeps the database ${store.path} locked`,
+      "Find out which one does, and end what it does there.",
+      error,
+    );
   } finally {
     release();
     clearInterval(heartbeat);

@@ -25,7 +25,7 @@ import {
 import { getCall, openCalls } from "../store/calls.ts";
 import { commitResults, type Reservation } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
-import { Cap, capReached, createReservations } from "./cap.ts";
+import { Cap, createReservations } from "./cap.ts";
 import { type Earlier, createEarlier } from "./earlier.ts";
 import type { Executor, Job } from "./executor.ts";
 import { createRequests, type PreparedRequest, type Requests, type Sent } from "./request.ts";
@@ -298,7 +298,7 @@ function pick({
         const cost = cap.mostOf(reserved);
         if (!cap.reserve(cost)) {
           // What is set aside for open batches may come back.
-          if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) throw capReached(cost, job);
+          if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) throw cap.reached(cost);
           return picked;
         }
       }

@@ -5,7 +5,6 @@ import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { Reservation } from "../store/results.ts";
-import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./request.ts";
 
 /** What a server may put around a prompt, in tokens. */
@@ -54,6 +53,7 @@ export class Cap {
   readonly #most: number;
   readonly #factor: number;
   #used: number;
+  #excess = 0;
 
   /** @param factor what the requests cost in proportion to live ones */
   constructor(prices: Prices, { mostNanoUsd, usedNanoUsd }: CapState, factor: number) {
@@ -70,6 +70,11 @@ export class Cap {
     return Math.ceil(highestCost(this.#prices, promptTokens, completionTokens) * this.#factor);
   }
 
+  /** The most that a request has cost beyond what it may, where a server counts tokens that are not in it. */
+  get excess(): number {
+    return this.#excess;
+  }
+
   /** Sets an amount aside. @returns whether there is as much left */
   reserve(mostNanoUsd: number): boolean {
     if (this.#used + mostNanoUsd > this.#most) return false;
@@ -77,17 +82,26 @@ export class Cap {
     return true;
   }
 
-  /** @param costNanoUsd what the request has cost; null where that is not known: what was set aside stays so */
-  settle(mostNanoUsd: number, costNanoUsd: number | null): void {
-    if (costNanoUsd !== null) this.#used += costNanoUsd - mostNanoUsd;
+  /**
+   * Gives back what was set aside.
+   * @param costNanoUsd what the request has cost; null where that is not known: what was set aside stays so
+   * @param excess what was set aside beyond the most that it may cost
+   */
+  settle(mostNanoUsd: number, costNanoUsd: number | null, excess = 0): void {
+    if (costNanoUsd === null) return;
+    this.#used += costNanoUsd - mostNanoUsd - excess;
+    this.#excess = Math.max(this.#excess, costNanoUsd - mostNanoUsd);
   }
-}
 
-/** The end of a run whose next request could cost more than is left. */
-export function capReached(mostNanoUsd: number, { cap }: Job): StoppedError {
-  const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
-  return new StoppedError(
-    `the cap of ${dollars(cap?.mostNanoUsd ?? 0)} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
-    "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
-  );
+  /** The end of a run whose next request could cost more than is left. */
+  reached(mostNanoUsd: number): StoppedError {
+    const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
+    const cap = `the cap of ${dollars(this.#most)}`;
+    return new StoppedError(
+      this.#used > this.#most
+        ? `${cap} is passed: ${dollars(this.#used)} is spent or set aside`
+        : `${cap} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
+      "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
+    );
+  }
 }

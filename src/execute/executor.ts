@@ -61,6 +61,8 @@ export type ExecutionEvent =
   | { type: "stored"; delta: TotalsDelta }
   /** An attempt failed and the call is sent again. */
   | { type: "retrying"; reason: string; message: string; delayMs: number }
+  /** So many results that came back could not be stored: their calls are asked again. */
+  | { type: "lost"; results: number }
   /** The provider answers nothing any more: only a probe now and then is sent. */
   | { type: "outage"; reason: string; message: string }
   /** The provider answers again. */
@@ -74,6 +76,9 @@ export type ExecutionEvent =
  * @internal
  */
 export interface Executor {
-  /** @throws StoppedError for a reason that a person has to mend; everything that came back is stored */
+  /**
+   * @throws StoppedError for a reason that a person has to mend; everything that came back is stored, but for what it says
+   *   is lost
+   */
   execute(job: Job): Promise<void>;
 }

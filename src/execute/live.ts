@@ -5,7 +5,7 @@ import { commitTurn, type Reservation, type Result } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
 import { BackgroundFlush } from "../store/flush.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
-import { Cap, capReached, createReservations } from "./cap.ts";
+import { Cap, createReservations } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
 import { createEarlier } from "./earlier.ts";
@@ -32,6 +32,8 @@ interface Head extends Waiting {
   reserved: Reservation;
   /** What it may cost, in billionths of a US dollar; 0 where the run has no cap. */
   most: number;
+  /** By how much more a request has cost until now than it may. */
+  excess: number;
 }
 
 /** A request that is about to be sent, or was. */
@@ -72,6 +74,8 @@ function start(
   const flush = new BackgroundFlush(job.store);
   const delays = new Set<NodeJS.Timeout>();
   let arrivals: Arrival[] = [];
+  /** Results that could not be stored. */
+  const unstored: Result[] = [];
   let head: Head | undefined;
   let wake: NodeJS.Timeout | undefined;
   let due: NodeJS.Timeout | undefined;
@@ -110,6 +114,7 @@ function start(
   function end(): void {
     isOver = true;
     clearTimeout(wake);
+    if (unstored.length > 0) storeAtLast();
     flush[Symbol.dispose]();
     for (const timer of delays) clearTimeout(timer);
     job.drain.removeEventListener("abort", drain);
@@ -119,10 +124,8 @@ function start(
 
   function store(came: readonly Arrival[], leaving: readonly Sending[]): void {
     if (came.length + leaving.length === 0) return;
-    const { delta, attemptIds } = commitTurn(job.store, job.lease, job.settingsId, {
-      came: came.map(({ result }) => result),
-      leaving,
-    });
+    const results = came.map(({ result }) => result);
+    const { delta, attemptIds } = commit(results, leaving);
     flush.committed();
     for (const [at, sending] of leaving.entries()) {
       const attemptId = attemptIds[at];
@@ -133,6 +136,26 @@ function start(
     if (came.length > 0) job.onEvent({ type: "stored", delta });
     checkSpace(job.store);
     for (const { onStored } of came) onStored();
+  }
+
+  function commit(came: readonly Result[], leaving: readonly Sending[]): ReturnType<typeof commitTurn> {
+    try {
+      return commitTurn(job.store, job.lease, job.settingsId, { came, leaving });
+    } catch (error) {
+      unstored.push(...came);
+      throw error;
+    }
+  }
+
+  /** What was in the way may be gone by the end. */
+  function storeAtLast(): void {
+    const results = unstored.splice(0);
+    try {
+      job.onEvent({ type: "stored", delta: commit(results, []).delta });
+    } catch (error) {
+      failure ??= error;
+      job.onEvent({ type: "lost", results: results.length });
+    }
   }
 
   /** The requests that can be sent now. */
@@ -149,9 +172,9 @@ function start(
           wake = setTimeout(turn, Math.max(1, wait));
           break;
         }
-        if (cap?.reserve(head.most) === false) {
+        if (cap?.reserve(head.most + head.excess) === false) {
           // What is in flight mostly costs less than it may.
-          if (inFlight + leaving.length === 0) failure ??= capReached(head.most, job);
+          if (inFlight + leaving.length === 0) failure ??= cap.reached(head.most + head.excess);
           break;
         }
         leaving.push({ ...head, ticket: pace.send(now(), head.tokens) });
@@ -170,17 +193,17 @@ function start(
       if (waiting.tries === NO_TRIES && earlier.take(request)) continue;
       const reserved = reservationOf(request);
       const tokens = pace.countsTokens ? charge.of(request) : 0;
-      return { ...waiting, request, reserved, tokens, most: cap?.mostOf(reserved) ?? 0 };
+      return { ...waiting, request, reserved, tokens, most: cap?.mostOf(reserved) ?? 0, excess: cap?.excess ?? 0 };
     }
     return undefined;
   }
 
-  async function perform({ ticket, most, ...sending }: Sending, attemptId: number): Promise<void> {
+  async function perform({ ticket, most, excess, ...sending }: Sending, attemptId: number): Promise<void> {
     try {
       const sent = await send(sending.request, attemptId, sending.reserved);
       const isSlowedDown = pace.end(ticket, now(), endingOf(sent.error), sent.limits);
       if (isSlowedDown) concurrency.refused(now(), inFlight);
-      cap?.settle(most, sent.result.attempt.costNanoUsd);
+      cap?.settle(most, sent.result.attempt.costNanoUsd, excess);
       arrivals.push(sent.error ? failed(sending, sent.result, sent.error) : answered(sending, sent.result));
     } catch (error) {
       failure ??= error;
@@ -204,17 +227,19 @@ function start(
   function failed({ call, tries }: Waiting, result: Result, error: CallError): Arrival {
     const { reason, message, details } = error;
     watch(error, tries);
+    // A request that has not left is no attempt.
+    const most = isUnreachable(error) ? Number.POSITIVE_INFINITY : job.maxAttempts;
     const { decision, tries: counted } =
       outage.isOn && isNobodysFault(error)
         ? { decision: { action: "retry", delayMs: 0 } as const, tries }
-        : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
+        : decide(reason, details.retryAfterMs, tries, most, Math.random());
     if (decision.action === "stop") failure ??= stopped(reason, message, job);
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
       onStored() {
         if (decision.action === "retry") {
           job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
-          retryLater({ call, tries: counted }, decision.delayMs);
+          retryLater({ call, tries: isUnreachable(error) ? tries : counted }, decision.delayMs);
         } else if (decision.action === "fail" && call.step === "reading") {
           // Where there are no notes, or those that were there stay, it can go on.
           backlog.addStrategyOf(call);

@@ -2,6 +2,9 @@
 const ENOUGH_FAILURES = 3;
 const ENOUGH_MS = 1_000;
 
+/** How long a request waits after a failure while an outage is suspected: what is refused at once is not sent in a rush. */
+const SUSPECTED_MS = 100;
+
 const FIRST_PROBE_MS = 1_000;
 const LONGEST_PROBE_MS = 5_000;
 
@@ -13,6 +16,7 @@ export class Outage {
   readonly #giveUpAfterMs: number;
   #answeredAt: number;
   #failures = 0;
+  #failedAt = 0;
   #probes = 0;
   #nextProbeAt = 0;
 
@@ -31,9 +35,10 @@ export class Outage {
     return this.#failures >= ENOUGH_FAILURES;
   }
 
-  /** Milliseconds until the next probe may be sent. */
+  /** Milliseconds until the next request may be sent. */
   wait(now: number): number {
-    return this.isOn ? Math.max(0, this.#nextProbeAt - now) : 0;
+    if (this.isOn) return Math.max(0, this.#nextProbeAt - now);
+    return this.isSuspected ? Math.max(0, this.#failedAt + SUSPECTED_MS - now) : 0;
   }
 
   /** The provider answered a request, be it to say that it cannot be answered. @returns whether an outage is over */
@@ -55,6 +60,7 @@ export class Outage {
     const wasOn = this.isOn;
     if (!isRefusal) {
       this.#failures += 1;
+      this.#failedAt = now;
       if (wasOn || (this.#failures >= ENOUGH_FAILURES && silentMs >= ENOUGH_MS)) this.#planProbe(now);
     }
     return { hasBegun: this.isOn && !wasOn, isHopeless: silentMs >= this.#giveUpAfterMs };

@@ -1,8 +1,8 @@
 import { accessSync, constants, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
-import { errorCode, UsageError } from "../errors.ts";
-import type { Store } from "./open.ts";
+import { UsageError } from "../errors.ts";
+import { isLocked, type Store } from "./open.ts";
 import { diskFull, isDiskFull } from "./space.ts";
 
 /** What a page takes in the WAL and its index beside its own size. */
@@ -42,7 +42,7 @@ export function compact(store: Store): boolean {
     sqlite.exec("vacuum");
   } catch (error) {
     if (isDiskFull(error)) throw diskFull(store, error);
-    if (errorCode(error)?.startsWith("SQLITE_BUSY")) throw inUse(path);
+    if (isLocked(error)) throw inUse(path);
     throw error;
   } finally {
     sqlite.pragma(`cache_size = ${cache}`);

@@ -55,10 +55,10 @@ export function openStore(path: string): Store {
     sqlite = new Database(absolute, { timeout: BUSY_TIMEOUT_MS });
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
-    // A checkpoint after 16 MB of pages. What an update may have to undo is kept in a file otherwise, which is made and
-    // removed for every answer.
-    sqlite.exec(`pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512; pragma temp_store = MEMORY;
-      pragma foreign_keys = ON; pragma cache_size = -12000`);
+    // A copy that `VACUUM INTO` made, as backups are, is not in WAL mode. A checkpoint after 16 MB of pages. What an update
+    // may have to undo is kept in a file otherwise, which is made and removed for every answer.
+    sqlite.exec(`pragma journal_mode = WAL; pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512;
+      pragma temp_store = MEMORY; pragma foreign_keys = ON; pragma cache_size = -12000`);
     return new Store(absolute, sqlite);
   } catch (error) {
     sqlite?.close();
@@ -109,6 +109,14 @@ export function inTransaction<T>(store: Store, body: () => T): T {
     if (!giveUpReserve(store)) throw diskFull(store, error);
     return inTransaction(store, body);
   }
+}
+
+/**
+ * Whether an error says that another process kept the database locked for too long.
+ * @internal
+ */
+export function isLocked(error: unknown): boolean {
+  return errorCode(error)?.startsWith("SQLITE_BUSY") ?? false;
 }
 
 /**

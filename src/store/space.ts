@@ -1,53 +1,54 @@
-import { rmSync, statfsSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { errorCode, StoppedError } from "../errors.ts";
 import type { Store } from "./open.ts";
 
 /** Room for the answers to the requests that are in flight when the disk turns out to be full. */
-const RESERVE_BYTES = 16 * 1024 * 1024;
+const LEAST_BYTES = 16 * 1024 * 1024;
+/** Of each of them: an answer of some 16,000 tokens, and what is left over of its pages. */
+const ANSWER_BYTES = 64 * 1024;
 
-const reserves = new WeakMap<Store, "held" | "used">();
+const reserves = new WeakMap<Store, { file: number | null }>();
 
 /**
  * Holds some space of the disk back while a run is executed. When the disk is full, it is given up so that what is
  * already paid for can still be stored; see {@link giveUpReserve}.
+ * @param requests how many may be in flight
  * @returns what gives the space back
  * @throws StoppedError when there is not that much space
  */
-export function reserveSpace(store: Store): () => void {
-  const path = reserveOf(store);
+export function reserveSpace(store: Store, requests: number): () => void {
+  const bytes = LEAST_BYTES + requests * ANSWER_BYTES;
+  const path = `${store.path}-reserve-${process.pid}`;
+  const file = openSync(path, "w");
   try {
-    writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x64));
+    // A file without a name goes with its process, however that ends.
+    rmSync(path);
+    const piece = Buffer.alloc(1024 * 1024, 0x64);
+    for (let left = bytes; left > 0;) left -= writeSync(file, piece, 0, Math.min(left, piece.length));
   } catch (error) {
-    rmSync(path, { force: true });
-    if (errorCode(error) !== "ENOSPC") throw error;
-    throw diskFull(store, error);
+    closeSync(file);
+    if (!isDiskFull(error)) throw error;
+    throw diskFull(store, error, bytes);
   }
-  reserves.set(store, "held");
-  const remove = () => rmSync(path, { force: true });
-  process.once("exit", remove);
+  reserves.set(store, { file });
   return () => {
-    process.off("exit", remove);
+    giveUpReserve(store);
     reserves.delete(store);
-    remove();
   };
-}
-
-/** Each process holds its own. */
-function reserveOf(store: Store): string {
-  return `${store.path}-reserve-${process.pid}`;
 }
 
 /** Frees the space that was held back. @returns whether there was any */
 export function giveUpReserve(store: Store): boolean {
-  if (reserves.get(store) !== "held") return false;
-  rmSync(reserveOf(store), { force: true });
-  reserves.set(store, "used");
+  const reserve = reserves.get(store);
+  if (!reserve || reserve.file === null) return false;
+  closeSync(reserve.file);
+  reserve.file = null;
   return true;
 }
 
 /** @throws StoppedError once the space that was held back had to be used */
 export function checkSpace(store: Store): void {
-  if (reserves.get(store) === "used") throw diskFull(store);
+  if (reserves.get(store)?.file === null) throw diskFull(store);
 }
 
 /** Whether an error says that the disk is full. */
@@ -55,12 +56,10 @@ export function isDiskFull(error: unknown): boolean {
   return /^(SQLITE_FULL|SQLITE_IOERR_WRITE|SQLITE_IOERR_SHMSIZE|ENOSPC|EDQUOT)$/.test(errorCode(error) ?? "");
 }
 
-export function diskFull(store: Pick<Store, "path">, cause?: unknown): StoppedError {
-  return new StoppedError(
-    `the disk of ${store.path} is full`,
-    `Make room on it (at least ${RESERVE_BYTES / 1024 / 1024} MB); nothing that came back is lost.`,
-    cause,
-  );
+/** @param bytes what has to be free at least */
+export function diskFull({ path }: Pick<Store, "path">, cause?: unknown, bytes = LEAST_BYTES): StoppedError {
+  const megabytes = Math.ceil(bytes / 1024 / 1024);
+  return new StoppedError(`the disk of ${path} is full`, `Make room on it, at least ${megabytes} MB.`, cause);
 }
 
 /** Magic numbers of network file systems in statfs(2): NFS, SMB, CIFS, SMB2, 9P, AFS, Ceph, Lustre, Coda. */

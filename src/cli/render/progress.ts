@@ -94,6 +94,9 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
       case "batch":
         write(renderBatch(event));
         break;
+      case "lost":
+        write(`Warning: ${counted(event.results, "result")} that came back could not be stored; a resume asks again.`);
+        break;
       case "outage":
         write(`The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`);
         break;
