@@ -383,6 +383,7 @@ describe("space on the disk", () => {
     await expect(stopped).rejects.toMatchObject({
       exitCode: 3,
       message: expect.stringMatching(/the disk of .* is full/),
+      hint: "Make room on it, at least 18 MB.",
     });
     const stored = Number(store.sqlite.prepare("select count(*) from answers").pluck().get());
     expect(stored).toBeGreaterThan(0);

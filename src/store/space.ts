@@ -7,7 +7,7 @@ const LEAST_BYTES = 16 * 1024 * 1024;
 /** Of each of them: an answer of some 16,000 tokens, and what is left over of its pages. */
 const ANSWER_BYTES = 64 * 1024;
 
-const reserves = new WeakMap<Store, { file: number | null }>();
+const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: number }>();
 
 /**
  * Holds some space of the disk back while a run is executed. When the disk is full, it is given up so that what is
@@ -30,7 +30,7 @@ export function reserveSpace(store: Store, requests: number): () => void {
     if (!isDiskFull(error)) throw error;
     throw diskFull(store, error, bytes);
   }
-  reserves.set(store, { file });
+  reserves.set(store, { file, bytes });
   return () => {
     giveUpReserve(store);
     reserves.delete(store);
@@ -56,10 +56,10 @@ export function isDiskFull(error: unknown): boolean {
   return /^(SQLITE_FULL|SQLITE_IOERR_WRITE|SQLITE_IOERR_SHMSIZE|ENOSPC|EDQUOT)$/.test(errorCode(error) ?? "");
 }
 
-/** @param bytes what has to be free at least */
-export function diskFull({ path }: Pick<Store, "path">, cause?: unknown, bytes = LEAST_BYTES): StoppedError {
-  const megabytes = Math.ceil(bytes / 1024 / 1024);
-  return new StoppedError(`the disk of ${path} is full`, `Make room on it, at least ${megabytes} MB.`, cause);
+/** @param bytes what has to be free at least; by default, what was held back */
+export function diskFull(store: Pick<Store, "path">, cause?: unknown, bytes?: number): StoppedError {
+  const megabytes = Math.ceil((bytes ?? reserves.get(store)?.bytes ?? LEAST_BYTES) / 1024 / 1024);
+  return new StoppedError(`the disk of ${store.path} is full`, `Make room on it, at least ${megabytes} MB.`, cause);
 }
 
 /** Magic numbers of network file systems in statfs(2): NFS, SMB, CIFS, SMB2, 9P, AFS, Ceph, Lustre, Coda. */
