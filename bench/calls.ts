@@ -5,7 +5,7 @@ import { DATAGEN, Folder, median, run, type Server } from "./lab.ts";
 import { callsPerSecond, cpuPerCall, expected, type Inputs, measured, type Measured } from "./measured.ts";
 import { measureRival } from "./rival.ts";
 import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
-import { CONCURRENCY, PERSPECTIVES, writeWorkload } from "./workload.ts";
+import { CONCURRENCY, PERSPECTIVES, SLOW, writeWorkload } from "./workload.ts";
 
 export interface Sizes {
   /** Of the calls that take their time. */
@@ -15,9 +15,6 @@ export interface Sizes {
   rounds: number;
   rivalInputs: Inputs;
 }
-
-const LATENCY_MS = 50;
-const ANSWER_BYTES = 2_000;
 
 interface MeasuredRun extends Measured {
   startMs: { estimated: number; first: number };
@@ -33,16 +30,15 @@ export async function measureCalls(server: Server, { inputs, fastInputs, rounds,
   const starts: { few: MeasuredRun["startMs"]; many: MeasuredRun["startMs"] }[] = [];
   let bytes = { database: 0, texts: 0 };
   for (let round = 0; round < rounds; round += 1) {
-    const slow = { latencyMs: LATENCY_MS, answerBytes: ANSWER_BYTES };
-    const few = await datagen(server, inputs.few, slow);
-    const sdkFew = await floor(server, "openai", inputs.few, slow);
-    const many = await datagen(server, inputs.many, slow);
-    const undici = await floor(server, "undici", inputs.many, slow);
-    const sdkMany = await floor(server, "openai", inputs.many, slow);
+    const few = await datagen(server, inputs.few, SLOW);
+    const sdkFew = await floor(server, "openai", inputs.few, SLOW);
+    const many = await datagen(server, inputs.many, SLOW);
+    const undici = await floor(server, "undici", inputs.many, SLOW);
+    const sdkMany = await floor(server, "openai", inputs.many, SLOW);
     wall.push({ datagen: many.spanMs, floor: undici.spanMs });
     cpu.push({ datagen: cpuPerCall(few, many), sdk: cpuPerCall(sdkFew, sdkMany) });
     starts.push({ few: few.startMs, many: many.startMs });
-    const fast = { latencyMs: 0, answerBytes: ANSWER_BYTES };
+    const fast = { ...SLOW, latencyMs: 0 };
     const fastOurs = await datagen(server, fastInputs, fast);
     const fastSdk = await floor(server, "openai", fastInputs, fast);
     bytes = fastOurs.bytes;
@@ -57,7 +53,7 @@ export async function measureCalls(server: Server, { inputs, fastInputs, rounds,
   const callsOf = (count: number) => (count * PERSPECTIVES).toLocaleString("en");
   return [
     {
-      what: `${callsOf(inputs.many)} calls, ${LATENCY_MS} ms latency, ${CONCURRENCY} in flight: time`,
+      what: `${callsOf(inputs.many)} calls, ${SLOW.latencyMs} ms latency, ${CONCURRENCY} in flight: time`,
       datagen: seconds(middle(wall, (row) => row.datagen)),
       other: `undici.request, storing nothing: ${seconds(middle(wall, (row) => row.floor))}`,
       ratio: { value: middle(wall, (row) => row.datagen / row.floor), atMost: 1.08 },
@@ -76,7 +72,7 @@ export async function measureCalls(server: Server, { inputs, fastInputs, rounds,
       ratio: { value: middle(rate, (row) => row.datagen / row.sdk), atLeast: 1.3 },
     },
     {
-      what: `database with ${callsOf(fastInputs)} responses of ${ANSWER_BYTES.toLocaleString("en")} bytes`,
+      what: `database with ${callsOf(fastInputs)} responses of ${SLOW.answerBytes.toLocaleString("en")} bytes`,
       datagen: megabytes(bytes.database),
       other: `distinct inputs and responses: ${megabytes(bytes.texts)}`,
       ratio: { value: bytes.database / bytes.texts, atMost: 1.25 },

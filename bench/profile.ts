@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { DATAGEN, Folder, run, type Server } from "./lab.ts";
 import { markdown } from "./table.ts";
-import { PERSPECTIVES, writeWorkload } from "./workload.ts";
+import { PERSPECTIVES, SLOW, writeWorkload } from "./workload.ts";
 
 /** What is read of V8's format of CPU profiles. Times are microseconds. */
 interface CpuProfile {
@@ -59,7 +59,7 @@ function isOurs(url: string): boolean {
 export async function profileCalls(server: Server): Promise<string> {
   using folder = new Folder();
   writeWorkload({ config: folder.at("config.json"), data: folder.at("inputs.jsonl") }, INPUTS);
-  await server.behave({ latencyMs: 50, answerBytes: 2_000 });
+  await server.behave(SLOW);
   const flags = ["--cpu-prof", "--cpu-prof-dir=profile", "--cpu-prof-interval=500"];
   await run([...flags, DATAGEN, "run", "config.json", "--no-export", "--db", "runs.db"], {
     cwd: folder.path,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Folder, run, type Server } from "./lab.ts";
 import { callsPerSecond, cpuPerCall, type Inputs, measured, type Measured } from "./measured.ts";
 import { milliseconds, type Row } from "./table.ts";
-import { CONCURRENCY, inputs, instructions } from "./workload.ts";
+import { CONCURRENCY, inputs, instructions, SLOW } from "./workload.ts";
 
 const PROMPTFOO = "promptfoo@0.123.1";
 
@@ -75,7 +75,7 @@ async function promptfoo(server: Server, bin: string, count: number, concurrency
     tests: inputs(count).map((input) => ({ vars: { input } })),
   };
   writeFileSync(folder.at("promptfoo.json"), JSON.stringify(config));
-  await server.behave({ latencyMs: 50, answerBytes: 2_000 });
+  await server.behave(SLOW);
   const flags = ["--no-cache", "--no-progress-bar", "--no-table", "--no-share"];
   if (concurrency !== undefined) flags.push("--max-concurrency", String(concurrency));
   const done = await run([bin, "eval", "-c", "promptfoo.json", ...flags], {

@@ -6,6 +6,9 @@ export const PERSPECTIVES = 30;
 /** How many calls may be in flight. */
 export const CONCURRENCY = 64;
 
+/** How the server answers them where they take their time. */
+export const SLOW = { latencyMs: 50, answerBytes: 2_000 };
+
 const WORDS = `the a of in for with some most under over report city council river bridge budget school market
   weather season paper method result sample model reader writer answer question morning evening winter summer plan
   decision argument measure figure table chapter small large early late clear doubtful careful sudden quiet describes

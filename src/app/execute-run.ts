@@ -158,7 +158,7 @@ async function execute(
     try {
       renewLease(store, lease);
     } catch (error) {
-      // The next heartbeat is in time.
+      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
       if (isLocked(error)) return;
       lost = error;
       drain.abort();

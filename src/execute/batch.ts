@@ -326,7 +326,7 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
   }
 
   async function flush(): Promise<void> {
-    const settled: { sent: Sent; most: number }[] = [];
+    const settled: { sent: Sent; reserved: Reservation }[] = [];
     // In the order of the rows, which the provider's is not: neighbours are on one page of the database.
     for (const [callId, outcome] of [...results].toSorted(([a], [b]) => a - b)) {
       const attempt = attemptOf(store, row.id, callId);
@@ -334,7 +334,7 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
       if (!attempt) continue;
       const sent = await run.requests.settle(attempt, outcome);
       decideOn(run, sent, state, stops);
-      settled.push({ sent, most: run.cap?.mostOf(attempt.reserved) ?? 0 });
+      settled.push({ sent, reserved: attempt.reserved });
     }
     results.clear();
     characters = 0;
@@ -342,7 +342,10 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
     const stored = settled.map(({ sent }) => sent.result);
     job.onEvent({ type: "stored", delta: commitResults(store, lease, job.settingsId, stored) });
     checkSpace(store);
-    for (const { sent, most } of settled) run.cap?.settle(most, sent.result.attempt.costNanoUsd);
+    if (!run.cap) return;
+    for (const { sent, reserved } of settled) {
+      run.cap.settle(run.cap.mostOf(reserved), reserved, sent.result.attempt.costNanoUsd);
+    }
   }
 
   for (const fileId of [state.outputFileId, state.errorFileId]) {

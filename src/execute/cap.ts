@@ -83,14 +83,14 @@ export class Cap {
   }
 
   /**
-   * Gives back what was set aside.
-   * @param costNanoUsd what the request has cost; null where that is not known: what was set aside stays so
-   * @param excess what was set aside beyond the most that it may cost
+   * Gives back what was set aside for a request.
+   * @param reserved what it may be charged with
+   * @param costNanoUsd what it has cost; null where that is not known: what was set aside stays so
    */
-  settle(mostNanoUsd: number, costNanoUsd: number | null, excess = 0): void {
+  settle(setAsideNanoUsd: number, reserved: Reservation, costNanoUsd: number | null): void {
     if (costNanoUsd === null) return;
-    this.#used += costNanoUsd - mostNanoUsd - excess;
-    this.#excess = Math.max(this.#excess, costNanoUsd - mostNanoUsd);
+    this.#used += costNanoUsd - setAsideNanoUsd;
+    this.#excess = Math.max(this.#excess, costNanoUsd - this.mostOf(reserved));
   }
 
   /** The end of a run whose next request could cost more than is left. */

@@ -1,7 +1,7 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
-import { commitTurn, type Reservation, type Result } from "../store/results.ts";
+import { commitResults, commitTurn, type Reservation, type Result } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
 import { BackgroundFlush } from "../store/flush.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
@@ -13,7 +13,7 @@ import type { Executor, Job } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import { createRequests, type PreparedRequest } from "./request.ts";
-import { decide, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { decide, isAway, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { stopped } from "./stops.ts";
 
 /** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
@@ -30,10 +30,8 @@ interface Head extends Waiting {
   /** What the provider charges against its limit of tokens. */
   tokens: number;
   reserved: Reservation;
-  /** What it may cost, in billionths of a US dollar; 0 where the run has no cap. */
+  /** What is set aside for it, in billionths of a US dollar; 0 where the run has no cap. */
   most: number;
-  /** By how much more a request has cost until now than it may. */
-  excess: number;
 }
 
 /** A request that is about to be sent, or was. */
@@ -49,6 +47,9 @@ interface Arrival {
 const GATHERED_SHARE = 1 / 6;
 /** How long a result waits for others to be stored with. */
 const GATHER_MS = 1;
+
+/** After how long a request is sent again that found no connection. */
+const UNREACHABLE_DELAY_MS = 250;
 
 /**
  * Goes in turns. In each, what has come back is stored, and what can be sent is written down as about to be sent, in one
@@ -114,7 +115,11 @@ function start(
   function end(): void {
     isOver = true;
     clearTimeout(wake);
-    if (unstored.length > 0) storeAtLast();
+    try {
+      if (unstored.length > 0) storeAtLast();
+    } catch (error) {
+      failure ??= error;
+    }
     flush[Symbol.dispose]();
     for (const timer of delays) clearTimeout(timer);
     job.drain.removeEventListener("abort", drain);
@@ -124,8 +129,7 @@ function start(
 
   function store(came: readonly Arrival[], leaving: readonly Sending[]): void {
     if (came.length + leaving.length === 0) return;
-    const results = came.map(({ result }) => result);
-    const { delta, attemptIds } = commit(results, leaving);
+    const { delta, attemptIds } = commit(came, leaving);
     flush.committed();
     for (const [at, sending] of leaving.entries()) {
       const attemptId = attemptIds[at];
@@ -138,24 +142,27 @@ function start(
     for (const { onStored } of came) onStored();
   }
 
-  function commit(came: readonly Result[], leaving: readonly Sending[]): ReturnType<typeof commitTurn> {
+  function commit(came: readonly Arrival[], leaving: readonly Sending[]): ReturnType<typeof commitTurn> {
+    const results = came.map(({ result }) => result);
     try {
-      return commitTurn(job.store, job.lease, job.settingsId, { came, leaving });
+      return commitTurn(job.store, job.lease, job.settingsId, { came: results, leaving });
     } catch (error) {
-      unstored.push(...came);
+      unstored.push(...results);
       throw error;
     }
   }
 
   /** What was in the way may be gone by the end. */
   function storeAtLast(): void {
-    const results = unstored.splice(0);
+    let delta;
     try {
-      job.onEvent({ type: "stored", delta: commit(results, []).delta });
-    } catch (error) {
-      failure ??= error;
-      job.onEvent({ type: "lost", results: results.length });
+      delta = commitResults(job.store, job.lease, job.settingsId, unstored);
+    } catch {
+      // Why is known: it is what has stopped the run.
+      job.onEvent({ type: "lost", results: unstored.length });
+      return;
     }
+    job.onEvent({ type: "stored", delta });
   }
 
   /** The requests that can be sent now. */
@@ -172,9 +179,9 @@ function start(
           wake = setTimeout(turn, Math.max(1, wait));
           break;
         }
-        if (cap?.reserve(head.most + head.excess) === false) {
+        if (cap?.reserve(head.most) === false) {
           // What is in flight mostly costs less than it may.
-          if (inFlight + leaving.length === 0) failure ??= cap.reached(head.most + head.excess);
+          if (inFlight + leaving.length === 0) failure ??= cap.reached(head.most);
           break;
         }
         leaving.push({ ...head, ticket: pace.send(now(), head.tokens) });
@@ -193,17 +200,17 @@ function start(
       if (waiting.tries === NO_TRIES && earlier.take(request)) continue;
       const reserved = reservationOf(request);
       const tokens = pace.countsTokens ? charge.of(request) : 0;
-      return { ...waiting, request, reserved, tokens, most: cap?.mostOf(reserved) ?? 0, excess: cap?.excess ?? 0 };
+      return { ...waiting, request, reserved, tokens, most: cap ? cap.mostOf(reserved) + cap.excess : 0 };
     }
     return undefined;
   }
 
-  async function perform({ ticket, most, excess, ...sending }: Sending, attemptId: number): Promise<void> {
+  async function perform({ ticket, most, ...sending }: Sending, attemptId: number): Promise<void> {
     try {
       const sent = await send(sending.request, attemptId, sending.reserved);
       const isSlowedDown = pace.end(ticket, now(), endingOf(sent.error), sent.limits);
       if (isSlowedDown) concurrency.refused(now(), inFlight);
-      cap?.settle(most, sent.result.attempt.costNanoUsd, excess);
+      cap?.settle(most, sending.reserved, sent.result.attempt.costNanoUsd);
       arrivals.push(sent.error ? failed(sending, sent.result, sent.error) : answered(sending, sent.result));
     } catch (error) {
       failure ??= error;
@@ -227,19 +234,16 @@ function start(
   function failed({ call, tries }: Waiting, result: Result, error: CallError): Arrival {
     const { reason, message, details } = error;
     watch(error, tries);
-    // A request that has not left is no attempt.
-    const most = isUnreachable(error) ? Number.POSITIVE_INFINITY : job.maxAttempts;
-    const { decision, tries: counted } =
-      outage.isOn && isNobodysFault(error)
-        ? { decision: { action: "retry", delayMs: 0 } as const, tries }
-        : decide(reason, details.retryAfterMs, tries, most, Math.random());
+    const { decision, tries: counted } = isUncounted(error)
+      ? { decision: { action: "retry", delayMs: outage.isOn ? 0 : UNREACHABLE_DELAY_MS } as const, tries }
+      : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
     if (decision.action === "stop") failure ??= stopped(reason, message, job);
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
       onStored() {
         if (decision.action === "retry") {
           job.onEvent({ type: "retrying", reason, message, delayMs: decision.delayMs });
-          retryLater({ call, tries: isUnreachable(error) ? tries : counted }, decision.delayMs);
+          retryLater({ call, tries: counted }, decision.delayMs);
         } else if (decision.action === "fail" && call.step === "reading") {
           // Where there are no notes, or those that were there stay, it can go on.
           backlog.addStrategyOf(call);
@@ -264,11 +268,12 @@ function start(
   }
 
   /**
-   * Whether a failure in an outage says nothing of its call. Where no other calls are left to tell by, that is so only
-   * while the provider is away.
+   * Whether a failure says nothing of its call, and uses up no attempt: the request has not left, or there is an outage.
+   * Where no other calls are left to tell by, an outage excuses a call only while the provider is away.
    */
-  function isNobodysFault(error: CallError): boolean {
-    return kindOf(error.reason) === "transient" && (backlog.hasFresh || isAway(error));
+  function isUncounted(error: CallError): boolean {
+    if (isUnreachable(error)) return true;
+    return outage.isOn && kindOf(error.reason) === "transient" && (backlog.hasFresh || isAway(error));
   }
 
   function retryLater(waiting: Waiting, delayMs: number): void {
@@ -282,14 +287,6 @@ function start(
 
   job.drain.addEventListener("abort", drain);
   turn();
-}
-
-/** Statuses of a gateway whose server is away, or that takes no requests for now. */
-const AWAY = new Set([502, 503, 504, 529]);
-
-/** Whether a failure is the provider's alone, whatever it was asked. */
-function isAway(error: CallError): boolean {
-  return isUnreachable(error) || AWAY.has(error.details.httpStatus ?? 0);
 }
 
 function endingOf(error: CallError | null): Ending {

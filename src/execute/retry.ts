@@ -70,6 +70,14 @@ export function isUnreachable({ details }: CallError): boolean {
   return UNREACHABLE.has(details.code ?? "");
 }
 
+/** Statuses of a gateway whose server is away, or that takes no requests for now. */
+const AWAY = new Set([502, 503, 504, 529]);
+
+/** Whether a failure is the provider's alone, whatever it was asked. */
+export function isAway(error: CallError): boolean {
+  return isUnreachable(error) || AWAY.has(error.details.httpStatus ?? 0);
+}
+
 /**
  * Decides on a failed attempt, and counts it.
  * @param tries the failed attempts before this one

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNotNull, isNull, like, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
@@ -8,8 +8,8 @@ import type { RunStatus } from "./status.ts";
 export type RunRow = typeof runs.$inferSelect;
 export type NewRun = Omit<typeof runs.$inferInsert, "id">;
 
-/** A run as lists show it. */
-export type RunSummaryRow = Pick<RunRow, keyof typeof SUMMARY> & { status: RunStatus };
+/** A run as lists show it: without what would have to be parsed for each. */
+export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & { status: RunStatus };
 
 /** Without letters and digits that look alike; no id can be `latest`. */
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -18,35 +18,7 @@ const ID_LENGTH = 8;
 /** Rows that one transaction of a deletion takes away. */
 const DELETE_CHUNK = 2_000;
 
-/** What a list needs of a run: its config and prices would have to be parsed for each. */
-const SUMMARY = {
-  id: runs.id,
-  publicId: runs.publicId,
-  name: runs.name,
-  taskType: runs.taskType,
-  provider: runs.provider,
-  model: runs.model,
-  shard: runs.shard,
-  imported: runs.imported,
-  createdAt: runs.createdAt,
-  finishedAt: runs.finishedAt,
-  batchesOpen: runs.batchesOpen,
-  tasks: runs.tasks,
-  perspectives: runs.perspectives,
-  callsTotal: runs.callsTotal,
-  callsSucceeded: runs.callsSucceeded,
-  callsFailed: runs.callsFailed,
-  callsReused: runs.callsReused,
-  callsTruncated: runs.callsTruncated,
-  callsReopened: runs.callsReopened,
-  costNanoUsd: runs.costNanoUsd,
-  attemptsUnpriced: runs.attemptsUnpriced,
-  promptTokens: runs.promptTokens,
-  completionTokens: runs.completionTokens,
-  cachedTokens: runs.cachedTokens,
-  reasoningTokens: runs.reasoningTokens,
-  tokensEstimated: runs.tokensEstimated,
-};
+const { config: _config, prices: _prices, ...summaryColumns } = getTableColumns(runs);
 
 /** A random id for a run, for users to type. */
 export function newPublicId(): string {
@@ -121,7 +93,7 @@ export function runsImportedFrom(store: Store, sha256: string): string[] {
 /** All runs, the newest first. */
 export function listRuns(store: Store): RunSummaryRow[] {
   return store.db
-    .select({ run: SUMMARY, lease: leases })
+    .select({ run: summaryColumns, lease: leases })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
     .where(isNotNull(runs.plannedAt))
@@ -178,7 +150,7 @@ export function findRun(store: Store, wanted: string): number {
 }
 
 // Derived, never stored: after a crash nobody is left who could correct a stored state.
-function statusOf(run: Pick<RunRow, keyof typeof SUMMARY>, lease: LeaseRow | null): RunStatus {
+function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
   if (lease && isLive(lease)) return "running";
   if (run.batchesOpen > 0) return "waiting";
   if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";

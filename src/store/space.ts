@@ -20,17 +20,17 @@ export function reserveSpace(store: Store, requests: number): () => void {
   const bytes = LEAST_BYTES + requests * ANSWER_BYTES;
   const path = `${store.path}-reserve-${process.pid}`;
   const file = openSync(path, "w");
+  reserves.set(store, { file, bytes });
   try {
     // A file without a name goes with its process, however that ends.
     rmSync(path);
     const piece = Buffer.alloc(1024 * 1024, 0x64);
     for (let left = bytes; left > 0;) left -= writeSync(file, piece, 0, Math.min(left, piece.length));
   } catch (error) {
-    closeSync(file);
+    giveUpReserve(store);
     if (!isDiskFull(error)) throw error;
-    throw diskFull(store, error, bytes);
+    throw diskFull(store, error);
   }
-  reserves.set(store, { file, bytes });
   return () => {
     giveUpReserve(store);
     reserves.delete(store);
@@ -56,9 +56,9 @@ export function isDiskFull(error: unknown): boolean {
   return /^(SQLITE_FULL|SQLITE_IOERR_WRITE|SQLITE_IOERR_SHMSIZE|ENOSPC|EDQUOT)$/.test(errorCode(error) ?? "");
 }
 
-/** @param bytes what has to be free at least; by default, what was held back */
-export function diskFull(store: Pick<Store, "path">, cause?: unknown, bytes?: number): StoppedError {
-  const megabytes = Math.ceil((bytes ?? reserves.get(store)?.bytes ?? LEAST_BYTES) / 1024 / 1024);
+/** Says that what is held back while a run is executed has to be free at least. */
+export function diskFull(store: Pick<Store, "path">, cause?: unknown): StoppedError {
+  const megabytes = Math.ceil((reserves.get(store)?.bytes ?? LEAST_BYTES) / 1024 / 1024);
   return new StoppedError(`the disk of ${store.path} is full`, `Make room on it, at least ${megabytes} MB.`, cause);
 }
 
