@@ -4,7 +4,7 @@ import { getEncoding } from "js-tiktoken";
 import { describe, expect, test, vi } from "vitest";
 import type { RunSummary } from "../src/app/summary.ts";
 import { type Decision, decide, NO_TRIES } from "../src/execute/retry.ts";
-import { toCallError } from "../src/providers/protocol.ts";
+import { toCallError } from "../src/providers/refusal.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
 import {
   type Config,

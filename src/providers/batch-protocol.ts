@@ -1,6 +1,7 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
 import { asCount, asObject, asText, type Json, parseJson } from "./json.ts";
-import { cleaned, completionOf, embeddedError, statusError, toCallError } from "./protocol.ts";
+import { completionOf } from "./answer.ts";
+import { cleaned, embeddedError, statusError, toCallError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
 
 /*

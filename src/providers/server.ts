@@ -1,5 +1,6 @@
 import type { Endpoint } from "../config/schema.ts";
-import { readCompletion, toCallError } from "./protocol.ts";
+import { readCompletion } from "./answer.ts";
+import { toCallError } from "./refusal.ts";
 import type { Prompt, Provider, RequestParameters } from "./provider.ts";
 
 /** The part of the SDKs' clients that both have. */

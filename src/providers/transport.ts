@@ -54,7 +54,7 @@ function remembering<A, B>(compute: (argument: A) => B): (argument: A) => B {
 }
 
 /**
- * A response whose body has been read: what the SDKs and protocol.ts ask of one. To build a `Response` takes as long as
+ * A response whose body has been read: what the SDKs and answer.ts ask of one. To build a `Response` takes as long as
  * to send the request.
  */
 class WholeResponse {

@@ -201,8 +201,12 @@ export const answers = sqliteTable(
       .references(() => settings.id),
     origin: text({ enum: ["live", "batch", "imported"] }).notNull(),
     text: exactText().notNull(),
-    /** As the provider said it; `length` means truncated. */
+    /** How the answer ended, in words of ours; `length` means truncated. */
     finishReason: text("finish_reason"),
+    /** The provider's own word for it; null where that is the same. */
+    finishReasonRaw: text("finish_reason_raw"),
+    /** CRC-32 of the text's bytes as they are stored; null of answers from before there was one. */
+    checksum: integer(),
     /** The model that the provider says has answered, where it is not the one that was asked. */
     servedModel: text("served_model"),
     createdAt: integer("created_at").notNull(),

@@ -1,0 +1,2 @@
+ALTER TABLE `answers` ADD `finish_reason_raw` text;--> statement-breakpoint
+ALTER TABLE `answers` ADD `checksum` integer;
