@@ -19,7 +19,8 @@ export {
   type RunDiff,
 } from "./app/diff-runs.ts";
 export type { Environment } from "./app/environment.ts";
-export type { Estimate, EstimateOptions } from "./app/estimate.ts";
+export type { EstimateOptions } from "./app/survey.ts";
+export type { Estimate } from "./estimate/estimate.ts";
 export { estimateRun, type EstimateRunOptions } from "./app/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
 export { cancelRun, executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";

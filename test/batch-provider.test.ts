@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Endpoint } from "../src/config/schema.ts";
+import { type Prompt, promptText } from "../src/models/prompt.ts";
 import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../src/providers/batch.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { providers } from "../src/providers/index.ts";
@@ -44,6 +45,9 @@ function connectionTo(server: LoopbackServer, name: Remote, more: Partial<Connec
   return { model: MODEL, baseUrl: server[`${name}Url`], apiKey: KEY, isTrusted: true, ...more };
 }
 
+/** A prompt of one user message. */
+const userPrompt = (text: string): Prompt => ({ messages: [{ role: "user", content: text }], pieces: [text] });
+
 const PARAMETERS = { max_tokens: 200, temperature: 0.7 };
 
 function requests(count: number, more: Partial<BatchRequest> = {}): BatchRequest[] {
@@ -51,7 +55,7 @@ function requests(count: number, more: Partial<BatchRequest> = {}): BatchRequest
     customId: `c${index}`,
     endpoint: "chat",
     model: MODEL,
-    prompt: input,
+    prompt: userPrompt(input),
     parameters: PARAMETERS,
     ...more,
   }));
@@ -61,7 +65,7 @@ const askedBy = (provider: Remote, { prompt, endpoint }: BatchRequest): Asked =>
   provider,
   endpoint,
   model: MODEL,
-  prompt,
+  prompt: promptText(prompt),
   ...PARAMETERS,
 });
 
@@ -299,7 +303,7 @@ describe.concurrent.each(REMOTE)("a line of %s", (name) => {
     "asks %s for the same as a live request does",
     async ([model, endpoint, parameters]) => {
       const lab = await setUp(name, { keepBodies: true }, { model });
-      const prompt = 'Grüße \u2028 \ud800 \u0000 "x"\n';
+      const prompt = userPrompt('Grüße \u2028 \ud800 \u0000 "x"\n');
       const live = await providers[name].connect(connectionTo(lab.server, name));
       await live.complete({ endpoint, model, prompt, parameters, timeoutMs: 5_000 });
       const line = lab.batches.line({ customId: "a-1", endpoint, model, prompt, parameters });
@@ -315,7 +319,7 @@ describe.concurrent.each(REMOTE)("a line of %s", (name) => {
   test("keeps its characters on the way to the provider", async () => {
     const lab = await setUp(name);
     const prompt = "Zeile\u2028Zeile\u0085 \ud800 „Straße“ 😀\r\n";
-    const [request] = requests(1, { prompt }) as [BatchRequest];
+    const [request] = requests(1, { prompt: userPrompt(prompt) }) as [BatchRequest];
     await ended(lab.batches, (await submit(lab, [request])).id);
     expect(lab.server.batches[0]!.lines).toMatchObject([{ customId: "c0", promptHash: promptHashOf(prompt) }]);
   });

@@ -2,20 +2,26 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { resolveTarget } from "../src/app/target.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { promptFrame } from "../src/plan/prompt.ts";
+import { promptOf } from "../src/plan/prompt.ts";
 import { callKeys, KEY_VERSION } from "../src/plan/settings.ts";
 
 interface Table {
   version: number;
-  rows: { config: { agent_perspectives: { strategy: string }[] }; input: string; key: string }[];
+  rows: {
+    config: { agent_perspectives: { strategy: string }[] };
+    input: string;
+    key: string;
+  }[];
 }
 
 const table = JSON.parse(readFileSync(new URL("data/call-keys.json", import.meta.url), "utf8")) as Table;
 
 /** The key of the one call that a config makes of an input. */
 function keyOf({ config, input }: Table["rows"][number]): string {
-  const { settings } = resolveTarget(parseConfig(config), false, {});
-  return callKeys(settings)(promptFrame(config.agent_perspectives[0]?.strategy ?? "").join(input));
+  const parsed = parseConfig(config);
+  const { settings } = resolveTarget(parsed, false, {});
+  const [perspective = { reading: null, strategy: "" }] = parsed.agent_perspectives;
+  return callKeys(settings)(promptOf(perspective, "strategy", input, null));
 }
 
 test("the keys of 50 configs are those of the committed table, which belongs to this version of keys", () => {

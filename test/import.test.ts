@@ -343,7 +343,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
       cell,
       state: "succeeded",
       failure: null,
-      key: keyOf(promptOf(instruction, on)),
+      key: keyOf({ messages: [{ role: "user", content: promptOf(instruction, on) }] }),
       text,
     });
     expect(callsOf(ws)).toEqual([

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import type { RunDetails } from "../src/app/show-run.ts";
 import type { RunSummary } from "../src/app/summary.ts";
 import { renderError, renderUsageError } from "../src/cli/render/error.ts";
-import type { Estimate } from "../src/app/estimate.ts";
+import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
 import { renderOutcome } from "../src/cli/render/lines.ts";
 import { createProgress } from "../src/cli/render/progress.ts";

@@ -1,6 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import type { PlannedCall } from "../plan/calls.ts";
-import { promptFrame, strategyText } from "../plan/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import type { EarlierAnswer, Reuse } from "../store/reuse.ts";
 
 /**
@@ -18,11 +18,11 @@ export function earlierAnswers(
   return (input) => {
     let reading: EarlierAnswer | null = null;
     return calls.map((call) => {
-      const { reading: readingText, strategy } = perspectives[call.perspective] ?? { reading: null, strategy: "" };
-      const isOnNotes = call.step === "strategy" && readingText !== null;
-      const take = (instruction: string, text: string) => reuse.take(promptFrame(instruction).join(text));
-      if (isOnNotes) return reading && take(strategy, strategyText(input, reuse.textOf(reading)));
-      reading = take(readingText ?? strategy, input);
+      const perspective = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const take = (notes: string | null) => reuse.take(promptOf(perspective, call.step, input, notes));
+      const isOnNotes = call.step === "strategy" && perspective.reading !== null;
+      if (isOnNotes) return reading && take(reuse.textOf(reading));
+      reading = take(null);
       return reading;
     });
   };

@@ -2,10 +2,10 @@ import { applyOverrides } from "../config/parse.ts";
 import type { Config, Overrides } from "../config/schema.ts";
 import type { Store } from "../store/open.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
-import type { Estimate, EstimateOptions } from "./estimate.ts";
+import type { Estimate } from "../estimate/estimate.ts";
 import type { OnEvent } from "./events.ts";
 import { resolvePrices } from "./prices.ts";
-import { survey } from "./survey.ts";
+import { type EstimateOptions, survey } from "./survey.ts";
 import { resolveTarget } from "./target.ts";
 
 export interface EstimateRunOptions extends EstimateOptions {

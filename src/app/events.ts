@@ -1,5 +1,5 @@
 import type { ExecutionEvent } from "../execute/executor.ts";
-import type { Estimate } from "./estimate.ts";
+import type { Estimate } from "../estimate/estimate.ts";
 import type { RunSummary } from "./summary.ts";
 
 /** What a use case reports while it works; only the command line draws it. */

@@ -2,7 +2,8 @@ import type { Config } from "../config/schema.ts";
 import type { DatasetTask } from "../dataset/dataset.ts";
 import { isErrorText } from "../dataset/error-texts.ts";
 import { callsPerInput } from "../plan/calls.ts";
-import { promptFrame, strategyText } from "../plan/prompt.ts";
+import type { Prompt } from "../models/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../store/calls.ts";
 import type { ImportedCall } from "../store/import.ts";
 
@@ -13,24 +14,24 @@ import type { ImportedCall } from "../store/import.ts";
 export function importedCalls(
   { agent_perspectives: perspectives, replicates = 1 }: Pick<Config, "agent_perspectives" | "replicates">,
   offset: number,
-  keyOf: (prompt: string) => string,
+  keyOf: (prompt: Prompt) => string,
 ): (task: DatasetTask) => ImportedCall[] {
   const planned = callsPerInput(perspectives, replicates);
 
   return ({ context, responses, preparations }) =>
     planned.map((call) => {
-      const { reading, strategy } = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const perspective = perspectives[call.perspective] ?? { reading: null, strategy: "" };
       const column = offset + call.perspective * replicates + call.replicate - 1;
       const [notes, response] = [preparations[column] ?? null, responses[column] ?? null];
-      const noNotes = reading === null ? EMPTY : notesFailureOf(notes, response);
-      const done = (failure: string | null, instruction: string, on: string, text: string | null): ImportedCall => {
+      const noNotes = perspective.reading === null ? EMPTY : notesFailureOf(notes, response);
+      const done = (failure: string | null, text: string | null): ImportedCall => {
         if (failure !== null || text === null) return { ...call, outcome: { failure: failure ?? IMPORTED_MISSING } };
-        return { ...call, outcome: { text, key: keyOf(promptFrame(instruction).join(on)) } };
+        return { ...call, outcome: { text, key: keyOf(promptOf(perspective, call.step, context, notes)) } };
       };
-      if (call.step === "reading") return done(noNotes, reading ?? "", context, notes);
+      if (call.step === "reading") return done(noNotes, notes);
       // What a strategy made of an error text in the place of notes is the answer to no prompt of the config.
       const isAsked = noNotes === null || noNotes === EMPTY;
-      return done(isAsked ? failureOf(response) : READING_FAILED, strategy, strategyText(context, notes), response);
+      return done(isAsked ? failureOf(response) : READING_FAILED, response);
     });
 }
 

@@ -2,10 +2,22 @@ import type { Config } from "../config/schema.ts";
 import { type Input, readInputs } from "../dataset/inputs.ts";
 import { UsageError } from "../errors.ts";
 import { type Expected, isInShard, type Part } from "../plan/shard.ts";
-import { createEstimator, type Estimate, type EstimateOptions, type Priced } from "./estimate.ts";
-import type { OnEvent } from "./events.ts";
+import { createEstimator, type Estimate, type Priced } from "../estimate/estimate.ts";
+import { callsPerInput } from "../plan/calls.ts";
+import { historyOf } from "../store/history.ts";
 import type { Store } from "../store/open.ts";
+import type { ReusePolicy } from "../store/reuse-policy.ts";
+import { createReuse } from "../store/reuse.ts";
+import { earlierAnswers } from "./earlier-answers.ts";
+import type { OnEvent } from "./events.ts";
 import type { Target } from "./target.ts";
+
+export interface EstimateOptions {
+  /** Which answers of earlier calls do; see `createRun`. */
+  reuse?: ReusePolicy | undefined;
+  /** The id of a run of the first inputs whose calls tell more than all others. */
+  pilot?: string | undefined;
+}
 
 const EVENT_EVERY_MS = 100;
 
@@ -16,12 +28,27 @@ const EVENT_EVERY_MS = 100;
 export async function survey(
   store: Store,
   config: Config,
-  target: Pick<Target, "provider" | "settings">,
+  { provider, settings }: Pick<Target, "provider" | "settings">,
   priced: Priced,
-  { onEvent, shard = null, ...options }: EstimateOptions & { onEvent: OnEvent; shard?: Part | null | undefined },
+  {
+    onEvent,
+    shard = null,
+    reuse: policy = "same",
+    pilot,
+  }: EstimateOptions & { onEvent: OnEvent; shard?: Part | null | undefined },
 ): Promise<{ estimate: Estimate; expected: Expected; sha256: string }> {
   const { input_data_path: path, sample_size: size } = config.data_config;
-  const estimator = await createEstimator(store, config, target, priced, options);
+  const reuse = createReuse(store, settings, policy);
+  const estimator = await createEstimator({
+    config,
+    provider,
+    settings,
+    priced,
+    history: historyOf(store, provider),
+    answersTo: earlierAnswers(config, callsPerInput(config.agent_perspectives, config.replicates), reuse),
+    notesOf: (answer) => reuse.textOf(answer),
+    pilot,
+  });
   let inputs = 0;
   let withoutReference = 0;
   let saidAt = Date.now();

@@ -245,7 +245,7 @@ function* fileOf({ job: { store }, provider, requests }: BatchRun, row: BatchRow
 
 function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest): string {
   const { endpoint, model, parameters } = settings;
-  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt: prompt.join("") });
+  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt });
 }
 
 /** Puts what can be sent into batches, and hands them over. @returns whether there was any */

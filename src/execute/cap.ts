@@ -1,6 +1,7 @@
 import { StoppedError } from "../errors.ts";
 import { highestCost, type Prices, usd } from "../models/cost.ts";
 import { outputLimit } from "../models/facts.ts";
+import { promptBytes } from "../models/prompt.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
@@ -23,9 +24,7 @@ export async function createReservations(
   const tokenizer = isCountExact ? await loadTokenizer(settings.model) : null;
   const count = tokenizer && !tokenizer.estimated ? promptCounter(tokenizer, settings.endpoint) : null;
   return ({ prompt, settings: asked }) => {
-    const text = count
-      ? count(...prompt) + SEAM_TOKENS
-      : Buffer.byteLength(prompt[0]) + Buffer.byteLength(prompt[1]) + Buffer.byteLength(prompt[2]) + TEMPLATE_TOKENS;
+    const text = count ? count(prompt) + SEAM_TOKENS : promptBytes(prompt) + TEMPLATE_TOKENS;
     // Tools and schemas are part of the prompt.
     const extra = asked.parameters.extra_body;
     const more = extra === undefined ? 0 : Buffer.byteLength(JSON.stringify(extra));

@@ -1,3 +1,4 @@
+import { promptLength } from "../models/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
 import type { Usage } from "../store/results.ts";
 import type { PreparedRequest } from "./request.ts";
@@ -17,17 +18,13 @@ export class Charge {
 
   of({ prompt, settings }: PreparedRequest): number {
     const perCharacter = this.#tokensPerCharacter ?? FIRST_TOKENS_PER_CHARACTER;
-    return Math.ceil(lengthOf(prompt) * perCharacter) + (tokenLimit(settings) ?? Math.ceil(this.#completion));
+    return Math.ceil(promptLength(prompt) * perCharacter) + (tokenLimit(settings) ?? Math.ceil(this.#completion));
   }
 
   learn({ prompt }: PreparedRequest, { promptTokens, completionTokens }: Usage): void {
-    const seen = promptTokens / lengthOf(prompt);
+    const seen = promptTokens / promptLength(prompt);
     this.#tokensPerCharacter =
       this.#tokensPerCharacter === null ? seen : this.#tokensPerCharacter * (1 - WEIGHT) + seen * WEIGHT;
     this.#completion = this.#completion * (1 - WEIGHT) + completionTokens * WEIGHT;
   }
-}
-
-function lengthOf(prompt: PreparedRequest["prompt"]): number {
-  return prompt[0].length + prompt[1].length + prompt[2].length;
 }

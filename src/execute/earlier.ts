@@ -18,7 +18,7 @@ export function createEarlier(job: Job): Earlier {
     take({ call, prompt, settingsId }) {
       const isNew = call.notesId !== null || job.isResumed;
       if (!isNew || call.answerId !== null || settingsId !== job.settingsId) return false;
-      const answer = find(prompt.join(""));
+      const answer = find(prompt);
       if (!answer) return false;
       // At once, so that the next call with this key does not find it unused.
       job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });

@@ -1,7 +1,8 @@
 import { attemptCost } from "../models/cost.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
-import { promptFrame, strategyText } from "../plan/prompt.ts";
+import type { Prompt } from "../models/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import { callKeys, type Settings } from "../plan/settings.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
 import type { BatchedAttempt } from "../store/batches.ts";
@@ -15,7 +16,7 @@ import { isUnreachable } from "./retry.ts";
 /** A call that is ready to be sent: its prompt, and what it is asked with. */
 export interface PreparedRequest {
   call: OpenCall;
-  prompt: [before: string, text: string, after: string];
+  prompt: Prompt;
   settingsId: number;
   settings: Settings;
   /** The call's key. */
@@ -50,19 +51,17 @@ export function createRequests(job: Job): Requests {
   const { store } = job;
   const instructionsOf = instructions(store, job.runId);
   const otherSettings = new Map<number, Settings>();
-  const keys = new Map<number, (prompt: string) => string>();
+  const keys = new Map<number, (prompt: Prompt) => string>();
 
   function prepare(call: OpenCall): PreparedRequest {
     const perspective = instructionsOf.get(call.perspectiveId);
-    const instruction = call.step === "reading" ? perspective?.reading : perspective?.strategy;
-    if (instruction == null) throw new Error(`the call ${call.id} has no instruction`);
+    if (!perspective) throw new Error(`the call ${call.id} has no instruction`);
     const notes = call.notesId === null ? null : answerText(store, call.notesId);
-    const text = strategyText(inputText(call.inputId), notes);
-    const [before, after] = promptFrame(instruction);
+    const prompt = promptOf(perspective, call.step, inputText(call.inputId), notes);
     const settingsId = call.wantedSettingsId ?? job.settingsId;
     const settings = settingsBy(settingsId);
-    const key = () => keysBy(settingsId, settings)([before, text, after].join(""));
-    return { call, prompt: [before, text, after], settingsId, settings, key };
+    const key = () => keysBy(settingsId, settings)(prompt);
+    return { call, prompt, settingsId, settings, key };
   }
 
   // Calls come input by input.
@@ -78,7 +77,7 @@ export function createRequests(job: Job): Requests {
     return known;
   }
 
-  function keysBy(settingsId: number, settings: Settings): (prompt: string) => string {
+  function keysBy(settingsId: number, settings: Settings): (prompt: Prompt) => string {
     const known = keys.get(settingsId) ?? callKeys(settings);
     keys.set(settingsId, known);
     return known;
@@ -89,7 +88,7 @@ export function createRequests(job: Job): Requests {
     const { endpoint, model, parameters } = settings;
     const clock = performance.now();
     try {
-      const asked = { endpoint, model, prompt: prompt.join(""), parameters, timeoutMs: job.timeoutMs };
+      const asked = { endpoint, model, prompt, parameters, timeoutMs: job.timeoutMs };
       const completion = await job.provider.complete(asked);
       return await answered(request, attemptId, completion, { durationMs: elapsed(clock), isBatched: false });
     } catch (error) {
@@ -194,7 +193,7 @@ async function counted(
   const tokenizer = await loadTokenizer(model);
   return {
     ...NO_USAGE,
-    promptTokens: promptCounter(tokenizer, endpoint)(...prompt),
+    promptTokens: promptCounter(tokenizer, endpoint)(prompt),
     completionTokens: tokenizer.count(answer),
     tokensEstimated: true,
   };

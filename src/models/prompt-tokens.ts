@@ -1,35 +1,42 @@
 import type { Endpoint } from "../config/schema.ts";
+import { type Prompt, promptLength } from "./prompt.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** What a chat adds to its one message: 4 tokens around it and 3 that begin the answer. */
-const CHAT_OVERHEAD = 7;
+/** What a chat adds to each message, and what begins the answer, in tokens. */
+const MESSAGE_OVERHEAD = 4;
+const ANSWER_OVERHEAD = 3;
 
 /** Prompts up to this length, in UTF-16 code units, are counted whole; see {@link promptCounter}. */
 const COUNTED_WHOLE = 8_000;
 
 const CACHED_TEXTS = 64;
 
-/** Counts the prompt tokens of a request from the three parts of its prompt. */
-export type PromptCounter = (before: string, text: string, after: string) => number;
+/** Counts the tokens of a prompt. */
+export type PromptCounter = (prompt: Prompt) => number;
 
 /**
- * Short prompts are counted exactly. Of long ones the parts are counted, each once: a token or two at the seams may
+ * Short prompts are counted exactly. Of long ones the pieces are counted, each once: a token or two at the seams may
  * differ, and an article is not counted anew for every perspective.
  */
 export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptCounter {
-  const overhead = endpoint === "chat" ? CHAT_OVERHEAD : 0;
+  const overheadOf = ({ messages }: Prompt) =>
+    endpoint === "chat" ? messages.length * MESSAGE_OVERHEAD + ANSWER_OVERHEAD : 0;
   const counts = new Map<string, number>();
-  const countPart = (part: string): number => {
-    const known = counts.get(part);
+  const countPiece = (piece: string): number => {
+    const known = counts.get(piece);
     if (known !== undefined) return known;
-    const tokens = tokenizer.count(part);
+    const tokens = tokenizer.count(piece);
     const [oldest] = counts.keys();
     if (oldest !== undefined && counts.size >= CACHED_TEXTS) counts.delete(oldest);
-    counts.set(part, tokens);
+    counts.set(piece, tokens);
     return tokens;
   };
-  return (before, text, after) =>
-    before.length + text.length + after.length <= COUNTED_WHOLE
-      ? overhead + tokenizer.count(before + text + after)
-      : overhead + countPart(before) + countPart(text) + countPart(after);
+  return (prompt) => {
+    const { pieces } = prompt;
+    const tokens =
+      promptLength(prompt) <= COUNTED_WHOLE
+        ? tokenizer.count(pieces.join(""))
+        : pieces.reduce((sum, piece) => sum + countPiece(piece), 0);
+    return overheadOf(prompt) + tokens;
+  };
 }

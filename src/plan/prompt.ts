@@ -1,15 +1,25 @@
+import type { Perspective } from "../config/schema.ts";
+import type { Prompt } from "../models/prompt.ts";
+import type { Step } from "./calls.ts";
+
 const FENCE = "```";
 
 /**
- * What stands before and behind the text `T` in a prompt with the instruction `I`. The prompt is `I`, a blank line, `T`
- * between fences without line breaks, `I` again and a blank line: that of the reference pipeline, so that datasets can
- * be compared.
+ * The prompt of a call: one user message of the instruction `I` and the text `T` that it works on. It is `I`, a blank
+ * line, `T` between fences without line breaks, `I` again and a blank line: the prompt of the reference pipeline, so that
+ * datasets can be compared.
+ * @param notes what the reading returned; null where the perspective has no reading. A strategy works on the notes, and
+ *   on the input where they are empty
  */
-export function promptFrame(instruction: string): [before: string, after: string] {
-  return [`${instruction}\n\n${FENCE}`, `${FENCE}${instruction}\n\n`];
-}
-
-/** What a strategy works on: the notes where there are any, else the input. */
-export function strategyText(input: string, notes: string | null): string {
-  return notes === null || notes === "" ? input : notes;
+export function promptOf(
+  { reading, strategy }: Pick<Perspective, "reading" | "strategy">,
+  step: Step,
+  input: string,
+  notes: string | null,
+): Prompt {
+  const isReading = step === "reading" && reading !== null;
+  const instruction = isReading ? reading : strategy;
+  const text = isReading || notes === null || notes === "" ? input : notes;
+  const pieces = [`${instruction}\n\n${FENCE}`, text, `${FENCE}${instruction}\n\n`] as const;
+  return { messages: [{ role: "user", content: pieces[0] + pieces[1] + pieces[2] }], pieces };
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config, Endpoint } from "../config/schema.ts";
+import type { Prompt } from "../models/prompt.ts";
 
 /** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
 export interface Settings {
@@ -61,15 +62,18 @@ export function canonicalJson(value: unknown): string {
 
 /**
  * The key of a call: `s256:` and the SHA-256, in hex, of the canonical JSON of
- * `{"base_url", "endpoint", "messages", "model", "parameters", "provider", "version"}`, where `messages` is the one user
- * message of the prompt. Equal keys ask the same of the same model.
+ * `{"base_url", "endpoint", "messages", "model", "parameters", "provider", "version"}`, where `messages` are those
+ * of the prompt. Equal keys ask the same of the same model.
  */
-export function callKeys(settings: Settings): (prompt: string) => string {
+export function callKeys(settings: Settings): (prompt: Pick<Prompt, "messages">) => string {
   const name = '"messages":';
   const frame = canonicalJson({ ...settings, messages: 0, version: KEY_VERSION });
   const at = frame.indexOf(name) + name.length;
   const [before, after] = [frame.slice(0, at), frame.slice(at + 1)];
-  return (prompt) => sha256(`${before}[{"content":${JSON.stringify(prompt)},"role":"user"}]${after}`);
+  return ({ messages }) => {
+    const each = messages.map(({ role, content }) => `{"content":${JSON.stringify(content)},"role":"${role}"}`);
+    return sha256(`${before}[${each.join()}]${after}`);
+  };
 }
 
 /** `s256:` and the SHA-256, in hex, of a text's UTF-8; of its UTF-16LE where lone surrogates leave it without UTF-8. */

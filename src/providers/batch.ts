@@ -1,5 +1,5 @@
 import type { Endpoint } from "../config/schema.ts";
-import type { CallError, Completion, Prompt } from "./provider.ts";
+import type { CallError, Completion, Question } from "./provider.ts";
 
 /**
  * The batches of a provider: files of requests that it answers in its own time, usually for less. Nothing here retries
@@ -28,7 +28,7 @@ export interface BatchProvider {
   result(line: string): BatchResult;
 }
 
-export interface BatchRequest extends Prompt {
+export interface BatchRequest extends Question {
   /** Tells the request's result from others: at most 64 characters, used once in a file. */
   customId: string;
 }

@@ -67,9 +67,9 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
   return {
     limits: dialect.limits,
 
-    line({ customId, ...prompt }) {
-      const envelope = dialect.envelope(`/v1${PATHS[prompt.endpoint]}`);
-      return JSON.stringify({ custom_id: customId, ...envelope, body: bodyOf(server, prompt) });
+    line({ customId, ...question }) {
+      const envelope = dialect.envelope(`/v1${PATHS[question.endpoint]}`);
+      return JSON.stringify({ custom_id: customId, ...envelope, body: bodyOf(server, question) });
     },
 
     async upload(path, name, signal) {

@@ -1,20 +1,20 @@
 import type { Endpoint } from "../config/schema.ts";
+import type { Prompt } from "../models/prompt.ts";
 import type { BatchProvider } from "./batch.ts";
 
 /** Parameters of a request, by the names of the OpenAI API. */
 export type RequestParameters = Record<string, unknown>;
 
 /** What an answer is asked for with. */
-export interface Prompt {
+export interface Question {
   endpoint: Endpoint;
   model: string;
-  /** The one user message (chat), or the prompt (completions). */
-  prompt: string;
+  prompt: Prompt;
   /** As configured. The provider adapts them to what the model accepts. */
   parameters: RequestParameters;
 }
 
-interface CompletionRequest extends Prompt {
+interface CompletionRequest extends Question {
   timeoutMs: number;
 }
 
@@ -130,7 +130,7 @@ export interface ProviderInfo {
   /** Null: it needs no network and no key. */
   remote: RemoteInfo | null;
   /** The names of the parameters that the model does not take, and that are not sent. */
-  refused(settings: Pick<Prompt, "model" | "endpoint" | "parameters">): string[];
+  refused(settings: Pick<Question, "model" | "endpoint" | "parameters">): string[];
   connect(connection: Connection): Promise<Provider>;
   batches: BatchInfo;
 }

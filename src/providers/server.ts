@@ -1,7 +1,8 @@
 import type { Endpoint } from "../config/schema.ts";
+import { promptText } from "../models/prompt.ts";
 import { readCompletion } from "./answer.ts";
 import { toCallError } from "./refusal.ts";
-import type { Prompt, Provider, RequestParameters } from "./provider.ts";
+import type { Provider, Question, RequestParameters } from "./provider.ts";
 
 /** The part of the SDKs' clients that both have. */
 interface Client {
@@ -41,9 +42,9 @@ export interface Server {
 export const PATHS: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
 /** The body of a request for one answer. */
-export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: Prompt): Record<string, unknown> {
+export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: Question): Record<string, unknown> {
   const accepted = server.adapt(model, endpoint, parameters);
-  const asked = endpoint === "chat" ? { messages: [{ role: "user", content: prompt }] } : { prompt };
+  const asked = endpoint === "chat" ? { messages: prompt.messages } : { prompt: promptText(prompt) };
   return { ...accepted, model, ...asked };
 }
 
@@ -70,11 +71,11 @@ export function liveProvider(server: Server, close: (reason: Error) => void): Pr
   buildOnce(client);
   let givenUp: Error | undefined;
   return {
-    async complete({ timeoutMs: timeout, ...prompt }) {
-      const body = { ...bodyOf(server, prompt), stream: false };
+    async complete({ timeoutMs: timeout, ...question }) {
+      const body = { ...bodyOf(server, question), stream: false };
       try {
-        const response = await client.post(PATHS[prompt.endpoint], { body, timeout }).asResponse();
-        return await readCompletion(response, prompt.model);
+        const response = await client.post(PATHS[question.endpoint], { body, timeout }).asResponse();
+        return await readCompletion(response, question.model);
       } catch (error) {
         throw givenUp ?? toCallError(error, apiKey);
       }

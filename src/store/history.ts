@@ -1,8 +1,11 @@
 import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import type { ProviderName } from "../config/providers.ts";
 import type { Step } from "../plan/calls.ts";
+import type { Settings } from "../plan/settings.ts";
 import { oncePerStore, type Store } from "./open.ts";
+import { getSettings } from "./plan.ts";
 import { perspectives, runs, settings } from "./schema.ts";
+import { getText } from "./texts.ts";
 
 /*
  * What earlier calls tell of those to come. Of a database with many millions of calls, a sample of some runs is read:
@@ -33,8 +36,29 @@ export interface EarlierPerspective {
   strategy: string;
 }
 
+/** What earlier runs tell of calls to come. */
+export interface History {
+  /** The newest runs with answers of a model; null: of any model. */
+  runs(model: string | null): EarlierRun[];
+  /** The answered calls of one step of a perspective, of at most so many inputs that are spread over the run's. */
+  calls(run: EarlierRun, perspectiveId: number, step: Step, inputs: number): EarlierCall[];
+  settings(id: number): Settings;
+  /** The text of an input. */
+  text(inputId: number): string;
+}
+
+/** The history of what a provider was asked. */
+export function historyOf(store: Store, provider: ProviderName): History {
+  return {
+    runs: (model) => earlierRuns(store, provider, model),
+    calls: (run, perspectiveId, step, inputs) => earlierCalls(store, run, perspectiveId, step, inputs),
+    settings: (id) => getSettings(store, id),
+    text: (inputId) => getText(store, inputId),
+  };
+}
+
 /** The newest runs with answers of a model, or of every model that is asked as really as the provider is. */
-export function earlierRuns(store: Store, provider: ProviderName, model: string | null): EarlierRun[] {
+function earlierRuns(store: Store, provider: ProviderName, model: string | null): EarlierRun[] {
   const isOffline = provider === "offline";
   const asked =
     model === null
@@ -115,8 +139,7 @@ const statements = oncePerStore(({ sqlite }) => ({
   ),
 }));
 
-/** The answered calls of one step of a perspective, of at most so many inputs that are spread over the run's. */
-export function earlierCalls(
+function earlierCalls(
   store: Store,
   { id, answeredInputs }: EarlierRun,
   perspectiveId: number,

@@ -1,4 +1,5 @@
 import { and, asc, eq, type SQL, sql } from "drizzle-orm";
+import type { Prompt } from "../models/prompt.ts";
 import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
 import { answerText, hasKey } from "./calls.ts";
 import type { Store } from "./open.ts";
@@ -17,7 +18,7 @@ export interface Reuse {
   /** Whether there can be none. */
   readonly isEmpty: boolean;
   /** Takes the next answer that was given to a prompt. */
-  take(prompt: string): EarlierAnswer | null;
+  take(prompt: Prompt): EarlierAnswer | null;
   textOf(answer: EarlierAnswer): string;
 }
 
@@ -55,7 +56,7 @@ function finder(
   settings: Settings,
   policy: ReusePolicy,
   isFree: SQL,
-): ((prompt: string) => EarlierAnswer | null) | null {
+): ((prompt: Prompt) => EarlierAnswer | null) | null {
   if (policy === "none") return null;
   const query = (isFit: SQL | undefined) =>
     db

@@ -1,5 +1,5 @@
-import type { Estimate, EstimatedStep } from "../../app/estimate.ts";
-import type { Range } from "../../models/range.ts";
+import type { Estimate, EstimatedStep } from "../../estimate/estimate.ts";
+import type { Range } from "../../estimate/range.ts";
 import { type Column, renderTable } from "./table.ts";
 import { counted, number, oneLine, usd } from "./text.ts";
 

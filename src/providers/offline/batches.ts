@@ -50,10 +50,10 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
     let count = 0;
     async function* results() {
       for await (const line of splitLines(createReadStream(pathOf(fileId)))) {
-        const { customId, ...prompt } = JSON.parse(line) as BatchRequest;
+        const { customId, ...question } = JSON.parse(line) as BatchRequest;
         // No request of it takes long enough to need a limit.
         signal.throwIfAborted();
-        const completion = await provider.complete({ ...prompt, timeoutMs: 0 });
+        const completion = await provider.complete({ ...question, timeoutMs: 0 });
         count += 1;
         yield `${JSON.stringify({ customId, completion })}\n`;
       }
@@ -66,7 +66,14 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
     limits: { requests: 50_000, bytes: 200_000_000 },
 
     line: ({ customId, endpoint, model: asked, prompt, parameters }) =>
-      JSON.stringify({ customId, endpoint, model: asked, prompt, parameters }),
+      // Without the pieces, which say the same again.
+      JSON.stringify({
+        customId,
+        endpoint,
+        model: asked,
+        prompt: { messages: prompt.messages, pieces: [] },
+        parameters,
+      }),
 
     async upload(path, name, signal) {
       signal.throwIfAborted();

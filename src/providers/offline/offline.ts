@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { type Prompt, promptText } from "../../models/prompt.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
 import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
 import type { Provider } from "../provider.ts";
@@ -20,7 +21,8 @@ export async function connectOffline(model: string): Promise<Provider> {
   };
   return {
     complete({ endpoint, prompt, parameters }) {
-      const [before, text, after] = partsOf(prompt);
+      const pieces = partsOf(prompt);
+      const [before, text] = pieces;
       const limit = parameters["max_completion_tokens"] ?? parameters["max_tokens"];
       const whole = compose(before, text);
       const answer = typeof limit === "number" ? shorten(whole, limit, tokenizer) : whole;
@@ -28,7 +30,7 @@ export async function connectOffline(model: string): Promise<Provider> {
         text: answer,
         finishReason: answer === whole ? "stop" : "length",
         usage: {
-          promptTokens: counters[endpoint](before, text, after),
+          promptTokens: counters[endpoint]({ ...prompt, pieces }),
           completionTokens: tokenizer.count(answer),
           cachedTokens: 0,
           cacheWriteTokens: 0,
@@ -45,10 +47,11 @@ export async function connectOffline(model: string): Promise<Provider> {
   };
 }
 
-function partsOf(prompt: string): [before: string, text: string, after: string] {
-  const start = prompt.indexOf(FENCE) + FENCE.length;
-  const end = prompt.lastIndexOf(FENCE);
-  return end < start ? [prompt, "", ""] : [prompt.slice(0, start), prompt.slice(start, end), prompt.slice(end)];
+function partsOf(prompt: Prompt): [before: string, text: string, after: string] {
+  const whole = promptText(prompt);
+  const start = whole.indexOf(FENCE) + FENCE.length;
+  const end = whole.lastIndexOf(FENCE);
+  return end < start ? [whole, "", ""] : [whole.slice(0, start), whole.slice(start, end), whole.slice(end)];
 }
 
 /** Two to five sentences of the text, in their order, that the hash of the instruction picks. */

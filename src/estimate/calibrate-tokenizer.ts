@@ -1,9 +1,7 @@
-import { type Calibration, calibrate, type CountedPrompt, UNCALIBRATED } from "../models/calibration.ts";
+import { type Calibration, calibrate, type CountedPrompt, UNCALIBRATED } from "./calibration.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
-import { promptFrame } from "../plan/prompt.ts";
-import { earlierCalls, type EarlierRun } from "../store/history.ts";
-import type { Store } from "../store/open.ts";
-import { getText } from "../store/texts.ts";
+import { promptOf } from "../plan/prompt.ts";
+import type { EarlierRun, History } from "../store/history.ts";
 
 /** A calibration, and the earlier calls that it rests on; null where there are none. */
 export interface Calibrated {
@@ -23,7 +21,7 @@ const MOST_CHARACTERS = 4_000_000;
  * with what the provider reported.
  * @param runs of the model, the nearest first
  */
-export function calibrateTokenizer(store: Store, runs: readonly EarlierRun[], count: PromptCounter): Calibrated {
+export function calibrateTokenizer(history: History, runs: readonly EarlierRun[], count: PromptCounter): Calibrated {
   const prompts: CountedPrompt[] = [];
   const used = new Set<string>();
   const texts = new Set<number>();
@@ -31,14 +29,16 @@ export function calibrateTokenizer(store: Store, runs: readonly EarlierRun[], co
   for (const run of runs) {
     if (prompts.length >= ENOUGH_PROMPTS) break;
     const inputs = Math.ceil(MOST_PROMPTS_OF_RUN / run.perspectives.length);
-    for (const { id, reading, strategy } of run.perspectives) {
-      const [before, after] = promptFrame(reading ?? strategy);
-      const frame = count(before, "", after);
-      for (const call of earlierCalls(store, run, id, reading === null ? "strategy" : "reading", inputs)) {
+    for (const perspective of run.perspectives) {
+      // The step that works on the input.
+      const step = perspective.reading === null ? "strategy" : "reading";
+      const tokensOn = (text: string) => count(promptOf(perspective, step, text, null));
+      const frame = tokensOn("");
+      for (const call of history.calls(run, perspective.id, step, inputs)) {
         const isNew = !texts.has(call.inputId);
         if (call.tokensEstimated || (isNew && characters > MOST_CHARACTERS)) continue;
-        const text = getText(store, call.inputId);
-        prompts.push({ frame, text: count(before, text, after) - frame, reported: call.promptTokens });
+        const text = history.text(call.inputId);
+        prompts.push({ frame, text: tokensOn(text) - frame, reported: call.promptTokens });
         used.add(run.publicId);
         texts.add(call.inputId);
         if (isNew) characters += text.length;

@@ -1,10 +1,10 @@
-import type { Calibration } from "../models/calibration.ts";
+import type { Calibration } from "./calibration.ts";
 import { costOf, type Prices } from "../models/cost.ts";
-import { assumedLength, type Lengths, lengthFor } from "../models/lengths.ts";
+import { assumedLength, type Lengths, lengthFor } from "./lengths.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
-import { addTo, around, clamp, exactly, map, plus, type Range } from "../models/range.ts";
+import { addTo, around, clamp, exactly, map, plus, type Range } from "./range.ts";
 import type { Step } from "../plan/calls.ts";
-import { promptFrame } from "../plan/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import { isOwn, type Level, type PrecededStep, type Precedent } from "./precedents.ts";
 
 /** What all steps of an estimate share. */
@@ -38,8 +38,12 @@ export interface StepEstimate {
   readonly cost: Range;
   /** A call whose earlier answer does for it. */
   addReused(): void;
-  /** A call on a text that is known. @returns what a reading's notes are expected to add to the next prompt */
-  addOnText(text: string): Range;
+  /**
+   * A call whose prompt is known.
+   * @param notes what its reading returned; null where it has none
+   * @returns what a reading's notes are expected to add to the next prompt
+   */
+  add(input: string, notes: string | null): Range;
   /** A call on notes that are still to come. */
   addOnNotes(notes: Range): void;
 }
@@ -58,11 +62,11 @@ const DRIFT: Record<Level, number> = {
 const SURENESS = 2;
 
 export function createStepEstimate(
-  { perspective: { condition, reading, strategy }, step, precedent }: PrecededStep,
+  { perspective, step, precedent }: PrecededStep,
   { count, calibration, promptWidth, limit, isReasoning, prices, inputs }: Basics,
 ): StepEstimate {
-  const [before, after] = promptFrame(step === "reading" ? (reading ?? strategy) : strategy);
-  const frame = count(before, "", after);
+  const tokensOn = (input: string, notes: string | null) => count(promptOf(perspective, step, input, notes));
+  const frame = tokensOn("", null);
   const { cachedShare, cacheWriteShare } = precedent ?? { cachedShare: 0, cacheWriteShare: 0 };
   const widths = precedent && {
     completion: widthOf(precedent, precedent.completion, inputs),
@@ -88,7 +92,7 @@ export function createStepEstimate(
     return map(visible, (tokens) => tokens * precedent.notesFactor);
   }
 
-  function add(promptTokens: Range, text: number): void {
+  function addUp(promptTokens: Range, text: number): void {
     const completionTokens = completionOn(text);
     total.calls += 1;
     addTo(total.promptTokens, promptTokens);
@@ -105,9 +109,9 @@ export function createStepEstimate(
   }
 
   return {
-    condition,
+    condition: perspective.condition,
     step,
-    isOnNotes: step === "strategy" && reading !== null,
+    isOnNotes: step === "strategy" && perspective.reading !== null,
     precedent,
     get calls() {
       return total.calls;
@@ -131,14 +135,14 @@ export function createStepEstimate(
       total.calls += 1;
       total.reused += 1;
     },
-    addOnText(text) {
-      const counted = count(before, text, after);
+    add(input, notes) {
+      const counted = tokensOn(input, notes);
       const textTokens = (counted - frame) * calibration.text;
-      add(around(frame * calibration.frame + textTokens, promptWidth), textTokens);
+      addUp(around(frame * calibration.frame + textTokens, promptWidth), textTokens);
       return notesOf(textTokens);
     },
     addOnNotes(notes) {
-      add(plus(around(frame * calibration.frame, promptWidth), notes), notes.expected);
+      addUp(plus(around(frame * calibration.frame, promptWidth), notes), notes.expected);
     },
   };
 }

@@ -1,25 +1,22 @@
+import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
 import type { Input } from "../dataset/inputs.ts";
-import { UNCALIBRATED } from "../models/calibration.ts";
+import { UNCALIBRATED } from "./calibration.ts";
 import type { Prices } from "../models/cost.ts";
 import { isReasoningModel } from "../models/facts.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
-import { map, type Range, sum } from "../models/range.ts";
+import { map, type Range, sum } from "./range.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
+import type { Settings } from "../plan/settings.ts";
 import type { Expected } from "../plan/shard.ts";
-import { promptFrame, strategyText } from "../plan/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
-import { earlierRuns } from "../store/history.ts";
-import type { Store } from "../store/open.ts";
-import type { ReusePolicy } from "../store/reuse-policy.ts";
-import { createReuse } from "../store/reuse.ts";
-import { calibrateTokenizer } from "./calibration.ts";
-import { earlierAnswers } from "./earlier-answers.ts";
-import type { resolvePrices } from "./prices.ts";
+import type { History } from "../store/history.ts";
+import type { EarlierAnswer } from "../store/reuse.ts";
+import { calibrateTokenizer } from "./calibrate-tokenizer.ts";
 import { findPrecedents, type Level, LEVELS } from "./precedents.ts";
 import { createStepEstimate, type StepEstimate } from "./step-estimate.ts";
-import type { Target } from "./target.ts";
 
 /** US dollars; null where they are unknown: the price, or for `batch` what a batch costs. */
 export interface EstimatedCost {
@@ -71,49 +68,57 @@ export interface Estimate {
 }
 
 /** Prices, or why they are unknown. */
-export type Priced = Awaited<ReturnType<typeof resolvePrices>>;
+export type Priced = { prices: Prices } | { prices: null; reason: string };
 
-export interface EstimateOptions {
-  /** Which answers of earlier calls do; see `createRun`. */
-  reuse?: ReusePolicy | undefined;
+/** What an estimate rests on: what will be asked, and what is known of earlier calls. */
+export interface EstimateBasis {
+  config: Config;
+  provider: ProviderName;
+  settings: Settings;
+  priced: Priced;
+  history: History;
+  /** The earlier answers that the calls of an input reuse, in the order of `callsPerInput`. */
+  answersTo: (input: string) => readonly (EarlierAnswer | null)[];
+  /** The notes that an earlier answer to a reading gives. */
+  notesOf: (answer: EarlierAnswer) => string;
   /** The id of a run of the first inputs whose calls tell more than all others. */
-  pilot?: string | undefined;
+  pilot: string | undefined;
 }
 
 /** How far prompts may be off, in proportion, that another model's tokenizer has counted: with calibration, and without. */
 const CALIBRATED_WIDTH = 0.05;
 const UNCALIBRATED_WIDTH = 0.4;
 
-/** Adds up the estimate of a run input by input. What it predicts rests on the store as it stands now. */
-export async function createEstimator(
-  store: Store,
-  config: Config,
-  { provider, settings }: Pick<Target, "provider" | "settings">,
-  priced: Priced,
-  { reuse: policy = "same", pilot }: EstimateOptions = {},
-): Promise<{ add: (input: Input) => void; estimate: () => Estimate; expected: () => Expected }> {
+/** Adds up the estimate of a run input by input. */
+export async function createEstimator({
+  config,
+  provider,
+  settings,
+  priced,
+  history,
+  answersTo,
+  notesOf,
+  pilot,
+}: EstimateBasis): Promise<{ add: (input: Input) => void; estimate: () => Estimate; expected: () => Expected }> {
   const { agent_perspectives: perspectives } = config;
   const { prices } = priced;
   const tokenizer = await loadTokenizer(settings.model);
   const count = promptCounter(tokenizer, settings.endpoint);
   const limit = tokenLimit(settings);
 
-  const ofModel = earlierRuns(store, provider, settings.model);
+  const ofModel = history.runs(settings.model);
   const isOfTask = ({ taskType }: { taskType: string }) => taskType === config.task_type;
   // What the offline provider uses, it counts as we do.
   const isExact = !tokenizer.estimated || provider === "offline";
   const { calibration, basis: calibratedOn } = isExact
     ? { calibration: UNCALIBRATED, basis: null }
-    : calibrateTokenizer(store, [...ofModel.filter(isOfTask), ...ofModel.filter((run) => !isOfTask(run))], count);
-  const precededSteps = findPrecedents(store, config, {
+    : calibrateTokenizer(history, [...ofModel.filter(isOfTask), ...ofModel.filter((run) => !isOfTask(run))], count);
+  const precededSteps = findPrecedents(history, config, {
     limit,
     sameModel: ofModel.filter(({ effort }) => effort === (settings.parameters.reasoning_effort ?? null)),
-    anyModel: () => earlierRuns(store, provider, null),
+    anyModel: () => history.runs(null),
     pilot,
-    frameTokens(instruction) {
-      const [before, after] = promptFrame(instruction);
-      return count(before, "", after) * calibration.frame;
-    },
+    frameTokens: (perspective, step) => count(promptOf(perspective, step, "", null)) * calibration.frame,
   });
   const basics = {
     count,
@@ -129,13 +134,11 @@ export async function createEstimator(
   const stepOf = new Map(
     callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
   );
-  const reuse = createReuse(store, settings, policy);
   const calls = callsPerInput(perspectives, config.replicates).map(({ perspective, step: name }) => {
     const step = stepOf.get(cell(perspective, name));
     if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
     return step;
   });
-  const answersTo = earlierAnswers(config, callsPerInput(perspectives, config.replicates), reuse);
   let inputs = 0;
 
   return {
@@ -146,14 +149,15 @@ export async function createEstimator(
       const answers = answersTo(input);
       for (const [at, step] of calls.entries()) {
         const answer = answers[at];
-        const source = step.isOnNotes ? notes : input;
         if (answer) {
           step.addReused();
-          if (step.step === "reading") notes = reuse.textOf(answer);
-        } else if (typeof source === "string") {
-          notes = step.addOnText(strategyText(input, source));
+          if (step.step === "reading") notes = notesOf(answer);
+        } else if (!step.isOnNotes) {
+          notes = step.add(input, null);
+        } else if (typeof notes === "string") {
+          step.add(input, notes);
         } else {
-          step.addOnNotes(source);
+          step.addOnNotes(notes);
         }
       }
     },

@@ -1,10 +1,8 @@
 import type { Config, Perspective } from "../config/schema.ts";
-import { fitGrowth, fitLengths, type Lengths } from "../models/lengths.ts";
+import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
 import { tokenLimit } from "../plan/settings.ts";
-import { type EarlierCall, earlierCalls, type EarlierPerspective, type EarlierRun } from "../store/history.ts";
-import type { Store } from "../store/open.ts";
-import { getSettings } from "../store/plan.ts";
+import type { EarlierCall, EarlierPerspective, EarlierRun, History } from "../store/history.ts";
 
 /**
  * What earlier calls have in common with those that are estimated, from the nearest to the widest: they are the pilot's;
@@ -60,8 +58,8 @@ export interface PrecedentOptions {
   anyModel: () => readonly EarlierRun[];
   /** The id of the run whose calls are the nearest. */
   pilot: string | undefined;
-  /** The tokens of a prompt with this instruction and an empty text, in those of the model. */
-  frameTokens: (instruction: string) => number;
+  /** The tokens of a step's prompt without the text that it works on, in those of the model. */
+  frameTokens: (perspective: Pick<Perspective, "reading" | "strategy">, step: Step) => number;
 }
 
 /** One earlier answer. */
@@ -85,7 +83,7 @@ type Fits = (perspective: EarlierPerspective, run: EarlierRun) => boolean;
 
 /** What earlier calls say of each call that an input needs, in the order of the plan. */
 export function findPrecedents(
-  store: Store,
+  history: History,
   config: Config,
   { limit, sameModel, anyModel, pilot, frameTokens }: PrecedentOptions,
 ): PrecededStep[] {
@@ -126,10 +124,10 @@ export function findPrecedents(
     for (const run of runs) {
       const fitting = run.perspectives.filter((perspective) => fits(perspective, run));
       const inputs = Math.ceil(MOST_CALLS / fitting.length);
-      for (const { id, reading, strategy } of fitting) {
-        const strategyFrame = frameTokens(strategy);
-        const frame = step === "reading" && reading !== null ? frameTokens(reading) : strategyFrame;
-        for (const call of earlierCalls(store, run, id, step, inputs)) {
+      for (const perspective of fitting) {
+        const strategyFrame = frameTokens(perspective, "strategy");
+        const frame = frameTokens(perspective, step);
+        for (const call of history.calls(run, perspective.id, step, inputs)) {
           const inNextPrompt = (call.strategyPromptTokens ?? 0) - strategyFrame;
           found.set(call.answerId, {
             call,
@@ -149,7 +147,7 @@ export function findPrecedents(
   function limitOf(settingsId: number): number | null {
     const known = limits.get(settingsId);
     if (known !== undefined) return known;
-    const found = tokenLimit(getSettings(store, settingsId));
+    const found = tokenLimit(history.settings(settingsId));
     limits.set(settingsId, found);
     return found;
   }

@@ -1,0 +1,52 @@
+import { defineConfig, type OxlintOverride } from "oxlint";
+
+/**
+ * The rooms of `src/`, and which other rooms each may import: `values` whole modules, `types` their types alone.
+ * Every room may import `errors.ts`, and `cli` may import every room.
+ */
+const ROOMS: Record<string, { values: readonly string[]; types?: readonly string[] }> = {
+  app: { values: ["config", "dataset", "plan", "estimate", "store", "execute", "export", "providers", "models"] },
+  config: { values: [] },
+  dataset: { values: [] },
+  plan: { values: ["models"], types: ["config", "dataset"] },
+  estimate: { values: ["plan", "models"], types: ["config", "dataset", "store"] },
+  store: { values: ["plan"], types: ["config", "models"] },
+  execute: { values: ["plan", "store", "providers", "models"], types: ["config"] },
+  providers: { values: ["models"], types: ["config"] },
+  models: { values: [], types: ["config"] },
+  export: { values: [], types: ["config", "store"] },
+};
+
+const directions = Object.entries(ROOMS).map(([room, { values, types = [] }]): OxlintOverride => {
+  const others = [...Object.keys(ROOMS), "cli"].filter((other) => other !== room && !values.includes(other));
+  const patterns = others.map((other) => ({
+    group: [`**/../${other}/**`],
+    allowTypeImports: types.includes(other),
+    message: `${room} may import ${types.includes(other) ? `types of ${other} only` : `nothing of ${other}`}; see ROOMS in oxlint.config.ts.`,
+  }));
+  return { files: [`src/${room}/**`], rules: { "no-restricted-imports": ["error", { patterns }] } };
+});
+
+export default defineConfig({
+  plugins: ["typescript", "unicorn", "oxc", "import", "promise", "node"],
+  categories: { correctness: "error", suspicious: "error", perf: "error" },
+  rules: {
+    "no-console": "error",
+    "typescript/no-floating-promises": "error",
+    "typescript/no-misused-promises": "error",
+    "typescript/switch-exhaustiveness-check": "off",
+    "typescript/no-explicit-any": "error",
+    "typescript/consistent-type-imports": "error",
+    "typescript/no-deprecated": "error",
+    "import/no-default-export": "error",
+    "import/no-cycle": "error",
+    "no-await-in-loop": "off",
+    "typescript/no-unsafe-type-assertion": "off",
+    "typescript/no-misused-spread": "off",
+    "oxc/no-map-spread": "off",
+    "unicorn/consistent-function-scoping": "off",
+    "import/no-named-as-default-member": "off",
+  },
+  overrides: [...directions, { files: ["*.config.ts"], rules: { "import/no-default-export": "off" } }],
+  ignorePatterns: ["dist", "node_modules"],
+});
