@@ -3,7 +3,22 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync, rmSync } from "node:fs";
 import { build, type Plugin } from "esbuild";
 
-const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+  version: string;
+  dependencies: Record<string, string>;
+};
+
+/** Packages that start faster from the bundle. All others are native or large: each is loaded where it is used. */
+const BUNDLED = new Set([
+  "cli-table3",
+  "clipanion",
+  "drizzle-orm",
+  "jsonc-parser",
+  "leven",
+  "p-limit",
+  "string-width",
+  "typanion",
+]);
 
 /** Loads Node's crypto where something of it is called: it takes a tenth of the time of commands that need none of it. */
 const lazyCrypto: Plugin = {
@@ -45,8 +60,7 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
   // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
   mainFields: ["module", "main"],
-  // What is native or large is loaded from its package, and only where it is used. The others start faster from here.
-  external: ["@pydantic/genai-prices", "better-sqlite3", "js-tiktoken", "openai", "together-ai", "undici", "zod"],
+  external: Object.keys(dependencies).filter((name) => !BUNDLED.has(name)),
   plugins: [lazyCrypto, oneWidth],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {

@@ -217,8 +217,11 @@ async function execute(
   }
 }
 
-/** What is in batches is taken in; all else is sent, in the way of the run. */
-async function work(job: Omit<Job, "cap">): Promise<void> {
+/**
+ * Takes in what is in batches, and sends all else in the way of the run.
+ * @internal
+ */
+export async function work(job: Omit<Job, "cap">): Promise<void> {
   const { store, runId, drain, batches } = job;
   const withCap = () => ({ ...job, cap: capOf(store, getRun(store, runId)) });
   if (batches.mode !== "collect") {

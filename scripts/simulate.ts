@@ -1,0 +1,72 @@
+// Plays schedules of the simulation: `npm run simulate -- --seed N` one of them, `--count N` the first N, `--minutes N`
+// new ones for so long. Every schedule follows from its seed, so that a failure can be played again.
+import { fork } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { makeTemplate } from "../test/simulation/world.ts";
+import { simulate } from "../test/simulation/simulate.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string" },
+    count: { type: "string", default: "300" },
+    from: { type: "string", default: "1" },
+    minutes: { type: "string" },
+    step: { type: "string", default: "1" },
+  },
+});
+const isWorker = process.send !== undefined;
+const first = Number(values.seed ?? values.from);
+const seconds = values.minutes === undefined ? Infinity : Number(values.minutes) * 60;
+const count = values.seed === undefined ? (seconds === Infinity ? Number(values.count) : Infinity) : 1;
+// The simulation has a clock of its own.
+const startedAt = process.hrtime.bigint();
+const elapsed = () => Number(process.hrtime.bigint() - startedAt) / 1e9;
+
+if (values.seed !== undefined || isWorker) {
+  process.exitCode = (await playAll(first, Number(values.step))) ? 0 : 1;
+} else {
+  const processes = availableParallelism();
+  const workers = Array.from({ length: processes }, (_, at) => work(at, processes));
+  const results = await Promise.all(workers);
+  const played = results.reduce((sum, result) => sum + result.played, 0);
+  const failed = results.filter(({ isOk }) => !isOk).length;
+  process.stdout.write(
+    `${played} schedules played in ${Math.round(elapsed())} s\n${played - failed} passed, ${failed} failed\n`,
+  );
+  process.exitCode = failed === 0 && played > 0 ? 0 : 1;
+}
+
+/** Plays every `step`th schedule from `seed` on, until one fails. @returns whether none has */
+async function playAll(seed: number, step: number): Promise<boolean> {
+  const folder = mkdtempSync(join(tmpdir(), "datagen-template-"));
+  const template = join(folder, "template.db");
+  makeTemplate(template);
+  let played = 0;
+  try {
+    for (let at = seed; at < first + count && elapsed() < seconds; at += step) {
+      played += 1;
+      await simulate(at, template);
+    }
+    return true;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return false;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    process.send?.(played);
+  }
+}
+
+/** Plays a share of the schedules in a process of its own. */
+function work(at: number, processes: number): Promise<{ played: number; isOk: boolean }> {
+  const more = values.minutes === undefined ? ["--count", values.count] : ["--minutes", values.minutes];
+  const child = fork(import.meta.filename, ["--from", String(first + at), "--step", String(processes), ...more]);
+  let played = 0;
+  child.on("message", (message) => {
+    played = Number(message);
+  });
+  return new Promise((resolve) => child.on("exit", (code) => resolve({ played, isOk: code === 0 })));
+}
