@@ -42,7 +42,14 @@ async function setUp(name: Remote, options: ServerOptions = {}, more: Partial<Co
 }
 
 function connectionTo(server: LoopbackServer, name: Remote, more: Partial<Connection> = {}): Connection {
-  return { model: MODEL, baseUrl: server[`${name}Url`], apiKey: KEY, isTrusted: true, ...more };
+  return {
+    model: MODEL,
+    baseUrl: server[`${name}Url`],
+    apiKey: KEY,
+    isTrusted: true,
+    maxAnswerBytes: 8_000_000,
+    ...more,
+  };
 }
 
 /** A prompt of one user message. */
@@ -513,7 +520,13 @@ test("files go through the proxy of the environment", async () => {
   onTestFinished(() => void proxy.close());
   vi.stubEnv("HTTPS_PROXY", `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
   onTestFinished(() => void vi.unstubAllEnvs());
-  const connection = { model: MODEL, baseUrl: "https://batches.invalid/v1", apiKey: KEY, isTrusted: true };
+  const connection = {
+    model: MODEL,
+    baseUrl: "https://batches.invalid/v1",
+    apiKey: KEY,
+    isTrusted: true,
+    maxAnswerBytes: 1_000,
+  };
   const batches = await providers.openai.batches.connect(connection, "unused");
   expect(await failure(batches.get("batch-1", signal))).toMatchObject({ reason: "connection" });
   expect(targets).toEqual(["batches.invalid:443"]);
@@ -585,9 +598,9 @@ describe("a line of results that is not as documented", () => {
 });
 
 describe("batches of the offline provider", () => {
+  const OFFLINE = { model: MODEL, baseUrl: null, apiKey: undefined, isTrusted: false, maxAnswerBytes: 8_000_000 };
   /** Connects anew, as after a kill. */
-  const connect = (folder: string) =>
-    providers.offline.batches.connect({ model: MODEL, baseUrl: null, apiKey: undefined, isTrusted: false }, folder);
+  const connect = (folder: string) => providers.offline.batches.connect(OFFLINE, folder);
 
   test("answer as the provider does live, and survive the process between any two steps", async () => {
     await using space = await workspace();
@@ -606,7 +619,7 @@ describe("batches of the offline provider", () => {
     expect(state).toMatchObject({ status: "completed", counts: { total: 300, completed: 300, failed: 0 } });
     const batches = await connect(folder);
     expect(await batches.get(created.id, signal)).toEqual(state);
-    const live = await providers.offline.connect({ model: MODEL, baseUrl: null, apiKey: undefined, isTrusted: false });
+    const live = await providers.offline.connect(OFFLINE);
     const wanted = all.map(async (one) => ({
       customId: one.customId,
       completion: await live.complete({ ...one, timeoutMs: 1 }),

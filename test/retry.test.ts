@@ -111,6 +111,7 @@ describe("deciding on a failed attempt", () => {
     connection: { attempts: 6, action: "fail" },
     malformed: { attempts: 6, action: "fail" },
     not_processed: { attempts: 6, action: "fail" },
+    broken: { attempts: 3, action: "fail" },
     empty: { attempts: 3, action: "fail" },
     reasoning_exhausted: { attempts: 3, action: "fail" },
     content_filter: { attempts: 1, action: "fail" },

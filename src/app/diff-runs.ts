@@ -1,4 +1,6 @@
+import type { ReasoningTags } from "../config/schema.ts";
 import { usd } from "../models/cost.ts";
+import { usedText } from "../plan/reasoning.ts";
 import { answerText } from "../store/calls.ts";
 import { type JoinedRuns, joinRuns, type PairRow, type Side, type SideRow } from "../store/diff.ts";
 import type { Store } from "../store/open.ts";
@@ -94,7 +96,9 @@ export interface DifferentPair {
  */
 export function diffRuns(store: Store, a: string, b: string, { show }: DiffRunsOptions = {}): RunDiff {
   const [idA, idB] = [findRun(store, a), findRun(store, b)];
-  return joinRuns(store, idA, idB, (joined) => {
+  const tagsOf = (id: number) => getRun(store, id).config.model_config.reasoning_tags;
+  const tags = { a: tagsOf(idA), b: tagsOf(idB) };
+  return joinRuns(store, [idA, idB], tags, (joined) => {
     const [runA, runB] = [getRun(store, idA), getRun(store, idB)];
     const pairs = joined.pairs();
     const matched = new Set(pairs.map(({ condition }) => condition));
@@ -107,7 +111,7 @@ export function diffRuns(store: Store, a: string, b: string, { show }: DiffRunsO
       config: configDifferences(comparedConfig(store, runA), comparedConfig(store, runB)),
       inputs: { both: joined.tasks, only_a: lone("a", runA), only_b: lone("b", runB) },
       conditions: { both: conditionDiffs(joined, pairs), only_a: only(runA), only_b: only(runB) },
-      ...(show !== undefined && { most_different: mostDifferent(store, joined, show) }),
+      ...(show !== undefined && { most_different: mostDifferent(store, joined, tags, show) }),
     };
   });
 }
@@ -152,13 +156,19 @@ function toSide(row: SideRow): ConditionSide {
 }
 
 /** Holds no more than twice as many pairs as are wanted, and no texts. Of equally different pairs the first ones win. */
-function mostDifferent(store: Store, joined: JoinedRuns, count: number): DifferentPair[] {
+function mostDifferent(
+  store: Store,
+  joined: JoinedRuns,
+  tags: Record<Side, ReasoningTags | undefined>,
+  count: number,
+): DifferentPair[] {
+  const responseOf = (side: Side, answerId: number) => usedText(answerText(store, answerId), tags[side]);
   let best: { id: number; answerA: number; answerB: number; difference: number }[] = [];
   const shrink = () => {
     best = best.toSorted((one, other) => other.difference - one.difference).slice(0, count);
   };
   for (const cell of joined.differing()) {
-    const difference = differenceOf(answerText(store, cell.answerA), answerText(store, cell.answerB));
+    const difference = differenceOf(responseOf("a", cell.answerA), responseOf("b", cell.answerB));
     if (best.push({ ...cell, difference }) >= 2 * count) shrink();
   }
   shrink();
@@ -171,8 +181,8 @@ function mostDifferent(store: Store, joined: JoinedRuns, count: number): Differe
       task_b: taskB,
       context: getText(store, inputId),
       reference: referenceId === null ? null : getText(store, referenceId),
-      a: answerText(store, answerA),
-      b: answerText(store, answerB),
+      a: responseOf("a", answerA),
+      b: responseOf("b", answerB),
       difference,
     };
   });

@@ -9,8 +9,6 @@ export type RunEvent =
   | { type: "counting"; inputs: number }
   /** The run is in the database; its calls are being planned. */
   | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
-  /** Something that the user should know, and that stops nothing. */
-  | { type: "warning"; message: string }
   /** Calls are being sent from here on. */
   | { type: "started"; run: RunSummary };
 

@@ -1,5 +1,6 @@
 import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
+import { DEFAULT_MAX_ANSWER_MB } from "../config/schema.ts";
 import { InterruptedError, StoppedError, UsageError } from "../errors.ts";
 import { batch } from "../execute/batch.ts";
 import type { Job } from "../execute/executor.ts";
@@ -148,7 +149,8 @@ async function execute(
 ): Promise<void> {
   const { config } = row;
   const settings = getSettings(store, row.settingsId);
-  const connection = connectionOf(row, row.model, environment);
+  const maxAnswerBytes = (config.max_answer_mb ?? DEFAULT_MAX_ANSWER_MB) * 1_000_000;
+  const connection = { ...connectionOf(row, row.model, environment), maxAnswerBytes };
   const provider = await providers[row.provider].connect(connection);
   const inFlight = concurrency ?? config.concurrency;
   const release = reserveSpace(store, inFlight);
@@ -187,6 +189,7 @@ async function execute(
       maxAttempts: config.max_attempts,
       giveUpAfterMs: config.give_up_after_s * 1_000,
       prices: row.prices,
+      reasoningTags: config.model_config.reasoning_tags ?? null,
       isCountExact: row.baseUrlSource === "default",
       isResumed: row.attempts > 0,
       reuse: row.reuse,

@@ -63,7 +63,7 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
       const row = getRun(store, runId);
       const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
       const run = { ...row, otherSettings: otherSettings(store, row), costUsd, part };
-      return inPieces(renderers[format].render(run, datasetRows(store, runId)));
+      return inPieces(renderers[format].render(run, datasetRows(store, runId, row.config.model_config.reasoning_tags)));
     }),
     { objectMode: true, highWaterMark: 1 },
   );

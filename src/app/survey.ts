@@ -38,7 +38,7 @@ export async function survey(
   }: EstimateOptions & { onEvent: OnEvent; shard?: Part | null | undefined },
 ): Promise<{ estimate: Estimate; expected: Expected; sha256: string }> {
   const { input_data_path: path, sample_size: size } = config.data_config;
-  const reuse = createReuse(store, settings, policy);
+  const reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
     config,
     provider,

@@ -47,7 +47,11 @@ export function resolveTarget(config: Config, isFlag: boolean, environment: Envi
  * that the user gave by flag or environment. A `base_url` in a config may be somebody else's, and gets DATAGEN_API_KEY.
  * @throws UsageError when a key is missing
  */
-export function connectionOf(target: Omit<Target, "settings">, model: string, environment: Environment): Connection {
+export function connectionOf(
+  target: Omit<Target, "settings">,
+  model: string,
+  environment: Environment,
+): Omit<Connection, "maxAnswerBytes"> {
   const { provider, baseUrl, baseUrlSource } = target;
   const { remote } = providers[provider];
   if (!remote || baseUrl === null) return { model, baseUrl: null, apiKey: undefined, isTrusted: false };

@@ -15,6 +15,9 @@ const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_opt
 const ENDPOINTS = ["chat", "completions"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
+const REASONING_TAGS = ["keep", "strip"] as const;
+export type ReasoningTags = (typeof REASONING_TAGS)[number];
+
 export const SERVER_URL = "an http or https URL without a user name, a password, a query or a fragment";
 const limit = z.number("a number above 0").gt(0, "a number above 0");
 
@@ -29,6 +32,9 @@ const fields = {
   model_name: text("the name of a model, a non-empty string"),
   sample_size: wholeFrom(1),
 };
+
+/** How long an answer may be where a config does not say. */
+export const DEFAULT_MAX_ANSWER_MB = 8;
 
 const STOP = "a non-empty string, or an array of 1 to 4 of them";
 
@@ -54,6 +60,12 @@ const modelConfig = z.strictObject(
         'one of "none", "minimal", "low", "medium", "high", "xhigh"',
       )
       .optional(),
+    reasoning_tags: z
+      .enum(REASONING_TAGS, 'one of "keep", "strip"')
+      .optional()
+      .describe(
+        'What is done with <think>...</think> at the start of an answer: "strip" leaves it out of notes and datasets; answers are stored whole. Default: keep.',
+      ),
     base_url: fields.base_url
       .optional()
       .describe("The base URL of an OpenAI-compatible server, such as http://localhost:11434/v1."),
@@ -159,6 +171,9 @@ export const configSchema = z.strictObject(
       .gt(0, "a number of seconds above 0")
       .default(600)
       .describe("How long the provider may answer nothing before the run stops, in seconds."),
+    max_answer_mb: between(0.001, 64, "a number of megabytes from 0.001 to 64")
+      .optional()
+      .describe("The longest answer, in megabytes of its body. Default: 8."),
     max_cost_usd: fields.max_cost_usd
       .optional()
       .describe("What the run may cost, in US dollars. It stops before that could be passed."),

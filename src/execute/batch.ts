@@ -355,8 +355,9 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
       async () => {
         for await (const line of provider.lines(fileId, job.drain)) {
           const said = provider.result(line);
-          if (said.customId === null) continue;
-          await add(Number(said.customId), "completion" in said ? said.completion : ownFault(said.error));
+          const callId = callIdOf(said.customId);
+          if (callId === null) continue;
+          await add(callId, "completion" in said ? said.completion : ownFault(said.error));
         }
         return true;
       },
@@ -387,6 +388,11 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
   }
   const [stop] = stops;
   if (stop) throw stop;
+}
+
+/** The call that an id of ours names, which is written in one way alone: all others are of somebody else. */
+function callIdOf(customId: string | null): number | null {
+  return customId !== null && /^[1-9]\d{0,15}$/.test(customId) ? Number(customId) : null;
 }
 
 /** Whether a batch is one of the larger ones of its run, or of those that are tried now. */

@@ -13,7 +13,7 @@ export interface Earlier {
 }
 
 export function createEarlier(job: Job): Earlier {
-  const find = createRunReuse(job.store, job.runId, job.settings, job.reuse);
+  const find = createRunReuse(job.store, job.runId, job.settings, job.reuse, job.reasoningTags);
   return {
     take({ call, prompt, settingsId }) {
       const isNew = call.notesId !== null || job.isResumed;

@@ -1,3 +1,4 @@
+import type { ReasoningTags } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { BatchProvider } from "../providers/batch.ts";
@@ -38,6 +39,8 @@ export interface Job {
   isCountExact: boolean;
   /** Whether the run was executed before, so that since it was planned others may have asked what it asks. */
   isResumed: boolean;
+  /** What is done with the reasoning at the start of an answer; null where the config does not say. */
+  reasoningTags: ReasoningTags | null;
   /** Which answers of earlier calls do. */
   reuse: ReusePolicy;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */
@@ -61,6 +64,8 @@ export type ExecutionEvent =
   | { type: "stored"; delta: TotalsDelta }
   /** An attempt failed and the call is sent again. */
   | { type: "retrying"; reason: string; message: string; delayMs: number }
+  /** Something that the user should know, and that stops nothing. */
+  | { type: "warning"; message: string }
   /** So many results that came back could not be stored: their calls are asked again. */
   | { type: "lost"; results: number }
   /** The provider answers nothing any more: only a probe now and then is sent. */

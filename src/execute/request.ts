@@ -3,7 +3,9 @@ import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import type { Prompt } from "../models/prompt.ts";
 import { promptOf } from "../plan/prompt.ts";
-import { callKeys, type Settings } from "../plan/settings.ts";
+import { hasReasoning, usedText, withoutReasoning } from "../plan/reasoning.ts";
+import { callKeys, type Settings, tokenLimit } from "../plan/settings.ts";
+import { readEnding } from "../providers/ending.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
 import type { BatchedAttempt } from "../store/batches.ts";
 import { answerText, getCall, instructions, type OpenCall } from "../store/calls.ts";
@@ -12,6 +14,7 @@ import type { AttemptRecord, Reservation, Result, Usage } from "../store/results
 import { getText } from "../store/texts.ts";
 import type { Job } from "./executor.ts";
 import { isUnreachable } from "./retry.ts";
+import { credibleUsage, CutPrompts } from "./usage.ts";
 
 /** A call that is ready to be sent: its prompt, and what it is asked with. */
 export interface PreparedRequest {
@@ -52,11 +55,13 @@ export function createRequests(job: Job): Requests {
   const instructionsOf = instructions(store, job.runId);
   const otherSettings = new Map<number, Settings>();
   const keys = new Map<number, (prompt: Prompt) => string>();
+  const cutPrompts = new CutPrompts();
+  const warned = new Set<string>();
 
   function prepare(call: OpenCall): PreparedRequest {
     const perspective = instructionsOf.get(call.perspectiveId);
     if (!perspective) throw new Error(`the call ${call.id} has no instruction`);
-    const notes = call.notesId === null ? null : answerText(store, call.notesId);
+    const notes = call.notesId === null ? null : usedText(answerText(store, call.notesId), job.reasoningTags);
     const prompt = promptOf(perspective, call.step, inputText(call.inputId), notes);
     const settingsId = call.wantedSettingsId ?? job.settingsId;
     const settings = settingsBy(settingsId);
@@ -90,10 +95,10 @@ export function createRequests(job: Job): Requests {
     try {
       const asked = { endpoint, model, prompt, parameters, timeoutMs: job.timeoutMs };
       const completion = await job.provider.complete(asked);
-      return await answered(request, attemptId, completion, { durationMs: elapsed(clock), isBatched: false });
+      return await answered(request, attemptId, completion, reserved, { durationMs: elapsed(clock), isBatched: false });
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
-      return failed(request.call, attemptId, error, reserved, { durationMs: elapsed(clock), isBatched: false });
+      return failed(request, attemptId, error, reserved, { durationMs: elapsed(clock), isBatched: false });
     }
   }
 
@@ -101,20 +106,31 @@ export function createRequests(job: Job): Requests {
     { id, callId, startedAt, reserved }: BatchedAttempt,
     outcome: Completion | CallError,
   ): Promise<Sent> {
-    const call = getCall(store, callId);
+    const request = prepare(getCall(store, callId));
     const how = { durationMs: Date.now() - startedAt, isBatched: true };
-    if (outcome instanceof CallError) return failed(call, id, outcome, reserved, how);
-    return await answered(prepare(call), id, outcome, how);
+    if (outcome instanceof CallError) return failed(request, id, outcome, reserved, how);
+    return await answered(request, id, outcome, reserved, how);
   }
 
   async function answered(
     request: PreparedRequest,
     attemptId: number,
-    { text, finishReason, servedModel, httpStatus, requestId, usage: said, rateLimits }: Completion,
+    completion: Completion,
+    reserved: Reservation,
     { durationMs, isBatched }: Manner,
   ): Promise<Sent> {
     const { call, prompt, settings, settingsId } = request;
+    const { text, finishReason, finishReasonRaw, servedModel, httpStatus, requestId, rateLimits } = completion;
+    warnOf(text, finishReason);
+    if (job.reasoningTags === "strip" && withoutReasoning(text).trim() === "") {
+      return failed(request, attemptId, onlyReasoning(completion), reserved, { durationMs, isBatched });
+    }
+    const said = credibleUsage(completion.usage, prompt, text, tokenLimit(settings));
     const usage = said ? reported(said) : await counted(settings, prompt, text);
+    if (said && cutPrompts.suspects(prompt, said)) {
+      const { promptTokens } = await counted(settings, prompt, "");
+      warnOnce("cut prompts", cutPrompts.warningOf(said, promptTokens));
+    }
     const attempt: AttemptRecord = {
       ...usage,
       durationMs,
@@ -128,18 +144,41 @@ export function createRequests(job: Job): Requests {
       reserved: null,
     };
     const origin = isBatched ? ("batch" as const) : ("live" as const);
-    const answer = { key: request.key(), settingsId, origin, text, finishReason, servedModel };
+    const answer = { key: request.key(), settingsId, origin, text, finishReason, finishReasonRaw, servedModel };
     return { result: { call, attemptId, isBatched, attempt, answer }, error: null, limits: rateLimits };
   }
 
+  /** Says once a run what is odd about the answers. */
+  function warnOf(text: string, finishReason: string | null): void {
+    if (job.reasoningTags === null && hasReasoning(text)) {
+      warnOnce(
+        "reasoning",
+        'answers begin with <think>…</think>, which stays in notes and datasets: set model_config.reasoning_tags to "strip" to leave it out there, or to "keep"',
+      );
+    }
+    if (readEnding(finishReason).ending === "unknown") {
+      warnOnce(
+        "ending",
+        `the server ends answers with the finish reason ${JSON.stringify(finishReason)}, which datagen does not know: they count as whole`,
+      );
+    }
+  }
+
+  function warnOnce(what: string, message: string | null): void {
+    if (message === null || warned.has(what)) return;
+    warned.add(what);
+    job.onEvent({ type: "warning", message });
+  }
+
   function failed(
-    call: OpenCall,
+    { call, prompt, settings }: PreparedRequest,
     attemptId: number,
     error: CallError,
     reserved: Reservation,
     { durationMs, isBatched }: Manner,
   ): Sent {
-    const { httpStatus, requestId, code: errorCode, usage: said, rateLimits } = error.details;
+    const { httpStatus, requestId, code: errorCode, rateLimits } = error.details;
+    const said = credibleUsage(error.details.usage, prompt, null, tokenLimit(settings));
     const usage = said ? reported(said) : NO_USAGE;
     // A batch says of each request whether it was worked on.
     const isUnclear = !isBatched && said === null && mayBeCharged(error);
@@ -161,6 +200,14 @@ export function createRequests(job: Job): Requests {
   return { prepare, send, settle };
 }
 
+/** An answer of which nothing is left without its reasoning. */
+function onlyReasoning({ finishReason, httpStatus, requestId, usage, rateLimits }: Completion): CallError {
+  const details = { httpStatus, requestId, usage, rateLimits };
+  return finishReason === "length"
+    ? new CallError("reasoning_exhausted", "the token limit was used up by reasoning", details)
+    : new CallError("empty", "the answer is nothing but reasoning", details);
+}
+
 /** How a request was sent, and how long it took. */
 interface Manner {
   durationMs: number;
@@ -177,6 +224,7 @@ const LOST_PATIENCE = new Set([408, 504, 524]);
 /** Whether a provider that reported no usage may have worked on an answer, and charge it. */
 function mayBeCharged(error: CallError): boolean {
   const { httpStatus } = error.details;
+  if (error.reason === "broken") return true;
   if (httpStatus === null) return !isUnreachable(error);
   return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
 }

@@ -13,7 +13,7 @@ export type Decision =
 export interface Tries {
   /** Waits for a rate limit: they use up nothing. */
   rateLimited: number;
-  /** Answers without a text. */
+  /** Answers that were generated, and are paid, without a text that can be used. */
   empty: number;
   /** All others. */
   transient: number;
@@ -38,6 +38,7 @@ const KINDS: Record<FailureReason, Kind> = {
   connection: "transient",
   malformed: "transient",
   not_processed: "transient",
+  broken: "empty",
   empty: "empty",
   reasoning_exhausted: "empty",
   content_filter: "fail",

@@ -75,6 +75,7 @@ export function* flatRows({ config, publicId }: DatasetRun, tasks: Iterable<Task
         response: cell.response,
         failure: failureOf(cell),
         finish_reason: cell.strategy?.finishReason ?? null,
+        finish_reason_raw: cell.strategy?.finishReasonRaw ?? cell.strategy?.finishReason ?? null,
         prompt_tokens: sum(cell, "promptTokens"),
         completion_tokens: sum(cell, "completionTokens"),
         cached_tokens: sum(cell, "cachedTokens"),

@@ -8,6 +8,15 @@ import { canonicalJson, type Settings, sha256 } from "./settings.ts";
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
   const { task_type, task_description, agent_perspectives, add_references, replicates = 1 } = config;
   const { sample_size } = config.data_config;
-  const whole = { task_type, task_description, agent_perspectives, add_references, replicates, sample_size };
+  const { reasoning_tags } = config.model_config;
+  const whole = {
+    task_type,
+    task_description,
+    agent_perspectives,
+    add_references,
+    replicates,
+    sample_size,
+    ...(reasoning_tags === "strip" && { reasoning_tags }),
+  };
   return sha256(canonicalJson({ ...whole, settings, input_sha256: inputSha256 }));
 }

@@ -13,7 +13,7 @@ export interface Settings {
   parameters: Parameters;
 }
 
-type Parameters = Omit<Config["model_config"], "model_name" | "base_url" | "endpoint">;
+type Parameters = Omit<Config["model_config"], "model_name" | "base_url" | "endpoint" | "reasoning_tags">;
 
 /** Part of every key, so that keys of different rules never meet. */
 export const KEY_VERSION = 1;
@@ -23,7 +23,14 @@ export function settingsOf(
   config: Config,
   decided: { provider: ProviderName; baseUrl: string | null; endpoint: Endpoint },
 ): Settings {
-  const { model_name: model, base_url: _url, endpoint: _endpoint, ...parameters } = config.model_config;
+  const {
+    model_name: model,
+    base_url: _url,
+    endpoint: _endpoint,
+    // What is done with an answer once it is there.
+    reasoning_tags: _tags,
+    ...parameters
+  } = config.model_config;
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
 }
 

@@ -1,69 +1,207 @@
-import { asCount, asObject, asText, parseJson } from "./json.ts";
+import { type AnswerEnding, readEnding } from "./ending.ts";
+import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
 import { CallError, type CallErrorDetails, type Completion, type ReportedUsage } from "./provider.ts";
 import { connectionError, embeddedError } from "./refusal.ts";
-import { detailsOf, type Known } from "./response-details.ts";
+import { bounded, detailsOf, type Known } from "./response-details.ts";
+import { answerWithoutKey, withoutKey } from "./secrets.ts";
+import { readStream } from "./stream.ts";
 
 /*
  * What an OpenAI-compatible server answers with a status of success, read with suspicion: nothing that it sends is taken
  * to have the documented shape.
  */
 
+/** JSON text may be wrapped in JSON strings, and an answer in objects or arrays, so often at most. */
+const MOST_WRAPPERS = 3;
+
 /** The object or array in a response with a status of success. @throws CallError where it holds none */
 export async function readJson(response: Response): Promise<unknown> {
   const text = await response.text().catch((error: unknown) => {
     throw connectionError(error);
   });
+  const body = readBody(text);
+  if (typeof body === "object" && body !== null) return body;
+  const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON";
   const details = detailsOf(response.status, response.headers);
-  const body = parseJson(text);
-  if (typeof body !== "object" || body === null) {
-    const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON";
-    throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${text}`, details);
-  }
-  return body;
+  throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${text}`, details);
 }
 
-/** The completion in a response with a status of success. @throws CallError where it holds none */
-export async function readCompletion(response: Response, model: string): Promise<Completion> {
-  return completionOf(await readJson(response), model, detailsOf(response.status, response.headers));
+/** The value in the text of a body: JSON, JSON in a JSON string, or a stream; undefined where it is none of them. */
+export function readBody(text: string): unknown {
+  let value: unknown = text;
+  for (let times = 0; typeof value === "string" && times <= MOST_WRAPPERS; times += 1) {
+    value = isCrowded(value) ? undefined : (parseJson(value) ?? readStream(value));
+  }
+  return value;
+}
+
+/** Texts up to this length are parsed whatever they hold. */
+const SMALL = 500_000;
+/** Answers with the probabilities of all their tokens have so many objects and values in a megabyte, and fewer. */
+const MOST_VALUES = 1_000_000;
+
+/** Whether a text holds so many values that the objects made of them would take many times its size in memory. */
+function isCrowded(text: string): boolean {
+  if (text.length <= SMALL) return false;
+  let values = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    // Behind a string, wherever it ends.
+    if (code === 0x22) at = endOfString(text, at);
+    // `,`, `[` and `{`
+    else if (code === 0x2c || code === 0x5b || code === 0x7b) values += 1;
+  }
+  return values > MOST_VALUES;
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text.charCodeAt(at) !== 0x22) at += text.charCodeAt(at) === 0x5c ? 2 : 1;
+  return at;
+}
+
+/**
+ * The completion in a response with a status of success.
+ * @param key what must not be in it
+ * @throws CallError where it holds none
+ */
+export async function readCompletion(response: Response, model: string, key: string | undefined): Promise<Completion> {
+  return completionOf(await readJson(response), model, detailsOf(response.status, response.headers), key);
 }
 
 /** The completion in the body of an answer. @throws CallError where it holds none */
-export function completionOf(value: unknown, model: string, details: Known): Completion {
-  const body = asObject(value);
-  if (!body) throw new CallError("malformed", `the answer is no JSON object but ${JSON.stringify(value)}`, details);
-  if (body["error"]) throw embeddedError(body["error"], details);
+export function completionOf(value: unknown, model: string, details: Known, key: string | undefined): Completion {
+  const body = unwrapped(value);
+  if (!body) throw new CallError("malformed", `the answer is no JSON object but ${shown(value)}`, details);
+  const nameOf = (name: string | null) => (name === null ? null : bounded(withoutKey(name, key)));
   const usage = readUsage(body["usage"]);
-  const id = details.requestId ?? asText(body["id"]);
-  const known = { ...details, requestId: id, usage };
-  const choice = asObject(Array.isArray(body["choices"]) ? (body["choices"] as unknown[])[0] : undefined);
-  if (!choice) throw new CallError("malformed", "the response has no choices", known);
-  const message = asObject(choice["message"]) ?? {};
-  const finishReason = asText(choice["finish_reason"]);
-  const refusal = asText(message["refusal"]);
-  if (refusal) throw new CallError("refusal", `the model refused: ${refusal}`, known);
-  if (finishReason === "content_filter") {
-    throw new CallError("content_filter", "the provider's content filter cut the answer", known);
-  }
-  const content = "message" in choice ? message["content"] : choice["text"];
-  if (content !== null && content !== undefined && typeof content !== "string") {
-    throw new CallError("malformed", `the answer is no text but ${JSON.stringify(content)}`, known);
-  }
-  if (!content || content.trim() === "") throw emptyAnswer(finishReason, known);
-  const served = asText(body["model"]);
+  const requestId = nameOf(details.requestId ?? asText(body["id"]));
+  const known = { ...details, requestId, usage };
+  const choice = choiceOf(body["choices"]);
+  const { text, refusal, isOther } = contentOf(choice ?? {});
+  const finishReason = asText(choice?.["finish_reason"]);
+  const ending = readEnding(finishReason === null ? null : withoutKey(finishReason, key));
+  const hasText = text.trim() !== "";
+  const isGenerated = hasText || isOther || (usage !== null && usage.completionTokens > 0);
+  const error = realError(body["error"]) ?? realError(choice?.["error"]);
+  if (error !== undefined) throw isGenerated ? brokenBy(error, known) : embeddedError(error, known);
+  if (!choice) throw new CallError(isGenerated ? "broken" : "malformed", "the response has no choices", known);
+  if (refusal !== "") throw new CallError("refusal", `the model refused: ${refusal}`, known);
+  if (ending.ending === "filtered" || ending.ending === "broken") throw endedBy(ending, isGenerated, known);
+  if (isOther) throw new CallError("broken", `the answer is no text but ${shown(contentIn(choice))}`, known);
+  if (!hasText) throw emptyAnswer(ending, known);
+  const served = nameOf(asText(body["model"]));
   return {
     ...details,
-    text: content,
-    finishReason,
+    text: answerWithoutKey(text, key),
+    finishReason: ending.word,
+    finishReasonRaw: ending.raw,
     usage,
-    requestId: id,
+    requestId,
     servedModel: served === model ? null : served,
   };
 }
 
-function emptyAnswer(finishReason: string | null, details: Partial<CallErrorDetails>): CallError {
-  return finishReason === "length"
-    ? new CallError("reasoning_exhausted", "the token limit was used up before any text of an answer", details)
-    : new CallError("empty", "the answer is empty", details);
+/** Members in which gateways put the answer of the server behind them. */
+const WRAPPERS = ["data", "response", "result", "body", "output"];
+
+/** The object with the answer, which may be wrapped in an array of one or in another object. */
+function unwrapped(value: unknown): Json | undefined {
+  let at = value;
+  for (let times = 0; times <= MOST_WRAPPERS; times += 1) {
+    if (typeof at === "string") at = readBody(at);
+    if (Array.isArray(at) && at.length === 1) at = at[0] as unknown;
+    const body = asObject(at);
+    if (!body || body["choices"] || body["error"]) return body;
+    const inner = WRAPPERS.map((name) => body[name]).find((member) => typeof member === "object" && member !== null);
+    if (inner === undefined) return body;
+    at = inner;
+  }
+  return asObject(at);
+}
+
+/** The first choice, which may stand where a list of choices should. */
+function choiceOf(choices: unknown): Json | undefined {
+  if (Array.isArray(choices)) return asObject(choices.find((one) => asObject(one) !== undefined));
+  const only = asObject(choices);
+  if (!only || "message" in only || "text" in only || "delta" in only) return only;
+  return asObject(Object.values(only).find((one) => asObject(one) !== undefined));
+}
+
+/** What a choice of chat or of completions has in the place of its text. */
+function contentIn(choice: Json): unknown {
+  const message = choice["message"] ?? choice["delta"];
+  return message === undefined || message === null ? choice["text"] : (asObject(message)?.["content"] ?? null);
+}
+
+interface Content {
+  text: string;
+  refusal: string;
+  /** Whether there is something that is neither a text nor a refusal. */
+  isOther: boolean;
+}
+
+function contentOf(choice: Json): Content {
+  const message = asObject(choice["message"]) ?? asObject(choice["delta"]);
+  const content: Content = { text: "", refusal: asText(message?.["refusal"]) ?? "", isOther: false };
+  const found = contentIn(choice);
+  for (const part of Array.isArray(found) ? (found as unknown[]) : [found]) addPart(content, part);
+  if (content.text !== "") content.isOther = false;
+  return content;
+}
+
+/** Parts in which a model thinks; they are no part of its answer. */
+const THOUGHT = /think|reason|thought/i;
+
+function addPart(content: Content, part: unknown): void {
+  if (typeof part === "string") content.text += part;
+  if (typeof part === "string" || part === null || part === undefined) return;
+  const { type, text, refusal, thought } = asObject(part) ?? {};
+  if (THOUGHT.test(asText(type) ?? "") || thought === true) return;
+  const value = asObject(text)?.["value"] ?? text;
+  if (typeof value === "string") content.text += value;
+  else if (typeof refusal === "string") content.refusal += refusal;
+  else content.isOther ||= asObject(part) === undefined || Object.keys(part).length > 0;
+}
+
+/** Codes and messages of errors that say that there is none. */
+const NO_ERROR = /^\s*(?:0|200|none|null|ok|success)?\s*$/i;
+
+/** An error that says something; undefined for one that is empty. */
+export function realError(error: unknown): unknown {
+  const members = asObject(error);
+  if (members) return Object.values(members).some(isSaid) ? error : undefined;
+  if (Array.isArray(error)) return error.length > 0 ? error : undefined;
+  return isSaid(error) ? error : undefined;
+}
+
+function isSaid(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return value === true || !NO_ERROR.test(asText(value) ?? "");
+}
+
+/** An answer that was generated, and is paid, whose server says that it went wrong. */
+function brokenBy(error: unknown, details: Partial<CallErrorDetails>): CallError {
+  const embedded = embeddedError(error, details);
+  return new CallError("broken", embedded.message, { ...embedded.details, retryAfterMs: null });
+}
+
+function endedBy({ ending, word, raw }: AnswerEnding, isGenerated: boolean, details: Partial<CallErrorDetails>) {
+  const own = raw ?? word;
+  if (ending === "filtered") {
+    const why = raw === null ? "" : ` (${raw})`;
+    return new CallError("content_filter", `the provider's content filter cut the answer${why}`, details);
+  }
+  const message = `the server broke the answer off: its finish reason is "${own}"`;
+  return new CallError(isGenerated ? "broken" : "server_error", message, { ...details, code: own });
+}
+
+function emptyAnswer({ ending, word }: AnswerEnding, details: Partial<CallErrorDetails>): CallError {
+  if (ending === "cut") {
+    return new CallError("reasoning_exhausted", "the token limit was used up before any text of an answer", details);
+  }
+  const why = word === "tool_calls" ? ": the model called a tool" : "";
+  return new CallError("empty", `the answer is empty${why}`, details);
 }
 
 function readUsage(value: unknown): ReportedUsage | null {

@@ -1,8 +1,9 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
-import { asCount, asObject, asText, type Json, parseJson } from "./json.ts";
-import { completionOf } from "./answer.ts";
+import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
+import { completionOf, readBody, realError } from "./answer.ts";
 import { cleaned, embeddedError, statusError, toCallError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
+import { withoutKey } from "./secrets.ts";
 
 /*
  * Batches and the lines of their files as OpenAI and Together write them, read with suspicion. Together's states are in
@@ -27,7 +28,8 @@ const NOT_PROCESSED = /^batch_(expired|cancelled)$/;
 export function readBatch(value: unknown, secret: string | undefined): BatchState {
   const batch = asObject(value);
   const id = asText(batch?.["id"]);
-  if (!batch || id === null) throw unexpected("a batch", value, secret);
+  // An id that quotes the key would be stored.
+  if (!batch || id === null || withoutKey(id, secret) !== id) throw unexpected("a batch", value, secret);
   const status = asText(batch["status"])?.toLowerCase() ?? "";
   const error = readBatchError(batch);
   const counts = readCounts(batch["request_counts"]);
@@ -47,10 +49,11 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
 
 /** The error for an answer with a status of success that is not what was asked for. */
 export function unexpected(wanted: string, value: unknown, secret: string | undefined): CallError {
-  const embedded = asObject(value)?.["error"];
-  const error = embedded
-    ? embeddedError(embedded, {})
-    : new CallError("malformed", `the server answered with what is not ${wanted}: ${JSON.stringify(value)}`);
+  const embedded = realError(asObject(value)?.["error"]);
+  const error =
+    embedded !== undefined
+      ? embeddedError(embedded, {})
+      : new CallError("malformed", `the server answered with what is not ${wanted}: ${shown(value)}`);
   return toCallError(error, secret);
 }
 
@@ -61,7 +64,7 @@ function readBatchError({ error, errors }: Json): BatchState["error"] {
   if (!first) return typeof error === "string" && error !== "" ? { code: null, message: error } : null;
   const code = asText(first["code"]);
   const line = asCount(first["line"]);
-  const message = asText(first["message"]) ?? code ?? JSON.stringify(first);
+  const message = asText(first["message"]) ?? code ?? shown(first);
   const more = all.length > 1 ? ` (and ${all.length - 1} more)` : "";
   return { code, message: `${line === null ? "" : `line ${line}: `}${message}${more}` };
 }
@@ -82,22 +85,30 @@ export function readResult(text: string, model: string, secret: string | undefin
   const line = asObject(parseJson(text));
   const customId = line ? asText(line["custom_id"]) : customIdIn(text);
   try {
-    if (!line) throw new CallError("malformed", `a line of the results is no JSON object: ${text}`);
+    if (!line) throw new CallError("malformed", `a line of the results is no JSON object, or too long: ${text}`);
     if (customId === null) throw new CallError("malformed", `a line of the results has no custom_id: ${text}`);
-    const response = asObject(line["response"]);
+    const response = asObject(unfolded(line["response"]));
     const requestId = asText(response?.["request_id"]) || asText(line["id"]);
-    if (line["error"]) throw lineError(line["error"], requestId);
+    const error = realError(line["error"]);
+    if (error !== undefined) throw lineError(error, requestId);
     if (!response) throw new CallError("malformed", `a line of the results has no response: ${text}`, { requestId });
     // A status of 0 was seen where there was no answer.
     const httpStatus = asCount(response["status_code"]) || null;
     if (httpStatus === null || httpStatus >= 300) {
-      const fallback = `the request failed: ${JSON.stringify(response["body"])}`;
-      throw statusError(httpStatus ?? 500, response["body"], fallback, { httpStatus, requestId });
+      const body = unfolded(response["body"]);
+      const fallback = `the request failed: ${shown(body)}`;
+      throw statusError(httpStatus ?? 500, body, fallback, { httpStatus, requestId });
     }
-    return { customId, completion: completionOf(response["body"], model, { httpStatus, requestId, rateLimits: null }) };
+    const known = { httpStatus, requestId, rateLimits: null };
+    return { customId, completion: completionOf(response["body"], model, known, secret) };
   } catch (error) {
     return { customId, error: toCallError(error, secret) };
   }
+}
+
+/** A part of a line, which some servers write as a text of JSON. */
+function unfolded(part: unknown): unknown {
+  return typeof part === "string" ? (readBody(part) ?? part) : part;
 }
 
 /** The id in a line that was cut off. */
@@ -110,7 +121,7 @@ function customIdIn(text: string): string | null {
 function lineError(value: unknown, requestId: string | null): CallError {
   const error = asObject(value) ?? { message: asText(value) };
   const code = asText(error["code"]) ?? asText(error["type"]) ?? "";
-  const message = asText(error["message"]) ?? (code || JSON.stringify(value));
+  const message = asText(error["message"]) ?? (code || shown(value));
   if (NOT_PROCESSED.test(code)) return new CallError("not_processed", message, { requestId, code });
   const httpStatus = /^[1-5]\d\d$/.test(code) ? Number(code) : null;
   const withStatus = (status: number) => statusError(status, error, message, { httpStatus, requestId });

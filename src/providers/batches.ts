@@ -25,9 +25,12 @@ const ANSWER_TIMEOUT_MS = 120_000;
 /** For a whole file: a line of 1 Mbit/s takes half an hour for 200 MB. */
 const UPLOAD_TIMEOUT_MS = 3_600_000;
 
+/** What a line of results may have beside the body of an answer, in bytes. */
+const LINE_ENVELOPE = 10_000;
+
 /** The batches of a server that has OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
-  const { client, apiKey, model } = server;
+  const { client, apiKey, model, maxAnswerBytes } = server;
 
   /** The JSON that one request brings. */
   async function ask(
@@ -118,7 +121,7 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
       const path = `/files/${encodeURIComponent(fileId)}/content`;
       try {
         const { body } = await client.get(path, options).asResponse();
-        if (body) yield* splitLines(arriving(body));
+        if (body) yield* splitLines(arriving(body), maxAnswerBytes + LINE_ENVELOPE);
       } catch (error) {
         signal.throwIfAborted();
         throw toCallError(error, apiKey);

@@ -4,10 +4,12 @@
 
 export type Json = Record<string, unknown>;
 
+const BYTE_ORDER_MARK = "\uFEFF";
+
 /** The value that a text holds, or undefined where it is no JSON. */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
   } catch {
     return undefined;
   }
@@ -24,4 +26,43 @@ export function asText(value: unknown): string | null {
 
 export function asCount(value: unknown): number | null {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+/** A message shows so much of a value at most: its depth, the members of each object, the characters of each string. */
+const SHOWN = { depth: 5, members: 20, characters: 4_000 };
+
+/** A value as JSON for a message. It may be of any depth and size; only its beginning is shown. */
+export function shown(value: unknown): string {
+  return JSON.stringify(beginningOf(value, SHOWN.depth)) ?? String(value);
+}
+
+function beginningOf(value: unknown, depth: number): unknown {
+  if (typeof value === "string") {
+    return value.length > SHOWN.characters ? `${value.slice(0, SHOWN.characters)}...` : value;
+  }
+  if (typeof value !== "object" || value === null) return value;
+  if (depth === 0) return "...";
+  if (Array.isArray(value)) return value.slice(0, SHOWN.members).map((item) => beginningOf(item, depth - 1));
+  const members: [string, unknown][] = [];
+  for (const name in value) {
+    if (members.length === SHOWN.members) break;
+    members.push([name.slice(0, SHOWN.characters), beginningOf((value as Json)[name], depth - 1)]);
+  }
+  return Object.fromEntries(members);
+}
+
+/** Deeper texts hold nothing that anybody wants to read, and are too deep for `JSON.stringify`. */
+const DEEPEST = 500;
+
+/** Whether a text opens more brackets in each other than any real JSON does. Brackets in strings count, too. */
+export function isDeep(text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    // `[` and `{`, then `]` and `}`.
+    if (code === 0x5b || code === 0x7b) depth += 1;
+    else if (code === 0x5d || code === 0x7d) depth -= 1;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
 }

@@ -1,12 +1,43 @@
-/** The lines of a text in UTF-8, ended by line feeds alone, without those that are empty. */
-export async function* splitLines(text: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of text) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) if (line.trim() !== "") yield line;
+const LINE_FEED = 0x0a;
+
+/** What is left of a line that is too long: enough to tell whose it is. */
+const BEGINNING = 4_096;
+
+/**
+ * The lines of a text in UTF-8, ended by line feeds alone, without those that are empty.
+ * @param longest the most bytes of a line; of a longer one only the beginning comes
+ */
+export async function* splitLines(
+  text: AsyncIterable<Uint8Array>,
+  longest = Number.POSITIVE_INFINITY,
+): AsyncGenerator<string> {
+  let parts: Uint8Array[] = [];
+  let bytes = 0;
+
+  function add(part: Uint8Array): void {
+    bytes += part.length;
+    if (bytes > longest) parts = [Buffer.concat([...parts, part]).subarray(0, BEGINNING)];
+    else parts.push(part);
   }
-  rest += decoder.decode();
-  if (rest.trim() !== "") yield rest;
+
+  function line(): string {
+    const whole = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+    parts = [];
+    bytes = 0;
+    return decoder.decode(whole);
+  }
+
+  const decoder = new TextDecoder();
+  for await (const chunk of text) {
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+      add(chunk.subarray(start, end));
+      start = end + 1;
+      const one = line();
+      if (one.trim() !== "") yield one;
+    }
+    if (start < chunk.length) add(chunk.subarray(start));
+  }
+  const last = line();
+  if (last.trim() !== "") yield last;
 }

@@ -31,7 +31,10 @@ export interface ReportedUsage {
 export interface Completion {
   /** Never empty. */
   text: string;
+  /** How the answer ended, in the words of ending.ts; null where the provider said nothing. */
   finishReason: string | null;
+  /** The provider's own word for it; null where that is the same. */
+  finishReasonRaw: string | null;
   /** Null where the provider reported none. */
   usage: ReportedUsage | null;
   httpStatus: number | null;
@@ -49,6 +52,8 @@ export type FailureReason =
   | "timeout"
   | "connection"
   | "malformed"
+  /** An answer was generated, and is paid, that cannot be used: the server broke it off, or it is no text. */
+  | "broken"
   /** A batch ended before it came to this request: nothing was done, and nothing is charged. */
   | "not_processed"
   | "empty"
@@ -113,6 +118,8 @@ export interface Connection {
   apiKey: string | undefined;
   /** Whether what the environment sets beside the key (organisation, headers) may go there too. */
   isTrusted: boolean;
+  /** The most bytes that the body of an answer, or the line of one in a batch, may have. */
+  maxAnswerBytes: number;
 }
 
 /** How a provider is reached over the network. */

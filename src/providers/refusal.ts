@@ -1,7 +1,8 @@
 import { errorCode, errorMessage } from "../errors.ts";
-import { asObject, asText, type Json } from "./json.ts";
+import { asObject, asText, type Json, shown } from "./json.ts";
 import { CallError, type CallErrorDetails, type FailureReason } from "./provider.ts";
 import { detailsOf, retryAfterOf } from "./response-details.ts";
+import { withoutKey } from "./secrets.ts";
 
 /*
  * What an OpenAI-compatible server refuses, and why: the one place that turns a status, a body or a broken connection
@@ -78,13 +79,28 @@ function reasonOf(status: number, error: Json, message: string): FailureReason {
   return "bad_request";
 }
 
-/** An error that stands where an answer should be. */
+/**
+ * An error that stands where an answer should be: what the status means that its code names, or an error of the server
+ * where it names none.
+ */
 export function embeddedError(value: unknown, details: Partial<CallErrorDetails>): CallError {
   const error = asObject(value) ?? {};
-  const code = asText(error["code"]) ?? asText(error["type"]);
-  const message = asText(error["message"]) ?? JSON.stringify(value);
+  const code = asText(error["code"]) || asText(error["type"]);
+  const message = `the server answered with an error: ${asText(error["message"]) ?? asText(value) ?? shown(value)}`;
+  const httpStatus = statusIn(error);
+  if (httpStatus !== null) {
+    const { reason } = statusError(httpStatus, error, message, {});
+    return new CallError(reason, message, { ...details, httpStatus, code });
+  }
   const reason = /insufficient_quota/.test(code ?? "") ? "no_quota" : "server_error";
-  return new CallError(reason, `the server answered with an error: ${message}`, { ...details, code });
+  return new CallError(reason, message, { ...details, code });
+}
+
+/** The status of a refusal that an error names by its number. */
+function statusIn(error: Json): number | null {
+  const names = ["code", "status", "status_code"].map((name) => asText(error[name]) ?? "");
+  const status = names.find((name) => /^[45]\d\d$/.test(name));
+  return status === undefined ? null : Number(status);
 }
 
 function redacted(error: CallError, secret: string | undefined): CallError {
@@ -99,6 +115,6 @@ function redacted(error: CallError, secret: string | undefined): CallError {
 /** A server's text without the key, and not too long. */
 export function cleaned(text: string, secret: string | undefined): string {
   // Servers like to quote the key that they refuse. It is taken out before the cut, lest a part of it stays.
-  const clean = secret ? text.replaceAll(secret, "[key]") : text;
+  const clean = withoutKey(text, secret);
   return clean.length > LONGEST_MESSAGE ? `${clean.slice(0, LONGEST_MESSAGE)}...` : clean;
 }

@@ -35,6 +35,8 @@ export interface Server {
   apiKey: string | undefined;
   /** The model that is asked for. */
   model: string;
+  /** The most bytes that the body of an answer may have. */
+  maxAnswerBytes: number;
   /** The parameters as the model accepts them, `extra_body` unfolded. */
   adapt(model: string, endpoint: Endpoint, parameters: RequestParameters): RequestParameters;
 }
@@ -75,7 +77,7 @@ export function liveProvider(server: Server, close: (reason: Error) => void): Pr
       const body = { ...bodyOf(server, question), stream: false };
       try {
         const response = await client.post(PATHS[question.endpoint], { body, timeout }).asResponse();
-        return await readCompletion(response, question.model);
+        return await readCompletion(response, question.model, apiKey);
       } catch (error) {
         throw givenUp ?? toCallError(error, apiKey);
       }

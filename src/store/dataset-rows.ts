@@ -1,4 +1,6 @@
 import { asc, eq, sql } from "drizzle-orm";
+import type { ReasoningTags } from "../config/schema.ts";
+import { usedText } from "../plan/reasoning.ts";
 import { oncePerStore, type Store } from "./open.ts";
 import { answers, calls, perspectives, tasks } from "./schema.ts";
 import { getText } from "./texts.ts";
@@ -13,6 +15,8 @@ export interface CellRow {
   failure: string | null;
   text: string | null;
   finishReason: string | null;
+  /** The provider's own word for it; null where that is the same. */
+  finishReasonRaw: string | null;
   promptTokens: number | null;
   completionTokens: number | null;
   cachedTokens: number | null;
@@ -37,6 +41,7 @@ type CellColumns = [
   failure: string | null,
   text: string | Buffer | null,
   finishReason: string | null,
+  finishReasonRaw: string | null,
   promptTokens: number | null,
   completionTokens: number | null,
   cachedTokens: number | null,
@@ -56,6 +61,7 @@ const statements = oncePerStore(({ db, sqlite }) => ({
           failure: calls.failure,
           text: answers.text,
           finishReason: answers.finishReason,
+          finishReasonRaw: answers.finishReasonRaw,
           promptTokens: answers.promptTokens,
           completionTokens: answers.completionTokens,
           cachedTokens: answers.cachedTokens,
@@ -71,8 +77,9 @@ const statements = oncePerStore(({ db, sqlite }) => ({
 
 /**
  * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
+ * @param tags what is done with the reasoning at the start of an answer
  */
-export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
+export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
   const { cells } = statements(store);
   const positions = new Map(
     store.db
@@ -100,27 +107,32 @@ export function* datasetRows(store: Store, runId: number): Generator<TaskRow> {
       reference: referenceId === null ? null : getText(store, referenceId),
       cells: cells
         .all(taskId)
-        .map((columns) => toCell(columns, positions))
+        .map((columns) => toCell(columns, positions, tags))
         .toSorted(inOrder),
     };
   }
 }
 
-function toCell(columns: CellColumns, positions: ReadonlyMap<number, number>): CellRow {
-  const [perspectiveId, step, replicate, state, failure, text, finishReason, prompt, completion, cached, reasoning] =
-    columns;
+function toCell(
+  columns: CellColumns,
+  positions: ReadonlyMap<number, number>,
+  tags: ReasoningTags | undefined,
+): CellRow {
+  const [perspectiveId, step, replicate, state, failure, text, finishReason, finishReasonRaw, ...tokens] = columns;
+  const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
   return {
     perspective: positions.get(perspectiveId) ?? -1,
     step,
     replicate,
     state,
     failure,
-    text: text === null ? null : (answers.text.mapFromDriverValue(text) as string),
+    text: text === null ? null : usedText(answers.text.mapFromDriverValue(text) as string, tags),
     finishReason,
-    promptTokens: prompt,
-    completionTokens: completion,
-    cachedTokens: cached,
-    reasoningTokens: reasoning,
+    finishReasonRaw,
+    promptTokens,
+    completionTokens,
+    cachedTokens,
+    reasoningTokens,
   };
 }
 

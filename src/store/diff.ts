@@ -1,4 +1,7 @@
+import type { ReasoningTags } from "../config/schema.ts";
+import { withoutReasoning } from "../plan/reasoning.ts";
 import type { Store } from "./open.ts";
+import { answers } from "./schema.ts";
 
 /** Which of two runs. */
 export type Side = "a" | "b";
@@ -114,10 +117,21 @@ const JOIN_CELLS = `
       and cb.replicate = ca.replicate
   order by t.position, p.position, ca.replicate`;
 
+/** The texts of the answers of each run as its datasets have them, in SQL. */
+type Responses = Record<Side, (column: string) => string>;
+
+const USED_TEXT = "used_text";
+const usedIn = (tags: ReasoningTags | undefined) => (column: string) =>
+  tags === "strip" ? `${USED_TEXT}(${column})` : column;
+
+/** Whether two answers, aa and ab, are the same text as responses of the two runs. */
+const isSame = ({ a, b }: Responses) =>
+  `(${a("x") === b("x") ? "aa.id = ab.id or " : ""}${a("aa.text")} = ${b("ab.text")})`;
+
 // Grouping sorts its rows, so what is grouped holds no texts.
-const PAIRS = `
+const pairsOf = (responses: Responses) => `
   with pairs as materialized (
-    select c.condition, aa.id = ab.id or aa.text = ab.text as same
+    select c.condition, ${isSame(responses)} as same
     from temp.diff_cells c cross join calls ca on ca.id = c.a cross join calls cb on cb.id = c.b
       left join answers aa on aa.id = ca.answer_id left join answers ab on ab.id = cb.answer_id)
   select p.condition, count(pairs.condition) as cells, count(same) as compared, coalesce(sum(same), 0) as identical
@@ -125,8 +139,8 @@ const PAIRS = `
   group by p.position order by p.position`;
 
 // length() ends at a NUL, and counts the bytes of a blob.
-const CHARACTERS = `
-  iif(typeof(answers.text) = 'blob' or instr(answers.text, char(0)) > 0, code_points(answers.text), length(answers.text))`;
+const charactersIn = (text: string) => `
+  iif(typeof(${text}) = 'blob' or instr(${text}, char(0)) > 0, code_points(${text}), length(${text}))`;
 
 /** Columns of a query that has a row for each condition with cells, for all conditions that both runs have. */
 const ofEach = (columns: string, query: string) => `
@@ -138,13 +152,13 @@ const chainOf = (side: Side) => `
     union all select condition, notes_${side} from temp.diff_cells where notes_${side} is not null)`;
 
 // An imported answer has no tokens of its own.
-const lengthsOf = (side: Side, other: Side) =>
+const lengthsOf = (side: Side, other: Side, responses: Responses) =>
   ofEach(
     `meanCharacters, meanCompletionTokens, coalesce(truncated, 0) as truncated, coalesce(failed, 0) as failed,
        coalesce(pending, 0) as pending`,
     `with responses as materialized (
        select c.condition, calls.state, answers.finish_reason = 'length' as cut,
-         iif(others.answer_id is not null, ${CHARACTERS}, null) as characters,
+         iif(others.answer_id is not null, ${charactersIn(responses[side]("answers.text"))}, null) as characters,
          iif(others.answer_id is not null and answers.origin <> 'imported', answers.completion_tokens, null) as tokens
        from temp.diff_cells c cross join calls on calls.id = c.${side} cross join calls others on others.id = c.${other}
          left join answers on answers.id = calls.answer_id)
@@ -192,11 +206,11 @@ const latenciesOf = (side: Side) =>
      where nth between n / 2.0 and n / 2.0 + 1 group by condition`,
   );
 
-const DIFFERING = `
+const differingOf = (responses: Responses) => `
   select c.id, aa.id as answerA, ab.id as answerB
   from temp.diff_cells c cross join calls ca on ca.id = c.a cross join calls cb on cb.id = c.b
     cross join answers aa on aa.id = ca.answer_id cross join answers ab on ab.id = cb.answer_id
-  where aa.id <> ab.id and aa.text <> ab.text order by c.id`;
+  where not ${isSame(responses)} order by c.id`;
 
 const PLACE = `
   select p.condition, c.replicate, ta.position as taskA, tb.position as taskB, ta.input_id as inputId,
@@ -208,9 +222,17 @@ const PLACE = `
 /**
  * Joins two runs, which may be one, on the texts of their inputs, on conditions and replicates. An input that both have
  * several times is matched occurrence by occurrence, in file order. `body` sees both as they stand at one moment.
+ * @param tags what each run does with the reasoning at the start of an answer
  */
-export function joinRuns<T>({ sqlite }: Store, runA: number, runB: number, body: (joined: JoinedRuns) => T): T {
+export function joinRuns<T>(
+  { sqlite }: Store,
+  [runA, runB]: [number, number],
+  tags: Record<Side, ReasoningTags | undefined>,
+  body: (joined: JoinedRuns) => T,
+): T {
   sqlite.function("code_points", { deterministic: true }, codePoints);
+  sqlite.function(USED_TEXT, { deterministic: true }, strippedText);
+  const responses = { a: usedIn(tags.a), b: usedIn(tags.b) };
   return sqlite.transaction(() => {
     sqlite.exec(DROP + CREATE);
     const tasks = sqlite.prepare(JOIN_TASKS).run(runA, runB).changes;
@@ -227,9 +249,9 @@ export function joinRuns<T>({ sqlite }: Store, runA: number, runB: number, body:
                order by position limit ?`,
           )
           .all(side === "a" ? runA : runB, limit),
-      pairs: () => sqlite.prepare<[], PairRow>(PAIRS).all(),
-      side: (side) => sideRows(sqlite, side),
-      differing: () => sqlite.prepare<[], DifferingCell>(DIFFERING).iterate(),
+      pairs: () => sqlite.prepare<[], PairRow>(pairsOf(responses)).all(),
+      side: (side) => sideRows(sqlite, side, responses),
+      differing: () => sqlite.prepare<[], DifferingCell>(differingOf(responses)).iterate(),
       place: (cellId) => {
         const row = place.get(cellId);
         if (!row) throw new Error(`the cell ${cellId} is not there`);
@@ -242,10 +264,22 @@ export function joinRuns<T>({ sqlite }: Store, runA: number, runB: number, body:
 }
 
 // One statement at a time, as each holds what it sorts until its end.
-function sideRows(sqlite: Store["sqlite"], side: Side): SideRow[] {
-  const parts = [lengthsOf(side, side === "a" ? "b" : "a"), tokensOf(side), costsOf(side), latenciesOf(side)];
+function sideRows(sqlite: Store["sqlite"], side: Side, responses: Responses): SideRow[] {
+  const parts = [
+    lengthsOf(side, side === "a" ? "b" : "a", responses),
+    tokensOf(side),
+    costsOf(side),
+    latenciesOf(side),
+  ];
   const [first = [], ...others] = parts.map((sql) => sqlite.prepare<[], SideRow>(sql).all());
   return first.map((row, at) => Object.assign(row, ...others.map((rows) => rows[at])) as SideRow);
+}
+
+/** A stored text without its reasoning, as it would be stored; null where there is none. */
+function strippedText(stored: unknown): unknown {
+  if (stored === null) return null;
+  const text = answers.text.mapFromDriverValue(stored) as string;
+  return answers.text.mapToDriverValue(withoutReasoning(text));
 }
 
 /** Of a stored text; one that has no UTF-8 is a blob of UTF-16LE. */

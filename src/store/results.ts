@@ -50,6 +50,7 @@ interface NewAnswer {
   origin: "live" | "batch" | "imported";
   text: string;
   finishReason: string | null;
+  finishReasonRaw: string | null;
   servedModel: string | null;
 }
 
@@ -112,7 +113,19 @@ const isOpen = or(isPending, isNotNull(calls.wantedSettingsId));
 const statements = oncePerStore(({ db }) => ({
   answer: db
     .insert(answers)
-    .values(placeholders("key", "settingsId", "origin", "text", "finishReason", "servedModel", "createdAt", ...USAGE))
+    .values(
+      placeholders(
+        "key",
+        "settingsId",
+        "origin",
+        "text",
+        "finishReason",
+        "finishReasonRaw",
+        "servedModel",
+        "createdAt",
+        ...USAGE,
+      ),
+    )
     .prepare(),
   openAttempt: db
     .insert(attempts)

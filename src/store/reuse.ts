@@ -4,6 +4,8 @@ import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutToke
 import { answerText, hasKey } from "./calls.ts";
 import type { Store } from "./open.ts";
 import { answers, calls, settings as settingsTable } from "./schema.ts";
+import type { ReasoningTags } from "../config/schema.ts";
+import { usedText } from "../plan/reasoning.ts";
 import type { ReusePolicy } from "./reuse-policy.ts";
 
 /** An answer of an earlier call that asked the same. */
@@ -25,12 +27,13 @@ export interface Reuse {
 /**
  * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, in little
  * memory; of one store, one is in use at a time.
+ * @param tags what is done with the reasoning at the start of an answer
  */
-export function createReuse(store: Store, settings: Settings, policy: ReusePolicy): Reuse {
+export function createReuse(store: Store, settings: Settings, policy: ReusePolicy, tags: ReasoningTags | null): Reuse {
   store.sqlite.exec("create temp table if not exists taken (id integer primary key); delete from temp.taken");
   const mark = store.sqlite.prepare("insert into temp.taken (id) values (?)");
   const isFree = sql`not exists (select 1 from temp.taken where taken.id = ${answers.id})`;
-  const find = finder(store, settings, policy, isFree);
+  const find = finder(store, settings, { policy, tags }, isFree);
   return {
     isEmpty: find === null,
     take(prompt) {
@@ -38,26 +41,36 @@ export function createReuse(store: Store, settings: Settings, policy: ReusePolic
       if (found) mark.run(found.id);
       return found;
     },
-    textOf: ({ id }) => answerText(store, id),
+    textOf: ({ id }) => usedText(answerText(store, id), tags),
   };
 }
 
 /** The same for a run that is executed: answers that none of its calls has. What is taken becomes a call's at once. */
-export function createRunReuse(store: Store, runId: number, settings: Settings, policy: ReusePolicy): Reuse["take"] {
+export function createRunReuse(
+  store: Store,
+  runId: number,
+  settings: Settings,
+  policy: ReusePolicy,
+  tags: ReasoningTags | null,
+): Reuse["take"] {
   const isFree = sql`not exists (select 1 from ${calls} where ${calls.answerId} = ${answers.id}
     and ${calls.runId} = ${runId})`;
-  const find = finder(store, settings, policy, isFree);
+  const find = finder(store, settings, { policy, tags }, isFree);
   return (prompt) => find?.(prompt) ?? null;
 }
 
+/** How many answers to one prompt are looked at for one with a text beside its reasoning. */
+const MOST_LOOKED_AT = 1_000;
+
 /** Finds the earlier answers to prompts; null where there can be none. */
 function finder(
-  { db }: Store,
+  store: Store,
   settings: Settings,
-  policy: ReusePolicy,
+  { policy, tags }: { policy: ReusePolicy; tags: ReasoningTags | null },
   isFree: SQL,
 ): ((prompt: Prompt) => EarlierAnswer | null) | null {
   if (policy === "none") return null;
+  const { db } = store;
   const query = (isFit: SQL | undefined) =>
     db
       .select({
@@ -68,8 +81,10 @@ function finder(
       .from(answers)
       .where(and(hasKey(sql.placeholder("key")), isFit, isFree))
       .orderBy(asc(answers.id))
-      .limit(1)
+      .limit(tags === "strip" ? MOST_LOOKED_AT : 1)
       .prepare();
+  // Of an answer that is nothing but reasoning, nothing is left to use.
+  const isUsable = ({ id }: EarlierAnswer) => tags !== "strip" || usedText(answerText(store, id), tags).trim() !== "";
   const same = query(undefined);
   const ownKey = isKnown(db, settings) ? callKeys(settings) : null;
   const limit = tokenLimit(settings) ?? Number.MAX_SAFE_INTEGER;
@@ -77,10 +92,10 @@ function finder(
   const otherKeys = policy === "unless_truncated" ? otherLimits(db, settings).map(callKeys) : [];
   if (ownKey === null && otherKeys.length === 0) return null;
   return (prompt) => {
-    const found = ownKey && same.get({ key: ownKey(prompt) });
+    const found = ownKey && same.all({ key: ownKey(prompt) }).find(isUsable);
     if (found) return found;
     for (const otherKey of otherKeys) {
-      const other = uncut.get({ key: otherKey(prompt) });
+      const other = uncut.all({ key: otherKey(prompt) }).find(isUsable);
       if (other) return other;
     }
     return null;

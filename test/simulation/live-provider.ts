@@ -130,6 +130,7 @@ export function completion(
   return {
     text: answerText(entry),
     finishReason: isCut ? "length" : "stop",
+    finishReasonRaw: null,
     usage,
     httpStatus: 200,
     requestId: `request-${entry.version}`,

@@ -180,6 +180,7 @@ function jobOf(
     isCountExact: false,
     isResumed: row.attempts > 0,
     reuse: row.reuse,
+    reasoningTags: null,
     drain,
     onEvent,
   };

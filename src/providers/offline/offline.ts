@@ -29,6 +29,7 @@ export async function connectOffline(model: string): Promise<Provider> {
       return Promise.resolve({
         text: answer,
         finishReason: answer === whole ? "stop" : "length",
+        finishReasonRaw: null,
         usage: {
           promptTokens: counters[endpoint]({ ...prompt, pieces }),
           completionTokens: tokenizer.count(answer),

@@ -2,6 +2,7 @@ import OpenAI from "openai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
+import { withFlatErrors } from "../response-details.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";
@@ -24,7 +25,7 @@ export function connectOpenAiBatches(connection: Connection): BatchProvider {
 }
 
 function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
-  const { model, baseUrl, apiKey, isTrusted } = connection;
+  const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new OpenAI({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
@@ -34,12 +35,13 @@ function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): S
     defaultHeaders: headersOf(connection, "OPENAI_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch,
+    fetch: withFlatErrors(fetch),
   });
   return {
     client,
     apiKey,
     model,
+    maxAnswerBytes,
     adapt: (asked, endpoint, parameters) => adaptParameters(asked, endpoint, parameters).accepted,
   };
 }

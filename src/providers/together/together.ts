@@ -2,6 +2,7 @@ import Together from "together-ai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
+import { withFlatErrors } from "../response-details.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 
@@ -26,7 +27,7 @@ export function connectTogetherBatches(connection: Connection): BatchProvider {
 }
 
 function togetherServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
-  const { model, baseUrl, apiKey, isTrusted } = connection;
+  const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new Together({
     baseURL: baseUrl,
     // The SDK wants a key; without one the header that would carry it is taken away again.
@@ -35,12 +36,13 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
     defaultHeaders: headersOf(connection, "TOGETHER_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch,
+    fetch: withFlatErrors(fetch),
   });
   return {
     client,
     apiKey,
     model,
+    maxAnswerBytes,
     adapt: (_model, _endpoint, { extra_body: extra, ...given }) => ({ ...given, ...(extra as object | undefined) }),
   };
 }

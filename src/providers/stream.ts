@@ -1,0 +1,118 @@
+import { asObject, type Json, parseJson } from "./json.ts";
+
+/*
+ * Answers of servers that stream although no stream was asked for: server-sent events, or a JSON object on each line.
+ */
+
+/** The whole answer that a streamed body holds, in the shape of one that was not streamed; undefined where it is none. */
+export function readStream(text: string): Json | undefined {
+  const answer = createAnswer();
+  for (const event of eventsOf(text)) {
+    if (!answer.add(event)) return undefined;
+  }
+  return answer.result();
+}
+
+interface StreamEvent {
+  name: string;
+  data: string;
+}
+
+/** Line breaks as they stand in streams of events. */
+const LINE_BREAK = /\r\n|\n|\r/g;
+
+/** The events of a text. Where each line is JSON, each is an event. Yields one with no data where a line is neither. */
+function* eventsOf(text: string): Generator<StreamEvent> {
+  let name = "";
+  let data: string[] = [];
+  for (const line of linesOf(text)) {
+    const field = /^(data|event|id|retry)?: ?/.exec(line);
+    if (field?.[1] === "data") data.push(line.slice(field[0].length));
+    else if (field?.[1] === "event") name = line.slice(field[0].length);
+    else if (line.trim() === "") {
+      yield* complete(name, data);
+      name = "";
+      data = [];
+    } else if (!field) yield { name: "", data: /^\s*\{/.test(line) ? line : "" };
+  }
+  // The last event may lack its blank line.
+  yield* complete(name, data);
+}
+
+/** One event, or one for each line of its data: some servers leave out the blank lines between events. */
+function* complete(name: string, data: readonly string[]): Generator<StreamEvent> {
+  if (data.length === 0) return;
+  const joined = data.join("\n");
+  const isOne = data.length === 1 || parseJson(joined) !== undefined;
+  for (const text of isOne ? [joined] : data) yield { name, data: text };
+}
+
+function* linesOf(text: string): Generator<string> {
+  LINE_BREAK.lastIndex = 0;
+  let start = text.startsWith("\uFEFF") ? 1 : 0;
+  for (const { index, 0: found } of text.matchAll(LINE_BREAK)) {
+    yield text.slice(start, index);
+    start = index + found.length;
+  }
+  yield text.slice(start);
+}
+
+const DONE = "[DONE]";
+
+/** Puts the chunks of a stream together. */
+function createAnswer() {
+  const whole: Json = {};
+  const choice: Json = {};
+  const pieces: unknown[] = [];
+  let refusal = "";
+  let events = 0;
+  let hasChoice = false;
+  let isDone = false;
+
+  /** @returns whether it was an event of such a stream */
+  function add({ name, data }: StreamEvent): boolean {
+    if (data.trim() === DONE) {
+      isDone = true;
+      return true;
+    }
+    const chunk = asObject(parseJson(data));
+    if (!chunk) return false;
+    events += 1;
+    if (name === "error" && !chunk["error"]) whole["error"] = chunk;
+    for (const member of ["id", "model", "usage", "error"]) {
+      if (chunk[member] !== undefined && chunk[member] !== null) whole[member] = chunk[member];
+    }
+    const choices = Array.isArray(chunk["choices"]) ? (chunk["choices"] as unknown[]) : [];
+    for (const one of choices) addChoice(asObject(one) ?? {});
+    return true;
+  }
+
+  function addChoice(part: Json): void {
+    // One answer is asked for; what else comes is none of it.
+    if (part["index"] !== undefined && part["index"] !== 0) return;
+    hasChoice = true;
+    const message = asObject(part["message"]);
+    // It holds the whole text again.
+    if (message) pieces.length = 0;
+    const delta = message ?? asObject(part["delta"]);
+    const content = delta ? delta["content"] : part["text"];
+    if (typeof content === "string" || Array.isArray(content)) pieces.push(...[content].flat());
+    if (typeof delta?.["refusal"] === "string") refusal += delta["refusal"];
+    for (const member of ["finish_reason", "error"]) {
+      if (part[member] !== undefined && part[member] !== null) choice[member] = part[member];
+    }
+  }
+
+  function result(): Json | undefined {
+    if (events === 0) return undefined;
+    if (!hasChoice) return whole;
+    const isCutOff = !isDone && choice["finish_reason"] === undefined && whole["error"] === undefined;
+    return {
+      ...whole,
+      ...(isCutOff && { error: { message: "the stream broke off before the end of the answer" } }),
+      choices: [{ ...choice, message: { content: pieces, refusal } }],
+    };
+  }
+
+  return { add, result };
+}
