@@ -12,8 +12,31 @@ if (major < 22 || (major === 22 && minor < 19)) {
   const { setFlagsFromString } = process.getBuiltinModule("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--heap-growing-percent=100");
-  // What was compiled once is compiled for all later starts.
-  process.getBuiltinModule("node:module").enableCompileCache();
+  // What was compiled once is compiled for all later starts. Whoever can write there can have code run by this user, so it
+  // is never the system's temporary folder, which is what Node would take.
+  const cache = ownCacheFolder();
+  if (cache !== null) process.getBuiltinModule("node:module").enableCompileCache(cache);
   const { start } = await import("./cli/start.ts");
   process.exitCode = await start(process.argv.slice(2));
+}
+
+/** A folder that only this user can write, made where it is not there; null where there is none. */
+function ownCacheFolder(): string | null {
+  const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
+  const { isAbsolute, join } = process.getBuiltinModule("node:path");
+  try {
+    const { XDG_CACHE_HOME: cache = "", LOCALAPPDATA: local = "" } = process.env;
+    const home = process.getBuiltinModule("node:os").homedir();
+    const places = { win32: local, darwin: join(home, "Library", "Caches") } as Record<string, string>;
+    const folder = isAbsolute(cache) ? cache : (places[process.platform] ?? join(home, ".cache"));
+    if (!isAbsolute(folder)) return null;
+    const own = join(folder, "datagen", "compiled");
+    mkdirSync(own, { recursive: true, mode: 0o700 });
+    const { uid, mode } = lstatSync(own);
+    // Windows has neither owners nor modes here, and its folder is the user's own. A link has a mode of 0777.
+    const user = process.getuid?.();
+    return user === undefined || (uid === user && (mode & 0o077) === 0) ? own : null;
+  } catch {
+    return null;
+  }
 }

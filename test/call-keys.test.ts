@@ -19,7 +19,7 @@ const table = JSON.parse(readFileSync(new URL("data/call-keys.json", import.meta
 /** The key of the one call that a config makes of an input. */
 function keyOf({ config, input }: Table["rows"][number]): string {
   const parsed = parseConfig(config);
-  const { settings } = resolveTarget(parsed, false, {});
+  const { settings } = resolveTarget(parsed, false, { shell: {}, file: {} });
   const [perspective = { reading: null, strategy: "" }] = parsed.agent_perspectives;
   return callKeys(settings)(promptOf(perspective, "strategy", input, null));
 }

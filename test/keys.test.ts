@@ -218,7 +218,8 @@ describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, mod
 describe("whose host a URL of a config names", () => {
   const keyFor = (base_url: string, api_provider: "openai" | "together") => {
     const config = parseConfig(oneCallEach({ api_provider, model_config: { base_url } }));
-    const { apiKey, isTrusted } = connectionOf(resolveTarget(config, false, KEYS), "gpt-4o-mini", KEYS);
+    const variables = { shell: KEYS, file: {} };
+    const { apiKey, isTrusted } = connectionOf(resolveTarget(config, false, variables), "gpt-4o-mini", variables);
     return [apiKey, isTrusted];
   };
 

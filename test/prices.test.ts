@@ -248,7 +248,7 @@ describe("the price of a run", () => {
   async function priceFor({ model, config: rest, isFlag = false, environment = {} }: Setting) {
     const config = parseConfig(configFor({ ...rest, ...(model && { model_config: model }) }));
     using store = openStore(space.at("data/datagen.db"));
-    return await resolvePrices(store, config, resolveTarget(config, isFlag, environment));
+    return await resolvePrices(store, config, resolveTarget(config, isFlag, { shell: environment, file: {} }));
   }
 
   const own = { input: 1, output: 2 };

@@ -496,7 +496,7 @@ describe("progress", () => {
     const { onEvent, end } = createProgress({ ...stream, write: (text) => written.push(text) });
     const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
     const zero = { prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0, estimated: false };
-    onEvent({ type: "started", run: summary({ calls, tokens: zero }) });
+    onEvent({ type: "started", run: summary({ calls, tokens: zero }), baseUrl: "http://localhost:11434/v1" });
     expect(written.splice(0)).toEqual([expect.stringMatching(/100 of 100 calls pending\n$/)]);
     onEvent({ type: "retrying", reason: "timeout", message: "slow", delayMs: 500 });
     for (let stored = 0; stored < 100; stored += 1) {

@@ -19,10 +19,11 @@ import { createReuse, type Reuse } from "../store/reuse.ts";
 import { freeDatasetName } from "./dataset-name.ts";
 import { localTime } from "./paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, readVariables } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { inputChanges } from "./input-changes.ts";
 import { eachInput, survey } from "./survey.ts";
+import { bindTarget, keyLeftOut } from "./server-of-run.ts";
 import { connectionOf, resolveTarget } from "./target.ts";
 import { toolVersion } from "./version.ts";
 
@@ -50,17 +51,11 @@ export interface CreateRunOptions {
  * @throws UsageError when anything is wrong; then no run was made
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
-  const {
-    overrides = {},
-    reuse: policy = "same",
-    shard,
-    name = null,
-    environment = readEnvironment(),
-    onEvent = () => {},
-  } = options;
+  const { overrides = {}, reuse: policy = "same", shard, name = null, onEvent = () => {} } = options;
+  const variables = readVariables(options.environment);
   const config = applyOverrides(given, overrides);
-  const target = resolveTarget(config, overrides.baseUrl !== undefined, environment);
-  connectionOf(target, config.model_config.model_name, environment);
+  const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
+  const connection = connectionOf(target, config, variables);
   const priced = await resolvePrices(store, config, target);
   if (config.executor === "batch") checkBatches(target);
   if (config.max_cost_usd !== undefined) {
@@ -111,6 +106,9 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   });
   const { provider, baseUrl, settings } = target;
   onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrl, estimate });
+  bindTarget(store, target, connection.apiKey !== undefined, onEvent);
+  const leftOut = keyLeftOut(target, connection, variables);
+  if (leftOut !== null) onEvent({ type: "warning", message: leftOut });
   const notSent = providers[provider].refused(settings);
   if (notSent.length > 0) {
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });

@@ -1,7 +1,7 @@
 import { applyOverrides } from "../config/parse.ts";
 import type { Config, Overrides } from "../config/schema.ts";
 import type { Store } from "../store/open.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, readVariables } from "./environment.ts";
 import type { Estimate } from "../estimate/estimate.ts";
 import type { OnEvent } from "./events.ts";
 import { resolvePrices } from "./prices.ts";
@@ -22,9 +22,9 @@ export interface EstimateRunOptions extends EstimateOptions {
  * @throws UsageError when anything is wrong with the config or its inputs
  */
 export async function estimateRun(store: Store, given: Config, options: EstimateRunOptions = {}): Promise<Estimate> {
-  const { overrides = {}, environment = readEnvironment(), onEvent = () => {}, reuse, pilot } = options;
+  const { overrides = {}, environment, onEvent = () => {}, reuse, pilot } = options;
   const config = applyOverrides(given, overrides);
-  const target = resolveTarget(config, overrides.baseUrl !== undefined, environment);
+  const target = resolveTarget(config, overrides.baseUrl !== undefined, readVariables(environment));
   const priced = await resolvePrices(store, config, target);
   const { estimate } = await survey(store, config, target, priced, { reuse, pilot, onEvent });
   return estimate;

@@ -10,6 +10,6 @@ export type RunEvent =
   /** The run is in the database; its calls are being planned. */
   | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
   /** Calls are being sent from here on. */
-  | { type: "started"; run: RunSummary };
+  | { type: "started"; run: RunSummary; baseUrl: string | null };
 
 export type OnEvent = (event: RunEvent) => void;

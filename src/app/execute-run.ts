@@ -1,12 +1,12 @@
 import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
-import { DEFAULT_MAX_ANSWER_MB } from "../config/schema.ts";
 import { InterruptedError, StoppedError, UsageError } from "../errors.ts";
 import { batch } from "../execute/batch.ts";
 import type { Job } from "../execute/executor.ts";
 import { live } from "../execute/live.ts";
 import { nanoUsd } from "../models/cost.ts";
 import { providers } from "../providers/index.ts";
+import type { Connection } from "../providers/provider.ts";
 import { openBatches, setExecutor } from "../store/batches.ts";
 import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
@@ -15,17 +15,17 @@ import { setCap } from "../store/money.ts";
 import { isDiskFull, reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
 import { getSettings, keepSettings } from "../store/plan.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, readVariables } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 import { batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
-import { connectionOf } from "./target.ts";
+import { type Confirmation, connectionOfRun } from "./server-of-run.ts";
 
 /** How long requests in flight may take to finish once the run is asked to stop. */
 const GRACE_MS = 10_000;
 
-export interface ExecuteRunOptions {
+export interface ExecuteRunOptions extends Confirmation {
   /** Sends the calls again that have failed. */
   retryFailed?: boolean | undefined;
   /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
@@ -58,6 +58,9 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   sweep(store);
+  // Before the run is held: a question may wait for long.
+  const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
+  const connection = isSending ? await connect(store, runId, options) : null;
   const lease = acquireLease(store, runId, publicId);
   try {
     const row = getRun(store, runId);
@@ -68,7 +71,9 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
       // What is not wanted any more is undone where this throws.
       capOf(store, getRun(store, runId));
     });
-    if (hasOpenCalls(store, runId)) await execute(store, lease, getRun(store, runId), "submit", options);
+    if (hasOpenCalls(store, runId)) {
+      await execute(store, lease, connection ?? (await connect(store, runId, options)), "submit", options);
+    }
   } finally {
     giveBack(store, lease);
   }
@@ -87,19 +92,34 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
 export async function cancelRun(
   store: Store,
   run: string,
-  options: Pick<ExecuteRunOptions, "signal" | "environment" | "onEvent"> = {},
+  options: Pick<ExecuteRunOptions, "signal" | "environment" | "onEvent" | keyof Confirmation> = {},
 ): Promise<RunSummary> {
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
+  const connection = await connect(store, runId, options);
   const lease = acquireLease(store, runId, publicId);
   try {
-    await execute(store, lease, getRun(store, runId), "cancel", options);
+    await execute(store, lease, connection, "cancel", options);
   } finally {
     giveBack(store, lease);
   }
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
+}
+
+/** Whether {@link reopen} can find calls to send again. */
+function mayReopen(
+  { callsFailed, callsTruncated }: RunRow,
+  { retryFailed, retryTruncated }: ExecuteRunOptions,
+): boolean {
+  return (
+    (retryFailed === true && callsFailed > 0) || (retryTruncated !== undefined && callsFailed + callsTruncated > 0)
+  );
+}
+
+async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection> {
+  return await connectionOfRun(store, getRun(store, runId), readVariables(options.environment), options);
 }
 
 function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
@@ -143,14 +163,13 @@ function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: Exec
 async function execute(
   store: Store,
   lease: Lease,
-  row: RunRow & { status: RunSummary["status"] },
+  connection: Connection,
   purpose: "submit" | "cancel",
-  { concurrency, signal, wait = true, environment = readEnvironment(), onEvent = () => {} }: ExecuteRunOptions,
+  { concurrency, signal, wait = true, onEvent = () => {} }: ExecuteRunOptions,
 ): Promise<void> {
+  const row = getRun(store, lease.runId);
   const { config } = row;
   const settings = getSettings(store, row.settingsId);
-  const maxAnswerBytes = (config.max_answer_mb ?? DEFAULT_MAX_ANSWER_MB) * 1_000_000;
-  const connection = { ...connectionOf(row, row.model, environment), maxAnswerBytes };
   const provider = await providers[row.provider].connect(connection);
   const inFlight = concurrency ?? config.concurrency;
   const release = reserveSpace(store, inFlight);
@@ -174,7 +193,7 @@ async function execute(
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
   try {
-    onEvent({ type: "started", run: summaryOf(row) });
+    onEvent({ type: "started", run: summaryOf(row), baseUrl: row.baseUrl });
     const mode = purpose === "submit" && row.executor === "live" ? "collect" : purpose;
     const job: Omit<Job, "cap"> = {
       store,

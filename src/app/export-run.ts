@@ -5,14 +5,14 @@ import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
-import { errorCode, StoppedError, UsageError } from "../errors.ts";
+import { errorCode, InterruptedError, StoppedError, UsageError } from "../errors.ts";
 import { type Format, FORMATS } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
 import { datasetRows } from "../store/dataset-rows.ts";
 import { otherSettings } from "../store/details.ts";
 import { atOneMoment, type Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
-import { DATASET_FOLDER } from "./paths.ts";
+import { DATASET_FOLDER, fileName } from "./paths.ts";
 import { summaryOf } from "./summary.ts";
 
 export interface RenderOptions {
@@ -25,6 +25,8 @@ export interface RenderOptions {
 export interface ExportRunOptions extends RenderOptions {
   /** A file, or a folder that exists. Default: the folder `data/agents`. */
   output?: string | undefined;
+  /** Ends the export; what is written so far is removed. */
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -34,12 +36,18 @@ export interface ExportRunOptions extends RenderOptions {
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
  */
 export async function exportRun(store: Store, run: string, options: ExportRunOptions = {}): Promise<string> {
-  const { output } = options;
+  const { output, signal } = options;
   const format = options.format ?? formatOf(output);
-  const { datasetName } = getRun(store, findRun(store, run));
-  const path = placeOf(output, `${datasetName}.${renderers[format].extension}`);
+  const { datasetName, publicId } = getRun(store, findRun(store, run));
+  // The name in a database that was merged or found is somebody else's.
+  const path = placeOf(output, `${fileName(datasetName)}.${renderers[format].extension}`);
   const text = renderRun(store, run, { ...options, format });
-  await writeWhole(path, text);
+  try {
+    await writeWhole(path, text, signal);
+  } catch (error) {
+    if (signal?.aborted) throw new InterruptedError(`the export of run ${publicId} was stopped`);
+    throw error;
+  }
   return path;
 }
 
@@ -114,9 +122,9 @@ function placeOf(output: string | undefined, name: string): string {
   return isFolder ? join(output ?? DATASET_FOLDER, name) : output;
 }
 
-async function writeWhole(path: string, text: Readable): Promise<void> {
+async function writeWhole(path: string, text: Readable, signal?: AbortSignal): Promise<void> {
   if (isDevice(path)) {
-    await pipeline(text, createWriteStream(path)).catch((error: unknown) => {
+    await pipeline(text, createWriteStream(path), { signal }).catch((error: unknown) => {
       throw asOutputError(error, path);
     });
     return;
@@ -124,7 +132,7 @@ async function writeWhole(path: string, text: Readable): Promise<void> {
   const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
   try {
     await mkdir(dirname(part), { recursive: true });
-    await writeNew(part, text);
+    await writeNew(part, text, signal);
     await rename(part, path);
   } catch (error) {
     text.destroy();
@@ -137,7 +145,7 @@ async function writeWhole(path: string, text: Readable): Promise<void> {
 const PIECES_A_TURN = 64;
 
 /** Each piece at once, as threads of which one writes what the other renders wait for each other. */
-async function writeNew(path: string, text: Readable): Promise<void> {
+async function writeNew(path: string, text: Readable, signal?: AbortSignal): Promise<void> {
   await using file = await open(path, "wx");
   let pieces = 0;
   for await (const piece of text) {
@@ -145,6 +153,7 @@ async function writeNew(path: string, text: Readable): Promise<void> {
     pieces += 1;
     // Signals and timers have their turn too.
     if (pieces % PIECES_A_TURN === 0) await setImmediate();
+    signal?.throwIfAborted();
   }
 }
 

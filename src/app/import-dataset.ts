@@ -10,12 +10,13 @@ import { inTransaction, type Store } from "../store/open.ts";
 import { insertPerspectives, keepSettings } from "../store/plan.ts";
 import { finishPlan, insertRun, newPublicId, runsImportedFrom, sweep } from "../store/runs.ts";
 import { freeDatasetName } from "./dataset-name.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, readVariables } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { importedCalls } from "./imported-calls.ts";
 import { localTime } from "./paths.ts";
 import { resolvePrices } from "./prices.ts";
 import { createSurvey, type DatasetSurvey, warningsOf } from "./survey-dataset.ts";
+import { bindTarget } from "./server-of-run.ts";
 import { resolveTarget } from "./target.ts";
 import { toolVersion } from "./version.ts";
 
@@ -43,13 +44,13 @@ export interface ImportDatasetOptions {
  * @throws UsageError that says what is wrong with the file and where; then no run was made
  */
 export async function importDataset(store: Store, path: string, options: ImportDatasetOptions = {}): Promise<string> {
-  const { name = null, environment = readEnvironment(), onEvent = () => {} } = options;
+  const { name = null, environment, onEvent = () => {} } = options;
   const given = checkOverrides({ provider: options.provider, model: options.model, baseUrl: options.baseUrl });
   const head = await readHead(path);
   const report = configOfDataset(head.members, path, head.tasks, given);
   const { config } = report;
   // A file of ours names every base URL that is not the provider's own.
-  const target = resolveTarget(config, given.baseUrl !== undefined, report.isOurs ? {} : environment);
+  const target = resolveTarget(config, given.baseUrl !== undefined, readVariables(report.isOurs ? {} : environment));
   const offset = config.add_references ? 1 : 0;
   const callsOf = importedCalls(config, offset, callKeys(target.settings));
   const { survey, add } = createSurvey(offset);
@@ -97,6 +98,8 @@ export async function importDataset(store: Store, path: string, options: ImportD
     });
     return { lease: acquireLease(store, runId, publicId), settingsId: kept };
   });
+  // A URL of the file is not the user's, who has not run it.
+  if (target.baseUrlSource !== "config") bindTarget(store, target, false, onEvent);
   try {
     await write(store, lease, survey, { path, head, report, settingsId, createdAt, callsOf });
   } finally {

@@ -6,6 +6,8 @@ export const DATASET_FOLDER = "data/agents";
 
 /** In bytes of UTF-8: two parts, the time, an id and an ending stay below what file systems allow. */
 const LONGEST_PART = 90;
+/** Two parts, the time, the shards and an id. */
+const LONGEST_NAME = 240;
 
 /**
  * The dataset's file name without its ending: `[task_type]_[model_name]_[YYYYMMDD_HHMMSS]`, local time, with `/` and
@@ -24,13 +26,18 @@ export function localTime(time: number): string {
   return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-function filePart(text: string): string {
+/** The same name where {@link datasetName} can have made it; else one that stays in its folder. */
+export function fileName(stored: string): string {
+  return filePart(stored, LONGEST_NAME);
+}
+
+function filePart(text: string, longest = LONGEST_PART): string {
   const safe = text.replaceAll(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^[. ]+/, "_");
   let bytes = 0;
   let part = "";
   for (const character of safe) {
     bytes += Buffer.byteLength(character);
-    if (bytes > LONGEST_PART) break;
+    if (bytes > longest) break;
     part += character;
   }
   return part;

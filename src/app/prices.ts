@@ -5,7 +5,7 @@ import type { Prices, Rates } from "../models/cost.ts";
 import { dayOf, listedPrices, priceList } from "../models/prices.ts";
 import type { Store } from "../store/open.ts";
 import { findUserPrices, listUserPrices, setUserPrices, unsetUserPrices } from "../store/user-prices.ts";
-import { isOwnHost, normaliseBaseUrl, type Target } from "./target.ts";
+import { isOwnHost, normaliseBaseUrl, type Server } from "./target.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -37,7 +37,7 @@ type GivenFlags = Record<keyof GivenPrices, number | undefined>;
 export async function resolvePrices(
   store: Store,
   config: Config,
-  { provider, baseUrl, baseUrlSource }: Omit<Target, "settings">,
+  { provider, baseUrl, baseUrlSource }: Server,
 ): Promise<{ prices: Prices } | { prices: null; reason: string }> {
   const { model_name: model, extra_body: extra } = config.model_config;
   const known =

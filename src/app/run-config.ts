@@ -5,7 +5,7 @@ import { providers } from "../providers/index.ts";
 import type { Store } from "../store/open.ts";
 import { getSettings } from "../store/plan.ts";
 import { findRun, getRun, type RunRow } from "../store/runs.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, readVariables, valueOf, type Variables } from "./environment.ts";
 import type { OnEvent } from "./events.ts";
 import { isOwnHost } from "./target.ts";
 
@@ -24,9 +24,9 @@ export interface RunConfigOptions {
  * @throws UsageError when there is no such run
  */
 export function runConfig(store: Store, run: string, options: RunConfigOptions = {}): Config {
-  const { environment = readEnvironment(), onEvent = () => {} } = options;
+  const { environment, onEvent = () => {} } = options;
   const row = getRun(store, findRun(store, run));
-  for (const message of [leftOut(row, environment), partOf(row), reuseOf(row), importOf(row)]) {
+  for (const message of [leftOut(row, readVariables(environment)), partOf(row), reuseOf(row), importOf(row)]) {
     if (message !== null) onEvent({ type: "warning", message });
   }
   return decidedConfig(row, getSettings(store, row.settingsId));
@@ -64,7 +64,7 @@ function partOf({ shard }: RunRow): string | null {
 }
 
 /** What decides where the requests go, and with which key, and cannot stand in the config; null where it all does. */
-function leftOut({ config, provider, baseUrl, baseUrlSource }: RunRow, environment: Environment): string | null {
+function leftOut({ config, provider, baseUrl, baseUrlSource }: RunRow, variables: Variables): string | null {
   const { remote } = providers[provider];
   if (remote === null || baseUrl === null) return null;
   const { baseUrlVariable: variable, keyVariable } = remote;
@@ -74,7 +74,8 @@ function leftOut({ config, provider, baseUrl, baseUrlSource }: RunRow, environme
   if (baseUrlSource === "flag" && !isOwnHost(provider, baseUrl)) {
     return `the run's base URL came from --base-url; in a config it gets DATAGEN_API_KEY, for ${keyVariable} add --base-url ${baseUrl}`;
   }
-  const isElsewhere = environment[variable] && environment[variable].replace(/\/+$/, "") !== baseUrl;
+  const named = valueOf(variables, variable);
+  const isElsewhere = named !== undefined && named.replace(/\/+$/, "") !== baseUrl;
   if (baseUrlSource === "default" && config.model_config.base_url === undefined && isElsewhere) {
     return `the run went to ${baseUrl}; for the same calls, unset ${variable}, which leads elsewhere`;
   }

@@ -1,10 +1,12 @@
+import { once } from "node:events";
 import { Command, Option } from "clipanion";
-import { type Environment, readEnvironment } from "../app/environment.ts";
+import { readVariables, valueOf } from "../app/environment.ts";
 import { DEFAULT_DATABASE } from "../app/paths.ts";
 import type { RunSummary } from "../app/summary.ts";
+import { InterruptedError } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { renderError } from "./render/error.ts";
-import { counted } from "./render/text.ts";
+import { counted, printable, printableJson } from "./render/text.ts";
 
 /** How a command's RUN is read. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
@@ -24,9 +26,9 @@ export abstract class DatagenCommand extends Command {
     }
   }
 
-  protected async openStore(environment: Environment = readEnvironment()): Promise<Store> {
+  protected async openStore(): Promise<Store> {
     const { openStore } = await import("../store/open.ts");
-    return openStore(this.db ?? (environment["DATAGEN_DB"] || DEFAULT_DATABASE));
+    return openStore(this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE);
   }
 
   /** The width of the terminal; what goes into a pipe or a file is not cut. */
@@ -35,16 +37,22 @@ export abstract class DatagenCommand extends Command {
     return columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY);
   }
 
+  // All that a command says goes through these, as texts of databases, files and servers are in it.
   protected print(text: string): void {
-    this.context.stdout.write(`${text}\n`);
+    this.context.stdout.write(`${printable(text)}\n`);
   }
 
   protected printJson(value: unknown): void {
-    this.print(JSON.stringify(value, null, 2));
+    this.context.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
   }
 
   protected warn(text: string): void {
-    this.context.stderr.write(`${text}\n`);
+    this.context.stderr.write(`${printable(text)}\n`);
+  }
+
+  /** Asks a question that `y` or `yes` affirms; undefined where nobody can be asked. */
+  protected get ask(): ((question: string) => Promise<boolean>) | undefined {
+    return process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : undefined;
   }
 
   /** A command as it can be typed here, with the database that this one was given. */
@@ -71,6 +79,22 @@ export abstract class DatagenCommand extends Command {
         `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; their responses are null in the dataset.`,
       );
     }
+  }
+}
+
+async function askOnTerminal(question: string): Promise<boolean> {
+  const { createInterface } = await import("node:readline/promises");
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    // The end of the input is no answer, and no answer is a no.
+    const ended = once(lines, "close").then(() => "");
+    const interrupted = once(lines, "SIGINT").then(() => {
+      throw new InterruptedError("the question was not answered, and nothing was done");
+    });
+    const answer = lines.question(`${printable(question)} [y/N] `);
+    return /^y(es)?$/i.test((await Promise.race([answer, ended, interrupted])).trim());
+  } finally {
+    lines.close();
   }
 }
 

@@ -35,7 +35,7 @@ export abstract class ExecutionCommand extends SendingCommand {
   protected async executeAndExport(
     store: Store,
     id: string,
-    options: Pick<ExecuteRunOptions, "retryFailed" | "retryTruncated" | "concurrency" | "maxCostUsd" | "executor"> = {},
+    options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
   ): Promise<number> {
     const [{ executeRun }, { exportRun }] = await Promise.all([
       import("../app/execute-run.ts"),
@@ -47,7 +47,8 @@ export abstract class ExecutionCommand extends SendingCommand {
       const run = await executeRun(store, id, { ...options, wait: this.wait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
-      const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output });
+      this.whatStops = "the export ends, and its part is removed";
+      const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal });
       this.warnOfGaps(run);
       if (this.json) this.printJson({ run, dataset });
       else if (dataset !== null) this.print(dataset);

@@ -1,19 +1,32 @@
+import type { Confirmation } from "../app/server-of-run.ts";
 import { DatagenError, EXIT } from "../errors.ts";
 import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
+import { interruptible } from "./signals.ts";
 
 /** What commands that execute a run share: progress, signals, and how to go on after a stop. */
 export abstract class SendingCommand extends DatagenCommand {
   protected readonly progress = createProgress(process.stderr);
+
+  /** What a Ctrl-C leads to just now. */
+  protected whatStops = "requests in flight get up to 10 seconds";
 
   /** The command that goes on with a run of this one. */
   protected abstract resumeCommand(id: string): string;
 
   /** Runs `body` with a signal that a Ctrl-C aborts. Where it stops early, the error says how to go on. */
   protected async interruptibly<T>(id: string, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const interrupt = this.onSignals(id);
     try {
-      return await body(interrupt.signal);
+      return await interruptible(body, {
+        first: () => {
+          this.progress.end();
+          this.warn(`Stopping: ${this.whatStops}. Once more ends at once.`);
+        },
+        second: () => {
+          this.progress.end();
+          this.warn(`Ended. Go on with: ${this.resumeCommand(id)}`);
+        },
+      });
     } catch (error) {
       this.progress.end();
       const isResumable =
@@ -25,30 +38,18 @@ export abstract class SendingCommand extends DatagenCommand {
         cause,
         hint: [error.hint, `Go on with: ${this.resumeCommand(id)}`].filter(Boolean).join("\n"),
       });
-    } finally {
-      interrupt.end();
     }
   }
 
-  /** The first signal lets requests in flight finish, the second ends at once. */
-  private onSignals(id: string): { signal: AbortSignal; end: () => void } {
-    const controller = new AbortController();
-    const onSignal = () => {
-      this.progress.end();
-      if (controller.signal.aborted) {
-        this.warn(`Ended. Go on with: ${this.resumeCommand(id)}`);
-        process.exit(EXIT.interrupted);
-      }
-      this.warn("Stopping: requests in flight get up to 10 seconds. Once more ends at once.");
-      controller.abort();
-    };
-    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-    for (const name of signals) process.on(name, onSignal);
-    return {
-      signal: controller.signal,
-      end: () => {
-        for (const name of signals) process.off(name, onSignal);
-      },
-    };
+  /** How the user confirms a server that only the database names: by flag, or asked on the terminal. */
+  protected confirmation(baseUrl: string | undefined): Confirmation {
+    const { ask } = this;
+    const confirm: Confirmation["confirm"] =
+      ask &&
+      (({ run, baseUrl: server, variable }) =>
+        ask(
+          `Run ${run} asks ${server}, which was not named on this machine; the database may be somebody else's. Send ${variable} there?`,
+        ));
+    return { baseUrl, confirm };
   }
 }

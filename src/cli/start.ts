@@ -13,6 +13,10 @@ export async function start(args: string[]): Promise<number> {
   });
   // What is said on the way is for those who listen; a run goes on without them.
   stderr.on("error", () => {});
+  if (!hasFolder()) {
+    stderr.write("Error: the current folder is not there any more\nChange into one that is.\n");
+    return EXIT.usage;
+  }
   const context = { stdin: process.stdin, stdout, stderr };
   const cliOf = (...commands: CommandClass[]) => {
     const cli = new Cli({
@@ -40,6 +44,15 @@ export async function start(args: string[]): Promise<number> {
     const { renderUsageError } = await import("./render/error.ts");
     stderr.write(renderUsageError(error, args));
     return EXIT.usage;
+  }
+}
+
+/** Whether there is a current folder: every path is relative to it, and Node throws where it was removed. */
+function hasFolder(): boolean {
+  try {
+    return process.cwd() !== "";
+  } catch {
+    return false;
   }
 }
 

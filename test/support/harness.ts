@@ -189,8 +189,10 @@ function environment(home: string): Record<string, string | undefined> {
   return {
     // Programs that it may start are found as usual.
     PATH: process.env["PATH"],
-    // No file of the user's is read or written.
+    // No file of the user's is read or written; the servers that a test names are known to that test alone.
     HOME: home,
+    // The bin is compiled once for all tests, and not into folders whose content they look at.
+    XDG_CACHE_HOME: resolve(import.meta.dirname, "../../node_modules/.cache"),
     // Output is the same on a terminal and in CI.
     NO_COLOR: "1",
     // Local times in names and files are the same everywhere.

@@ -2,6 +2,8 @@ import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { FORMATS } from "../../export/formats.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { printable, printableJson } from "../render/text.ts";
+import { interruptible } from "../signals.ts";
 
 export class ExportCommand extends DatagenCommand {
   static override paths = [["export"]];
@@ -41,12 +43,21 @@ export class ExportCommand extends DatagenCommand {
     const { format, allowPartial } = this;
     const run = showSummary(store, this.run);
     if (this.output === "-") {
+      const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
-      await pipeline(renderRun(store, this.run, { format, allowPartial }), this.context.stdout, { end: false });
+      const clean = format === "csv" ? printable : printableJson;
+      const shown = async function* (pieces: AsyncIterable<string>) {
+        for await (const piece of pieces) yield isTerminal ? clean(piece) : piece;
+      };
+      await pipeline(renderRun(store, this.run, { format, allowPartial }), shown, this.context.stdout, { end: false });
       this.warnOfGaps(run);
       return;
     }
-    const dataset = await exportRun(store, this.run, { output: this.output, format, allowPartial });
+    const options = { output: this.output, format, allowPartial };
+    const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, signal }), {
+      first: () => this.warn("Stopping: the export ends, and its part is removed."),
+      second: () => this.warn("Ended."),
+    });
     this.warnOfGaps(run);
     if (this.json) this.printJson({ run, dataset });
     else this.print(dataset);

@@ -18,6 +18,10 @@ export class ResumeCommand extends ExecutionCommand {
       A run with batches waits for them, and shows how they stand. Ctrl-C leaves them running; \`--no-wait\` looks once,
       takes in what is done, and exits with 3 while any is open.
 
+      A key goes only to the provider itself, or to a server that you have named on this machine. Where only the database
+      names the server, as in one that was copied or merged, you are asked on a terminal; elsewhere name it with
+      \`--base-url\`.
+
       With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again, and stays until
       the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
     `,
@@ -41,6 +45,9 @@ export class ResumeCommand extends ExecutionCommand {
     validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
   });
 
+  baseUrl = Option.String("--base-url", {
+    description: "Confirms the base URL of the run, where this machine does not know it",
+  });
   batch = Option.Boolean("--batch", false, { description: "Send what is not sent yet in batches from now on" });
   live = Option.Boolean("--live", false, {
     description: "Send what is not sent yet in requests of their own from now on",
@@ -66,6 +73,7 @@ export class ResumeCommand extends ExecutionCommand {
       retryTruncated,
       concurrency,
       maxCostUsd,
+      ...this.confirmation(this.baseUrl),
       executor: this.batch ? "batch" : this.live ? "live" : undefined,
     });
   }

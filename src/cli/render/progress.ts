@@ -2,7 +2,7 @@ import type { RunEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/summary.ts";
 import { usd } from "../../models/cost.ts";
 import { renderEstimate } from "./estimate.ts";
-import { counted, duration, money, number, oneLine } from "./text.ts";
+import { counted, duration, money, number, oneLine, printable } from "./text.ts";
 
 /** The part of a terminal, or of a file in its place, that progress is written to. */
 export interface ProgressStream {
@@ -42,7 +42,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
 
   function write(line: string): void {
     clear();
-    stream.write(`${line}\n`);
+    stream.write(`${printable(line)}\n`);
   }
 
   function clear(): void {
@@ -67,8 +67,9 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   }
 
   function show(line: string): void {
-    if (isTerminal) stream.write(`\r\u001b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
-    else stream.write(`${line}\n`);
+    const shown = printable(line);
+    if (isTerminal) stream.write(`\r\u001b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+    else stream.write(`${shown}\n`);
     isBarShown = isTerminal;
   }
 
@@ -85,7 +86,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         write(`Warning: ${oneLine(event.message)}`);
         break;
       case "started":
-        if (!isNew) write(renderResumed(event.run));
+        if (!isNew) write(renderResumed(event.run, event.baseUrl));
         state = stateOf(event.run);
         // Also while nothing comes back.
         timer ??= setInterval(draw, every).unref();
@@ -137,8 +138,8 @@ function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEv
   return `Run ${id}: ${whom}\n${renderEstimate(estimate)}`;
 }
 
-function renderResumed({ id, provider, model, calls }: RunSummary): string {
-  const whom = provider === "offline" ? "offline provider" : `${oneLine(model)} of ${provider}`;
+function renderResumed({ id, provider, model, calls }: RunSummary, baseUrl: string | null): string {
+  const whom = provider === "offline" ? "offline provider" : `${oneLine(model)} at ${baseUrl}`;
   return `Run ${id}: ${whom}, ${number(calls.pending)} of ${counted(calls.total, "call")} pending`;
 }
 

@@ -18,6 +18,9 @@ export class RunsCancelCommand extends SendingCommand {
   });
 
   run = Option.String({ name: "RUN" });
+  baseUrl = Option.String("--base-url", {
+    description: "Confirms the base URL of the run, where this machine does not know it",
+  });
 
   async execute(): Promise<void> {
     const [{ cancelRun }, { showSummary }] = await Promise.all([
@@ -27,7 +30,8 @@ export class RunsCancelCommand extends SendingCommand {
     using store = await this.openStore();
     const { id } = showSummary(store, this.run);
     const { onEvent } = this.progress;
-    const run = await this.interruptibly(id, (signal) => cancelRun(store, id, { signal, onEvent }));
+    const confirmation = this.confirmation(this.baseUrl);
+    const run = await this.interruptibly(id, (signal) => cancelRun(store, id, { signal, onEvent, ...confirmation }));
     this.progress.end();
     this.warn(renderOutcome(run));
     if (this.json) this.printJson(run);

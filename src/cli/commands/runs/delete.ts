@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { Command, Option } from "clipanion";
 import { UsageError } from "../../../errors.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
@@ -42,18 +41,10 @@ export class RunsDeleteCommand extends DatagenCommand {
   }
 
   private async confirm(run: string, what: string): Promise<boolean> {
-    if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    const { ask } = this;
+    if (!ask) {
       throw new UsageError(`run ${run} has ${what}, and nobody can be asked here`, "Add --yes to remove it.");
     }
-    const { createInterface } = await import("node:readline/promises");
-    const lines = createInterface({ input: process.stdin, output: process.stderr });
-    try {
-      // The end of the input is no answer, and no answer is a no.
-      const ended = once(lines, "close").then(() => "");
-      const question = `Remove run ${run}, with ${what}? [y/N] `;
-      return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim());
-    } finally {
-      lines.close();
-    }
+    return await ask(`Remove run ${run}, with ${what}?`);
   }
 }
