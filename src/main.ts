@@ -23,14 +23,14 @@ if (major < 22 || (major === 22 && minor < 19)) {
 /** A folder that only this user can write, made where it is not there; null where there is none. */
 function ownCacheFolder(): string | null {
   const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
-  const { isAbsolute, join } = process.getBuiltinModule("node:path");
+  const path = process.getBuiltinModule("node:path");
   try {
     const { XDG_CACHE_HOME: cache = "", LOCALAPPDATA: local = "" } = process.env;
     const home = process.getBuiltinModule("node:os").homedir();
-    const places = { win32: local, darwin: join(home, "Library", "Caches") } as Record<string, string>;
-    const folder = isAbsolute(cache) ? cache : (places[process.platform] ?? join(home, ".cache"));
-    if (!isAbsolute(folder)) return null;
-    const own = join(folder, "datagen", "compiled");
+    const places = { win32: local, darwin: path.join(home, "Library", "Caches") } as Record<string, string>;
+    const folder = path.isAbsolute(cache) ? cache : (places[process.platform] ?? path.join(home, ".cache"));
+    if (!path.isAbsolute(folder)) return null;
+    const own = path.join(folder, "datagen", "compiled");
     mkdirSync(own, { recursive: true, mode: 0o700 });
     const { uid, mode } = lstatSync(own);
     // Windows has neither owners nor modes here, and its folder is the user's own. A link has a mode of 0777.

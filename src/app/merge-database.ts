@@ -1,7 +1,7 @@
 import { missingShards } from "../plan/shard.ts";
 import { copyRun, findMerged, otherRuns, withOther } from "../store/merge.ts";
 import type { Store } from "../store/open.ts";
-import { getRun, isDatasetNameTaken, renameDataset, sweep } from "../store/runs.ts";
+import { checkPublicId, getRun, isDatasetNameTaken, renameDataset, sweep } from "../store/runs.ts";
 import { foldShards, type ShardRun, shardRuns } from "../store/shards.ts";
 import { freeDatasetName } from "./dataset-name.ts";
 
@@ -27,6 +27,7 @@ export function mergeDatabase(store: Store, other: string): Merge {
   const runs = withOther(store, other, () =>
     otherRuns(store).map((run): Merge["runs"][number] => {
       const { publicId: id, callsSucceeded } = run;
+      checkPublicId(id, other);
       const here = findMerged(store, run);
       if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
       copyRun(store, run, freeName(store, run.datasetName, id));

@@ -37,6 +37,7 @@ export interface Confirmation {
  * The connection to the server of a run that is stored. The database may come from somebody else, and so may the server
  * in it: a key goes there only where the server is the provider's own, or the user has named it on this machine.
  * @throws UsageError when it is neither, and nobody confirms it; or when a key is missing
+ * @internal
  */
 export async function connectionOfRun(
   store: Store,
@@ -98,7 +99,10 @@ async function keysFor(
   return "anywhere";
 }
 
-/** Remembers that the user has named the server of a new run, for `resume`. */
+/**
+ * Remembers that the user has named the server of a new run, for `resume`.
+ * @internal
+ */
 export function bindTarget(store: Store, target: Target, hasKey: boolean, onEvent: OnEvent): void {
   const binding = bindingOf(target);
   if (binding === null) return;
@@ -116,7 +120,10 @@ function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string;
   return { variable, baseUrl };
 }
 
-/** What the user should know where a server gets no key as only `.env` names it; null where nothing is missing. */
+/**
+ * What the user should know where a server gets no key as only `.env` names it; null where nothing is missing.
+ * @internal
+ */
 export function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
   const variable = keyVariableOf(target);
   const { remote } = providers[target.provider];

@@ -99,14 +99,8 @@ export function connectionOf(
 }
 
 function keyFrom(keysFrom: KeysFrom, variable: string, variables: Variables): string | undefined {
-  switch (keysFrom) {
-    case "anywhere":
-      return valueOf(variables, variable);
-    case "file":
-      return setValue(variables.file, variable);
-    case "nowhere":
-      return undefined;
-  }
+  if (keysFrom === "nowhere") return undefined;
+  return keysFrom === "file" ? setValue(variables.file, variable) : valueOf(variables, variable);
 }
 
 /** Whether a URL leads to the provider itself. */

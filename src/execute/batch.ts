@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -56,6 +55,7 @@ const MAX_TRIES = 6;
  */
 export const batch: Executor = {
   async execute(job) {
+    await removeUploads(job);
     const provider = await job.batches.connect();
     const requests = createRequests(job);
     const cap = job.cap && job.prices && new Cap(job.prices, job.cap, job.batches.factor ?? 1);
@@ -225,15 +225,31 @@ async function handOver(run: BatchRun, row: BatchRow, isNew: boolean): Promise<B
 /** Writes the file of a batch from its rows, and sends it. */
 async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
   const { job, provider } = run;
-  const folder = await mkdtemp(join(tmpdir(), "datagen-batch-"));
+  const path = `${uploadsOf(job)}${row.id}`;
   try {
-    const path = join(folder, row.name);
-    await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path));
+    await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path, { flags: "wx", mode: 0o600 }));
     return await ask(run, () => provider.upload(path, row.name, job.drain), {
       lookUp: async () => (await provider.find(row.name, job.drain)).fileId,
     });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(path, { force: true });
+  }
+}
+
+/**
+ * Where the files of a run's batches stand until they are sent, each with the batch's number behind it: beside the
+ * database, for the user's eyes only, as they hold the same texts.
+ */
+function uploadsOf({ store, runId }: Job): string {
+  return `${store.path}-upload-${runId}-`;
+}
+
+/** Removes what a process that was killed has left. Only who holds the run makes such files. */
+async function removeUploads(job: Job): Promise<void> {
+  const beginning = uploadsOf(job);
+  const folder = dirname(beginning);
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(basename(beginning))) await rm(join(folder, name), { force: true });
   }
 }
 

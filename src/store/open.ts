@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
@@ -52,6 +52,7 @@ export function openStore(path: string): Store {
   try {
     mkdirSync(dirname(absolute), { recursive: true });
     if (isOnNetwork(dirname(absolute))) throw onNetwork(absolute);
+    createPrivately(absolute);
     sqlite = new Database(absolute, { timeout: BUSY_TIMEOUT_MS });
     const migrations = findMigrations();
     if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
@@ -173,6 +174,7 @@ function isUpToDate(sqlite: Database.Database, path: string, version: number): b
 // SQLite's own locks do not cover the way to WAL and the first tables as one step; a file of its own does. It stays, as
 // others may be waiting for it.
 function bringUpToDate(sqlite: Database.Database, path: string, { folder, count }: Migrations): void {
+  createPrivately(`${path}-lock`);
   const lock = new Database(`${path}-lock`, { timeout: 60_000 });
   try {
     lock.exec("begin exclusive");
@@ -199,7 +201,22 @@ function bringUpToDate(sqlite: Database.Database, path: string, { folder, count 
 
 function backUp(sqlite: Database.Database, path: string, version: number): void {
   const backup = `${path}.v${version}.backup`;
-  if (!existsSync(backup)) sqlite.prepare("vacuum into ?").run(backup);
+  if (existsSync(backup)) return;
+  createPrivately(backup);
+  sqlite.prepare("vacuum into ?").run(backup);
+}
+
+/**
+ * Makes an empty file that only the user reads and writes, as SQLite's files are everybody's to read otherwise. The
+ * WAL and all else that SQLite puts beside a database have the rights of the database.
+ */
+function createPrivately(path: string): void {
+  if (existsSync(path)) return;
+  try {
+    closeSync(openSync(path, "a", 0o600));
+  } catch {
+    // SQLite says why it cannot be made.
+  }
 }
 
 function onNetwork(path: string): UsageError {

@@ -27,6 +27,18 @@ export function newPublicId(): string {
   return Array.from(bytes, (byte) => ID_ALPHABET[byte % ID_ALPHABET.length]).join("");
 }
 
+/**
+ * Checks an id that a database of somebody else may have: it stands in commands that users copy.
+ * @throws UsageError when {@link newPublicId} cannot have made it
+ */
+export function checkPublicId(id: string, path: string): void {
+  if (id.length === ID_LENGTH && [...id].every((letter) => ID_ALPHABET.includes(letter))) return;
+  throw new UsageError(
+    `a run in ${path} has the id ${JSON.stringify(id.slice(0, 100))}, which datagen does not make`,
+    "The database was changed by something else. Restore a copy of it.",
+  );
+}
+
 export function insertRun(store: Store, run: NewRun): number {
   return store.db.insert(runs).values(run).returning({ id: runs.id }).get().id;
 }
@@ -110,6 +122,7 @@ export function getRun(store: Store, runId: number): RunRow & { status: RunStatu
     .where(eq(runs.id, runId))
     .get();
   if (!row) throw new Error(`the run ${runId} is not in ${store.path}`);
+  checkPublicId(row.run.publicId, store.path);
   return { ...row.run, status: statusOf(row.run, row.lease) };
 }
 
