@@ -219,7 +219,7 @@ describe("whose host a URL of a config names", () => {
   const keyFor = (base_url: string, api_provider: "openai" | "together") => {
     const config = parseConfig(oneCallEach({ api_provider, model_config: { base_url } }));
     const variables = { shell: KEYS, file: {} };
-    const { apiKey, isTrusted } = connectionOf(resolveTarget(config, false, variables), "gpt-4o-mini", variables);
+    const { apiKey, isTrusted } = connectionOf(resolveTarget(config, false, variables), config, variables);
     return [apiKey, isTrusted];
   };
 
