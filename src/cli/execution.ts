@@ -1,10 +1,10 @@
 import { Option } from "clipanion";
-import { isNumber } from "typanion";
 import type { ExecuteRunOptions } from "../app/execute-run.ts";
 import { EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { quoted } from "./command.ts";
 import { growYoungGeneration } from "./memory.ts";
+import { isNumber } from "./number.ts";
 import { renderOutcome } from "./render/lines.ts";
 import { SendingCommand } from "./sending.ts";
 

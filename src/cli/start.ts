@@ -4,7 +4,8 @@ import { EXIT } from "../errors.ts";
 import { COMMANDS } from "./commands.ts";
 
 /** Runs the command line. @returns its exit code */
-export async function start(args: string[]): Promise<number> {
+export async function start(words: string[]): Promise<number> {
+  const args = joinNegativeNumbers(words);
   const { stdout, stderr } = process;
   // A reader that has seen enough, such as `head`, closes the pipe.
   stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -63,4 +64,19 @@ function understood<T>(process: () => T): T | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The words of a command line where `--flag -1` is written `--flag=-1`: no option is called by a digit, so the number is
+ * the flag's value and not another option.
+ */
+function joinNegativeNumbers(args: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const flag = joined.at(-1);
+    if (/^-[\d.]/.test(arg) && flag !== undefined && /^--[a-z][^=]*$/.test(flag))
+      joined.splice(-1, 1, `${flag}=${arg}`);
+    else joined.push(arg);
+  }
+  return joined;
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from "clipanion";
-import { cascade, isAtLeast, isInteger, isNumber } from "typanion";
 import { DatagenCommand } from "../command.ts";
+import { isCount } from "../number.ts";
 
 export class DiffCommand extends DatagenCommand {
   static override paths = [["diff"]];
@@ -30,7 +30,7 @@ export class DiffCommand extends DatagenCommand {
   b = Option.String({ name: "B" });
   show = Option.String("--show", {
     description: "Show so many of the most different pairs of responses",
-    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+    validator: isCount(),
   });
 
   async execute(): Promise<void> {

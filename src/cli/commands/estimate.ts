@@ -1,10 +1,11 @@
 import { Command, Option } from "clipanion";
-import { cascade, isAtLeast, isEnum, isInteger, isNumber } from "typanion";
+import { isEnum } from "typanion";
 import type { EstimateRunOptions } from "../../app/estimate-run.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/open.ts";
+import { isCount, isNumber } from "../number.ts";
 import { renderEstimateDetails } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
@@ -48,7 +49,7 @@ export class EstimateCommand extends SendingCommand {
   });
   pilot = Option.String("--pilot", {
     description: "Run so many inputs first, and estimate from their answers",
-    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+    validator: isCount(),
   });
 
   async execute(): Promise<number> {

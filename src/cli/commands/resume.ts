@@ -1,8 +1,8 @@
 import { Command, Option } from "clipanion";
-import { cascade, isAtLeast, isInteger, isNumber } from "typanion";
 import { UsageError } from "../../errors.ts";
 import { RUN_DESCRIPTION } from "../command.ts";
 import { ExecutionCommand } from "../execution.ts";
+import { isCount } from "../number.ts";
 
 export class ResumeCommand extends ExecutionCommand {
   static override paths = [["resume"]];
@@ -42,7 +42,7 @@ export class ResumeCommand extends ExecutionCommand {
   });
   maxTokens = Option.String("--max-tokens", {
     description: "The token limit for --retry-truncated",
-    validator: cascade(isNumber(), [isInteger(), isAtLeast(1)]),
+    validator: isCount(),
   });
 
   baseUrl = Option.String("--base-url", {

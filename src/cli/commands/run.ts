@@ -1,9 +1,10 @@
 import { Command, Option } from "clipanion";
-import { isEnum, isNumber } from "typanion";
+import { isEnum } from "typanion";
 import { UsageError } from "../../errors.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
 import { ExecutionCommand } from "../execution.ts";
+import { isNumber } from "../number.ts";
 
 export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];

@@ -1,6 +1,6 @@
 import { Command, Option } from "clipanion";
-import { isNumber } from "typanion";
 import { DatagenCommand } from "../../command.ts";
+import { isNumber } from "../../number.ts";
 
 export class PricesSetCommand extends DatagenCommand {
   static override paths = [["prices", "set"]];

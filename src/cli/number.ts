@@ -1,0 +1,29 @@
+import { makeValidator, type StrictValidator } from "typanion";
+
+/** A number as people write it: `5`, `5.00`, `.5`, `-1`, `1e3`. */
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** A flag whose value is a number. What it may be is checked where it is used, together with the other flags. */
+export function isNumber(): StrictValidator<unknown, number> {
+  return validator("a number", Number.isFinite);
+}
+
+/** A flag whose value is a whole number of at least 1. */
+export function isCount(): StrictValidator<unknown, number> {
+  return validator("a whole number of at least 1", (value) => Number.isSafeInteger(value) && value >= 1);
+}
+
+function validator(expected: string, fits: (value: number) => boolean): StrictValidator<unknown, number> {
+  return makeValidator<unknown, number>({
+    test: (text, state): text is number => {
+      const value = typeof text === "string" && NUMBER.test(text) ? Number(text) : Number.NaN;
+      if (!fits(value)) {
+        state?.errors?.push(`.: expected ${expected}, found ${JSON.stringify(text)}`);
+        return false;
+      }
+      // This is how a validator of typanion hands over what it has read.
+      if (state?.coercion) state.coercions?.push([".", state.coercion.bind(null, value)]);
+      return true;
+    },
+  });
+}
