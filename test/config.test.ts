@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { cp, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -7,6 +8,7 @@ import { loadConfig } from "../src/config/load.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { configJsonSchema } from "../src/config/schema.ts";
 import { readInputs } from "../src/dataset/inputs.ts";
+import { configWarnings } from "../src/config/warnings.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   configFor,
@@ -462,6 +464,10 @@ describe("what is wrong with a config", () => {
     [{ base_url: "http://x/v1?key=1" }, /base_url: expected an http or https URL without .* a query/],
     [{ base_url: "http://me:secret@x/v1" }, /base_url: expected an http or https URL without a user name, a password/],
     [{ model_name: "" }, 'model_name: expected the name of a model, a non-empty string, found ""'],
+    [{ model_name: " a" }, 'model_name: expected the name of a model without white space around it, found " a"'],
+    [{ model_name: "a\n" }, 'model_name: expected the name of a model without white space around it, found "a\\n"'],
+    [{ max_tokens: 1e15 }, "max_tokens: expected at most 1000000000 tokens, found 1000000000000000"],
+    [{ extra_body: { max_new_tokens: -1 } }, /extra_body.max_new_tokens: expected a whole number from 1/],
     [{ model_name: ["a"] }, 'model_name: expected the name of a model, a non-empty string, found ["a"]'],
     [{ extra_body: [1] }, "extra_body: expected an object, found [1]"],
     [
@@ -483,6 +489,44 @@ describe("what is wrong with a config", () => {
       expect(message).toContain(`found {"top_k":4,${JSON.stringify(key)}:1}`);
     },
   );
+
+  test.each([-1, 0, 1.5, 1e308, -1_000_000, "500", true])("is told of max_tokens %j in extra_body", (limit) => {
+    const expected = "expected a whole number from 1 to 1000000000, or null for no limit";
+    expect(refusalOf(configFor({ model_config: { extra_body: { max_tokens: limit } } }))).toBe(
+      `the config has 1 error:\n  model_config.extra_body.max_tokens: ${expected}, found ${typeof limit === "number" ? String(limit) : JSON.stringify(limit)}`,
+    );
+  });
+
+  test("is one line where something is nested deeper than anybody means", () => {
+    const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`) as object;
+    const extra = (levels: number) => configFor({ model_config: { extra_body: deep(levels) } });
+    expect(refusalOf(extra(4_000))).toBe(
+      "the config has 1 error:\n  model_config: objects and arrays are nested more than 100 deep",
+    );
+    expect(() => parseConfig(extra(90))).not.toThrow();
+    const round: Record<string, unknown> = {};
+    round["again"] = round;
+    expect(refusalOf(configFor({ model_config: { extra_body: round } }))).toContain("nested more than 100 deep");
+  });
+
+  test("is 50 lines and a count where there is more, quickly, however long the keys are", () => {
+    const keys = Object.fromEntries(Array.from({ length: 100_000 }, (_, at) => [`key_${at}`, 1]));
+    const message = refusalOf({ ...configFor(), ...keys }).split("\n");
+    expect(message).toHaveLength(52);
+    expect(message[0]).toBe("the config has 100000 errors:");
+    expect(message[1]).toMatch(/^ {2}key_0: unknown key; the keys here are task_type, /);
+    expect(message.at(-1)).toBe("  and 99950 more");
+    const long = "k".repeat(1_000_000);
+    expect(refusalOf({ ...configFor(), [long]: 1 })).toContain(`\n  ${"k".repeat(60)}...: unknown key; `);
+  });
+
+  test("is an instruction of more than 8 MB, with its place", () => {
+    const [first, ...others] = configFor().agent_perspectives;
+    const long = { ...first!, strategy: "ä".repeat(4_500_000) };
+    expect(refusalOf({ ...configFor(), agent_perspectives: [...others, long] })).toBe(
+      "the config has 1 error:\n  agent_perspectives[3].strategy: has 9 MB; expected at most 8 MB",
+    );
+  });
 
   test("is shown cut off where it is long", () => {
     const message = refusalOf(configFor({ concurrency: "x".repeat(5_000) }));
@@ -562,6 +606,52 @@ const UNREADABLE: Broken[] = [
   },
   { name: "no perspectives", config: perspectives(), says: ["expected at least one perspective, found []"] },
 ];
+
+const DEEP = 100_000;
+const nested = (open: string, close: string) => `{"extra": ${open.repeat(DEEP)}1${close.repeat(DEEP)}}`;
+
+UNREADABLE.push(
+  { name: "objects in each other", config: nested('{"a":', "}"), says: ["line 1, column 506: objects and arrays are"] },
+  {
+    name: "arrays in each other",
+    config: nested("[", "]"),
+    says: ["objects and arrays are nested more than 100 deep"],
+  },
+  { name: "arrays that are never closed", config: "[".repeat(DEEP), says: ["nested more than 100 deep"] },
+  {
+    name: "100,000 mistakes",
+    config: "x ".repeat(DEEP),
+    says: [/^UsageError: .*is not valid JSON:\n.*no JSON value$/],
+  },
+  {
+    name: "a million values",
+    config: `{"a": [${"1,".repeat(1_000_000)}1]}`,
+    says: [/config\.json has more than 500000 values/],
+  },
+  {
+    name: "100,000 keys that stand twice",
+    config: `{${'"a":1,'.repeat(DEEP)}"a":1}`,
+    says: ['line 1, column 8: the key "a" stands twice', "and 99950 more"],
+  },
+  { name: "17 MB", config: `"${"x".repeat(17_000_000)}"`, says: ["is larger than 16 MB"] },
+  { name: "a device without an end", path: "/dev/zero", says: ["/dev/zero holds NUL bytes, so it is not text."] },
+  {
+    name: "a Parquet file",
+    config: Buffer.from("PAR1\u0015\u0004"),
+    says: ["config.json is a Parquet file, not text."],
+  },
+  { name: "a gzip file", config: gzipSync("{}"), says: ["config.json is a gzip file, not text."] },
+  {
+    name: "text in UTF-16 without a byte order mark",
+    config: Buffer.from(json(right), "utf16le"),
+    says: ["config.json is not UTF-8 text, but UTF-16."],
+  },
+  {
+    name: "text in Windows-1252",
+    config: Buffer.from(json(right).replace("German", "Größen"), "latin1"),
+    says: [/config\.json is not UTF-8 text: the byte at \d+ \(0xF6\) is no part of it/],
+  },
+);
 
 const BROKEN: Broken[] = [
   {
@@ -871,3 +961,53 @@ test.each([
     }
   },
 );
+
+describe("before anything is sent", () => {
+  test("compression_ratio is kept with the run and changes nothing, with a warning", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    await ws.write("rows.json", rows(2));
+    const options = { cwd: ws.path, env: environmentFor(server) };
+    const extra = { compression_ratio: 0.5 };
+    const { model_config, data_config, agent_perspectives, ...config } = configFor();
+    const theirs = {
+      ...config,
+      ...extra,
+      model_config: { ...model_config, ...extra },
+      data_config: { ...data_config, ...extra },
+      agent_perspectives: agent_perspectives.map((perspective) => ({ ...perspective, ...extra })),
+    };
+    await ws.write("config.json", theirs);
+    const bodies: string[] = [];
+    server.behave = ({ body }) => {
+      bodies.push(JSON.stringify(body));
+      return undefined;
+    };
+    const first = await datagen(["run", "config.json"], options);
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stderr).toContain("compression_ratio and 6 more like it is kept with the run, and changes nothing");
+    expect(server.requests.length).toBeGreaterThan(0);
+    expect(bodies).toHaveLength(server.requests.length);
+    expect(bodies.join("\n")).not.toContain("compression_ratio");
+    const again = JSON.parse((await datagen(["runs", "config", "latest"], options)).stdout) as object;
+    expect(again).toMatchObject(theirs);
+    // The same calls as without it.
+    await ws.write("config.json", configFor());
+    const sent = server.requests.length;
+    const second = await datagen(["run", "config.json"], options);
+    expect(second.stderr).not.toContain("changes nothing");
+    expect(server.requests).toHaveLength(sent);
+    await ws.write("config.json", { ...configFor(), compresion_ratio: 1 });
+    expect((await datagen(["run", "config.json"], options)).stderr).toContain('did you mean "compression_ratio"?');
+  });
+
+  test.each([
+    [{ replicates: 2, model_config: { seed: 7 } }, true],
+    [{ replicates: 2, model_config: { extra_body: { seed: 7 } } }, true],
+    [{ replicates: 2 }, false],
+    [{ model_config: { seed: 7 } }, false],
+  ])("replicates with a fixed seed are said to be one request: %j", (overrides, isWarned) => {
+    const warnings = configWarnings(parseConfig(configFor(overrides)));
+    expect(warnings.some((text) => /replicates: 2 and a fixed seed/.test(text))).toBe(isWarned);
+  });
+});

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { type Input, readInputs } from "../src/dataset/inputs.ts";
 import { UsageError } from "../src/errors.ts";
@@ -364,13 +365,49 @@ const BROKEN: Broken[] = [
   },
   {
     name: "text in Latin-1",
-    content: Buffer.from('[{"input": "Größe"}]', "latin1"),
-    says: ["rows.json is not UTF-8 text"],
+    content: Buffer.from('[{"input": "a"}, {"input": "Größe"}]', "latin1"),
+    says: ["rows.json is not UTF-8 text: the byte at 30 (0xF6, in row 1) is no part of it", "Latin-1"],
+  },
+  {
+    name: "a Parquet file",
+    content: Buffer.from("PAR1\u0015\u0004\u0015\u0010"),
+    says: ["rows.json is a Parquet file, not text.", "JSON Lines"],
+  },
+  { name: "a gzip file", content: gzipSync(good), says: ["rows.json is a gzip file, not text.\nUnpack it first."] },
+  { name: "a ZIP file", content: "PK\u0003\u0004\u0014", says: ["rows.json is a ZIP file, not text."] },
+  { name: "a file of zeros", content: Buffer.alloc(5_000), says: ["rows.json holds NUL bytes, so it is not text."] },
+  {
+    name: "a device",
+    path: "/dev/zero",
+    content: good,
+    says: ["/dev/zero is a pipe or a device", "Write it to a file"],
+  },
+  {
+    name: "keys that stand twice in a row",
+    content: String.raw`[{"input": "\"input\"", "reference": "input"}, {"input": "a", "meta": {"input": 1}, "input": "b"},
+      {"input": "a", "reference": "b", "reference": null}]`,
+    says: ['2 bad rows:\n  row 1 (line 1) has the key "input" twice\n  row 2 (line 2) has the key "reference" twice\n'],
+  },
+  {
+    name: "texts of more than 8 MB",
+    content: JSON.stringify(
+      [{ input: "a".repeat(8_000_000) }, { input: "b".repeat(8_100_000) }, { input: "c", reference: "€".repeat(3e6) }],
+      null,
+      2,
+    ),
+    says: [
+      '2 bad rows:\n  row 1 (line 5): "input" has 8.1 MB; expected at most 8 MB\n  row 2 (line 8): "reference" has 9 MB; ',
+    ],
+  },
+  {
+    name: "a line that has no end",
+    content: `{"input": "a"}\n{"input": "${"b".repeat(40_000_000)}`,
+    says: ["rows.json: row 1, which begins on line 2, is longer than 36000000 characters"],
   },
   {
     name: "text in UTF-16",
     content: Buffer.from(`\ufeff${good}`, "utf16le"),
-    says: ["rows.json is not UTF-8 text"],
+    says: ["rows.json is not UTF-8 text, but UTF-16."],
   },
   {
     name: "a file that ends in the middle of a character",
@@ -378,6 +415,20 @@ const BROKEN: Broken[] = [
     says: ["rows.json is not UTF-8 text"],
   },
 ];
+
+test("bytes that are not UTF-8 are named by their row, wherever the chunks end", async () => {
+  await using ws = await workspace();
+  for (const before of [CHUNK - 3, CHUNK - 2, CHUNK - 1, CHUNK, CHUNK + 1]) {
+    const begin = Buffer.from(`{"input": "a"}\n{"input": "${"€".repeat(100)}${"b".repeat(before - 327)}`);
+    expect(begin).toHaveLength(before - 1);
+    const bad = Buffer.concat([begin, Buffer.from([0xe2, 0x82, 0x41]), Buffer.from('"}\n')]);
+    const place = `the byte at ${before - 1} (0xE2, in row 1) is no part of it`;
+    expect(await refusalOf(ws, bad)).toBe(`FILE is not UTF-8 text: ${place}`);
+    // Three bytes of a character, in the place of two and another.
+    bad[before + 1] = 0xac;
+    expect((await read(ws, bad)).inputs[1]?.text.endsWith("b€")).toBe(true);
+  }
+});
 
 /** How many runs the database of a workspace has, hidden ones included; a database that was never made has none. */
 function runsIn(ws: Workspace): unknown {

@@ -11,7 +11,7 @@ function read(validator: ReturnType<typeof isNumber>, text: string): number | st
     value = found;
     return () => {};
   };
-  const fits = validator(text, { errors, coercions: coercions as never, coercion });
+  const fits = validator(text, { errors, coercions: coercions as never, coercion: coercion as never });
   coercions.forEach(([, apply]) => apply());
   return fits ? (value as number) : errors.join();
 }

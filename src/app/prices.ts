@@ -82,6 +82,9 @@ export function setPrices(
   { model, baseUrl, ...given }: GivenFlags & { model: string; baseUrl?: string | undefined },
 ): PriceRow {
   if (model === "") throw new UsageError("a model has a name", "Give the name that configs have as model_name.");
+  if (model !== model.trim()) {
+    throw new UsageError(`the model ${JSON.stringify(model)} has white space around its name`, "Leave it out.");
+  }
   const parsed = givenPricesSchema.safeParse(given);
   if (!parsed.success) {
     const problems = problemsOf(parsed.error, givenPricesSchema, given);

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { configWarnings } from "../config/warnings.ts";
 import { type Input, readInputs } from "../dataset/inputs.ts";
 import { UsageError } from "../errors.ts";
 import { type Expected, isInShard, type Part } from "../plan/shard.ts";
@@ -38,6 +39,7 @@ export async function survey(
   }: EstimateOptions & { onEvent: OnEvent; shard?: Part | null | undefined },
 ): Promise<{ estimate: Estimate; expected: Expected; sha256: string }> {
   const { input_data_path: path, sample_size: size } = config.data_config;
+  for (const message of configWarnings(config)) onEvent({ type: "warning", message });
   const reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
     config,

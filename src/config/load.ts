@@ -1,53 +1,91 @@
-import { readFile, stat } from "node:fs/promises";
-import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
-import { errorCode, UsageError } from "../errors.ts";
+import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode, visit } from "jsonc-parser";
+import { UsageError } from "../errors.ts";
+import { type FileWords, readSmallTextFile } from "../text-file.ts";
+import { MOST_DEPTH, TOO_DEEP } from "./depth.ts";
 import { parseConfig } from "./parse.ts";
-import type { Path } from "./problems.ts";
+import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
+
+/** Instructions are texts as inputs are, and there is room for some that are too long, to name them. */
+const MOST_BYTES = 16_000_000;
+/** A config has far fewer keys and values; each takes memory of many times its text. */
+const MOST_VALUES = 500_000;
+
+const WORDS: FileWords = {
+  name: "config file",
+  missing: "Check the path; it is relative to the current folder.",
+  irregular: "A config is a JSON object; see README.md.",
+};
 
 /**
  * Reads a config: JSON, in which comments and trailing commas are accepted.
  * @throws UsageError when the file cannot be read, is no JSON, or is no valid config; all its problems at once
  */
 export async function loadConfig(path: string): Promise<Config> {
-  const text = await readText(path);
-  const errors: ParseError[] = [];
-  const tree = parseTree(text, errors, { allowTrailingComma: true, allowEmptyContent: true });
-  if (!tree && errors.length === 0)
-    throw new UsageError(`${path} is empty`, "A config is a JSON object; see README.md.");
-  if (errors.length > 0 || !tree) {
+  const text = await readSmallTextFile(path, WORDS, MOST_BYTES);
+  const placeOf = placesIn(text);
+  const errors = checkSyntax(text, path, placeOf);
+  if (errors.length > 0) {
     // What follows an error on its line is mostly its consequence.
-    const byLine = new Map(errors.toReversed().map((error) => [lineAt(text, error.offset), error]));
-    const lines = [...byLine.values()].toReversed().map((error) => `  ${syntaxProblem(text, error)}`);
+    const byLine = new Map(errors.toReversed().map((error) => [placeOf(error.offset).line, error]));
+    const lines = [...byLine.values()].toReversed().map((error) => `  ${syntaxProblem(text, placeOf, error)}`);
     throw new UsageError(`${path} is not valid JSON:\n${lines.join("\n")}`);
   }
-  const repeated = repeatedKeys(tree).map((key) => `  ${place(text, key.offset)}: the key "${key.value}" stands twice`);
-  if (repeated.length > 0) throw new UsageError(`${path} is not clear:\n${repeated.join("\n")}`);
-  return parseConfig(valueOf(tree), path, (at) => lineOf(text, tree, at));
+  const tree = parseTree(text, [], SYNTAX);
+  if (!tree) throw new UsageError(`${path} is empty`, WORDS.irregular);
+  const repeated = repeatedKeys(tree).map(
+    ({ value, offset }) => `${said(placeOf(offset))}: the key "${value}" stands twice`,
+  );
+  if (repeated.length > 0) throw new UsageError(`${path} is not clear:\n${listed(repeated)}`);
+  return parseConfig(valueOf(tree), path, (at) => lineOf(placeOf, tree, at));
 }
 
-async function readText(path: string): Promise<string> {
+const SYNTAX = { allowTrailingComma: true, allowEmptyContent: true };
+
+/** Ends a visit of a text that need not be looked at further. */
+class Enough extends Error {}
+
+/**
+ * The first errors of a config's text.
+ * @throws UsageError where it is nested too deep, or has too many values, to be taken as a whole
+ */
+function checkSyntax(text: string, path: string, placeOf: PlaceOf): ParseError[] {
+  const errors: ParseError[] = [];
+  let depth = 0;
+  let values = 0;
+  const count = () => {
+    values += 1;
+    if (values > MOST_VALUES) throw new UsageError(`${path} has more than ${MOST_VALUES} values`, WORDS.irregular);
+  };
+  const open = (offset: number) => {
+    count();
+    depth += 1;
+    if (depth > MOST_DEPTH) throw new UsageError(`${path}, ${said(placeOf(offset))}: ${TOO_DEEP}`, WORDS.irregular);
+  };
+  const close = () => {
+    depth -= 1;
+  };
+  const visitor = {
+    onObjectBegin: open,
+    onObjectEnd: close,
+    onArrayBegin: open,
+    onArrayEnd: close,
+    onObjectProperty: count,
+    onLiteralValue: count,
+    onError(error: number, offset: number, length: number) {
+      errors.push({ error, offset, length });
+      if (errors.length === MOST_PROBLEMS) throw new Enough();
+    },
+  };
   try {
-    if ((await stat(path)).isDirectory()) {
-      throw new UsageError(`${path} is a directory, not a config file`, "Name a file in it, such as a .json file.");
-    }
-    const bytes = await readFile(path);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    visit(text, visitor, SYNTAX);
   } catch (error) {
-    if (error instanceof UsageError) throw error;
-    if (errorCode(error) === "ENOENT") {
-      throw new UsageError(`there is no config file ${path}`, "Check the path; it is relative to the current folder.");
-    }
-    if (errorCode(error) === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new UsageError(`${path} is not UTF-8 text`);
-    throw new UsageError(
-      `the config file ${path} cannot be read: ${errorCode(error) ?? String(error)}`,
-      undefined,
-      error,
-    );
+    if (!(error instanceof Enough)) throw error;
   }
+  return errors;
 }
 
-function syntaxProblem(text: string, { error, offset, length }: ParseError): string {
+function syntaxProblem(text: string, placeOf: PlaceOf, { error, offset, length }: ParseError): string {
   const found = JSON.stringify(text.slice(offset, offset + Math.max(length, 1))) ?? "";
   const problems: Record<string, string> = {
     InvalidSymbol: `${found} is no JSON value`,
@@ -65,7 +103,7 @@ function syntaxProblem(text: string, { error, offset, length }: ParseError): str
     InvalidEscapeCharacter: `${found} holds an escape that JSON does not have`,
     InvalidCharacter: `${found} is a control character, which JSON wants escaped`,
   };
-  return `${place(text, offset)}: ${problems[printParseErrorCode(error)] ?? `unexpected ${found}`}`;
+  return `${said(placeOf(offset))}: ${problems[printParseErrorCode(error)] ?? `unexpected ${found}`}`;
 }
 
 function repeatedKeys(node: Node): { value: string; offset: number }[] {
@@ -90,19 +128,36 @@ function valueOf(node: Node): unknown {
   return Object.fromEntries(entries);
 }
 
-function place(text: string, offset: number): string {
-  const before = text.slice(0, offset).split("\n");
-  return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+interface Place {
+  /** Both from 1. */
+  line: number;
+  column: number;
+}
+type PlaceOf = (offset: number) => Place;
+
+/** Finds the lines of a text once, and the place of any offset quickly. */
+function placesIn(text: string): PlaceOf {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  return (offset) => {
+    let [low, high] = [0, starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle;
+    }
+    return { line: low + 1, column: offset - (starts[low] ?? 0) + 1 };
+  };
 }
 
-function lineAt(text: string, offset: number): number {
-  return text.slice(0, offset).split("\n").length;
+function said({ line, column }: Place): string {
+  return `line ${line}, column ${column}`;
 }
 
-function lineOf(text: string, tree: Node, path: Path): number {
+function lineOf(placeOf: PlaceOf, tree: Node, path: Path): number {
   for (let length = path.length; length > 0; length -= 1) {
     const node = findNodeAtLocation(tree, path.slice(0, length));
-    if (node) return lineAt(text, (node.parent?.type === "property" ? node.parent : node).offset);
+    if (node) return placeOf((node.parent?.type === "property" ? node.parent : node).offset).line;
   }
   return 1;
 }

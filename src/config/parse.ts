@@ -1,5 +1,8 @@
 import { UsageError } from "../errors.ts";
-import { formatProblems, type Path, type Problem, problemsOf } from "./problems.ts";
+import { excessOf } from "../text-file.ts";
+import { MOST_TOKENS, TOKEN_LIMITS } from "../token-limits.ts";
+import { isTooDeep, TOO_DEEP } from "./depth.ts";
+import { formatProblems, type Path, type Problem, problemsOf, show } from "./problems.ts";
 import { type Config, configSchema, type Overrides, overridesSchema, REFERENCE_CONDITION } from "./schema.ts";
 
 const FLAGS: Record<string, string> = {
@@ -34,6 +37,8 @@ export function parseConfig(
 
 /** A config from its JSON value where nothing is wrong with it; else all that is. */
 export function checkConfig(value: unknown): { config: Config | null; problems: Problem[] } {
+  const deep = Object.entries(member(value)).filter(([, inside]) => isTooDeep(inside));
+  if (deep.length > 0) return { config: null, problems: deep.map(([key]) => ({ path: [key], text: TOO_DEEP })) };
   const parsed = configSchema.safeParse(value);
   const problems = parsed.success ? [] : problemsOf(parsed.error, configSchema, value);
   problems.push(...crossFieldProblems(value));
@@ -86,10 +91,21 @@ function crossFieldProblems(value: unknown): Problem[] {
       text: "expected either max_tokens or max_completion_tokens, as both name one limit, found both",
     });
   }
+  for (const [key, limit] of Object.entries(member(model["extra_body"]))) {
+    // null takes the limit away, and a cap is refused then.
+    if (!TOKEN_LIMITS.includes(key) || limit === null) continue;
+    if (Number.isInteger(limit) && Number(limit) >= 1 && Number(limit) <= MOST_TOKENS) continue;
+    const text = `expected a whole number from 1 to ${MOST_TOKENS}, or null for no limit, found ${show(limit)}`;
+    problems.push({ path: ["model_config", "extra_body", key], text });
+  }
   const perspectives = Array.isArray(config["agent_perspectives"]) ? config["agent_perspectives"] : [];
   const seen = new Map<string, number>();
   for (const [index, perspective] of perspectives.entries()) {
-    const { condition } = member(perspective);
+    const { condition, reading, strategy } = member(perspective);
+    for (const [key, instruction] of Object.entries({ reading, strategy })) {
+      const excess = typeof instruction === "string" ? excessOf(instruction) : null;
+      if (excess !== null) problems.push({ path: ["agent_perspectives", index, key], text: `has ${excess}` });
+    }
     if (typeof condition !== "string") continue;
     const earlier = seen.get(condition);
     if (earlier === undefined) seen.set(condition, index);

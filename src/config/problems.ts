@@ -10,6 +10,16 @@ export interface Problem {
 
 export type Path = (string | number)[];
 
+/** So many problems are told of one source; one with more has one mistake in its making. */
+export const MOST_PROBLEMS = 50;
+
+/** Problems as indented lines, and how many there are beyond the first. */
+export function listed(problems: readonly string[]): string {
+  const lines = problems.slice(0, MOST_PROBLEMS).map((problem) => `  ${problem}`);
+  const more = problems.length - lines.length;
+  return [...lines, ...(more > 0 ? [`  and ${more} more`] : [])].join("\n");
+}
+
 /** The problems of a value that did not pass `schema`, where each rule's message says what it expects. */
 export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown): Problem[] {
   const meant = new Set<string>();
@@ -20,6 +30,11 @@ export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown)
     if (issue.code === "unrecognized_keys") {
       const known = keysAt(schema, path);
       for (const key of issue.keys) {
+        // What is not told need not be understood.
+        if (unknown.length >= MOST_PROBLEMS) {
+          unknown.push({ path, text: "" });
+          continue;
+        }
         const guess = nearest(key, known);
         if (guess) meant.add(formatPath([...path, guess]));
         unknown.push({ path: [...path, key], text: `unknown key; ${adviceOn(key, guess, known, schema)}` });
@@ -41,25 +56,28 @@ export function formatProblems(
   problems: Problem[],
   lineOf: (path: Path) => number | undefined = () => undefined,
 ): string {
-  const placed = problems
+  const first = problems.slice(0, MOST_PROBLEMS);
+  const placed = first
     .map(({ path, text }) => ({ line: lineOf(path), at: formatPath(path), text }))
     .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
   const lines = placed.map(({ line, at, text }) => {
     const place = [line === undefined ? "" : `line ${line}`, at].filter(Boolean).join(", ");
-    return `  ${place ? `${place}: ` : ""}${text}`;
+    return `${place ? `${place}: ` : ""}${text}`;
   });
-  return [`${source} has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}:`, ...lines].join("\n");
+  const rest = problems.slice(MOST_PROBLEMS).map(({ text }) => text);
+  return `${source} has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}:\n${listed([...lines, ...rest])}`;
 }
 
 function formatPath(path: Path): string {
-  return path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : text ? `${text}.${part}` : part),
-    "",
-  );
+  return path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    const key = part.length > LONGEST_KEY ? `${part.slice(0, LONGEST_KEY)}...` : part;
+    return text ? `${text}.${key}` : key;
+  }, "");
 }
 
 /** A value as it is shown in an error: JSON on one line, cut where it is long. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (typeof value === "number") return String(value);
   const url = typeof value === "string" ? URL.parse(value) : null;
   // What a refused URL has more than a place may be a secret.
@@ -68,8 +86,12 @@ function show(value: unknown): string {
   return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }
 
+/** Longer words are near no key. */
+const LONGEST_KEY = 60;
+
 /** The candidate that `word` most likely stands for, if one is near. */
 function nearest(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > LONGEST_KEY) return undefined;
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
   const longer = candidates.find((candidate) => plain(word).length > 3 && plain(candidate).startsWith(plain(word)));
   if (longer) return longer;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MOST_TOKENS } from "../token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
 import { PROVIDERS } from "./providers.ts";
 
@@ -29,20 +30,31 @@ const fields = {
     .gt(0, "a number of US dollars above 0")
     .max(1e6, "at most 1000000 US dollars"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
-  model_name: text("the name of a model, a non-empty string"),
+  model_name: text("the name of a model, a non-empty string").regex(
+    /^(\S([\s\S]*\S)?)?$/,
+    "the name of a model without white space around it",
+  ),
   sample_size: wholeFrom(1),
 };
 
 /** How long an answer may be where a config does not say. */
 export const DEFAULT_MAX_ANSWER_MB = 8;
 
+/** Keys that configs of the reference pipeline have and that change nothing. They are kept with the run. */
+export const UNUSED_KEYS = ["compression_ratio"] as const;
+const unused = {
+  compression_ratio: z.json().optional().describe("Taken and kept; it changes nothing."),
+} satisfies Record<(typeof UNUSED_KEYS)[number], z.ZodType>;
+
+const tokens = wholeFrom(1).max(MOST_TOKENS, `at most ${MOST_TOKENS} tokens`);
+
 const STOP = "a non-empty string, or an array of 1 to 4 of them";
 
 const modelConfig = z.strictObject(
   {
     model_name: fields.model_name.describe("The model that is asked. Its name decides the provider."),
-    max_tokens: wholeFrom(1).optional().describe("The longest answer, in tokens."),
-    max_completion_tokens: wholeFrom(1)
+    max_tokens: tokens.optional().describe("The longest answer, in tokens."),
+    max_completion_tokens: tokens
       .optional()
       .describe("The longest answer in tokens, reasoning included, for models that take this name of the limit."),
     temperature: between(0, 2).optional(),
@@ -81,6 +93,7 @@ const modelConfig = z.strictObject(
       )
       .optional()
       .describe("More members of the request's body, passed on as they are."),
+    ...unused,
   },
   "an object",
 );
@@ -93,14 +106,21 @@ const perspective = z.strictObject(
       .default(null)
       .describe("An instruction that comes first: its answer, the notes, is what the strategy works on."),
     strategy: text("the main instruction, a non-empty string").describe("The main instruction."),
+    ...unused,
   },
   "an object",
 );
 
+// A trillionth of a dollar a token. What a request costs is counted in billionths.
+const LOWEST_RATE = 0.000_001;
 const rate = z
   .number("US dollars per million tokens, a number of at least 0")
   .min(0, "US dollars per million tokens, a number of at least 0")
-  .max(1e6, "at most 1000000 US dollars per million tokens");
+  .max(1e6, "at most 1000000 US dollars per million tokens")
+  .refine(
+    (value) => value <= 0 || value >= LOWEST_RATE,
+    "US dollars per million tokens: 0, or at least 0.000001, as costs are counted in such steps",
+  );
 
 /** Prices as a user gives them, in a config or with `datagen prices set`. */
 export const givenPricesSchema = z.strictObject(
@@ -137,6 +157,7 @@ export const configSchema = z.strictObject(
         sample_size: fields.sample_size
           .default(100)
           .describe("How many inputs are used: the first ones, in the order of the file."),
+        ...unused,
       },
       "an object",
     ),
@@ -184,6 +205,7 @@ export const configSchema = z.strictObject(
     tokens_per_minute: limit
       .optional()
       .describe("A limit to keep; a request counts its prompt and its max_tokens. Default: learned from the provider."),
+    ...unused,
   },
   "an object with the keys of a config",
 );

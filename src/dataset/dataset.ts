@@ -1,7 +1,7 @@
 import { errorMessage, UsageError } from "../errors.ts";
-import { type FileWords, openTextFile } from "./file.ts";
+import { excessOf, type FileWords, openTextFile } from "../text-file.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
-import { type Piece, piecesOf } from "./pieces.ts";
+import { type Piece, piecesOf, repeatedKey } from "./pieces.ts";
 
 /** A dataset file but its tasks. */
 export interface DatasetHead {
@@ -33,9 +33,9 @@ const MEMBERS = ["context", "responses", "preparations"];
  * @throws UsageError when the file is no JSON object, or a member of it cannot be read
  */
 export async function readHead(path: string): Promise<DatasetHead> {
-  const file = await openTextFile(path, WORDS);
   const members = new Map<string, unknown>();
   let tasks = 0;
+  const file = await openTextFile(path, WORDS, () => placeBehind(tasks));
   try {
     for await (const piece of piecesOf(file.text, path, TASKS)) {
       if (piece.index !== null) {
@@ -61,11 +61,13 @@ export async function* readTasks(
   path: string,
   perspectives: readonly { reading: string | null }[],
 ): AsyncGenerator<DatasetTask, string> {
-  const file = await openTextFile(path, WORDS);
   const bad: string[] = [];
+  let tasks = 0;
+  const file = await openTextFile(path, WORDS, () => placeBehind(tasks));
   try {
     for await (const piece of piecesOf(file.text, path, TASKS)) {
       if (piece.index === null) continue;
+      tasks = piece.index + 1;
       const task = toTask(piece, perspectives);
       if (typeof task === "string") bad.push(task);
       else if (bad.length === 0) yield task;
@@ -76,6 +78,11 @@ export async function* readTasks(
   } finally {
     file.close();
   }
+}
+
+/** Where in the file the text stands that follows so many tasks. */
+function placeBehind(tasks: number): string {
+  return tasks === 0 ? "before the end of tasks[0]" : `behind tasks[${tasks - 1}]`;
 }
 
 function memberOf({ text, line }: Piece, path: string): [name: string, value: unknown] {
@@ -123,6 +130,10 @@ function toTask(
     const wrong = list.findIndex((value) => value !== null && typeof value !== "string");
     if (wrong !== -1) return at(`.${name}[${wrong}]`, `: expected a string or null, found ${kindOf(list[wrong])}`);
   }
+  const twice = repeatedKey(text, MEMBERS);
+  if (twice !== null) return at("", ` has the key "${twice}" twice`);
+  const excess = excessOf(context);
+  if (excess !== null) return at(".context", ` has ${excess}`);
   const fitting = { context, responses, preparations } as DatasetTask;
   const needless = fitting.preparations.findIndex(
     (notes, position) => notes && perspectives[position]?.reading === null,

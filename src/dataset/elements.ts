@@ -6,8 +6,8 @@ export interface Element {
   line: number;
 }
 
-/** Longer elements are a quote or a bracket that was never closed. */
-const LONGEST_ELEMENT = 100_000_000;
+/** Longer elements are a quote or a bracket that was never closed: an input and its reference fit, as escapes too. */
+const LONGEST_ELEMENT = 36_000_000;
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
@@ -107,9 +107,14 @@ function lineSplitter(path: string): Splitter {
   let count = 0;
 
   function* split(chunk: string): Iterable<Element> {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    for (const text of lines) yield* element(text);
+    let start = 0;
+    for (let end = chunk.indexOf("\n"); end !== -1; end = chunk.indexOf("\n", start)) {
+      const text = rest + chunk.slice(start, end);
+      rest = "";
+      start = end + 1;
+      yield* element(text);
+    }
+    rest += chunk.slice(start);
     if (rest.length > LONGEST_ELEMENT) throw tooLong(path, count, line + 1);
   }
 

@@ -1,7 +1,8 @@
 import { errorMessage, UsageError } from "../errors.ts";
+import { excessOf, type FileWords, openTextFile } from "../text-file.ts";
 import { type Element, elementsOf } from "./elements.ts";
-import { type FileWords, openTextFile } from "./file.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
+import { repeatedKey } from "./pieces.ts";
 
 /** One input of a run: a row of an input file. */
 export interface Input {
@@ -10,6 +11,9 @@ export interface Input {
   text: string;
   reference: string | null;
 }
+
+/** The keys of a row that are read; it may have others. */
+const KEYS = ["input", "reference"];
 
 const WORDS: FileWords = {
   name: "input file",
@@ -23,9 +27,9 @@ const WORDS: FileWords = {
  * @throws UsageError that names the bad rows by their index, up to {@link MOST_BAD_ROWS} of them
  */
 export async function* readInputs(path: string, limit: number): AsyncGenerator<Input, string> {
-  const file = await openTextFile(path, WORDS);
   const bad: string[] = [];
   let index = 0;
+  const file = await openTextFile(path, WORDS, () => `in row ${index}`);
   try {
     for await (const element of elementsOf(file.text, path)) {
       const input = toInput(element, index);
@@ -64,6 +68,11 @@ function toInput({ text, line }: Element, index: number): Input | string {
   if (reference !== null && typeof reference !== "string") {
     return `${place}: expected "reference" to be a string or null, found ${kindOf(reference)}`;
   }
+  const twice = repeatedKey(text, KEYS);
+  if (twice !== null) return `${place} has the key "${twice}" twice`;
+  const [long, longer] = [excessOf(input), excessOf(reference ?? "")];
+  if (long !== null) return `${place}: "input" has ${long}`;
+  if (longer !== null) return `${place}: "reference" has ${longer}`;
   return { index, text: input, reference };
 }
 

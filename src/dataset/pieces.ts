@@ -11,7 +11,7 @@ export interface Piece {
 }
 
 /** Longer pieces are a quote or a bracket that was never closed. */
-const LONGEST_PIECE = 100_000_000;
+const LONGEST_PIECE = 64_000_000;
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
@@ -28,7 +28,27 @@ export async function* piecesOf(chunks: AsyncIterable<string>, path: string, arr
   cutter.end();
 }
 
-function createCutter(path: string, array: string): { cut: (chunk: string) => Iterable<Piece>; end: () => void } {
+/**
+ * The first of some keys that stands more than once in an object's JSON text, which is valid; null where none does.
+ * `JSON.parse` would take the last of them without a word.
+ */
+export function repeatedKey(text: string, keys: readonly string[]): string | null {
+  const suspects = keys.filter((key) => text.indexOf(`"${key}"`, text.indexOf(`"${key}"`) + 1) > 0);
+  if (suspects.length === 0) return null;
+  const seen = new Set<string>();
+  for (const piece of createCutter("", null).cut(text)) {
+    const [name = ""] = Object.keys(JSON.parse(`{${piece.text}}`) as object);
+    if (seen.has(name) && suspects.includes(name)) return name;
+    seen.add(name);
+  }
+  return null;
+}
+
+/** @param array the member that is cut up itself; null where none is */
+function createCutter(
+  path: string,
+  array: string | null,
+): { cut: (chunk: string) => Iterable<Piece>; end: () => void } {
   let depth = 0;
   /** The depth whose commas part pieces: 1 for members, 2 for elements. */
   let level = 1;
@@ -70,7 +90,12 @@ function createCutter(path: string, array: string): { cut: (chunk: string) => It
         start = at;
       }
       const opensArray =
-        code === OPEN_BRACKET && depth === 1 && level === 1 && piece && isNameOf(piece.text + chunk.slice(start, at));
+        array !== null &&
+        code === OPEN_BRACKET &&
+        depth === 1 &&
+        level === 1 &&
+        piece &&
+        isNameOf(piece.text + chunk.slice(start, at));
       if (opensArray) {
         if (hasArray) throw new UsageError(`${path}, line ${line}: the key "${array}" stands twice`);
         hasArray = true;

@@ -58,13 +58,14 @@ export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): n
   if (promptTokens === 0 && completionTokens === 0) return 0;
   if (prices === null) return null;
   const rates = ratesOf(prices, promptTokens);
-  // In whole trillionths, so that sums are exact.
   const sum =
     (promptTokens - cachedTokens - cacheWriteTokens) * perToken(rates.input) +
     cachedTokens * perToken(rates.cached_input) +
     cacheWriteTokens * perToken(rates.cache_write) +
     completionTokens * perToken(rates.output);
-  return Math.round((sum * factor) / 1_000);
+  const cost = Math.round((sum * factor) / 1_000);
+  // What cannot be added up exactly is not known.
+  return Number.isSafeInteger(cost) ? cost : null;
 }
 
 /** The same of a live request, or of one in a batch, whose price may be unknown. */
@@ -88,7 +89,7 @@ function ratesOf(prices: Prices, promptTokens: number): Rates {
   return tiers.reduce<Rates & { from?: number }>((best, tier) => (tier.from > (best.from ?? 0) ? tier : best), prices);
 }
 
-/** Trillionths of a US dollar for a token. */
+/** Trillionths of a US dollar for a token: whole ones for all prices but the smallest, so that sums are exact. */
 function perToken(usdPerMillion: number): number {
-  return Math.round(usdPerMillion * 1e6);
+  return Math.round(usdPerMillion * 1e12) / 1e6;
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config, Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
+import { TOKEN_LIMITS } from "../token-limits.ts";
 
 /** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
 export interface Settings {
@@ -13,7 +14,10 @@ export interface Settings {
   parameters: Parameters;
 }
 
-type Parameters = Omit<Config["model_config"], "model_name" | "base_url" | "endpoint" | "reasoning_tags">;
+type Parameters = Omit<
+  Config["model_config"],
+  "model_name" | "base_url" | "endpoint" | "reasoning_tags" | "compression_ratio"
+>;
 
 /** Part of every key, so that keys of different rules never meet. */
 export const KEY_VERSION = 1;
@@ -29,6 +33,7 @@ export function settingsOf(
     endpoint: _endpoint,
     // What is done with an answer once it is there.
     reasoning_tags: _tags,
+    compression_ratio: _unused,
     ...parameters
   } = config.model_config;
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
@@ -42,7 +47,7 @@ export function settingsOf(
 export function tokenLimit({ parameters }: Pick<Settings, "parameters">): number | null {
   const { extra_body: extra, ...given } = parameters;
   const sent: Record<string, unknown> = { ...given, ...extra };
-  const limits = [sent["max_tokens"], sent["max_completion_tokens"]].filter((limit) => limit !== undefined);
+  const limits = TOKEN_LIMITS.map((name) => sent[name]).filter((limit) => limit !== undefined);
   const isClear = limits.length > 0 && limits.every((limit) => typeof limit === "number");
   return isClear ? Math.max(...limits) : null;
 }

@@ -1,0 +1,27 @@
+import { type Config, UNUSED_KEYS } from "./schema.ts";
+
+/** What a user should know of a valid config before anything is paid. */
+export function configWarnings(config: Config): string[] {
+  const places = [
+    ["", config],
+    ["model_config.", config.model_config],
+    ["data_config.", config.data_config],
+    ...config.agent_perspectives.map((perspective, index) => [`agent_perspectives[${index}].`, perspective] as const),
+  ] as const;
+  const unused = places.flatMap(([place, keys]) =>
+    UNUSED_KEYS.filter((key) => keys[key] !== undefined).map((key) => `${place}${key}`),
+  );
+  const { replicates = 1, model_config: model } = config;
+  const hasSeed = model.seed !== undefined || model.extra_body?.["seed"] !== undefined;
+  return [
+    ...unused.slice(0, 1).map((first) => {
+      const others = unused.length > 1 ? ` and ${unused.length - 1} more like it` : "";
+      return `${first}${others} is kept with the run, and changes nothing`;
+    }),
+    ...(replicates > 1 && hasSeed
+      ? [
+          `the config has replicates: ${replicates} and a fixed seed, so each prompt is sent ${replicates} times in the same words with the same seed; many servers give the same answer each time, and charge for each`,
+        ]
+      : []),
+  ];
+}
