@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { credibleUsage, CutPrompts } from "../src/execute/usage.ts";
 import type { Prompt } from "../src/models/prompt.ts";
 import { completionOf, readBody } from "../src/providers/answer.ts";
-import { readResult } from "../src/providers/batch-protocol.ts";
+import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { readEnding } from "../src/providers/ending.ts";
 import { shown } from "../src/providers/json.ts";
 import { splitLines } from "../src/providers/lines.ts";
@@ -246,6 +246,11 @@ describe("a key that comes back", () => {
     const kept = JSON.stringify(completionOf(body, MODEL, { ...HTTP, requestId: `r-${KEY}` }, KEY));
     expect(kept).not.toContain(KEY);
     expect(kept).toContain("Your key is [key].");
+  });
+
+  test("is no id of a batch", () => {
+    expect(() => readBatch({ id: `b-${KEY}`, status: "completed" }, KEY)).toThrow("what is not a batch");
+    expect(readBatch({ id: "b", status: "completed" }, KEY).id).toBe("b");
   });
 
   test.each([

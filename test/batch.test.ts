@@ -71,7 +71,9 @@ describe.concurrent("a run in batches", () => {
       if (!file) return undefined;
       const lines = readFileSync(file.path, "utf8").trimEnd().split("\n");
       const line = lines.find((text) => text.endsWith("}")) ?? "";
-      const ofNobody = ["987654321", "c1", ""].map((id) => line.replace(/"custom_id":"\d+"/, `"custom_id":"${id}"`));
+      // An id of ours is written in one way alone.
+      const ids = ["987654321", "c1", "", "2e0", " 3", "0x4", "5.0", "06", "+7"];
+      const ofNobody = ids.map((id) => line.replace(/"custom_id":"\d+"/, `"custom_id":"${id}"`));
       writeFileSync(file.path, ["nonsense", ...ofNobody, ...lines, ...lines.toReversed()].join("\n"));
       Object.assign(file, { bytes: statSync(file.path).size });
       return undefined;

@@ -276,6 +276,7 @@ describe.concurrent("reasoning between tags", () => {
     ["hm, so\n</think>\n\nYes.", "Yes."],
     ["Yes <think>hm</think>", "Yes <think>hm</think>"],
     ["It ends with </think> here.", "It ends with </think> here."],
+    ["<think>a <think>b</think> c\n</think>\nYes.", "Yes."],
     ["Yes.", "Yes."],
   ])("%j is used as %j", (text, used) => {
     expect(withoutReasoning(text)).toBe(used);
@@ -304,6 +305,11 @@ describe.concurrent("reasoning between tags", () => {
       { text: "<think>hm</think>\n\nThe notes." },
       { text: "<think>hm</think>\n\nYes." },
     ]);
+    // What is left of an answer is that answer still when the dataset is taken in again.
+    expect((await lab.command("import", "d.json")).code).toBe(0);
+    expect((await lab.command("export", "latest", "--output", "again.json")).code).toBe(0);
+    expect((await lab.space.json<Dataset>("again.json")).tasks).toEqual((await lab.dataset()).tasks);
+    expect(lab.query("select count(*) n from answers")).toEqual([{ n: 2 }]);
     // A second run asks nothing: the notes are the same, and so is the prompt on them.
     expect((await lab.run()).run?.calls.reused).toBe(2);
     // One that keeps the reasoning shares the notes, and asks with what it makes of them.

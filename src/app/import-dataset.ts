@@ -122,7 +122,9 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
   const { config } = source.report;
   const { runId: id } = lease;
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, id, config.agent_perspectives));
-  const run = { id, perspectiveIds, settingsId: source.settingsId, createdAt: source.createdAt };
+  const { settingsId, createdAt } = source;
+  const tags = config.model_config.reasoning_tags;
+  const run = { id, perspectiveIds, settingsId, createdAt, tags };
   let chunk: [position: number, task: DatasetTask, calls: ImportedCall[]][] = [];
   let size = { calls: 0, characters: 0 };
 

@@ -9,22 +9,21 @@ export function hasReasoning(text: string): boolean {
 }
 
 /**
- * An answer without the reasoning between `<think>` and `</think>` at its start. Reasoning that is never closed is all
- * that there is. Some models are given the opening tag with the prompt: then a line that ends with the closing tag ends
- * the reasoning.
+ * An answer without the reasoning between `<think>` and `</think>` at its start, which may stand there several times.
+ * Reasoning that is never closed is all that there is. Some models are given the opening tag with the prompt: then a
+ * closing tag at the end of a line ends the reasoning. What is left has none, so that a dataset can be taken in again.
  */
 export function withoutReasoning(text: string): string {
   let rest = text;
-  while (hasReasoning(rest)) {
+  for (;;) {
     const end = rest.indexOf(CLOSING);
-    if (end === -1) return "";
-    rest = rest.slice(end + CLOSING.length).trimStart();
+    const isOpened = hasReasoning(rest);
+    if (end === -1) return isOpened ? "" : rest;
+    const behind = rest.slice(end + CLOSING.length);
+    const isOpenedBefore = !rest.slice(0, end).includes(OPENING) && /^[^\S\n]*(?:\n|$)/.test(behind);
+    if (!isOpened && !isOpenedBefore) return rest;
+    rest = behind.trimStart();
   }
-  if (rest !== text) return rest;
-  const end = text.indexOf(CLOSING);
-  if (end === -1 || text.slice(0, end).includes(OPENING)) return text;
-  const behind = text.slice(end + CLOSING.length);
-  return /^[^\S\n]*(?:\n|$)/.test(behind) ? behind.trimStart() : text;
 }
 
 /** The text of an answer where it is used: as notes, and in datasets. */

@@ -4,6 +4,9 @@ import { asObject, type Json, parseJson } from "./json.ts";
  * Answers of servers that stream although no stream was asked for: server-sent events, or a JSON object on each line.
  */
 
+/** A text with more lines is no stream of an answer. */
+const MOST_LINES = 500_000;
+
 /** The whole answer that a streamed body holds, in the shape of one that was not streamed; undefined where it is none. */
 export function readStream(text: string): Json | undefined {
   const answer = createAnswer();
@@ -48,11 +51,13 @@ function* complete(name: string, data: readonly string[]): Generator<StreamEvent
 }
 
 function* linesOf(text: string): Generator<string> {
-  LINE_BREAK.lastIndex = 0;
+  let lines = 0;
   let start = text.startsWith("\uFEFF") ? 1 : 0;
   for (const { index, 0: found } of text.matchAll(LINE_BREAK)) {
     yield text.slice(start, index);
     start = index + found.length;
+    lines += 1;
+    if (lines === MOST_LINES) return;
   }
   yield text.slice(start);
 }

@@ -1,5 +1,7 @@
 import { and, eq, notExists, sql } from "drizzle-orm";
+import type { ReasoningTags } from "../config/schema.ts";
 import type { PlannedCall } from "../plan/calls.ts";
+import { usedText } from "../plan/reasoning.ts";
 import { sha256 } from "../plan/settings.ts";
 import { hasKey } from "./calls.ts";
 import { oncePerStore, placeholders, type Store } from "./open.ts";
@@ -53,7 +55,14 @@ const statements = oncePerStore(({ db }) => ({
 /** Writes a task with its calls and their answers, whose ids grow in the order of the calls. */
 export function insertImportedTask(
   store: Store,
-  run: { id: number; perspectiveIds: readonly number[]; settingsId: number; createdAt: number },
+  run: {
+    id: number;
+    perspectiveIds: readonly number[];
+    settingsId: number;
+    createdAt: number;
+    /** What the dataset's run did with the reasoning at the start of an answer. */
+    tags: ReasoningTags | undefined;
+  },
   { position, input, reference, calls: list }: ImportedTask,
 ): void {
   const { task, answer, call, others } = statements(store);
@@ -68,7 +77,7 @@ export function insertImportedTask(
       const { key, text } = outcome;
       // The same text to the same prompt is the answer itself, of a run that the dataset came from or of an earlier
       // import: as a copy it would pass for a second sample.
-      const known = others.all({ key, runId: run.id }).find((other) => other.text === text);
+      const known = others.all({ key, runId: run.id }).find((other) => usedText(other.text, run.tags) === text);
       const { settingsId, createdAt } = run;
       const answerId = known?.id ?? answer.run({ key, settingsId, text, createdAt }).lastInsertRowid;
       call.run({ ...cell, state: "succeeded", answerId, failure: null });
