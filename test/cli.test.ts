@@ -707,6 +707,22 @@ describe.concurrent("RUN", () => {
   });
 });
 
+test("a current folder that was removed is told as what it is", async () => {
+  await using space = await workspace();
+  const script = `import { mkdirSync, rmdirSync } from "node:fs";
+    mkdirSync("gone"); process.chdir("gone"); rmdirSync("../gone");
+    await import(${JSON.stringify(pathToFileURL(BIN).href)});`;
+  const bin = await space.write("removed.mjs", script);
+  for (const args of [
+    ["runs", "list"],
+    ["run", "config.json"],
+  ]) {
+    const result = await datagen(args, { cwd: space.path, bin });
+    expectRefusal(result);
+    expect(result.stderr).toContain("the current folder is not there any more");
+  }
+});
+
 describe.concurrent("the database", () => {
   test("is --db before DATAGEN_DB, DATAGEN_DB before .env, and else data/datagen.db", async () => {
     await using space = await prepared();

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { loadConfig } from "../src/config/load.ts";
-import { parseConfig } from "../src/config/parse.ts";
+import { applyOverrides, parseConfig } from "../src/config/parse.ts";
 import { configJsonSchema } from "../src/config/schema.ts";
 import { readInputs } from "../src/dataset/inputs.ts";
 import { configWarnings } from "../src/config/warnings.ts";
@@ -66,6 +66,12 @@ function refusalOf(value: unknown): string {
 
 const parsedWith = (model: Record<string, unknown>) =>
   parseConfig(configFor({ model_config: { max_tokens: undefined, ...model } as object })).model_config;
+
+test("the name of a model has no spaces around it, in a config and as a flag", () => {
+  const config = parseConfig(configFor({ model_config: { model_name: " gpt-4o-mini\n" } }));
+  expect(config.model_config.model_name).toBe("gpt-4o-mini");
+  expect(applyOverrides(config, { model: "\tgpt-4o " }).model_config.model_name).toBe("gpt-4o");
+});
 
 describe("a config that is right", () => {
   test("loads as it is pasted from the documentation, and asks for just what it says", async () => {
@@ -462,6 +468,11 @@ describe("what is wrong with a config", () => {
     [{ base_url: "localhost:11434/v1" }, /base_url: expected an http or https URL .*, found "localhost:11434\/v1"/],
     [{ base_url: "ftp://example.org" }, /base_url: expected an http or https URL .*, found "ftp:\/\/example.org"/],
     [{ base_url: "http://x/v1?key=1" }, /base_url: expected an http or https URL without .* a query/],
+    [
+      { base_url: "https://me.openai.azure.com/openai/deployments/d?api-version=2024-10-21" },
+      /base_url: expected .*\(of Azure: https:\/\/NAME\.openai\.azure\.com\/openai\/v1, without \?api-version\)/,
+    ],
+    [{ model_name: " \t" }, /model_name: expected the name of a model, a non-empty string/],
     [{ base_url: "http://me:secret@x/v1" }, /base_url: expected an http or https URL without a user name, a password/],
     [{ model_name: "" }, 'model_name: expected the name of a model, a non-empty string, found ""'],
     [{ model_name: " a" }, 'model_name: expected the name of a model without white space around it, found " a"'],

@@ -1,5 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -320,6 +321,48 @@ describe.concurrent("the file .env", () => {
     });
   });
 
+  const ENCODED: [string, string | Uint8Array, string | null][] = [
+    ["a byte-order mark", `\ufeffOPENAI_API_KEY=${OPENAI_API_KEY}\n`, null],
+    ["Windows' line breaks", `A=1\r\nOPENAI_API_KEY=${OPENAI_API_KEY}\r\n`, null],
+    ["two pairs of quotes", `OPENAI_API_KEY='"${OPENAI_API_KEY}"'\n`, null],
+    ["UTF-16", Buffer.from(`\ufeffOPENAI_API_KEY=${OPENAI_API_KEY}\n`, "utf16le"), "UTF-16"],
+    ["UTF-16 without a mark", Buffer.from(`OPENAI_API_KEY=${OPENAI_API_KEY}\n`, "utf16le"), "UTF-16"],
+    ["a colon", `A=1\nOPENAI_API_KEY: ${OPENAI_API_KEY}\n`, "line 2 of .env names OPENAI_API_KEY"],
+    ["PowerShell's words", `$env:OPENAI_API_KEY = "${OPENAI_API_KEY}"\n`, "line 1 of .env names OPENAI_API_KEY"],
+    ["the words of cmd", `set OPENAI_API_KEY=${OPENAI_API_KEY}\n`, "line 1 of .env names OPENAI_API_KEY"],
+    ["JSON", `{\n"OPENAI_API_KEY": "${OPENAI_API_KEY}"\n}`, "line 2 of .env names OPENAI_API_KEY"],
+    ["too much", `OPENAI_API_KEY=${OPENAI_API_KEY}\n${"#".repeat(1024 * 1024)}`, "larger than 1 MB"],
+  ];
+
+  test.for(ENCODED)("with %s is read, or named", async ([, content, refusal]) => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    await lab.space.write(".env", content);
+    const { code, stdout, stderr } = await lab.run({ OPENAI_BASE_URL: server.openaiUrl });
+    expect(code, stderr).toBe(refusal === null ? 0 : 2);
+    expect(stderr).toContain(refusal ?? "completed");
+    expect(stdout + stderr).not.toContain(OPENAI_API_KEY);
+    expect(keysSeen(server)).toEqual(refusal === null ? [`Bearer ${OPENAI_API_KEY}`] : []);
+  });
+
+  test.for(["/dev/zero", "a pipe"])("that is no file is refused, and not waited for: %s", async (target) => {
+    await using lab = await setUp(oneCallEach());
+    if (target === "a pipe") execFileSync("mkfifo", [lab.space.at(".env")]);
+    else await symlink(target, lab.space.at(".env"));
+    const { code, stderr } = await datagen(["runs", "list"], { cwd: lab.space.path });
+    expect(code).toBe(2);
+    expect(stderr).toContain(".env is no regular file");
+  });
+
+  test("is not hidden by variables that are set to nothing", async () => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    await lab.space.write(".env", `OPENAI_API_KEY=${OPENAI_API_KEY}\nOPENAI_BASE_URL=${server.openaiUrl}\n`);
+    const { code, stderr } = await lab.run({ OPENAI_API_KEY: "", OPENAI_BASE_URL: " " });
+    expect(code, stderr).toBe(0);
+    expect(keysSeen(server)).toEqual([`Bearer ${OPENAI_API_KEY}`]);
+  });
+
   test("may be a folder, as Python's environments are, and is left alone then", async () => {
     await using server = await startServer();
     await using lab = await setUp(oneCallEach());
@@ -427,6 +470,17 @@ describe.concurrent("a key is written nowhere", () => {
     expect(output.stderr).toMatch(/Incorrect API key provided/);
     const written = [...(await lab.files()), ["run", JSON.stringify(output)]] as const;
     for (const [file, content] of written) expect(content.includes(hold(key)), file).toBe(false);
+  });
+
+  test("is taken out of the quotes that other programs leave around it, and refused with half of them", async () => {
+    await using server = await startServer();
+    await using lab = await setUp(oneCallEach());
+    const env = (key: string) => ({ OPENAI_API_KEY: key, OPENAI_BASE_URL: `"${server.openaiUrl}"` });
+    expect((await lab.run(env(`"${OPENAI_API_KEY}"`))).code).toBe(0);
+    expect(keysSeen(server)).toEqual([`Bearer ${OPENAI_API_KEY}`]);
+    const half = await lab.run(env(`"${OPENAI_API_KEY}`), ["--fresh"]);
+    expect(half.code).toBe(2);
+    expect(half.stderr).not.toContain(OPENAI_API_KEY);
   });
 
   test.for(["sk-proj-first-half-of-a-key\nsecond-half-of-a-key", "sk-proj-copied-from-a-list-…-of-keys"])(

@@ -142,17 +142,20 @@ async function writeWhole(path: string, text: Readable, signal?: AbortSignal): P
   }
 }
 
-const PIECES_A_TURN = 64;
+/** Characters, as one piece may be as long as an answer. */
+const A_TURN = 1_000_000;
 
 /** Each piece at once, as threads of which one writes what the other renders wait for each other. */
 async function writeNew(path: string, text: Readable, signal?: AbortSignal): Promise<void> {
   await using file = await open(path, "wx");
-  let pieces = 0;
+  let written = 0;
   for await (const piece of text) {
     writeFileSync(file.fd, piece as string);
-    pieces += 1;
+    written += (piece as string).length;
+    if (written < A_TURN) continue;
+    written = 0;
     // Signals and timers have their turn too.
-    if (pieces % PIECES_A_TURN === 0) await setImmediate();
+    await setImmediate();
     signal?.throwIfAborted();
   }
 }

@@ -11,9 +11,15 @@ export async function interruptible<T>(
   say: { first: () => void; second: () => void },
 ): Promise<T> {
   const controller = new AbortController();
-  const onSignal = () => {
+  const stopListening = () => {
+    for (const name of SIGNALS) process.off(name, onSignal);
+  };
+  const onSignal = (name: NodeJS.Signals) => {
     if (controller.signal.aborted) {
       say.second();
+      stopListening();
+      // `process.exit` waits for a thread that opens or writes a pipe without a reader; the system waits for nothing.
+      if (process.getActiveResourcesInfo().some((kind) => kind.startsWith("FSReq"))) process.kill(process.pid, name);
       process.exit(EXIT.interrupted);
     }
     say.first();
@@ -23,6 +29,6 @@ export async function interruptible<T>(
   try {
     return await body(controller.signal);
   } finally {
-    for (const name of SIGNALS) process.off(name, onSignal);
+    stopListening();
   }
 }

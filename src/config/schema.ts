@@ -19,7 +19,10 @@ export type Endpoint = (typeof ENDPOINTS)[number];
 const REASONING_TAGS = ["keep", "strip"] as const;
 export type ReasoningTags = (typeof REASONING_TAGS)[number];
 
-export const SERVER_URL = "an http or https URL without a user name, a password, a query or a fragment";
+/** Azure's older addresses carry a query, and would need it behind each path. */
+export const SERVER_URL =
+  "an http or https URL without a user name, a password, a query or a fragment (of Azure: https://NAME.openai.azure.com/openai/v1, without ?api-version)";
+const MODEL_NAME = "the name of a model, a non-empty string";
 const limit = z.number("a number above 0").gt(0, "a number above 0");
 
 const fields = {
@@ -30,10 +33,7 @@ const fields = {
     .gt(0, "a number of US dollars above 0")
     .max(1e6, "at most 1000000 US dollars"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
-  model_name: text("the name of a model, a non-empty string").regex(
-    /^(\S([\s\S]*\S)?)?$/,
-    "the name of a model without white space around it",
-  ),
+  model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME),
   sample_size: wholeFrom(1),
 };
 

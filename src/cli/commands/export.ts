@@ -55,7 +55,7 @@ export class ExportCommand extends DatagenCommand {
     }
     const options = { output: this.output, format, allowPartial };
     const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, signal }), {
-      first: () => this.warn("Stopping: the export ends, and its part is removed."),
+      first: () => this.warn("Stopping: the export ends, and its part is removed. Once more ends at once."),
       second: () => this.warn("Ended."),
     });
     this.warnOfGaps(run);
