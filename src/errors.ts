@@ -25,10 +25,24 @@ export class UsageError extends DatagenError {
 
 /** The run stopped before its end for a reason that a person has to mend; it can be resumed. */
 export class StoppedError extends DatagenError {
-  override readonly name = "StoppedError";
+  override readonly name: string = "StoppedError";
 
   constructor(message: string, hint?: string, cause?: unknown) {
     super(message, { exitCode: EXIT.stopped, hint, cause });
+  }
+}
+
+/** The database was moved, removed or replaced while it was in use. */
+export class DatabaseTakenError extends StoppedError {
+  override readonly name = "DatabaseTakenError";
+  /** Where what was in it is now; null where it could not be written. */
+  readonly rescued: string | null;
+
+  constructor(path: string, rescued: string | null, reason: string | null) {
+    const said = `the database ${path} was moved, removed or replaced while the run went on`;
+    if (rescued === null) super(`${said}, and a copy of it could not be written: ${reason}`);
+    else super(`${said}; all that had come is in ${rescued}`, "Move it to where you want it, or name it with --db.");
+    this.rescued = rescued;
   }
 }
 

@@ -8,7 +8,6 @@ import { createRun } from "../src/app/create-run.ts";
 import { executeRun } from "../src/app/execute-run.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { openStore } from "../src/store/open.ts";
-import { isOnNetwork } from "../src/store/space.ts";
 import {
   type ConfigOverrides,
   configFor,
@@ -311,13 +310,6 @@ async function listening(server: Server): Promise<AsyncDisposable & { port: numb
     },
   };
 }
-
-test("file systems of several machines are known by their numbers, signed or not", () => {
-  expect(isOnNetwork("/", () => 0x6969)).toBe(true);
-  expect(isOnNetwork("/", () => 0xff534d42 | 0)).toBe(true);
-  expect(isOnNetwork("/", () => 0xef53)).toBe(false);
-  expect(isOnNetwork(import.meta.dirname)).toBe(false);
-});
 
 describe("space on the disk", () => {
   async function prepared(server: LoopbackServer, overrides: ConfigOverrides) {

@@ -36,6 +36,9 @@ import { answerTo, type Fault, type LoopbackServer, promptHashOf, startServer } 
 const ROOT = resolve(import.meta.dirname, "..");
 const DB = "data/datagen.db";
 
+/** A command that makes a database where there is none. */
+const CREATE = ["prices", "set", "any", "--input", "0", "--output", "0"];
+
 /** A workspace with a config and its rows. */
 async function prepared(
   data: Row[] = rows(3),
@@ -97,9 +100,9 @@ describe.concurrent("a new database", () => {
     for (let round = 0; round < 8; round += 1) {
       const path = space.at(`${round}/runs.db`);
       const opened = await Promise.all(
-        [1, 2, 3, 4].map(() => datagen(["runs", "list", "--json", "--db", path], { cwd: space.path })),
+        [1, 2, 3, 4].map(() => datagen([...CREATE, "--json", "--db", path], { cwd: space.path })),
       );
-      for (const result of opened) expect(result).toMatchObject({ code: 0, stdout: "[]\n", stderr: "" });
+      for (const result of opened) expect(result).toMatchObject({ code: 0, stderr: "" });
       using database = open(space, path);
       expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
     }
@@ -107,7 +110,7 @@ describe.concurrent("a new database", () => {
 
   test("is in WAL mode, says whose it is, and has a version for each migration", async () => {
     await using space = await workspace();
-    await succeed(space, ["runs", "list"]);
+    await succeed(space, CREATE);
     const { entries } = JSON.parse(await readFile(join(ROOT, "migrations/meta/_journal.json"), "utf8")) as {
       entries: object[];
     };
@@ -121,7 +124,7 @@ describe.concurrent("a new database", () => {
 
   test("is finished by the next process where one was killed while it made it", async () => {
     await using space = await prepared();
-    await succeed(space, ["runs", "list"]);
+    await succeed(space, CREATE);
     {
       using database = open(space);
       database.pragma("user_version = 0");
@@ -184,7 +187,7 @@ describe.concurrent("a file that is no database of ours", () => {
 
   test("is refused where a newer datagen wrote it", async () => {
     await using space = await prepared();
-    await succeed(space, ["runs", "list", "--db", "newer.db"]);
+    await succeed(space, [...CREATE, "--db", "newer.db"]);
     {
       using database = open(space, "newer.db");
       database.pragma("user_version = 99");
@@ -208,7 +211,7 @@ describe.concurrent("a file that is no database of ours", () => {
       await mkdir(folder);
       await chmod(folder, 0o555);
     }
-    const result = await datagen(["runs", "list", "--db", join(folder, "x.db")], { cwd: space.path });
+    const result = await datagen([...CREATE, "--db", join(folder, "x.db")], { cwd: space.path });
     expectRefusal(result, /cannot be (opened|written)/);
     if (folder !== "/sys") await chmod(folder, 0o755);
   });

@@ -1,6 +1,6 @@
 import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
-import { InterruptedError, StoppedError, UsageError } from "../errors.ts";
+import { DatagenError, errorCode, InterruptedError, StoppedError, UsageError } from "../errors.ts";
 import { batch } from "../execute/batch.ts";
 import type { Job } from "../execute/executor.ts";
 import { live } from "../execute/live.ts";
@@ -12,7 +12,8 @@ import { hasOpenCalls, reopenFailed, reopenTruncated } from "../store/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../store/leases.ts";
 import { inTransaction, isLocked, type Store } from "../store/open.ts";
 import { setCap } from "../store/money.ts";
-import { isDiskFull, reserveSpace } from "../store/space.ts";
+import { isInPlace, rescueIfTaken } from "../store/rescue.ts";
+import { diskError, isDiskError, reserveSpace } from "../store/space.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
 import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readVariables } from "./environment.ts";
@@ -61,8 +62,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   // Before the run is held: a question may wait for long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
   const connection = isSending ? await connect(store, runId, options) : null;
-  const lease = acquireLease(store, runId, publicId);
-  try {
+  await holding(store, runId, publicId, async (lease) => {
     const row = getRun(store, runId);
     inTransaction(store, () => {
       if (options.executor !== undefined) useExecutor(store, row, options.executor);
@@ -74,9 +74,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
     if (hasOpenCalls(store, runId)) {
       await execute(store, lease, connection ?? (await connect(store, runId, options)), "submit", options);
     }
-  } finally {
-    giveBack(store, lease);
-  }
+  });
   if (hasOpenCalls(store, runId)) {
     throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
   }
@@ -97,12 +95,7 @@ export async function cancelRun(
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connection = await connect(store, runId, options);
-  const lease = acquireLease(store, runId, publicId);
-  try {
-    await execute(store, lease, connection, "cancel", options);
-  } finally {
-    giveBack(store, lease);
-  }
+  await holding(store, runId, publicId, (lease) => execute(store, lease, connection, "cancel", options));
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -127,13 +120,60 @@ function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
   setExecutor(store, run.id, executor);
 }
 
+/** Works on a run while this process holds it. @throws StoppedError where the database cannot be used any more */
+async function holding(
+  store: Store,
+  runId: number,
+  label: string,
+  body: (lease: Lease) => Promise<void>,
+): Promise<void> {
+  const lease = acquireLease(store, runId, label);
+  try {
+    await body(lease);
+  } catch (error) {
+    throw asStop(store, error);
+  } finally {
+    giveBack(store, lease);
+    rescueIfTaken(store);
+  }
+}
+
 function giveBack(store: Store, lease: Lease): void {
   try {
     releaseLease(store, lease);
   } catch (error) {
-    // The lease stays then; it ends with this process.
-    if (!isDiskFull(error) && !isLocked(error)) throw error;
+    // The lease stays then; it ends with this process. What is wrong with the database stopped the run before.
+    if (!isOfDatabase(error)) throw error;
   }
+}
+
+/** Whether an error says that the database cannot be used: it is locked or damaged, or its disk is full or fails. */
+function isOfDatabase(error: unknown): boolean {
+  return isDiskError(error) || /^SQLITE_(BUSY|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(errorCode(error) ?? "");
+}
+
+function asStop(store: Store, error: unknown): unknown {
+  if (error instanceof DatagenError || !isOfDatabase(error)) return error;
+  if (isDiskError(error)) return diskError(store, error);
+  if (isLocked(error)) {
+    return new StoppedError(
+      `another process keeps the database ${store.path} locked`,
+      "Find out which one does, and end what it does there.",
+      error,
+    );
+  }
+  const code = errorCode(error) ?? "";
+  return /^SQLITE_(CORRUPT|NOTADB)/.test(code)
+    ? new StoppedError(
+        `the database ${store.path} is damaged (${code})`,
+        "`datagen db check` says where. Keep a copy of the file, and restore an earlier one.",
+        error,
+      )
+    : new StoppedError(
+        `the database ${store.path} cannot be written any more (${code})`,
+        "Check the rights of the file and of its folder, and that its disk is there.",
+        error,
+      );
 }
 
 function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ExecuteRunOptions): void {
@@ -176,6 +216,8 @@ async function execute(
   const drain = new AbortController();
   let lost: unknown;
   const heartbeat = setInterval(() => {
+    // What follows from it is said once all that comes is stored.
+    if (!isInPlace(store)) return stop();
     try {
       renewLease(store, lease);
     } catch (error) {
@@ -187,6 +229,7 @@ async function execute(
   }, HEARTBEAT_MS);
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
+    if (grace !== undefined) return;
     drain.abort();
     grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
   };
@@ -224,13 +267,6 @@ async function execute(
     };
     await work(job);
     if (lost !== undefined) throw lost;
-  } catch (error) {
-    if (!isLocked(error)) throw error;
-    throw new StoppedError(
-      `another process keeps the database ${store.path} locked`,
-      "Find out which one does, and end what it does there.",
-      error,
-    );
   } finally {
     release();
     clearInterval(heartbeat);

@@ -7,6 +7,7 @@ import { createEstimator, type Estimate, type Priced } from "../estimate/estimat
 import { callsPerInput } from "../plan/calls.ts";
 import { historyOf } from "../store/history.ts";
 import type { Store } from "../store/open.ts";
+import { expandHome } from "../store/paths.ts";
 import type { ReusePolicy } from "../store/reuse-policy.ts";
 import { createReuse } from "../store/reuse.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
@@ -84,7 +85,7 @@ export async function eachInput(
   shard: Part | null,
   visit: (input: Input) => void,
 ): Promise<string> {
-  const inputs = readInputs(path, size);
+  const inputs = readInputs(expandHome(path), size);
   for (let next = await inputs.next(); ; next = await inputs.next()) {
     if (next.done) return next.value;
     if (shard === null || isInShard(shard, next.value.index)) visit(next.value);

@@ -26,9 +26,33 @@ export abstract class DatagenCommand extends Command {
     }
   }
 
-  protected async openStore(): Promise<Store> {
+  /** Opens the database to write to it. @param missing whether one is made where there is none */
+  protected async openStore(missing: "create" | "refuse" = "create"): Promise<Store> {
     const { openStore } = await import("../store/open.ts");
-    return openStore(this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE);
+    return openStore(this.databasePath(), missing);
+  }
+
+  /** Opens the database to read it. */
+  protected async openToRead(): Promise<Store> {
+    const { noDatabase, openToRead } = await import("../store/open.ts");
+    const path = this.databasePath();
+    const store = openToRead(path);
+    if (store === null) throw noDatabase(path);
+    return store;
+  }
+
+  /** Opens the database to read it; one with nothing in it where there is none, which is said. */
+  protected async openIfThere(): Promise<Store> {
+    const { emptyStore, openToRead } = await import("../store/open.ts");
+    const path = this.databasePath();
+    const store = openToRead(path);
+    if (store !== null) return store;
+    this.warn(`There is no database ${path} yet.`);
+    return emptyStore(path);
+  }
+
+  private databasePath(): string {
+    return this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE;
   }
 
   /** The width of the terminal; what goes into a pipe or a file is not cut. */

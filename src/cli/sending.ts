@@ -1,5 +1,5 @@
 import type { Confirmation } from "../app/server-of-run.ts";
-import { DatagenError, EXIT } from "../errors.ts";
+import { DatabaseTakenError, DatagenError, EXIT } from "../errors.ts";
 import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
 import { interruptible } from "./signals.ts";
@@ -33,6 +33,7 @@ export abstract class SendingCommand extends DatagenCommand {
         error instanceof DatagenError && (error.exitCode === EXIT.stopped || error.exitCode === EXIT.interrupted);
       if (!isResumable) throw error;
       const { exitCode, cause } = error;
+      if (error instanceof DatabaseTakenError && error.rescued !== null) this.db = error.rescued;
       throw new DatagenError(error.message, {
         exitCode,
         cause,

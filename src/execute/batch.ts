@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -24,6 +24,7 @@ import {
 import { getCall, openCalls } from "../store/calls.ts";
 import { commitResults, type Reservation } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
+import { removeTemporary, temporaryPath } from "../store/temporary.ts";
 import { Cap, createReservations } from "./cap.ts";
 import { type Earlier, createEarlier } from "./earlier.ts";
 import type { Executor, Job } from "./executor.ts";
@@ -55,7 +56,6 @@ const MAX_TRIES = 6;
  */
 export const batch: Executor = {
   async execute(job) {
-    await removeUploads(job);
     const provider = await job.batches.connect();
     const requests = createRequests(job);
     const cap = job.cap && job.prices && new Cap(job.prices, job.cap, job.batches.factor ?? 1);
@@ -225,31 +225,17 @@ async function handOver(run: BatchRun, row: BatchRow, isNew: boolean): Promise<B
 /** Writes the file of a batch from its rows, and sends it. */
 async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
   const { job, provider } = run;
-  const path = `${uploadsOf(job)}${row.id}`;
+  // Beside the database there is a disk that can be written, and a process that is killed leaves nothing for others to read.
+  const folder = temporaryPath(dirname(job.store.path));
+  await mkdir(folder, { mode: 0o700 });
   try {
-    await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path, { flags: "wx", mode: 0o600 }));
+    const path = join(folder, "requests.jsonl");
+    await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path));
     return await ask(run, () => provider.upload(path, row.name, job.drain), {
       lookUp: async () => (await provider.find(row.name, job.drain)).fileId,
     });
   } finally {
-    await rm(path, { force: true });
-  }
-}
-
-/**
- * Where the files of a run's batches stand until they are sent, each with the batch's number behind it: beside the
- * database, for the user's eyes only, as they hold the same texts.
- */
-function uploadsOf({ store, runId }: Job): string {
-  return `${store.path}-upload-${runId}-`;
-}
-
-/** Removes what a process that was killed has left. Only who holds the run makes such files. */
-async function removeUploads(job: Job): Promise<void> {
-  const beginning = uploadsOf(job);
-  const folder = dirname(beginning);
-  for (const name of await readdir(folder)) {
-    if (name.startsWith(basename(beginning))) await rm(join(folder, name), { force: true });
+    removeTemporary(folder);
   }
 }
 

@@ -1,9 +1,9 @@
-import { accessSync, constants, statfsSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { UsageError } from "../errors.ts";
 import { isLocked, type Store } from "./open.ts";
 import { diskFull, isDiskFull } from "./space.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 /** What a page takes in the WAL and its index beside its own size. */
 const WAL_HEAD_BYTES = 32;
@@ -75,23 +75,6 @@ export function checkRoom(bytes: number, folders: readonly string[], diskOf: (fo
 function diskAt(folder: string): Disk {
   const { bavail, bsize } = statfsSync(folder);
   return { device: statSync(folder).dev, free: bavail * bsize };
-}
-
-/** Where SQLite puts its temporary files. */
-function temporaryFolder(): string {
-  if (process.platform === "win32") return tmpdir();
-  const { SQLITE_TMPDIR, TMPDIR } = process.env;
-  const candidates = [SQLITE_TMPDIR, TMPDIR, "/var/tmp", "/usr/tmp", "/tmp"];
-  return candidates.find((folder) => folder !== undefined && isWritableFolder(folder)) ?? ".";
-}
-
-function isWritableFolder(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK | constants.X_OK);
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 function inUse(path: string): UsageError {

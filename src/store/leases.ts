@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../errors.ts";
+import { isProcessAlive } from "./temporary.ts";
 import { inTransaction, oncePerStore, type Store } from "./open.ts";
 import { leases, runs } from "./schema.ts";
 
@@ -85,14 +86,4 @@ export function releaseLease(store: Store, lease: Lease): void {
 export function isLive(lease: LeaseRow): boolean {
   if (Date.now() - lease.heartbeatAt > LAPSE_MS) return false;
   return lease.host !== hostname() || isProcessAlive(lease.pid);
-}
-
-function isProcessAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, and belongs to another user.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
 }

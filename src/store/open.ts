@@ -1,35 +1,43 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { type Placeholder, sql } from "drizzle-orm";
 import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
-import { migrate } from "drizzle-orm/better-sqlite3/migrator";
-import { errorCode, errorMessage, UsageError } from "../errors.ts";
-import { diskFull, giveUpReserve, isDiskFull, isOnNetwork } from "./space.ts";
-
-/** "dtgn": tells our databases from those of other programs. */
-const APPLICATION_ID = 0x6474676e;
-
-/** Answers of some kilobytes fill pages of this size well; in pages of 4 kB nearly half would stay empty. */
-const PAGE_SIZE = 32_768;
+import { DatagenError, errorCode, errorMessage, UsageError } from "../errors.ts";
+import { fileSystemOf, isNetwork } from "./network.ts";
+import { expandHome, realPath } from "./paths.ts";
+import { openPrivateCopy } from "./private-copy.ts";
+import { markOf } from "./rescue.ts";
+import { createPrivately } from "./private-file.ts";
+import { diskError, giveUpReserve, isDiskError, isDiskFull } from "./space.ts";
+import { removeLeftovers } from "./temporary.ts";
+import { ageOf, bringUpToDate, createInMemory } from "./upgrade.ts";
 
 const BUSY_TIMEOUT_MS = 15_000;
 
+/** What tells a file from all others, whatever its name. */
+export interface FileMark {
+  device: bigint;
+  inode: bigint;
+}
+
 /** An open database. */
 export class Store {
-  /** Its absolute path. */
+  /** Its absolute path, without links. */
   readonly path: string;
   /** @internal */
   readonly sqlite: Database.Database;
   /** @internal */
   readonly db: BetterSQLite3Database;
+  /** The file that was opened; null where it is a copy or in memory. @internal */
+  readonly file: FileMark | null;
 
   /** @internal */
-  constructor(path: string, sqlite: Database.Database) {
+  constructor(path: string, sqlite: Database.Database, file: FileMark | null = null) {
     this.path = path;
     this.sqlite = sqlite;
     this.db = drizzle(sqlite);
+    this.file = file;
   }
 
   close(): void {
@@ -42,29 +50,127 @@ export class Store {
 }
 
 /**
- * Opens a database, and creates it or brings it up to date where that is needed.
- * @throws UsageError when it cannot be opened, is not one of ours, or comes from a newer version
+ * Opens a database to write to it. One of an older version is brought up to date, after a backup.
+ * @param path may be a link; a leading `~` is the user's home
+ * @param missing what to do where there is no file: make one, or refuse
+ * @throws UsageError when it cannot be opened or written, is not one of ours, or comes from a newer version
+ * @throws StoppedError when the disk is full or fails
  */
-export function openStore(path: string): Store {
+export function openStore(path: string, missing: "create" | "refuse" = "create"): Store {
+  return opened(path, "written", (real) => {
+    if (missing === "refuse" && !isThere(real)) throw noDatabase(real);
+    mkdirSync(dirname(real), { recursive: true });
+    checkFileSystem(real);
+    checkWritable(real);
+    removeLeftovers(dirname(real));
+    createPrivately(real);
+    return withFile(real, (sqlite) => {
+      if (ageOf(sqlite, real) !== "current") bringUpToDate(sqlite, real);
+      // A copy that `VACUUM INTO` made, as backups are, is not in WAL mode.
+      const mode = sqlite.pragma("journal_mode = WAL", { simple: true });
+      if (mode !== "wal") throw withoutWal(real);
+      // A checkpoint after 16 MB of pages. What an update may have to undo is kept in a file otherwise, which is made and
+      // removed for every answer.
+      sqlite.exec("pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512; pragma temp_store = MEMORY");
+    });
+  });
+}
+
+/**
+ * Opens a database to read it: nothing is made and nothing of it is changed, but for one of an older version, which is
+ * brought up to date after a backup.
+ * @param path as {@link openStore} takes it
+ * @returns null where there is none
+ * @throws UsageError as {@link openStore} does, and when an older one cannot be written
+ */
+export function openToRead(path: string): Store | null {
+  return opened(path, "read", (real) => {
+    if (!isThere(real)) return null;
+    checkFileSystem(real);
+    const store = isWritable(real) ? withFile(real, () => {}) : withoutRights(real);
+    try {
+      const age = ageOf(store.sqlite, real);
+      if (age === "older" && !isWritable(real)) throw tooOld(real);
+      if (age === "older") bringUpToDate(store.sqlite, real);
+      if (age !== "empty") return store;
+      store.close();
+      return null;
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  });
+}
+
+/** A store with nothing in it, in memory, for what is read where there is no database. */
+export function emptyStore(path: string): Store {
+  return opened(path, "read", (real) => new Store(real, createInMemory()));
+}
+
+/** Says that there is no database. */
+export function noDatabase(path: string): UsageError {
+  return new UsageError(
+    `there is no database ${path}`,
+    "Name another one with --db, or in DATAGEN_DB; `datagen run CONFIG` makes one.",
+  );
+}
+
+/** @param wanted what errors say cannot be done with it */
+function opened<T extends Store | null>(path: string, wanted: "read" | "written", open: (real: string) => T): T {
   checkNode();
-  const absolute = resolve(path);
-  let sqlite: Database.Database | undefined;
+  const absolute = resolve(expandHome(path));
   try {
-    mkdirSync(dirname(absolute), { recursive: true });
-    if (isOnNetwork(dirname(absolute))) throw onNetwork(absolute);
-    createPrivately(absolute);
-    sqlite = new Database(absolute, { timeout: BUSY_TIMEOUT_MS });
-    const migrations = findMigrations();
-    if (!isUpToDate(sqlite, absolute, migrations.count)) bringUpToDate(sqlite, absolute, migrations);
-    // A copy that `VACUUM INTO` made, as backups are, is not in WAL mode. A checkpoint after 16 MB of pages. What an update
-    // may have to undo is kept in a file otherwise, which is made and removed for every answer.
-    sqlite.exec(`pragma journal_mode = WAL; pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512;
-      pragma temp_store = MEMORY; pragma foreign_keys = ON; pragma cache_size = -12000`);
-    return new Store(absolute, sqlite);
+    const store = open(realPath(absolute));
+    store?.sqlite.exec("pragma foreign_keys = ON; pragma cache_size = -12000");
+    return store;
   } catch (error) {
-    sqlite?.close();
-    throw asOpenError(error, absolute);
+    throw asOpenError(error, absolute, wanted);
   }
+}
+
+function withFile(path: string, prepare: (sqlite: Database.Database) => void, options: Database.Options = {}): Store {
+  const sqlite = new Database(path, { timeout: BUSY_TIMEOUT_MS, ...options });
+  try {
+    prepare(sqlite);
+    return new Store(path, sqlite, markOf(path));
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
+}
+
+/** A database of which this user cannot write the file or its folder. */
+function withoutRights(path: string): Store {
+  // While another user writes to it, the files that SQLite needs are there. It would make them otherwise.
+  if (existsSync(`${path}-wal`) && existsSync(`${path}-shm`)) {
+    try {
+      return withFile(path, (sqlite) => sqlite.pragma("schema_version"), { readonly: true });
+    } catch (error) {
+      if (!/^SQLITE_(READONLY|CANTOPEN)/.test(errorCode(error) ?? "")) throw error;
+    }
+  }
+  return new Store(path, openPrivateCopy(path));
+}
+
+function isThere(path: string): boolean {
+  const file = statSync(path, { throwIfNoEntry: false });
+  // An empty file is a database that nobody has written to yet.
+  return file !== undefined && !(file.isFile() && file.size === 0);
+}
+
+function isWritable(path: string): boolean {
+  try {
+    checkWritable(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function checkWritable(path: string): void {
+  accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  // SQLite itself would open it for reading only, and say so at the first write.
+  if (existsSync(path)) accessSync(path, constants.W_OK);
 }
 
 // On an older Node the native code of better-sqlite3 crashes; the bin checks before this is loaded.
@@ -99,15 +205,15 @@ export function placeholders<Name extends string>(...names: Name[]): Record<Name
 
 /**
  * Runs `body` as one transaction that takes the write lock at its start.
- * @throws StoppedError when the disk is full; what the transaction did is undone
+ * @throws StoppedError when the disk is full or fails; what the transaction did is undone
  * @internal
  */
 export function inTransaction<T>(store: Store, body: () => T): T {
   try {
     return store.sqlite.transaction(body).immediate();
   } catch (error) {
-    if (!isDiskFull(error)) throw error;
-    if (!giveUpReserve(store)) throw diskFull(store, error);
+    if (!isDiskError(error)) throw error;
+    if (!isDiskFull(error) || !giveUpReserve(store)) throw diskError(store, error);
     return inTransaction(store, body);
   }
 }
@@ -133,111 +239,43 @@ export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Gen
   }
 }
 
-interface Migrations {
-  folder: string;
-  /** How many there are: the version of the schema. */
-  count: number;
-}
-
-// The depth of this file differs between the sources and the bundle.
-function findMigrations(): Migrations {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-  const journal = readFileSync(join(folder, "migrations", "meta", "_journal.json"), "utf8");
-  const { entries } = JSON.parse(journal) as { entries: unknown[] };
-  return { folder: join(folder, "migrations"), count: entries.length };
-}
-
-function isUpToDate(sqlite: Database.Database, path: string, version: number): boolean {
-  // At one moment, as another process may be creating it.
-  const [found, owner, isEmpty] = sqlite.transaction(
-    () =>
-      [
-        sqlite.pragma("user_version", { simple: true }) as number,
-        sqlite.pragma("application_id", { simple: true }) as number,
-        sqlite.prepare("select count(*) from sqlite_schema").pluck().get() === 0,
-      ] as const,
-  )();
-  if (owner !== APPLICATION_ID) {
-    if (isEmpty) return false;
-    throw new UsageError(`${path} is a database of another program`, "Name another file with --db, or in DATAGEN_DB.");
-  }
-  if (found > version) {
-    throw new UsageError(
-      `${path} was written by a newer datagen (its schema is version ${found}, this one knows ${version})`,
-      "Update datagen, or name another file with --db.",
-    );
-  }
-  return found === version;
-}
-
-// SQLite's own locks do not cover the way to WAL and the first tables as one step; a file of its own does. It stays, as
-// others may be waiting for it.
-function bringUpToDate(sqlite: Database.Database, path: string, { folder, count }: Migrations): void {
-  createPrivately(`${path}-lock`);
-  const lock = new Database(`${path}-lock`, { timeout: 60_000 });
-  try {
-    lock.exec("begin exclusive");
-    if (isUpToDate(sqlite, path, count)) return;
-    const version = sqlite.pragma("user_version", { simple: true }) as number;
-    if (version === 0) {
-      sqlite.pragma(`page_size = ${PAGE_SIZE}`);
-      sqlite.pragma("journal_mode = WAL");
-      // Before the first table, by which others would take the file for one of another program.
-      sqlite.pragma(`application_id = ${APPLICATION_ID}`);
-    } else {
-      backUp(sqlite, path, version);
-    }
-    // A migration that rebuilds a table must not see its references break on the way.
-    sqlite.pragma("foreign_keys = OFF");
-    migrate(drizzle(sqlite), { migrationsFolder: folder });
-    const broken = sqlite.pragma("foreign_key_check") as unknown[];
-    if (broken.length > 0) throw new Error(`the migration of ${path} left ${broken.length} broken references`);
-    sqlite.pragma(`user_version = ${count}`);
-  } finally {
-    lock.close();
-  }
-}
-
-function backUp(sqlite: Database.Database, path: string, version: number): void {
-  const backup = `${path}.v${version}.backup`;
-  if (existsSync(backup)) return;
-  createPrivately(backup);
-  sqlite.prepare("vacuum into ?").run(backup);
-}
-
-/**
- * Makes an empty file that only the user reads and writes, as SQLite's files are everybody's to read otherwise. The
- * WAL and all else that SQLite puts beside a database have the rights of the database.
- */
-function createPrivately(path: string): void {
-  if (existsSync(path)) return;
-  try {
-    closeSync(openSync(path, "a", 0o600));
-  } catch {
-    // SQLite says why it cannot be made.
-  }
-}
-
-function onNetwork(path: string): UsageError {
-  return new UsageError(
+function checkFileSystem(path: string): void {
+  if (!isNetwork(fileSystemOf(dirname(path)))) return;
+  throw new UsageError(
     `${path} is on a network file system, where a SQLite database is not safe`,
     "Name a file on a disk of this machine with --db, or in DATAGEN_DB.",
   );
 }
 
-function asOpenError(error: unknown, path: string): unknown {
+function withoutWal(path: string): UsageError {
+  return new UsageError(
+    `the file system of ${path} does not take a SQLite database in WAL mode`,
+    "Name a file on another disk with --db, or in DATAGEN_DB.",
+  );
+}
+
+function tooOld(path: string): UsageError {
+  return new UsageError(
+    `${path} was written by an older datagen, and cannot be brought up to date here as it cannot be written`,
+    "Let a user who may write it run `datagen db check` on it, or copy it and name the copy with --db.",
+  );
+}
+
+function asOpenError(error: unknown, path: string, wanted: "read" | "written"): unknown {
   const code = errorCode(error) ?? "";
-  if (error instanceof UsageError) return error;
-  if (isDiskFull(error)) return diskFull({ path }, error);
+  if (error instanceof DatagenError) return error;
   const hints: [RegExp, string, string][] = [
     [/^SQLITE_NOTADB/, "is not a SQLite database", "Name another file with --db, or in DATAGEN_DB."],
     [/^SQLITE_CORRUPT/, "is damaged", "Restore a copy of it, or name another file with --db."],
-    [/^(SQLITE_READONLY|EROFS|EACCES|EPERM)/, "cannot be written", "Check the rights of the file and of its folder."],
-    [/^(SQLITE_CANTOPEN|ENOTDIR|EEXIST|EISDIR)/, "cannot be opened", "Is it a file in a folder that can be written?"],
+    [/^(SQLITE_READONLY|EROFS|EACCES|EPERM)/, `cannot be ${wanted}`, "Check the rights of the file and of its folder."],
+    [
+      /^(SQLITE_CANTOPEN|ENOTDIR|EEXIST|EISDIR|ELOOP|ENAMETOOLONG|ENOENT)/,
+      "cannot be opened",
+      "Is it a file in a folder that can be written?",
+    ],
     [/^SQLITE_BUSY/, "is locked by another process", "Try again once that process is done."],
   ];
   const known = hints.find(([pattern]) => pattern.test(code));
-  if (!known) return error;
+  if (!known) return isDiskError(error) ? diskError({ path }, error) : error;
   return new UsageError(`the database ${path} ${known[1]} (${code}: ${errorMessage(error)})`, known[2], error);
 }

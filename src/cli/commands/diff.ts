@@ -38,7 +38,7 @@ export class DiffCommand extends DatagenCommand {
       import("../../app/diff-runs.ts"),
       import("../render/diff.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openToRead();
     const diff = diffRuns(store, this.a, this.b, { show: this.show });
     if (this.json) this.printJson(diff);
     else this.print(renderDiff(diff, this.width));

@@ -57,7 +57,7 @@ export class EstimateCommand extends SendingCommand {
     const { estimateRun } = await import("../../app/estimate-run.ts");
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
-    using store = await this.openStore();
+    using store = await (this.pilot === undefined ? this.openIfThere() : this.openStore());
     const reuse = fresh ? ("none" as const) : ("same" as const);
     const overrides = { provider, model, baseUrl, sampleSize, maxCostUsd, test };
     const options = { overrides, reuse, onEvent: progress.onEvent };

@@ -16,8 +16,20 @@ export function renderError(error: unknown): { text: string; exitCode: number } 
     const text = `Error: another process keeps the database locked (${code})\nTry again once it is done.`;
     return { text, exitCode: EXIT.usage };
   }
-  if (/^(SQLITE_IOERR|SQLITE_FULL|ENOSPC)/.test(code)) {
-    return { text: `Error: the disk cannot be read or written (${code})\nIs it full?`, exitCode: EXIT.stopped };
+  if (/^(SQLITE_FULL|ENOSPC|EDQUOT)$/.test(code)) {
+    return { text: `Error: the disk is full (${code})\nMake room on it, then try again.`, exitCode: EXIT.stopped };
+  }
+  if (/^(SQLITE_IOERR|EIO$)/.test(code)) {
+    const text = `Error: the disk cannot be read or written (${code})\nLook into the system's log for what is wrong with it.`;
+    return { text, exitCode: EXIT.stopped };
+  }
+  if (/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(code)) {
+    const text = `Error: the database cannot be written (${code})\nCheck the rights of the file and of its folder.`;
+    return { text, exitCode: EXIT.usage };
+  }
+  if (error instanceof Error && "syscall" in error && error.syscall === "uv_cwd") {
+    const text = "Error: the current folder is not there any more\nChange to another one, then try again.";
+    return { text, exitCode: EXIT.usage };
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `Unexpected error, a bug of datagen:\n${printable(stack)}`, exitCode: EXIT.bug };

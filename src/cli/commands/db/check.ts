@@ -19,7 +19,7 @@ export class DbCheckCommand extends DatagenCommand {
       import("../../../app/check-database.ts"),
       import("../../render/check.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openToRead();
     const check = checkDatabase(store);
     if (this.json) this.printJson(check);
     else this.print(renderCheck(check));

@@ -21,7 +21,7 @@ export class DbCompactCommand extends DatagenCommand {
       import("../../../app/compact-database.ts"),
       import("../../render/compact.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openStore("refuse");
     const compaction = compactDatabase(store, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });

@@ -26,7 +26,7 @@ export class PricesListCommand extends DatagenCommand {
       import("../../../app/prices.ts"),
       import("../../render/prices.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openIfThere();
     const rows = await listPrices(store, this.model);
     if (this.json) this.printJson(rows);
     else this.print(renderPrices(rows, this.width));

@@ -21,7 +21,7 @@ export class PricesUnsetCommand extends DatagenCommand {
       import("../../../app/prices.ts"),
       import("../../render/prices.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openStore("refuse");
     const removed = unsetPrices(store, this.model, this.baseUrl);
     if (this.json) this.printJson({ removed });
     else this.warn(renderUnsetPrice(removed));

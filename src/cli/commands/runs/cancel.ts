@@ -27,7 +27,7 @@ export class RunsCancelCommand extends SendingCommand {
       import("../../../app/execute-run.ts"),
       import("../../../app/show-run.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openStore("refuse");
     const { id } = showSummary(store, this.run);
     const { onEvent } = this.progress;
     const confirmation = this.confirmation(this.baseUrl);

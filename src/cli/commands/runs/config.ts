@@ -20,7 +20,7 @@ export class RunsConfigCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const { runConfig } = await import("../../../app/run-config.ts");
-    using store = await this.openStore();
+    using store = await this.openToRead();
     const config = runConfig(store, this.run, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });

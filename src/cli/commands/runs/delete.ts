@@ -25,7 +25,7 @@ export class RunsDeleteCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const { deleteRun, planDeletion } = await import("../../../app/delete-run.ts");
-    using store = await this.openStore();
+    using store = await this.openStore("refuse");
     const deletion = planDeletion(store, this.run);
     const { run, answers_lost: lost, answers_kept: kept } = deletion;
     const others =

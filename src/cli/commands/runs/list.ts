@@ -22,7 +22,7 @@ export class RunsListCommand extends DatagenCommand {
       import("../../../app/list-runs.ts"),
       import("../../render/run.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openIfThere();
     const runs = listRuns(store);
     if (this.json) this.printJson(runs);
     else this.print(renderRuns(runs, this.width));

@@ -26,7 +26,7 @@ export class RunsRepriceCommand extends DatagenCommand {
       import("../../../app/reprice-run.ts"),
       import("../../render/run.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await (this.apply ? this.openStore("refuse") : this.openToRead());
     const repricing = await repriceRun(store, this.run, { apply: this.apply });
     if (this.json) this.printJson(repricing);
     else this.print(renderRepricing(repricing));

@@ -22,7 +22,7 @@ export class RunsShowCommand extends DatagenCommand {
       import("../../../app/show-run.ts"),
       import("../../render/run.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openToRead();
     if (this.failures) {
       const failures = showFailures(store, this.run);
       if (this.json) this.printJson(failures);
