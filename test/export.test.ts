@@ -406,10 +406,11 @@ describe.concurrent("export", () => {
   test("leaves a dataset that exists as it is when it is refused, and no part of a file behind", async () => {
     await using ws = await workspace();
     await using server = await startServer({ latency: 5 });
-    await ws.write("out/set.json", "kept");
+    const old = `{"agent_perspectives": [], "tasks": []}`;
+    await ws.write("out/set.json", old);
     await cutOff(ws, server, 10);
     expect((await exported(ws, "--output", "out/set.json")).code).toBe(2);
-    expect(await ws.read("out/set.json")).toBe("kept");
+    expect(await ws.read("out/set.json")).toBe(old);
     expect((await exported(ws, "--output", "out/set.json", "--allow-partial")).code).toBe(0);
     expect((await ws.json<Dataset>("out/set.json")).tasks.length).toBe(12);
     expect(await readdir(ws.at("out"))).toEqual(["set.json"]);

@@ -1,18 +1,13 @@
-import { randomBytes } from "node:crypto";
-import { constants, createWriteStream, writeFileSync, type Stats, statSync } from "node:fs";
-import { access, open, mkdir, rename, rm } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { setImmediate } from "node:timers/promises";
-import { errorCode, InterruptedError, StoppedError, UsageError } from "../errors.ts";
+import { InterruptedError, UsageError } from "../errors.ts";
 import { type Format, FORMATS } from "../export/formats.ts";
 import { renderers } from "../export/index.ts";
 import { datasetRows } from "../store/dataset-rows.ts";
 import { otherSettings } from "../store/details.ts";
 import { atOneMoment, type Store } from "../store/open.ts";
 import { findRun, getRun } from "../store/runs.ts";
-import { DATASET_FOLDER, fileName } from "./paths.ts";
+import { checkPlace, keptOfRun, placeOf, writeDataset } from "./output.ts";
+import { fileName } from "./paths.ts";
 import { summaryOf } from "./summary.ts";
 
 export interface RenderOptions {
@@ -23,14 +18,18 @@ export interface RenderOptions {
 }
 
 export interface ExportRunOptions extends RenderOptions {
-  /** A file, or a folder that exists. Default: the folder `data/agents`. */
+  /**
+   * A file, or a folder that exists. Default: the folder `data/agents`. A link is followed. A file that is there is
+   * replaced where it is a dataset; in a folder, where it is this run's.
+   */
   output?: string | undefined;
   /** Ends the export; what is written so far is removed. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Renders the dataset of a run from its rows into a file, which is there whole or not at all.
+ * Renders the dataset of a run from its rows into a file, which is there whole or not at all. The database, the run's
+ * inputs, and files that are no datasets are never replaced.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @returns the path of the file
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
@@ -40,15 +39,14 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
   const format = options.format ?? formatOf(output);
   const { datasetName, publicId } = getRun(store, findRun(store, run));
   // The name in a database that was merged or found is somebody else's.
-  const path = placeOf(output, `${fileName(datasetName)}.${renderers[format].extension}`);
-  const text = renderRun(store, run, { ...options, format });
+  const place = placeOf(output, fileName(datasetName), renderers[format].extension);
+  await checkPlace(place, keptOfRun(store, run));
   try {
-    await writeWhole(path, text, signal);
+    return await writeDataset(place, publicId, renderRun(store, run, { ...options, format }), signal);
   } catch (error) {
     if (signal?.aborted) throw new InterruptedError(`the export of run ${publicId} was stopped`);
     throw error;
   }
-  return path;
 }
 
 /**
@@ -91,104 +89,7 @@ function* inPieces(texts: Iterable<string>): Generator<string> {
   yield piece;
 }
 
-/**
- * Makes sure, as far as can be seen without writing, that a dataset can be written.
- * @param output as `exportRun` takes it
- * @throws UsageError when it cannot
- */
-export async function checkOutput(output: string | undefined): Promise<void> {
-  const path = placeOf(output, "dataset.json");
-  if (isDevice(path)) return;
-  let folder = dirname(resolve(path));
-  while (kindOf(folder) === undefined) folder = dirname(folder);
-  try {
-    // The slash asks for a folder.
-    await access(`${folder}/`, constants.W_OK);
-  } catch (error) {
-    throw asOutputError(error, path);
-  }
-}
-
 /** The format that the ending of a file's name says. */
 function formatOf(output: string | undefined): Format {
   return FORMATS.find((format) => output?.toLowerCase().endsWith(`.${format}`)) ?? "json";
-}
-
-/** Where a dataset of that name goes. */
-function placeOf(output: string | undefined, name: string): string {
-  if (output === "")
-    throw new UsageError('the dataset "" cannot be written: it has no name', "Name a file or a folder.");
-  const isFolder = output === undefined || isDirectory(output) || /[/\\]$/.test(output);
-  return isFolder ? join(output ?? DATASET_FOLDER, name) : output;
-}
-
-async function writeWhole(path: string, text: Readable, signal?: AbortSignal): Promise<void> {
-  if (isDevice(path)) {
-    await pipeline(text, createWriteStream(path), { signal }).catch((error: unknown) => {
-      throw asOutputError(error, path);
-    });
-    return;
-  }
-  const part = `${resolve(path)}.${randomBytes(4).toString("hex")}.part`;
-  try {
-    await mkdir(dirname(part), { recursive: true });
-    await writeNew(part, text, signal);
-    await rename(part, path);
-  } catch (error) {
-    text.destroy();
-    // Where the part could not be made there is nothing to remove, and the first error is the one to tell.
-    await rm(part, { force: true }).catch(() => {});
-    throw asOutputError(error, path);
-  }
-}
-
-/** Characters, as one piece may be as long as an answer. */
-const A_TURN = 1_000_000;
-
-/** Each piece at once, as threads of which one writes what the other renders wait for each other. */
-async function writeNew(path: string, text: Readable, signal?: AbortSignal): Promise<void> {
-  await using file = await open(path, "wx");
-  let written = 0;
-  for await (const piece of text) {
-    writeFileSync(file.fd, piece as string);
-    written += (piece as string).length;
-    if (written < A_TURN) continue;
-    written = 0;
-    // Signals and timers have their turn too.
-    await setImmediate();
-    signal?.throwIfAborted();
-  }
-}
-
-function asOutputError(error: unknown, path: string): unknown {
-  const code = errorCode(error);
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);
-  }
-  if (code && /^E(ACCES|PERM|ROFS|ISDIR|NOTDIR|NOENT|EXIST|NAMETOOLONG|LOOP|INVAL)$/.test(code)) {
-    return new UsageError(
-      `the dataset ${path} cannot be written (${code})`,
-      "Name another file or folder with --output.",
-      error,
-    );
-  }
-  return error;
-}
-
-function isDirectory(path: string): boolean {
-  return kindOf(path)?.isDirectory() ?? false;
-}
-
-/** Whether a path is something like a pipe or a terminal, which another file must not take the place of. */
-function isDevice(path: string): boolean {
-  const kind = kindOf(path);
-  return kind !== undefined && !kind.isFile() && !kind.isDirectory();
-}
-
-function kindOf(path: string): Stats | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    throw asOutputError(error, path);
-  }
 }

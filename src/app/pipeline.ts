@@ -6,6 +6,7 @@ import { DEFAULT_DATABASE } from "./paths.ts";
 import type { OnEvent } from "./events.ts";
 import { executeRun } from "./execute-run.ts";
 import { exportRun } from "./export-run.ts";
+import { checkOutput, keptOf } from "./output.ts";
 
 export interface PipelineOptions {
   /** The database's path. Default: `data/datagen.db`. */
@@ -40,6 +41,7 @@ export class DataGenerationPipeline {
   async generateDataset(): Promise<string> {
     const { database = DEFAULT_DATABASE, output, name, overrides, signal, onEvent } = this.#options;
     using store = openStore(database);
+    await checkOutput(output, keptOf(store, this.config));
     const run = await createRun(store, this.config, { name, overrides, onEvent });
     await executeRun(store, run, { signal, onEvent });
     return await exportRun(store, run, { output });

@@ -1,5 +1,6 @@
 import { Option } from "clipanion";
 import type { ExecuteRunOptions } from "../app/execute-run.ts";
+import type { Kept } from "../app/output.ts";
 import { EXIT } from "../errors.ts";
 import type { Store } from "../store/open.ts";
 import { quoted } from "./command.ts";
@@ -25,10 +26,10 @@ export abstract class ExecutionCommand extends SendingCommand {
   noExport = Option.Boolean("--no-export", false, { description: "Leave the dataset for `datagen export`" });
 
   /** Before anything is sent: an answer is dear, and a folder that cannot be written is not. */
-  protected async checkOutput(): Promise<void> {
+  protected async checkOutput(kept: Kept): Promise<void> {
     if (this.noExport) return;
-    const { checkOutput } = await import("../app/export-run.ts");
-    await checkOutput(this.output);
+    const { checkOutput } = await import("../app/output.ts");
+    await checkOutput(this.output, kept);
   }
 
   /** @returns the exit code */

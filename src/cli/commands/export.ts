@@ -39,10 +39,10 @@ export class ExportCommand extends DatagenCommand {
       import("../../app/export-run.ts"),
       import("../../app/show-run.ts"),
     ]);
-    using store = await this.openStore();
+    using store = await this.openToRead();
     const { format, allowPartial } = this;
     const run = showSummary(store, this.run);
-    if (this.output === "-") {
+    if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
       const clean = format === "csv" ? printable : printableJson;

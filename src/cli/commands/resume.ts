@@ -62,9 +62,12 @@ export class ResumeCommand extends ExecutionCommand {
         "Such as: --retry-truncated --max-tokens 2000",
       );
     }
-    const { showSummary } = await import("../../app/show-run.ts");
-    using store = await this.openStore();
-    await this.checkOutput();
+    const [{ showSummary }, { keptOfRun }] = await Promise.all([
+      import("../../app/show-run.ts"),
+      import("../../app/output.ts"),
+    ]);
+    using store = await this.openStore("refuse");
+    await this.checkOutput(keptOfRun(store, this.run));
     const { id } = showSummary(store, this.run);
     const { retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };

@@ -64,16 +64,17 @@ export class RunCommand extends ExecutionCommand {
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated exclude each other", "Leave one of them out.");
     }
-    const [{ loadConfig }, { createRun }] = await Promise.all([
+    const [{ loadConfig }, { createRun }, { keptOf }] = await Promise.all([
       import("../../config/load.ts"),
       import("../../app/create-run.ts"),
+      import("../../app/output.ts"),
     ]);
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, concurrency, maxCost: maxCostUsd, test, name } = this;
     const executor = this.batch ? ("batch" as const) : undefined;
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using store = await this.openStore();
-    await this.checkOutput();
+    await this.checkOutput({ ...keptOf(store, config), config: this.config });
     const id = await createRun(store, config, {
       overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, executor, test },
       shard,
