@@ -403,10 +403,11 @@ describe.concurrent("datagen runs list", () => {
   test("says how to begin where there is no run, and is an empty array as JSON", async () => {
     await using empty = await prepared();
     const text = await datagen(["runs", "list"], { cwd: empty.path });
-    expect(text).toMatchObject({ code: 0, stderr: "" });
+    const note = "There is no database data/datagen.db yet.\n";
+    expect(text).toMatchObject({ code: 0, stderr: note });
     expect(text.stdout).toContain("datagen run CONFIG");
     const json = await datagen(["runs", "list", "--json"], { cwd: empty.path });
-    expect(json).toMatchObject({ code: 0, stdout: "[]\n", stderr: "" });
+    expect(json).toMatchObject({ code: 0, stdout: "[]\n", stderr: note });
   });
 
   test.for([80, 200])("shows one run within %i columns", async (width) => {
@@ -703,7 +704,7 @@ describe.concurrent("RUN", () => {
     await using empty = await prepared();
     const result = await datagen(["runs", "show", "latest"], { cwd: empty.path });
     expectRefusal(result);
-    expect(result.stderr).toContain("there are no runs");
+    expect(result.stderr).toContain("there is no database data/datagen.db");
   });
 });
 

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -201,10 +201,8 @@ describe.concurrent("a database that is taken away while a run goes on", () => {
   const removeAll = (space: Workspace) => {
     for (const ending of ["", "-wal", "-shm"]) rmSync(space.at(DB + ending));
   };
-  const replace = (space: Workspace) => {
-    writeFileSync(space.at("theirs"), "theirs");
-    renameSync(space.at("theirs"), space.at(DB));
-  };
+  /** As a backup that is put back. */
+  const replace = (space: Workspace) => renameSync(space.at("backup.db"), space.at(DB));
   const WAYS: [how: string, take: (space: Workspace) => void, isPathFree: boolean][] = [
     ["removed", (space) => rmSync(space.at(DB)), true],
     ["removed with all its files", removeAll, true],
@@ -219,6 +217,7 @@ describe.concurrent("a database that is taken away while a run goes on", () => {
     await using server = await startServer({ latency: 5 });
     const environment = environmentFor(server);
     using store = openStore(space.at(DB));
+    store.sqlite.prepare("vacuum into ?").run(space.at("backup.db"));
     const config = configFor({ data_config: { input_data_path: space.at("rows.json") }, concurrency: 2 });
     const id = await createRun(store, parseConfig(config), { environment });
     let isTaken = false;
@@ -246,7 +245,14 @@ describe.concurrent("a database that is taken away while a run goes on", () => {
     expect(database.prepare("select count(*) from leases").pluck().get()).toBe(0);
     database.close();
     expect(existsSync(space.at(DB))).toBe(!isPathFree);
-    if (!isPathFree) expect(readFileSync(space.at(DB), "utf8")).toBe("theirs");
+    store.close();
+    if (!isPathFree) {
+      // Nothing of the run has come into it.
+      const theirs = new Database(space.at(DB));
+      expect(theirs.pragma("integrity_check", { simple: true })).toBe("ok");
+      expect(theirs.prepare("select count(*) from runs").pluck().get()).toBe(0);
+      theirs.close();
+    }
     expect((await readdir(space.at("data"))).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
 
@@ -340,6 +346,22 @@ async function limited(space: Workspace, kilobytes: number, args: string[]): Pro
   const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
   return { code, signal: null, ...output };
 }
+
+describe.concurrent("damage that a run meets", () => {
+  test.for([0.3, 0.5, 0.7, 0.9])("is told as that, and is no bug of datagen: at %d of the file", async (place) => {
+    await using space = await prepared(20, { data_config: { sample_size: 20 } });
+    await using server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
+    const options = { cwd: space.path, env: environmentFor(server) };
+    expect((await datagen(["run", "config.json"], options)).code).toBe(3);
+    const bytes = await readFile(space.at(DB));
+    bytes.fill(0xa5, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.1)));
+    await writeFile(space.at(DB), bytes);
+    server.behave = undefined;
+    const { code, stderr } = await datagen(["resume", "latest"], options);
+    expect([0, 2, 3], stderr).toContain(code);
+    if (code !== 0) expect(stderr).toMatch(/Error: the database .*is damaged|Error: the database is damaged|no run/);
+  });
+});
 
 describe.concurrent("a disk", () => {
   test("that cannot be written is told as that, and not as full, with exit code 3", async () => {

@@ -1,7 +1,8 @@
-import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { deflateRawSync } from "node:zlib";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { createRun } from "../src/app/create-run.ts";
@@ -330,6 +331,9 @@ describe("space on the disk", () => {
       const files = `/proc/${run.child.pid}/fd`;
       const held = readdirSync(files).filter((file) => readlinkSync(join(files, file)).includes("datagen.db-reserve-"));
       expect(held.map((file) => statSync(join(files, file)).size)).toEqual([18 * 1024 * 1024]);
+      // A file system that compresses must not make it smaller.
+      const beginning = readFileSync(join(files, held[0]!)).subarray(0, 128 * 1024);
+      expect(deflateRawSync(beginning).length).toBeGreaterThan(0.95 * beginning.length);
       expect((await run.done).code).toBe(0);
     },
   );

@@ -105,12 +105,7 @@ const ANOTHER = "Name another file or folder with --output.";
  * @param signal ends the writing; what is written so far is removed
  * @returns its path
  */
-export async function writeDataset(
-  place: Place,
-  runId: string,
-  text: Readable,
-  signal?: AbortSignal,
-): Promise<string> {
+export async function writeDataset(place: Place, runId: string, text: Readable, signal?: AbortSignal): Promise<string> {
   const { path } = place;
   if (isDevice(statOf(path))) {
     await pipeline(text, createWriteStream(path), { signal }).catch((error: unknown) => {

@@ -7,8 +7,8 @@ import { DatagenError, errorCode, errorMessage, UsageError } from "../errors.ts"
 import { fileSystemOf, isNetwork } from "./network.ts";
 import { expandHome, realPath } from "./paths.ts";
 import { openPrivateCopy } from "./private-copy.ts";
-import { markOf } from "./rescue.ts";
 import { createPrivately } from "./private-file.ts";
+import { markOf, walMarkOf } from "./rescue.ts";
 import { diskError, giveUpReserve, isDiskError, isDiskFull } from "./space.ts";
 import { removeLeftovers } from "./temporary.ts";
 import { ageOf, bringUpToDate, createInMemory } from "./upgrade.ts";
@@ -31,13 +31,16 @@ export class Store {
   readonly db: BetterSQLite3Database;
   /** The file that was opened; null where it is a copy or in memory. @internal */
   readonly file: FileMark | null;
+  /** Its write-ahead log, likewise. @internal */
+  readonly wal: FileMark | null;
 
   /** @internal */
-  constructor(path: string, sqlite: Database.Database, file: FileMark | null = null) {
+  constructor(path: string, sqlite: Database.Database, file: FileMark | null = null, wal: FileMark | null = null) {
     this.path = path;
     this.sqlite = sqlite;
     this.db = drizzle(sqlite);
     this.file = file;
+    this.wal = wal;
   }
 
   close(): void {
@@ -132,7 +135,7 @@ function withFile(path: string, prepare: (sqlite: Database.Database) => void, op
   const sqlite = new Database(path, { timeout: BUSY_TIMEOUT_MS, ...options });
   try {
     prepare(sqlite);
-    return new Store(path, sqlite, markOf(path));
+    return new Store(path, sqlite, markOf(path), walMarkOf(path));
   } catch (error) {
     sqlite.close();
     throw error;
@@ -235,7 +238,8 @@ export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Gen
   try {
     yield* body();
   } finally {
-    sqlite.exec("commit");
+    // An error of the disk may have ended it.
+    if (sqlite.inTransaction) sqlite.exec("commit");
   }
 }
 

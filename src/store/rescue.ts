@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { DatabaseTakenError, errorMessage } from "../errors.ts";
 import { copyTo } from "./backup.ts";
@@ -15,12 +15,18 @@ export function markOf(path: string): FileMark | null {
 export function isInPlace({ path, file }: Store): boolean {
   if (file === null) return true;
   try {
-    const now = markOf(path);
-    return now !== null && now.device === file.device && now.inode === file.inode;
+    return isSameFile(markOf(path), file);
   } catch {
     // A folder above it may be gone, or closed to this user.
     return false;
   }
+}
+
+/** What the write-ahead log beside a database is; null where there is none. */
+export const walMarkOf = (path: string): FileMark | null => markOf(`${path}-wal`);
+
+function isSameFile(one: FileMark | null, other: FileMark | null): boolean {
+  return one !== null && other !== null && one.device === other.device && one.inode === other.inode;
 }
 
 /**
@@ -34,13 +40,21 @@ export function rescueIfTaken(store: Store): void {
   for (const folder of [dirname(store.path), temporaryFolder()]) {
     try {
       mkdirSync(folder, { recursive: true });
-      throw new DatabaseTakenError(store.path, rescueInto(store, folder), null);
+      const rescued = rescueInto(store, folder);
+      removeWal(store);
+      throw new DatabaseTakenError(store.path, rescued, null);
     } catch (error) {
       if (error instanceof DatabaseTakenError) throw error;
       reason ??= error;
     }
   }
   throw new DatabaseTakenError(store.path, null, errorMessage(reason));
+}
+
+/** SQLite would write what is in the log into whatever file stands beside it at the next open. */
+function removeWal({ path, wal }: Store): void {
+  if (!isSameFile(walMarkOf(path), wal)) return;
+  for (const ending of ["-wal", "-shm"]) rmSync(path + ending, { force: true });
 }
 
 function rescueInto({ sqlite, path }: Store, folder: string): string {
