@@ -548,3 +548,144 @@ function succeeded(ws: Workspace): Set<string> {
     db.close();
   }
 }
+
+describe("for other programs, an export", () => {
+  const warningsIn = ({ stderr }: Result) => stderr.split("\n").filter((line) => line.startsWith("Warning: "));
+  const read = async <T = Dataset>(result: Result) => JSON.parse(result.stdout) as T;
+  const toStdout = (ws: Workspace, ...args: string[]) => exported(ws, "--output", "-", ...args);
+
+  test("with --complete-only leaves out inputs that lack a response, the reference too, and says how many", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    const [a, b, c, d] = rows(4) as [Row, Row, Row, Row];
+    const { reference: _, ...bare } = c;
+    server.behave = ({ prompt }) => (prompt.includes(b.input) ? BAD_REQUEST : undefined);
+    const config = configFor({ agent_perspectives: [PLAIN], add_references: true });
+    await run(ws, server, config, [a, b, bare, d]);
+    const result = await toStdout(ws, "--complete-only");
+    const { tasks } = await read(result);
+    expect(tasks.map(({ context }) => context)).toEqual([a.input, d.input]);
+    expect(warningsIn(result)).toEqual(["Warning: 2 of 4 inputs are left out, as not every response to them is there"]);
+    const lines = (await toStdout(ws, "--complete-only", "--format", "jsonl")).stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(4);
+    expect((await read(await toStdout(ws))).tasks).toHaveLength(4);
+  });
+
+  test("with --replicate has one sample of each perspective, as if the run had no others", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor({ replicates: 3 }), rows(2));
+    const whole = await read(await toStdout(ws));
+    for (const [index, number] of ["1", "2", "3"].entries()) {
+      const one = await read(await toStdout(ws, "--replicate", number));
+      expect(one.agent_perspectives).toEqual(configFor().agent_perspectives);
+      const every = (list: (string | null)[]) => list.filter((_, at) => at % 3 === index);
+      expect(one.tasks).toEqual(
+        whole.tasks.map(({ context, responses, preparations }) => ({
+          context,
+          responses: every(responses),
+          preparations: every(preparations),
+        })),
+      );
+      expect(one.metadata["replicate"]).toBe(index + 1);
+    }
+    const refused = await toStdout(ws, "--replicate", "4");
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(/has no replicate 4; it has the replicates 1 to 3/);
+  });
+
+  test("with --ascii has escapes for all else, and the same content", async () => {
+    await using ws = await workspace();
+    const data = [{ input: "Grüße, 日本 😀 \u007f \u2028" }, ...rows(2)];
+    await run(ws, null, configFor(), data);
+    for (const format of ["json", "jsonl"]) {
+      const [plain, escaped] = [
+        await toStdout(ws, "--format", format),
+        await toStdout(ws, "--format", format, "--ascii"),
+      ];
+      // oxlint-disable-next-line no-control-regex -- all of ASCII
+      expect(escaped.stdout).toMatch(/^[\u0000-\u007f]*$/);
+      expect(escaped.stdout).toContain(String.raw`Gr\u00fc\u00dfe, \u65e5\u672c \ud83d\ude00`);
+      const parsed = ({ stdout }: Result) =>
+        format === "json"
+          ? JSON.parse(stdout)
+          : stdout
+              .trimEnd()
+              .split("\n")
+              .map((line) => JSON.parse(line) as unknown);
+      expect(parsed(escaped)).toEqual(parsed(plain));
+    }
+    const refused = await exported(ws, "--ascii", "--output", "x.csv");
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("--ascii is for JSON and JSON Lines");
+  });
+
+  test("with --csv-safe has no formulas, no NUL, a byte order mark, and names cells that are too long", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    const formulas = ['=HYPERLINK("http://x","y")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a=1", "'=1", "nul\u0000nul"];
+    const data = formulas.map((input) => ({ input, reference: "r".repeat(input === "+1" ? 32_768 : 32_767) }));
+    await run(ws, server, configFor({ agent_perspectives: [PLAIN] }), data);
+    const plain = await toStdout(ws, "--format", "csv");
+    expect(plain.stdout.startsWith("run_id,")).toBe(true);
+    expect(
+      parseCsv(plain.stdout)
+        .slice(1)
+        .map((line) => line[4]),
+    ).toEqual(formulas);
+    expect(warningsIn(plain)).toEqual([
+      expect.stringMatching(/^Warning: 1 cell holds a NUL, .* the context of task 8$/),
+    ]);
+    const safe = await toStdout(ws, "--format", "csv", "--csv-safe");
+    expect(safe.stdout.startsWith("\ufeffrun_id,")).toBe(true);
+    const guarded = [
+      '\'=HYPERLINK("http://x","y")',
+      "'+1",
+      "'-1",
+      "'@SUM(A1)",
+      "'\tx",
+      "'\rx",
+      "a=1",
+      "'=1",
+      "nul\ufffdnul",
+    ];
+    expect(
+      parseCsv(safe.stdout.slice(1))
+        .slice(1)
+        .map((line) => line[4]),
+    ).toEqual(guarded);
+    expect(warningsIn(safe)).toEqual([
+      "Warning: 1 cell holds a NUL, written as U+FFFD: the context of task 8",
+      "Warning: 1 cell holds more than 32,767 characters, of which a spreadsheet shows only the first: the reference of task 1",
+    ]);
+    const refused = await toStdout(ws, "--csv-safe");
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toContain("--csv-safe is for CSV, and the dataset is json");
+  });
+
+  test.each(["json", "jsonl", "csv"])(
+    "as %s names cells with lone surrogates, or writes U+FFFD for them",
+    async (format) => {
+      await using ws = await workspace();
+      const data = Array.from({ length: 7 }, (_, at) => ({ input: `${at} \ud83d ends` }));
+      await run(ws, null, configFor({ agent_perspectives: [PLAIN] }), data);
+      const plain = await toStdout(ws, "--format", format);
+      expect(warningsIn(plain)).toEqual([
+        expect.stringMatching(/^Warning: \d+ cells hold half of a surrogate pair that stands alone, /),
+      ]);
+      expect(plain.stderr).toMatch(/: the context of task 0; .*; and \d+ more$/m);
+      expect(plain.stderr).toMatch(
+        format === "csv" ? /written as U\+FFFD, as UTF-8/ : /--replace-surrogates writes U\+FFFD/,
+      );
+      const replaced = await toStdout(ws, "--format", format, "--replace-surrogates");
+      expect(replaced.stdout).toContain("0 \ufffd ends");
+      expect(replaced.stdout).not.toMatch(/\\ud83d/);
+      expect(replaced.stdout).toBe(
+        format === "csv" ? plain.stdout : plain.stdout.replaceAll(String.raw`\ud83d`, "\ufffd"),
+      );
+      expect(warningsIn(replaced)).toEqual([expect.stringContaining("written as U+FFFD: the context of task 0; ")]);
+      // A file of a run says so, too.
+      const file = await exported(ws, "--format", format);
+      expect(warningsIn(file)).toEqual(warningsIn(plain));
+    },
+  );
+});

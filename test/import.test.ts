@@ -369,7 +369,6 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     expect(again).toMatchObject({ tasks, agent_perspectives });
     expect(again.metadata).toMatchObject({
       ...reference().metadata,
-      generation_time: "2024-12-20T15:30:00",
       input_sha256: null,
     });
     const shown = await datagen(["runs", "show", run.id], { cwd: ws.path });
@@ -415,12 +414,14 @@ describe.concurrent("a dataset of the reference pipeline", () => {
   });
 
   test.each([
-    ["says add_references", true],
-    ["does not say so", undefined],
-    ["says the opposite", false],
-  ])("may have references as a first perspective, and %s", async (_, add_references) => {
+    ["says add_references", true, true, REFERENCE],
+    ["does not say so", undefined, true, REFERENCE],
+    ["says the opposite", false, false, REFERENCE],
+    ["writes it in lower case", true, true, { ...REFERENCE, condition: "reference" }],
+    ["writes it in lower case without saying so", false, false, { ...REFERENCE, condition: "reference" }],
+  ])("may have references as a first perspective, and %s", async (_, add_references, says, first) => {
     await using ws = await workspace();
-    const dataset = oneTask([REFERENCE, PLAIN], ["Error: Error code: 500 is what it says.", "Good day."]);
+    const dataset = oneTask([first, PLAIN], ["Error: Error code: 500 is what it says.", "Good day."]);
     dataset.tasks.push({ context: "Hallo.", responses: [null, "Hello."], preparations: [null, null] });
     await ws.write("old.json", { ...dataset, add_references });
     const { run, ...result } = await imported(ws);
@@ -428,7 +429,104 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     expect(run).toMatchObject({ perspectives: 1, calls: { total: 2, succeeded: 2 } });
     expect(outcomesOf(ws)).toEqual({ "0 Plain strategy": "Good day.", "1 Plain strategy": "Hello." });
     const { tasks, agent_perspectives } = dataset;
-    expect(await exported(ws, run.id)).toMatchObject({ add_references: true, tasks, agent_perspectives });
+    expect(await exported(ws, run.id)).toMatchObject({ add_references: says, tasks, agent_perspectives });
+    const config = await datagen(["runs", "config", run.id], { cwd: ws.path });
+    expect(JSON.parse(config.stdout)).toMatchObject({ add_references: says, agent_perspectives: [PLAIN] });
+    const flat = await datagen(["export", run.id, "--format", "jsonl", "--output", "-"], { cwd: ws.path });
+    expect(JSON.parse(flat.stdout.split("\n")[0] ?? "")).toMatchObject({
+      condition: first.condition,
+      response: "Error: Error code: 500 is what it says.",
+    });
+  });
+
+  describe("that the reference pipeline published", () => {
+    /** As it lies on the Hub: without a type, with more metadata, microseconds, and a reference that it does not tell. */
+    function published(description: string): Record<string, unknown> {
+      const {
+        task_type: _,
+        metadata,
+        ...dataset
+      } = oneTask(
+        [{ ...REFERENCE, condition: "reference" }, PLAIN, NOTED],
+        ["A good day. – “Grüße”", "Good day.", null],
+      );
+      return {
+        ...dataset,
+        task_description: description,
+        add_references: false,
+        metadata: {
+          ...metadata,
+          model_config: { ...(metadata["model_config"] as object), compression_ratio: 0.3 },
+          data_config: { ...(metadata["data_config"] as object), split: "test" },
+          token_usage: { ...(metadata["token_usage"] as object), total_cost: 1.5 },
+          adversarial_transform: { kind: "case_flip", seeds: [1, { deep: null }] },
+          references_added: "2025-01-02T03:04:05.678901",
+        },
+        notes: ["kept", 1],
+      };
+    }
+
+    test("comes out as it went in", async () => {
+      await using ws = await workspace();
+      const whole = published("German to English translation task");
+      await ws.write("old.json", whole);
+      const { run } = await imported(ws);
+      expect(run.task_type).toBe("translation");
+      const again = await exported(ws, run.id);
+      expect(again).toMatchObject(whole);
+      expect(again).toMatchObject({ metadata: { generation_time: "2024-12-20T15:30:00.123456" } });
+      // Nor does the next import lose any of it.
+      await ws.write("again.json", again);
+      const second = await datagen(["import", "again.json"], { cwd: ws.path });
+      expect(await exported(ws, second.stdout.trim())).toMatchObject(whole);
+    });
+
+    test.each([
+      ["German to English translation task", "x.json", "translation"],
+      ["Summarize news articles", "x.json", "summarization"],
+      ["Summarisation of articles", "x.json", "summarization"],
+      ["Peer review of papers in translation studies", "x.json", "peer_review"],
+      ["Some task", "peer_review_gpt_4o_mini_20241220_153000.json", "peer_review"],
+      ["Some task", "dialogue_act_gpt_4o_mini_20241220_153000.json", "dialogue_act"],
+      ["Some task", "summarization_other_model_20241220_153000.json", "summarization"],
+    ])("has the type of its description %j or its name %s: %s", async (description, name, type) => {
+      await using ws = await workspace();
+      const path = await ws.write(name, published(description));
+      using store = openStore(ws.at("data/datagen.db"));
+      const id = await importDataset(store, path, { environment: {} });
+      expect(showRun(store, id).run.task_type).toBe(type);
+    });
+
+    test("needs --task-type where neither says it, which has the last word", async () => {
+      await using ws = await workspace();
+      await ws.write("old.json", published("Some task"));
+      const refused = await datagen(["import", "old.json"], { cwd: ws.path });
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain(
+        "task_type: missing, and neither task_description nor the name of the file says",
+      );
+      expect(refused.stderr).toContain("--task-type");
+      const given = await imported(ws, ["--task-type", "summarization"]);
+      expect(given.run.task_type).toBe("summarization");
+      await ws.write("old.json", reference());
+      const other = await imported(ws, ["--task-type", "dialogue"]);
+      expect(other.run.task_type).toBe("dialogue");
+      expect(warningsIn(other)).toContainEqual(expect.stringContaining('the file says "translation"; --task-type'));
+    });
+
+    test.each([
+      ["an unknown member", `{"deep":${"[".repeat(20_000)}${"]".repeat(20_000)}}`],
+      ["extra_body", `{"model_config":{"extra_body":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}}`],
+    ])("is refused where %s is nested without end", async (_, metadata) => {
+      await using ws = await workspace();
+      await ws.write(
+        "old.json",
+        JSON.stringify(reference({ metadata: {} })).replace('"metadata":{}', `"metadata":${metadata}`),
+      );
+      const refused = await datagen(["import", "old.json"], { cwd: ws.path });
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain("metadata: objects and arrays are nested more than 100 deep");
+    });
   });
 
   test("has error texts and placeholders in the place of answers: their calls are failed", async () => {

@@ -28,6 +28,8 @@ export interface ImportDatasetOptions {
   provider?: Overrides["provider"];
   model?: string | undefined;
   baseUrl?: string | undefined;
+  /** The type of task, in the place of what the file says. */
+  taskType?: string | undefined;
   /** A label for lists. */
   name?: string | undefined;
   /** Where base URLs come from. Default: the process's environment and `.env`. */
@@ -45,13 +47,14 @@ export interface ImportDatasetOptions {
  */
 export async function importDataset(store: Store, path: string, options: ImportDatasetOptions = {}): Promise<string> {
   const { name = null, environment, onEvent = () => {} } = options;
-  const given = checkOverrides({ provider: options.provider, model: options.model, baseUrl: options.baseUrl });
+  const { provider, model, baseUrl, taskType } = options;
+  const given = { ...checkOverrides({ provider, model, baseUrl }), taskType };
   const head = await readHead(path);
   const report = configOfDataset(head.members, path, head.tasks, given);
   const { config } = report;
   // A file of ours names every base URL that is not the provider's own.
   const target = resolveTarget(config, given.baseUrl !== undefined, readVariables(report.isOurs ? {} : environment));
-  const offset = config.add_references ? 1 : 0;
+  const offset = report.reference === null ? 0 : 1;
   const callsOf = importedCalls(config, offset, callKeys(target.settings));
   const { survey, add } = createSurvey(offset);
   await eachTask(path, head, report, (task) => add(task, callsOf(task)));
@@ -78,7 +81,14 @@ export async function importDataset(store: Store, path: string, options: ImportD
       baseUrlSource: target.baseUrlSource,
       config,
       inputSha256: report.inputSha256 ?? "",
-      imported: { file: path, sha256: head.sha256, tokens, api_calls: report.apiCalls },
+      imported: {
+        file: path,
+        sha256: head.sha256,
+        tokens,
+        api_calls: report.apiCalls,
+        ...(report.reference !== null && { reference: report.reference }),
+        ...report.kept,
+      },
       // Of its answers none is an earlier call's.
       reuse: "none",
       toolVersion: version,
@@ -119,7 +129,7 @@ interface Source {
 
 /** Writes the run's rows in short transactions, of which the last makes it visible. */
 async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: Source): Promise<void> {
-  const { config } = source.report;
+  const { config, reference } = source.report;
   const { runId: id } = lease;
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, id, config.agent_perspectives));
   const { settingsId, createdAt } = source;
@@ -131,8 +141,8 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
   function flush(): void {
     inTransaction(store, () => {
       for (const [position, task, calls] of chunk) {
-        const reference = config.add_references ? (task.responses[0] ?? null) : null;
-        insertImportedTask(store, run, { position, input: task.context, reference, calls });
+        const text = reference === null ? null : (task.responses[0] ?? null);
+        insertImportedTask(store, run, { position, input: task.context, reference: text, calls });
       }
     });
     renewLease(store, lease);
@@ -182,10 +192,10 @@ async function eachTask(
 
 /** When a dataset was made, as far as it says so: local time of some machine, where it names no zone. */
 function creationOf(said: string | null): { createdAt: number; createdLocal: string } {
-  const [, day, time, zone] =
-    /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?$/.exec(said ?? "") ?? [];
+  const [, day, time, fraction = "", zone] =
+    /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(said ?? "") ?? [];
   const at = Date.parse(`${day}T${time}${zone ?? ""}`);
   const createdAt = Number.isNaN(at) ? Date.now() : at;
   const isLocal = !Number.isNaN(at) && zone === undefined;
-  return { createdAt, createdLocal: isLocal ? `${day}T${time}` : localTime(createdAt) };
+  return { createdAt, createdLocal: isLocal ? `${day}T${time}${fraction}` : localTime(createdAt) };
 }

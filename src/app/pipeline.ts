@@ -44,6 +44,6 @@ export class DataGenerationPipeline {
     await checkOutput(output, keptOf(store, this.config));
     const run = await createRun(store, this.config, { name, overrides, onEvent });
     await executeRun(store, run, { signal, onEvent });
-    return await exportRun(store, run, { output });
+    return await exportRun(store, run, { output, onEvent });
   }
 }

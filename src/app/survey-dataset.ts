@@ -1,5 +1,4 @@
-import type { DatasetReport } from "../config/from-dataset.ts";
-import type { Overrides } from "../config/schema.ts";
+import type { DatasetReport, GivenOrigin } from "../config/from-dataset.ts";
 import type { DatasetTask } from "../dataset/dataset.ts";
 import { isErrorText, isLikeErrorText } from "../dataset/error-texts.ts";
 import { IMPORTED_MISSING } from "../store/calls.ts";
@@ -71,7 +70,7 @@ export function createSurvey(offset: number): {
 export function warningsOf(
   { said, renamed, otherParameters }: DatasetReport,
   target: Target,
-  given: Pick<Overrides, "provider" | "model" | "baseUrl">,
+  given: GivenOrigin,
   { errors, misled, missing, doubtful }: DatasetSurvey,
   earlierImports: readonly string[],
 ): string[] {
@@ -80,6 +79,7 @@ export function warningsOf(
     warnings.push(`this file was imported before, as run ${earlierImports.join(", ")}; it becomes another run`);
   }
   for (const [name, flag] of [
+    ["taskType", "--task-type"],
     ["provider", "--provider"],
     ["model", "--model"],
     ["baseUrl", "--base-url"],

@@ -84,13 +84,14 @@ export abstract class DatagenCommand extends Command {
     return `datagen ${words}${this.db === undefined ? "" : ` --db ${quoted(this.db)}`}`;
   }
 
-  /** Says what a dataset does not hold. */
-  protected warnOfGaps({ id, calls, shard }: RunSummary): void {
+  /** Says what a dataset does not hold. @param hasNulls whether it has null where a response is missing */
+  protected warnOfGaps({ id, calls, shard }: RunSummary, hasNulls = true): void {
     if (shard) {
       this.warn(
         `Warning: the dataset has a part of the inputs: ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}.`,
       );
     }
+    if (!hasNulls) return;
     if (calls.failed > 0) {
       this.warn(
         `Warning: ${counted(calls.failed, "call")} failed; their responses are null in the dataset. ` +

@@ -49,7 +49,7 @@ export abstract class ExecutionCommand extends SendingCommand {
       this.progress.end();
       this.warn(renderOutcome(run));
       this.whatStops = "the export ends, and its part is removed";
-      const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal });
+      const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal, onEvent });
       this.warnOfGaps(run);
       if (this.json) this.printJson({ run, dataset });
       else if (dataset !== null) this.print(dataset);

@@ -1,15 +1,37 @@
+import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
+import { isTooDeep, TOO_DEEP } from "./depth.ts";
 import { checkConfig } from "./parse.ts";
-import { formatProblems, type Path, problemsOf } from "./problems.ts";
+import { formatProblems, type Path, type Problem, problemsOf } from "./problems.ts";
 import { type Config, type Overrides, REFERENCE_CONDITION } from "./schema.ts";
 
 const count = z
   .number("a whole number of at least 0")
   .int("a whole number of at least 0")
   .min(0, "a whole number of at least 0")
+  .max(1e15, "at most 1000000000000000")
   .nullish();
+
+/** What a dataset may say in words that datagen does not know, in characters of JSON; it is stored with the run. */
+const MOST_UNKNOWN = 1_000_000;
+
+const KNOWN_MEMBERS = new Set([
+  "task_type",
+  "task_description",
+  "add_references",
+  "agent_perspectives",
+  "tasks",
+  "metadata",
+]);
+
+/** Types of tasks, and the words of a description that readers of datasets know them by. */
+const TASK_TYPES: [type: string, words: RegExp][] = [
+  ["translation", /translat/i],
+  ["summarization", /summari[sz]/i],
+  ["peer_review", /peer[ _-]?review/i],
+];
 
 /** What is read of a dataset beside what becomes its config; other members may be there. */
 const reportSchema = z.looseObject({
@@ -45,8 +67,12 @@ export interface DatasetReport {
   perspectives: { reading: string | null }[];
   /** Perspectives that have the condition of an earlier one, and the one that they get. */
   renamed: { position: number; from: string; to: string }[];
-  /** Where the answers came from by the file itself. */
-  said: { provider: unknown; model: unknown; baseUrl: unknown };
+  /** The first perspective as it stands in the file, where that is the references. */
+  reference: Record<string, unknown> | null;
+  /** What the file says of what flags may say, too. */
+  said: { taskType: unknown; provider: unknown; model: unknown; baseUrl: unknown };
+  /** Members that are not known, and the metadata as it is. */
+  kept: { members: Record<string, unknown>; metadata: Record<string, unknown> };
   /** Usage of the whole. */
   usage: { prompt: number; completion: number; cached: number; reasoning: number; estimated: boolean };
   apiCalls: number;
@@ -61,6 +87,9 @@ export interface DatasetReport {
   otherParameters: number;
 }
 
+/** What flags of `datagen import` say in the place of what the file says. */
+export type GivenOrigin = Pick<Overrides, "provider" | "model" | "baseUrl"> & { taskType?: string | undefined };
+
 /**
  * The config of the run that a dataset came from, and what else the file says of it.
  * @param members those of the file, without the tasks
@@ -72,8 +101,9 @@ export function configOfDataset(
   members: Record<string, unknown>,
   source: string,
   tasks: number,
-  given: Pick<Overrides, "provider" | "model" | "baseUrl">,
+  given: GivenOrigin,
 ): DatasetReport {
+  checkSize(members, source);
   const report = reportSchema.safeParse(members);
   const problems = report.success ? [] : problemsOf(report.error, reportSchema, members);
   if (tasks === 0 && !("tasks" in members)) {
@@ -81,7 +111,8 @@ export function configOfDataset(
   }
   const metadata = member(members["metadata"]);
   const listed = Array.isArray(members["agent_perspectives"]) ? (members["agent_perspectives"] as unknown[]) : [];
-  const hasReference = isReference(listed[0]);
+  const reference = isReference(listed[0]) ? listed[0] : null;
+  const hasReference = reference !== null;
   if (members["add_references"] === true && !hasReference) {
     const text = `expected {"condition": "${REFERENCE_CONDITION}", "reading": null, "strategy": null}, as add_references is true`;
     problems.push({ path: ["agent_perspectives", 0], text });
@@ -91,17 +122,24 @@ export function configOfDataset(
   /** The position in the file of a perspective of the config. */
   const positionOf = (position: number) => offset + position * replicates;
   if (problem) problems.push({ path: ["agent_perspectives", offset + problem.position], text: problem.text });
-  const { perspectives, renamed } = withOwnConditions(folded, hasReference ? [REFERENCE_CONDITION] : []);
+  const { perspectives, renamed } = withOwnConditions(
+    folded,
+    hasReference ? [REFERENCE_CONDITION, reference["condition"]] : [],
+  );
   const model = metadata["model_config"] ?? {};
   const data = member(metadata["data_config"]);
   const said = {
+    taskType: members["task_type"] ?? undefined,
     provider: metadata["api_provider"] ?? undefined,
     model: member(model)["model_name"],
     baseUrl: metadata["base_url"] ?? member(model)["base_url"],
   };
   const baseUrl = given.baseUrl ?? said.baseUrl;
+  const { task_description: description } = members;
+  const taskType =
+    given.taskType ?? said.taskType ?? taskTypeOf(description) ?? taskTypeInName(source, given.model ?? said.model);
   const { config, problems: configProblems } = checkConfig({
-    task_type: members["task_type"],
+    task_type: taskType,
     task_description: members["task_description"],
     model_config: isObject(model)
       ? { ...model, model_name: given.model ?? said.model, ...(baseUrl !== undefined && { base_url: baseUrl }) }
@@ -111,29 +149,36 @@ export function configOfDataset(
       input_data_path: data["input_data_path"] ?? source,
       sample_size: sampleSize(data["sample_size"], tasks),
     },
-    add_references: hasReference || (members["add_references"] ?? false),
+    add_references: members["add_references"] ?? hasReference,
     api_provider: given.provider ?? said.provider,
     ...(replicates > 1 && { replicates }),
   });
-  const placed = configProblems.map(({ path, text }) => ({ path: placeOf(path, positionOf, metadata), text }));
+  const placed = configProblems.map(({ path, text }) => ({
+    path: placeOf(path, positionOf, metadata),
+    text: path[0] === "task_type" && taskType === undefined ? NO_TASK_TYPE : text,
+  }));
   // Without perspectives in the file there is one thing to say of them.
   problems.push(...placed.filter(({ path }) => path[0] !== "agent_perspectives" || Array.isArray(members[path[0]])));
   if (!config || !report.success || problems.length > 0) {
     throw new UsageError(
       formatProblems(source, problems),
-      "README.md shows what a dataset holds; --model, --provider and --base-url say what a file does not.",
+      "README.md shows what a dataset holds; --task-type, --model, --provider and --base-url say what a file does not.",
     );
   }
   const { token_usage: tokens, api_calls: requests } = report.data.metadata;
-  const reference = hasReference ? [{ reading: null }] : [];
   return {
     config,
     perspectives: [
-      ...reference,
+      ...(hasReference ? [{ reading: null }] : []),
       ...config.agent_perspectives.flatMap((perspective) => Array.from({ length: replicates }, () => perspective)),
     ],
     renamed: renamed.map(({ position, ...names }) => ({ position: positionOf(position), ...names })),
+    reference,
     said,
+    kept: {
+      members: Object.fromEntries(Object.entries(members).filter(([name]) => !KNOWN_MEMBERS.has(name))),
+      metadata,
+    },
     usage: {
       prompt: tokens?.prompt_tokens ?? 0,
       completion: tokens?.completion_tokens ?? 0,
@@ -171,9 +216,41 @@ function textOrNull(value: unknown, pattern: RegExp): string | null {
 }
 
 /** Whether the first perspective of a dataset stands for the references, as `add_references` puts it there. */
-function isReference(perspective: unknown): boolean {
+function isReference(perspective: unknown): perspective is Record<string, unknown> {
   const { condition, reading = null, strategy = null } = member(perspective);
-  return condition === REFERENCE_CONDITION && reading === null && strategy === null;
+  const isNamed = typeof condition === "string" && condition.toLowerCase() === REFERENCE_CONDITION.toLowerCase();
+  return isNamed && reading === null && strategy === null;
+}
+
+const NO_TASK_TYPE = "missing, and neither task_description nor the name of the file says it; give it with --task-type";
+
+/** The type of task that a description names first. */
+function taskTypeOf(description: unknown): string | undefined {
+  if (typeof description !== "string") return undefined;
+  return TASK_TYPES.map(([type, words]) => ({ type, at: description.search(words) }))
+    .filter(({ at }) => at !== -1)
+    .toSorted((a, b) => a.at - b.at)[0]?.type;
+}
+
+/** The type of task in a file's name, which is `[task_type]_[model]_[timestamp].json`. */
+function taskTypeInName(path: string, model: unknown): string | undefined {
+  const [, stem = ""] = /^(.+)_\d{8}_\d{6}(?:_\w+)?\.json$/.exec(basename(path)) ?? [];
+  const ending = typeof model === "string" ? `_${model.replaceAll(/[/-]/g, "_")}` : "";
+  if (ending !== "" && stem.endsWith(ending)) return stem.slice(0, -ending.length) || undefined;
+  return TASK_TYPES.find(([type]) => stem.startsWith(`${type}_`))?.[0];
+}
+
+/** @throws UsageError where a member is nested too deep, or too much of it would be kept as it is */
+function checkSize(members: Record<string, unknown>, source: string): void {
+  const problems = Object.entries(members).flatMap(([name, value]): Problem[] => {
+    if (isTooDeep(value)) return [{ path: [name], text: TOO_DEEP }];
+    const isKept = name === "metadata" || !KNOWN_MEMBERS.has(name);
+    const size = isKept ? JSON.stringify(value).length : 0;
+    return size > MOST_UNKNOWN
+      ? [{ path: [name], text: `has ${size} characters; expected at most ${MOST_UNKNOWN}` }]
+      : [];
+  });
+  if (problems.length > 0) throw new UsageError(formatProblems(source, problems));
 }
 
 /**
@@ -208,7 +285,7 @@ function foldReplicates(listed: readonly unknown[]): {
 /** Perspectives whose condition stands earlier get `NAME #2`, `NAME #3` and so on. */
 function withOwnConditions(
   listed: readonly unknown[],
-  reserved: readonly string[],
+  reserved: readonly unknown[],
 ): { perspectives: unknown[]; renamed: DatasetReport["renamed"] } {
   const given = new Set(listed.map((perspective) => member(perspective)["condition"]));
   const taken = new Set<unknown>(reserved);

@@ -3,18 +3,28 @@ import { flatRows, type Renderer } from "./renderer.ts";
 /** CSV (RFC 4180) with a header line: the members of JSON Lines as columns; null is an empty field. */
 export const csv: Renderer = {
   extension: "csv",
-  *render(run, tasks) {
+  *render(run, tasks, { csvSafe }) {
     let isFirst = true;
     for (const row of flatRows(run, tasks)) {
-      if (isFirst) yield line(Object.keys(row));
+      if (isFirst) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${line(Object.keys(row), false)}`;
       isFirst = false;
-      yield line(Object.values(row));
+      yield line(Object.values(row), csvSafe);
     }
   },
 };
 
-function line(fields: readonly (string | number | null)[]): string {
-  return `${fields.map(field).join(",")}\r\n`;
+/** By this a spreadsheet knows that the text is UTF-8. */
+const BYTE_ORDER_MARK = "\ufeff";
+
+/** A cell that begins so is a formula to a spreadsheet, which may send what stands in other cells elsewhere. */
+const FORMULA = /^[=+\-@\t\r\n]/;
+
+function line(fields: readonly (string | number | null)[], isSafe: boolean): string {
+  return `${fields.map((value) => field(isSafe && typeof value === "string" ? guarded(value) : value)).join(",")}\r\n`;
+}
+
+function guarded(text: string): string {
+  return `${FORMULA.test(text) ? "'" : ""}${text.replaceAll("\0", "\ufffd")}`;
 }
 
 function field(value: string | number | null): string {

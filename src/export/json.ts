@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { TaskRow } from "../store/dataset-rows.ts";
-import { cellsOf, type DatasetRun, REFERENCE, type Renderer } from "./renderer.ts";
+import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer.ts";
 
 /** The documented dataset: one JSON object, indented by two spaces. */
 export const json: Renderer = {
@@ -11,14 +11,17 @@ export const json: Renderer = {
     yield `,\n${member("task_description", config.task_description)}`;
     yield `,\n${member("add_references", config.add_references)}`;
     const perspectives = replicated(config);
-    yield `,\n${member("agent_perspectives", config.add_references ? [REFERENCE, ...perspectives] : perspectives)}`;
+    const reference = referenceOf(run);
+    yield `,\n${member("agent_perspectives", reference === null ? perspectives : [reference, ...perspectives])}`;
     yield ',\n  "tasks": [';
     let separator = "\n";
     for (const task of tasks) {
       yield `${separator}    ${indented(toTask(run, task), 4)}`;
       separator = ",\n";
     }
-    yield `\n  ],\n${member("metadata", metadataOf(run))}\n}\n`;
+    yield `\n  ],\n${member("metadata", withMissing(metadataOf(run), run.imported?.metadata ?? {}))}`;
+    for (const [name, value] of Object.entries(run.imported?.members ?? {})) yield `,\n${member(name, value)}`;
+    yield "\n}\n";
   },
 };
 
@@ -39,13 +42,28 @@ function indented(value: unknown, by: number): string {
   return JSON.stringify(value, null, 2).replaceAll("\n", `\n${" ".repeat(by)}`);
 }
 
-function toTask({ config }: DatasetRun, task: TaskRow) {
-  const cells = cellsOf(config, task);
+function toTask(run: DatasetRun, task: TaskRow) {
+  const cells = cellsOf(run, task);
   return {
     context: task.input,
     responses: cells.map(({ response }) => response),
     preparations: cells.map(({ preparation }) => preparation),
   };
+}
+
+/** What datagen says, and behind it what else an imported file said: an object's members are added one by one. */
+function withMissing(ours: Record<string, unknown>, theirs: Record<string, unknown>): Record<string, unknown> {
+  const whole = { ...ours };
+  for (const [name, value] of Object.entries(theirs)) {
+    const own = whole[name];
+    if (own === undefined) whole[name] = value;
+    else if (isObject(own) && isObject(value)) whole[name] = withMissing(own, value);
+  }
+  return whole;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function metadataOf(run: DatasetRun) {
@@ -81,6 +99,7 @@ function metadataOf(run: DatasetRun) {
     },
     ...(run.otherSettings.length > 0 && { asked_with_other_parameters: run.otherSettings }),
     ...(run.part && { shard: run.part }),
+    ...(run.replicate !== undefined && { replicate: run.replicate }),
     run_id: run.publicId,
     run_name: run.name,
     input_sha256: run.inputSha256 || null,

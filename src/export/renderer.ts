@@ -1,10 +1,15 @@
-import type { Config } from "../config/schema.ts";
 import type { OtherSettings } from "../store/details.ts";
 import type { RunRow } from "../store/runs.ts";
 import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
 
 /** What a dataset says of its run. */
-export type DatasetRun = RunRow & { otherSettings: OtherSettings[]; costUsd: number | null; part: RunPart | null };
+export type DatasetRun = RunRow & {
+  otherSettings: OtherSettings[];
+  costUsd: number | null;
+  part: RunPart | null;
+  /** The one sample of each perspective that the dataset has, where it does not have all. */
+  replicate?: number;
+};
 
 /** Of every `count` inputs in a row those at `indices`, from 1, where the run has a part of them only. */
 interface RunPart {
@@ -17,7 +22,12 @@ export interface Renderer {
   /** The ending of the file's name, without a dot. */
   extension: string;
   /** Renders the same bytes for the same rows. */
-  render(run: DatasetRun, tasks: Iterable<TaskRow>): Iterable<string>;
+  render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<string>;
+}
+
+export interface Style {
+  /** Writes CSV that a spreadsheet shows as it is: with a byte order mark, and no cell that would be a formula. */
+  csvSafe: boolean;
 }
 
 /** A task seen from one perspective: the response, and the notes where a reading came first. */
@@ -31,10 +41,16 @@ export interface Cell {
   response: string | null;
 }
 
-export const REFERENCE = { condition: "Reference", reading: null, strategy: null } as const;
+const REFERENCE = { condition: "Reference", reading: null, strategy: null };
+
+/** The perspective that stands for the references, where the dataset has it: as an imported file had it. */
+export function referenceOf({ config, imported }: DatasetRun): Record<string, unknown> | null {
+  return imported?.reference ?? (config.add_references ? REFERENCE : null);
+}
 
 /** The cells of a task in the order of the dataset's perspectives, the reference first where it is asked for. */
-export function cellsOf(config: Config, task: TaskRow): Cell[] {
+export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
+  const { config } = run;
   const cells: Cell[] = [];
   let reading: CellRow | null = null;
   for (const row of task.cells) {
@@ -47,10 +63,10 @@ export function cellsOf(config: Config, task: TaskRow): Cell[] {
     cells.push({ condition, replicate: row.replicate, reading, strategy: row, preparation, response: row.text });
     reading = null;
   }
-  if (!config.add_references) return cells;
-  const { condition } = REFERENCE;
+  const first = referenceOf(run);
+  if (first === null) return cells;
   const reference: Cell = {
-    condition,
+    condition: String(first["condition"]),
     replicate: 1,
     reading: null,
     strategy: null,
@@ -61,11 +77,11 @@ export function cellsOf(config: Config, task: TaskRow): Cell[] {
 }
 
 /** The rows of the flat formats: one for each task and perspective, each of which can be read alone. */
-export function* flatRows({ config, publicId }: DatasetRun, tasks: Iterable<TaskRow>) {
+export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>) {
   for (const task of tasks) {
-    for (const cell of cellsOf(config, task)) {
+    for (const cell of cellsOf(run, task)) {
       yield {
-        run_id: publicId,
+        run_id: run.publicId,
         task: task.position,
         condition: cell.condition,
         replicate: cell.replicate,

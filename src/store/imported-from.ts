@@ -8,4 +8,11 @@ export interface ImportedFrom {
   tokens: { prompt: number; completion: number; cached: number; reasoning: number };
   /** The requests that the file reports. */
   api_calls: number;
+  // Imports of earlier versions lack these three.
+  /** The first perspective as it stands in the file, where that is the references. */
+  reference?: Record<string, unknown>;
+  /** Members of the dataset that datagen does not know; they are exported again. */
+  members?: Record<string, unknown>;
+  /** What the file has as metadata: the parts that datagen does not write itself are exported again. */
+  metadata?: Record<string, unknown>;
 }

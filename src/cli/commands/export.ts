@@ -1,8 +1,10 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { FORMATS } from "../../export/formats.ts";
+import type { OnEvent } from "../../app/events.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
-import { printable, printableJson } from "../render/text.ts";
+import { isCount } from "../number.ts";
+import { oneLine, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
 export class ExportCommand extends DatagenCommand {
@@ -16,10 +18,19 @@ export class ExportCommand extends DatagenCommand {
       \`json\` is the documented dataset. \`jsonl\` and \`csv\` have a line for each task and perspective, with tokens and
       finish reason. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
+
+      Programs of the reference pipeline stumble over a response that is missing, take replicates for perspectives of
+      their own, and open files without saying that they are UTF-8: \`--complete-only\`, \`--replicate\` and \`--ascii\`
+      write what they read.
+
+      Use \`--csv-safe\` for a CSV file that is opened in Excel, LibreOffice or Google Sheets: a response that begins with
+      =, +, - or @ would be computed there as a formula, which can send data elsewhere. It gets an apostrophe before it,
+      the file a byte order mark, and cells that are too long for a spreadsheet are named. Leave it out for programs.
     `,
     examples: [
       ["The dataset of the newest run, into data/agents", "datagen export latest"],
-      ["As a table for a spreadsheet", "datagen export latest --format csv --output dataset.csv"],
+      ["As a table for a spreadsheet", "datagen export latest --format csv --csv-safe --output dataset.csv"],
+      ["For programs of the reference pipeline", "datagen export latest --complete-only --replicate 1 --ascii"],
       ["Into a pipe", "datagen export latest --format jsonl --output - | head -n 1"],
     ],
   });
@@ -33,6 +44,18 @@ export class ExportCommand extends DatagenCommand {
     validator: isEnum(FORMATS),
   });
   allowPartial = Option.Boolean("--allow-partial", false, { description: "Export although calls are pending" });
+  completeOnly = Option.Boolean("--complete-only", false, {
+    description: "Leave out the inputs that lack any response, and say how many",
+  });
+  replicate = Option.String("--replicate", {
+    description: "Only this sample of each perspective, from 1",
+    validator: isCount(),
+  });
+  ascii = Option.Boolean("--ascii", false, { description: "Write all but ASCII as escapes, in json and jsonl" });
+  csvSafe = Option.Boolean("--csv-safe", false, { description: "Write CSV that is safe to open in a spreadsheet" });
+  replaceSurrogates = Option.Boolean("--replace-surrogates", false, {
+    description: "Write U+FFFD for each half of a surrogate pair that stands alone",
+  });
 
   async execute(): Promise<void> {
     const [{ exportRun, renderRun }, { showSummary }] = await Promise.all([
@@ -40,7 +63,11 @@ export class ExportCommand extends DatagenCommand {
       import("../../app/show-run.ts"),
     ]);
     using store = await this.openToRead();
-    const { format, allowPartial } = this;
+    const { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
+    const onEvent: OnEvent = (event) => {
+      if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
+    };
+    const options = { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
     const run = showSummary(store, this.run);
     if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
@@ -49,16 +76,16 @@ export class ExportCommand extends DatagenCommand {
       const shown = async function* (pieces: AsyncIterable<string>) {
         for await (const piece of pieces) yield isTerminal ? clean(piece) : piece;
       };
-      await pipeline(renderRun(store, this.run, { format, allowPartial }), shown, this.context.stdout, { end: false });
-      this.warnOfGaps(run);
+      await pipeline(renderRun(store, this.run, options), shown, this.context.stdout, { end: false });
+      this.warnOfGaps(run, !completeOnly);
       return;
     }
-    const options = { output: this.output, format, allowPartial };
-    const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, signal }), {
+    const { output } = this;
+    const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, output, signal }), {
       first: () => this.warn("Stopping: the export ends, and its part is removed. Once more ends at once."),
       second: () => this.warn("Ended."),
     });
-    this.warnOfGaps(run);
+    this.warnOfGaps(run, !completeOnly);
     if (this.json) this.printJson({ run, dataset });
     else this.print(dataset);
   }

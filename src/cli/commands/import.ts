@@ -17,7 +17,8 @@ export class ImportCommand extends DatagenCommand {
       those. The run's id is printed on stdout.
 
       What an answer can be reused for depends on where it came from. \`--provider\`, \`--model\` and \`--base-url\` say it
-      where the file does not.
+      where the file does not. The type of the task is what the file says, else what its description or its name says,
+      else \`--task-type\`.
     `,
     examples: [
       ["A dataset that was made elsewhere", "datagen import old/translation.json"],
@@ -36,6 +37,9 @@ export class ImportCommand extends DatagenCommand {
   });
   model = Option.String("--model", { description: "The model that answered" });
   baseUrl = Option.String("--base-url", { description: "The base URL of the server that answered" });
+  taskType = Option.String("--task-type", {
+    description: "The type of the task, such as translation, where the file does not say it",
+  });
   name = Option.String("--name", { description: "A label for the run in lists" });
 
   async execute(): Promise<void> {
@@ -43,12 +47,13 @@ export class ImportCommand extends DatagenCommand {
       import("../../app/import-dataset.ts"),
       import("../../app/show-run.ts"),
     ]);
-    const { provider, model, baseUrl, name } = this;
+    const { provider, model, baseUrl, taskType, name } = this;
     using store = await this.openStore();
     const id = await importDataset(store, this.file, {
       provider,
       model,
       baseUrl,
+      taskType,
       name,
       onEvent: (event) => {
         if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);

@@ -1,0 +1,110 @@
+import type { TaskRow } from "../store/dataset-rows.ts";
+import { cellsOf, type DatasetRun } from "./renderer.ts";
+
+/** What a dataset is to hold of its run, and how. */
+export interface Selection {
+  /** Leaves out the inputs that lack any response, the reference included where there is one. */
+  completeOnly?: boolean | undefined;
+  /** Takes one sample of each perspective only, counted from 1. */
+  replicate?: number | undefined;
+  /** Writes U+FFFD in the place of each half of a surrogate pair that stands alone, which UTF-8 does not have. */
+  replaceSurrogates?: boolean | undefined;
+}
+
+/** Cells of one kind: how many there are, and the first of them. */
+export class Found {
+  count = 0;
+  readonly first: string[] = [];
+
+  add(place: string): void {
+    this.count += 1;
+    if (this.count <= 5) this.first.push(place);
+  }
+}
+
+/** What was met on the way through a run's tasks. */
+export interface Findings {
+  inputs: number;
+  leftOut: number;
+  /** Cells with a lone surrogate. */
+  surrogates: Found;
+  /** Cells with a NUL. */
+  nuls: Found;
+  /** Cells that are too long for a spreadsheet. */
+  long: Found;
+}
+
+/** A spreadsheet cuts a cell here, without a word. */
+const MOST_IN_A_CELL = 32_767;
+
+export function noFindings(): Findings {
+  return { inputs: 0, leftOut: 0, surrogates: new Found(), nuls: new Found(), long: new Found() };
+}
+
+/** The run as the dataset describes it. */
+export function selectedRun(run: DatasetRun, { replicate, replaceSurrogates }: Selection, found: Findings): DatasetRun {
+  const { replicates: _, ...config } = run.config;
+  const chosen = replicate === undefined ? run : { ...run, config, replicate };
+  const { config: asked, name, imported } = chosen;
+  if ([asked, name, imported].every((value) => isWellFormed(value))) return chosen;
+  found.surrogates.add("the config or the metadata");
+  return replaceSurrogates ? { ...chosen, ...(wellFormed({ config: asked, name, imported }) as object) } : chosen;
+}
+
+/** The tasks that the dataset holds, one at a time. @param run as {@link selectedRun} gives it */
+export function* selectedTasks(
+  run: DatasetRun,
+  tasks: Iterable<TaskRow>,
+  { completeOnly, replicate, replaceSurrogates }: Selection,
+  found: Findings,
+): Generator<TaskRow> {
+  for (const task of tasks) {
+    found.inputs += 1;
+    const cells = replicate === undefined ? task.cells : task.cells.filter((cell) => cell.replicate === replicate);
+    const chosen = cells === task.cells ? task : { ...task, cells };
+    if (completeOnly && cellsOf(run, chosen).some(({ response }) => response === null)) {
+      found.leftOut += 1;
+      continue;
+    }
+    const isFound = examine(run, chosen, found);
+    yield isFound && replaceSurrogates ? (wellFormed(chosen) as TaskRow) : chosen;
+  }
+}
+
+/** Notes the cells that other programs stumble over. @returns whether any has a lone surrogate */
+function examine(run: DatasetRun, { position, input, reference, cells }: TaskRow, found: Findings): boolean {
+  let isFound = false;
+  const look = (text: string | null, place: () => string) => {
+    if (text === null) return;
+    if (!text.isWellFormed()) {
+      isFound = true;
+      found.surrogates.add(place());
+    }
+    if (text.includes("\0")) found.nuls.add(place());
+    if (text.length > MOST_IN_A_CELL) found.long.add(place());
+  };
+  look(input, () => `the context of task ${position}`);
+  look(reference, () => `the reference of task ${position}`);
+  for (const { text, step, perspective, replicate } of cells) {
+    look(text, () => {
+      const { agent_perspectives: perspectives, replicates = 1 } = run.config;
+      const sample = replicates > 1 ? `, replicate ${replicate}` : "";
+      const what = step === "reading" ? "preparation" : "response";
+      return `the ${what} of task ${position}, ${JSON.stringify(perspectives[perspective]?.condition)}${sample}`;
+    });
+  }
+  return isFound;
+}
+
+function isWellFormed(value: unknown): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value !== "object" || value === null) return true;
+  return Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member));
+}
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === "string") return value.toWellFormed();
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(wellFormed);
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key.toWellFormed(), wellFormed(member)]));
+}
