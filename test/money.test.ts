@@ -11,6 +11,8 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { costOf, FREE } from "../src/models/cost.ts";
+import { batchLab } from "./support/batch-lab.ts";
 import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
 
 /** US dollars per million tokens. */
@@ -147,6 +149,49 @@ describe("the cost of a run", () => {
     expect(lines[1]).toMatch(/ unknown /);
     expect(lines.at(-1)).toMatch(/^2 runs +4\/4 .* <?\$0\.\d+ \+ unknown$/);
   });
+});
+
+test("numbers that no sum can hold end no command with a bug", async () => {
+  await using server = await startServer();
+  await using lab = await setUp(server, { agent_perspectives: [PLAIN] }, 3);
+  await lab.run("run", "config.json");
+  const { default: Database } = await import("better-sqlite3");
+  const database = new Database(lab.space.at("data/datagen.db"));
+  for (const table of ["answers", "attempts", "runs"]) {
+    const set = ["prompt_tokens", "completion_tokens", ...(table === "answers" ? [] : ["cost_nano_usd"])];
+    database.exec(`update ${table} set ${set.map((column) => `${column} = 9000000000000000000`).join(", ")}`);
+  }
+  database.close();
+  for (const args of [
+    ["runs", "show", "latest"],
+    ["runs", "list"],
+    ["db", "check"],
+    ["diff", "latest", "latest"],
+    ["runs", "reprice", "latest"],
+    ["runs", "reprice", "latest", "--apply"],
+    ["estimate", "config.json"],
+    ["export", "latest"],
+  ]) {
+    const { code, stdout, stderr } = await lab.run(...args);
+    expect(code, `${args.join(" ")}: ${stderr}`).toBe(0);
+    expect(`${stdout}${stderr}`).not.toMatch(/Infinity|NaN/);
+  }
+});
+
+test.each([
+  [{ input: 0.15, output: 0.6 }, 1_000, 100, 210_000],
+  // A price of a few trillionths a token counts, too.
+  [{ input: 0.000_001, output: 0.000_001_5 }, 1_000_000_000, 1_000_000_000, 2_500_000],
+  [{ input: 0.000_000_1, output: 0 }, 1_000_000_000, 0, 100_000],
+])("%j cost for %d and %d tokens %d billionths of a dollar", (rates, promptTokens, completionTokens, cost) => {
+  const prices = { ...FREE, cached_input: 0, cache_write: 0, ...rates, source: "", date: "" };
+  expect(costOf(prices, { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0 })).toBe(cost);
+});
+
+test("a cost that is no whole number to a computer is unknown", () => {
+  const prices = { ...FREE, input: 1e6, source: "", date: "" };
+  const usage = { promptTokens: 1e15, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0 };
+  expect(costOf(prices, usage)).toBeNull();
 });
 
 describe("a request of which it is not known what became of it", () => {
@@ -320,6 +365,19 @@ describe("a cap", () => {
     const result = await lab.run("run", "config.json", "--max-cost", "1");
     expect(result.code).toBe(2);
     expect(result.stderr).toMatch(/nothing limits the length of its answers/);
+  });
+
+  test("is refused where it is not known what the run has cost so far, and the run goes on without one", async () => {
+    const { batch_factor: _, ...prices } = { ...PRICES, batch_factor: null };
+    await using lab = await batchLab({ prices, agent_perspectives: [PLAIN] }, 3);
+    expect((await lab.run("run", "config.json", "--batch")).code).toBe(0);
+    expect(lab.show().run.cost_usd).toBeNull();
+    const refused = await lab.run("resume", "latest", "--live", "--retry-failed", "--max-cost", "0.10");
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(
+      /a cap cannot be kept for run \w+: what 3 of its requests cost is unknown\nGo on without/,
+    );
+    expect((await lab.run("resume", "latest", "--live")).code).toBe(0);
   });
 
   test.for(["0", "-1", "much"])("of %s is refused", async (value) => {

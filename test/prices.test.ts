@@ -189,6 +189,8 @@ describe.concurrent("datagen prices set", () => {
     [["m", "--input", "1"], "--output: missing"],
     [["m", "--input=-1", "--output", "1"], "--input: ", "at least 0, found -1"],
     [["m", "--input", "2000000", "--output", "1"], "--input: ", "at most 1000000"],
+    [["m", "--input", "0.0000004", "--output", "1"], "--input: ", "0, or at least 0.000001"],
+    [["m ", "--input", "1", "--output", "1"], "white space around its name"],
     [["m", "--input", "1", "--output", "1", "--cached-input=-1"], "--cached-input: "],
     [["m", "--input", "1", "--output", "1", "--batch-factor", "2"], "--batch-factor: ", "from 0 to 1"],
     [["m", "--input", "free", "--output", "1"], "--input"],

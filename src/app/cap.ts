@@ -36,14 +36,26 @@ export function checkCap(
   return prices;
 }
 
-/** What a run may cost, what it has cost and what it may have cost. @throws UsageError as {@link checkCap} does */
+/**
+ * What a run may cost, what it has cost and what it may have cost.
+ * @throws UsageError as {@link checkCap} does, and where it is not known what a request that was sent has cost
+ */
 export function capOf(store: Store, run: RunRow): CapState | null {
   if (run.maxCostNanoUsd === null) return null;
   const settings = getSettings(store, run.settingsId);
   const prices = checkCap(run.prices, settings, run.executor);
-  const reservations = openReservations(store, run.id);
-  const { mostNanoUsd } = possiblyCharged(reservations, prices, completionLimit(settings));
-  return { mostNanoUsd: run.maxCostNanoUsd, usedNanoUsd: run.costNanoUsd + (mostNanoUsd ?? 0) };
+  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, completionLimit(settings));
+  if (run.attemptsUnpriced > 0 || mostNanoUsd === null) {
+    const what =
+      run.attemptsUnpriced > 0
+        ? `what ${run.attemptsUnpriced} of its requests cost is unknown`
+        : "what its requests may cost that are possibly billed is unknown";
+    throw new UsageError(
+      `a cap cannot be kept for run ${run.publicId}: ${what}`,
+      `Go on without a cap, or say what ${settings.model} costs, in batches too, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
+    );
+  }
+  return { mostNanoUsd: run.maxCostNanoUsd, usedNanoUsd: run.costNanoUsd + mostNanoUsd };
 }
 
 /**

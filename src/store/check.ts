@@ -1,5 +1,6 @@
 import { errorCode, errorMessage } from "../errors.ts";
 import type { Store } from "./open.ts";
+import { counted, wholeSumOf } from "./whole-sum.ts";
 
 /** Something in a database that must not be. */
 export interface Violation {
@@ -12,6 +13,21 @@ export interface Violation {
 }
 
 const MOST_EXAMPLES = 5;
+
+/** What attempts have used, and runs the sums of. */
+const USED = [
+  "prompt_tokens",
+  "completion_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "reasoning_tokens",
+  "cost_nano_usd",
+];
+
+/** What the dataset of an imported run has reported of that. */
+function reported(column: string): string {
+  return `coalesce(r.imported ->> '$.tokens.${column.replace("_tokens", "")}', 0)`;
+}
 
 /** What always holds, each with a query for the rows that break it. */
 const RULES: [rule: string, query: string][] = [
@@ -96,15 +112,12 @@ const RULES: [rule: string, query: string][] = [
   [
     "a run's tokens and cost are the sums over its attempts, and what the dataset reported that it was imported from",
     `select 'run ' || r.public_id from runs r
-      left join (select c.run_id, sum(a.outcome <> 'unanswered') attempts, sum(a.prompt_tokens) prompt, sum(a.completion_tokens) completion,
-          sum(a.cached_tokens) cached, sum(a.cache_write_tokens) written, sum(a.reasoning_tokens) reasoning,
-          sum(a.cost_nano_usd) cost, sum(a.cost_nano_usd is null and a.reserved_prompt_tokens is null) unpriced
+      left join (select c.run_id, sum(a.outcome <> 'unanswered') attempts, ${USED.map((column) => `${wholeSumOf(`a.${column}`)} ${column}`).join(", ")},
+          sum(a.cost_nano_usd is null and a.reserved_prompt_tokens is null) unpriced
         from attempts a join calls c on c.id = a.call_id group by c.run_id) n on n.run_id = r.id
-      where r.planned_at is not null and (r.attempts <> coalesce(n.attempts, 0) or r.prompt_tokens <> coalesce(n.prompt, 0) + coalesce(r.imported ->> '$.tokens.prompt', 0)
-        or r.completion_tokens <> coalesce(n.completion, 0) + coalesce(r.imported ->> '$.tokens.completion', 0)
-        or r.cached_tokens <> coalesce(n.cached, 0) + coalesce(r.imported ->> '$.tokens.cached', 0)
-        or r.cache_write_tokens <> coalesce(n.written, 0) or r.reasoning_tokens <> coalesce(n.reasoning, 0) + coalesce(r.imported ->> '$.tokens.reasoning', 0)
-        or r.cost_nano_usd <> coalesce(n.cost, 0) or r.attempts_unpriced <> coalesce(n.unpriced, 0))`,
+      where r.planned_at is not null and (r.attempts <> coalesce(n.attempts, 0)
+        or ${USED.map((column) => `${counted(`r.${column}`)} <> ${counted(`coalesce(n.${column}, 0) + ${reported(column)}`)}`).join(" or ")}
+        or r.attempts_unpriced <> coalesce(n.unpriced, 0))`,
   ],
   [
     "a request that may have been charged has no cost and no usage yet",

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, max, ne, sql, sum } from "drizzle-orm";
+import { and, asc, count, eq, max, ne, sql } from "drizzle-orm";
 import { isReused } from "./money.ts";
 import { alias } from "drizzle-orm/sqlite-core";
 import { READING_FAILED } from "./calls.ts";
@@ -6,6 +6,7 @@ import type { Store } from "./open.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { RunRow } from "./runs.ts";
 import { answers, attempts, calls, perspectives, settings, tasks } from "./schema.ts";
+import { wholeSum } from "./whole-sum.ts";
 
 /** What came of one step of a perspective. */
 export interface StepRow {
@@ -34,11 +35,11 @@ export function stepRows(store: Store, runId: number): StepRow[] {
       .select({
         position,
         step: calls.step,
-        prompt_tokens: sum(attempts.promptTokens).mapWith(Number),
-        completion_tokens: sum(attempts.completionTokens).mapWith(Number),
-        cached_tokens: sum(attempts.cachedTokens).mapWith(Number),
-        reasoning_tokens: sum(attempts.reasoningTokens).mapWith(Number),
-        cost: sum(attempts.costNanoUsd).mapWith(Number),
+        prompt_tokens: wholeSum(attempts.promptTokens),
+        completion_tokens: wholeSum(attempts.completionTokens),
+        cached_tokens: wholeSum(attempts.cachedTokens),
+        reasoning_tokens: wholeSum(attempts.reasoningTokens),
+        cost: wholeSum(attempts.costNanoUsd),
         unpriced: sql<number>`sum(${attempts.costNanoUsd} is null and ${attempts.reservedPromptTokens} is null)`,
       })
       .from(tasks)

@@ -2,6 +2,7 @@ import type { ReasoningTags } from "../config/schema.ts";
 import { withoutReasoning } from "../plan/reasoning.ts";
 import type { Store } from "./open.ts";
 import { answers } from "./schema.ts";
+import { wholeSumOf } from "./whole-sum.ts";
 
 /** Which of two runs. */
 export type Side = "a" | "b";
@@ -173,8 +174,8 @@ const tokensOf = (side: Side) =>
     `iif(hasUnknown, null, coalesce(prompt, 0)) as promptTokens,
        iif(hasUnknown, null, coalesce(completion, 0)) as completionTokens, coalesce(estimated, 0) as tokensEstimated`,
     `${chainOf(side)}
-     select condition, max(answers.origin = 'imported') as hasUnknown, sum(answers.prompt_tokens) as prompt,
-       sum(answers.completion_tokens) as completion, max(answers.tokens_estimated) as estimated
+     select condition, max(answers.origin = 'imported') as hasUnknown, ${wholeSumOf("answers.prompt_tokens")} as prompt,
+       ${wholeSumOf("answers.completion_tokens")} as completion, max(answers.tokens_estimated) as estimated
      from chain cross join calls on calls.id = chain.call cross join answers on answers.id = calls.answer_id
      group by condition`,
   );
@@ -185,7 +186,7 @@ const costsOf = (side: Side) =>
   ofEach(
     "iif(hasUnknown, null, coalesce(cost, 0)) as costNanoUsd",
     `${chainOf(side)}
-     select condition, sum(attempts.cost_nano_usd) as cost,
+     select condition, ${wholeSumOf("attempts.cost_nano_usd")} as cost,
        max(iif(attempts.id is null, calls.answer_id is not null and runs.imported is not null,
          attempts.cost_nano_usd is null and attempts.reserved_prompt_tokens is null)) as hasUnknown
      from chain cross join calls on calls.id = chain.call cross join runs on runs.id = calls.run_id

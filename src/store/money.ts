@@ -1,8 +1,9 @@
-import { and, count, eq, isNotNull, sql, sum } from "drizzle-orm";
+import { and, count, eq, isNotNull, sql } from "drizzle-orm";
 import type { PricedUsage, Prices } from "../models/cost.ts";
 import { inTransaction, type Store } from "./open.ts";
 import type { Reservation } from "./results.ts";
 import { answers, attempts, calls, runs, tasks } from "./schema.ts";
+import { wholeSum } from "./whole-sum.ts";
 
 /** Attempts that may be charged with so much, and how many there are. */
 export interface OpenReservation extends Reservation {
@@ -45,7 +46,7 @@ export type AttemptCost = (usage: PricedUsage, isBatched: boolean) => number | n
 export function costWith(store: Store, runId: number, cost: AttemptCost): number | null {
   registerCost(store, cost);
   const row = store.db
-    .select({ cost: sum(COST).mapWith(Number), unknown: sql<number>`coalesce(sum(${COST} is null), 0)` })
+    .select({ cost: wholeSum(COST), unknown: sql<number>`coalesce(sum(${COST} is null), 0)` })
     .from(attempts)
     .where(settledOf(runId))
     .get();
@@ -59,7 +60,7 @@ export function applyPrices(store: Store, runId: number, prices: Prices, cost: A
     store.db.update(attempts).set({ costNanoUsd: COST }).where(settledOf(runId)).run();
     const totals = store.db
       .select({
-        costNanoUsd: sql<number>`coalesce(sum(${attempts.costNanoUsd}), 0)`,
+        costNanoUsd: wholeSum(attempts.costNanoUsd),
         attemptsUnpriced: sql<number>`coalesce(sum(${attempts.costNanoUsd} is null), 0)`,
       })
       .from(attempts)
@@ -82,7 +83,7 @@ export function savedCost(store: Store, runId: number, cost: AttemptCost): numbe
   const isImported = sql`${answers.origin} = 'imported'`;
   const row = store.db
     .select({
-      cost: sum(each).mapWith(Number),
+      cost: wholeSum(each),
       unknown: sql<number>`coalesce(sum(${each} is null or ${isImported}), 0)`,
     })
     .from(tasks)
