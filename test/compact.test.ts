@@ -67,7 +67,7 @@ describe.concurrent("datagen db compact", () => {
     expect(compaction).toEqual({ database: space.at(DB), before_bytes: size, after_bytes: after.size });
     expect(after.size).toBeLessThanOrEqual(size - before.freeBytes);
     expect(contentsOf(space)).toEqual({ ...before, freeBytes: 0 });
-    expect(before.settings).toMatchObject({ page_size: 32_768, journal_mode: "wal" });
+    expect(before.settings).toMatchObject({ page_size: 1_024, journal_mode: "wal" });
     expect(await succeed(space, "export", "latest", "--output", "-")).toBe(dataset);
     expect(await succeed(space, "db", "check")).toContain("0 broken");
     expect((await readdir(space.at("data"))).filter((name) => !/^datagen\.db(-lock|-wal|-shm)?$/.test(name))).toEqual(

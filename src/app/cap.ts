@@ -44,7 +44,10 @@ export function capOf(store: Store, run: RunRow): CapState | null {
   if (run.maxCostNanoUsd === null) return null;
   const settings = getSettings(store, run.settingsId);
   const prices = checkCap(run.prices, settings, run.executor);
-  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, completionLimit(settings));
+  const limit = completionLimit(settings);
+  // The check above has refused settings that limit nothing.
+  if (limit === null) throw new Error("nothing limits what a request may cost");
+  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
   if (run.attemptsUnpriced > 0 || mostNanoUsd === null) {
     const what =
       run.attemptsUnpriced > 0
@@ -55,7 +58,11 @@ export function capOf(store: Store, run: RunRow): CapState | null {
       `Go on without a cap, or say what ${settings.model} costs, in batches too, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
     );
   }
-  return { mostNanoUsd: run.maxCostNanoUsd, usedNanoUsd: run.costNanoUsd + mostNanoUsd };
+  return {
+    mostNanoUsd: run.maxCostNanoUsd,
+    usedNanoUsd: run.costNanoUsd + mostNanoUsd,
+    completionLimit: limit,
+  };
 }
 
 /**

@@ -14,6 +14,7 @@ import { inTransaction, isLocked, type Store } from "../store/open.ts";
 import { setCap } from "../store/money.ts";
 import { isInPlace, rescueIfTaken } from "../store/rescue.ts";
 import { diskError, isDiskError, reserveSpace } from "../store/space.ts";
+import { heldLog } from "../store/wal.ts";
 import { findRun, getRun, type RunRow, sweep } from "../store/runs.ts";
 import { getSettings, keepSettings } from "../store/plan.ts";
 import { type Environment, readVariables } from "./environment.ts";
@@ -215,9 +216,15 @@ async function execute(
   const release = reserveSpace(store, inFlight);
   const drain = new AbortController();
   let lost: unknown;
+  let isWarned = false;
   const heartbeat = setInterval(() => {
     // What follows from it is said once all that comes is stored.
     if (!isInPlace(store)) return stop();
+    const held = isWarned ? null : heldLog(store);
+    if (held !== null) {
+      isWarned = true;
+      onEvent({ type: "warning", message: held });
+    }
     try {
       renewLease(store, lease);
     } catch (error) {

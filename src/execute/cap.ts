@@ -41,6 +41,8 @@ export function completionLimit(settings: Settings): number | null {
 export interface CapState {
   mostNanoUsd: number;
   usedNanoUsd: number;
+  /** The most completion tokens of a request that was reserved without a limit. */
+  completionLimit: number;
 }
 
 /**
@@ -51,11 +53,13 @@ export class Cap {
   readonly #prices: Prices;
   readonly #most: number;
   readonly #factor: number;
+  readonly #limit: number;
   #used: number;
   #excess = 0;
 
   /** @param factor what the requests cost in proportion to live ones */
-  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd }: CapState, factor: number) {
+  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd, completionLimit: limit }: CapState, factor: number) {
+    this.#limit = limit;
     this.#factor = factor;
     this.#prices = prices;
     this.#most = mostNanoUsd;
@@ -64,9 +68,7 @@ export class Cap {
 
   /** What a request may cost, in billionths of a US dollar. */
   mostOf({ promptTokens, completionTokens }: Reservation): number {
-    // A run with a cap is not started where nothing limits its answers.
-    if (completionTokens === null) throw new Error("nothing limits what a request may cost");
-    return Math.ceil(highestCost(this.#prices, promptTokens, completionTokens) * this.#factor);
+    return Math.ceil(highestCost(this.#prices, promptTokens, completionTokens ?? this.#limit) * this.#factor);
   }
 
   /** The most that a request has cost beyond what it may, where a server counts tokens that are not in it. */

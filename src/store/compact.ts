@@ -4,6 +4,7 @@ import { UsageError } from "../errors.ts";
 import { isLocked, type Store } from "./open.ts";
 import { diskFull, isDiskFull } from "./space.ts";
 import { temporaryFolder } from "./temporary.ts";
+import { takeInLog, walSize } from "./wal.ts";
 
 /** What a page takes in the WAL and its index beside its own size. */
 const WAL_HEAD_BYTES = 32;
@@ -18,8 +19,7 @@ export interface Disk {
 
 /** What the database takes on the disk in bytes, what is not taken into the file yet included. */
 export function sizeOf({ path }: Store): number {
-  const [file, wal] = [path, `${path}-wal`].map((name) => statSync(name, { throwIfNoEntry: false })?.size ?? 0);
-  return (file ?? 0) + (wal ?? 0);
+  return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + walSize({ path });
 }
 
 /**
@@ -30,7 +30,7 @@ export function sizeOf({ path }: Store): number {
  */
 export function compact(store: Store): boolean {
   const { sqlite, path } = store;
-  if (!takeInWal(store)) throw inUse(path);
+  if (!takeInLog(store)) throw inUse(path);
   const pragma = (name: string) => sqlite.pragma(name, { simple: true }) as number;
   // VACUUM writes a copy among the temporary files, and from there the WAL, where each page has a head.
   const bytes = (pragma("page_count") - pragma("freelist_count")) * (pragma("page_size") + WAL_HEAD_BYTES);
@@ -47,13 +47,7 @@ export function compact(store: Store): boolean {
   } finally {
     sqlite.pragma(`cache_size = ${cache}`);
   }
-  return takeInWal(store);
-}
-
-/** Writes the WAL into the file, and empties it. @returns false where another process keeps it from that */
-function takeInWal({ sqlite }: Store): boolean {
-  const [result] = sqlite.pragma("wal_checkpoint(truncate)") as { busy: number }[];
-  return result?.busy === 0;
+  return takeInLog(store);
 }
 
 /** @throws UsageError when the disks of the folders do not have room for so many bytes in each of them */

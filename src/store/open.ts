@@ -13,7 +13,14 @@ import { diskError, giveUpReserve, isDiskError, isDiskFull } from "./space.ts";
 import { removeLeftovers } from "./temporary.ts";
 import { ageOf, bringUpToDate, createInMemory } from "./upgrade.ts";
 
-const BUSY_TIMEOUT_MS = 15_000;
+/** Pages are taken from the WAL into the file once they take so many bytes. */
+const CHECKPOINT_BYTES = 16 * 1024 * 1024;
+
+/** What a WAL that has grown beside a long reader is cut to once that is done. */
+const MOST_WAL_BYTES = 2 * CHECKPOINT_BYTES;
+
+/** People browse a database, or copy it, while a run is executed. */
+const BUSY_TIMEOUT_MS = 60_000;
 
 /** What tells a file from all others, whatever its name. */
 export interface FileMark {
@@ -72,9 +79,11 @@ export function openStore(path: string, missing: "create" | "refuse" = "create")
       // A copy that `VACUUM INTO` made, as backups are, is not in WAL mode.
       const mode = sqlite.pragma("journal_mode = WAL", { simple: true });
       if (mode !== "wal") throw withoutWal(real);
-      // A checkpoint after 16 MB of pages. What an update may have to undo is kept in a file otherwise, which is made and
-      // removed for every answer.
-      sqlite.exec("pragma synchronous = NORMAL; pragma wal_autocheckpoint = 512; pragma temp_store = MEMORY");
+      // Temporary tables, and the copy that VACUUM makes, stay in files, as they are in SQLite: they may be as large as
+      // the database.
+      const pages = Math.floor(CHECKPOINT_BYTES / Number(sqlite.pragma("page_size", { simple: true })));
+      sqlite.exec(`pragma synchronous = NORMAL; pragma wal_autocheckpoint = ${pages};
+        pragma journal_size_limit = ${MOST_WAL_BYTES}`);
     });
   });
 }

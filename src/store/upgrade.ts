@@ -10,8 +10,11 @@ import { createPrivately } from "./private-file.ts";
 /** "dtgn": tells our databases from those of other programs. */
 const APPLICATION_ID = 0x6474676e;
 
-/** Answers of some kilobytes fill pages of this size well; in pages of 4 kB nearly half would stay empty. */
-const PAGE_SIZE = 32_768;
+/**
+ * A commit writes whole pages to the WAL, and while anybody reads, the WAL only grows: small pages keep it small. An
+ * answer that is longer than a page fills pages of its own to the last byte, so that little stays empty.
+ */
+const PAGE_SIZE = 1_024;
 
 /** How a database stands to this version: it has nothing yet, is of an older version, or of this one. */
 export type Age = "empty" | "older" | "current";
