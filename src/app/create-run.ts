@@ -72,7 +72,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   const publicId = newPublicId();
   const createdAt = Date.now();
   // Before the settings are there: what nobody has asked with them before need not be looked for.
-  const reuse = createReuse(store, target.settings, policy, config.model_config.reasoning_tags ?? null);
+  using reuse = createReuse(store, target.settings, policy, config.model_config.reasoning_tags ?? null);
   const settingsId = keepSettings(store, target.settings);
   const lease = inTransaction(store, () => {
     const { version, gitCommit } = toolVersion();

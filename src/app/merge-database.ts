@@ -1,5 +1,6 @@
 import { missingShards } from "../plan/shard.ts";
-import { copyRun, findMerged, otherRuns, withOther } from "../store/merge.ts";
+import { copyRun, findMerged } from "../store/merge.ts";
+import { OtherDatabase } from "../store/other.ts";
 import type { Store } from "../store/open.ts";
 import { checkPublicId, getRun, isDatasetNameTaken, renameDataset, sweep } from "../store/runs.ts";
 import { foldShards, type ShardRun, shardRuns } from "../store/shards.ts";
@@ -20,20 +21,11 @@ export interface Merge {
  * Takes in the runs of another database, and makes one run of the parts of a plan that are here. What is here already
  * stays as it is, so that merging twice changes nothing. The other database is not written to.
  * @param other its path
- * @throws UsageError when it is no database of this version, or a run of it is being executed
+ * @throws UsageError when it is no database of this version, is damaged, or a run of it is being executed
  */
 export function mergeDatabase(store: Store, other: string): Merge {
   sweep(store);
-  const runs = withOther(store, other, () =>
-    otherRuns(store).map((run): Merge["runs"][number] => {
-      const { publicId: id, callsSucceeded } = run;
-      checkPublicId(id, other);
-      const here = findMerged(store, run);
-      if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
-      copyRun(store, run, freeName(store, run.datasetName, id));
-      return { id, result: "taken in" };
-    }),
-  );
+  const runs = takeInRuns(store, other);
   const whole = foldAll(store);
   const shards = whole.map((run) => {
     const { publicId, indices, count } = run;
@@ -42,6 +34,18 @@ export function mergeDatabase(store: Store, other: string): Merge {
     return { run: publicId, indices, count, missing: missingShards(run), pending };
   });
   return { runs, shards };
+}
+
+function takeInRuns(store: Store, path: string): Merge["runs"] {
+  using other = new OtherDatabase(store, path);
+  return other.runs().map((run) => {
+    const { publicId: id, callsSucceeded } = run;
+    checkPublicId(id, path);
+    const here = findMerged(store, other, run);
+    if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
+    copyRun(store, other, run, freeName(store, run.datasetName, id));
+    return { id, result: "taken in" };
+  });
 }
 
 /** Folds every part into an earlier one of the same plan that does not have it. */

@@ -136,10 +136,11 @@ function dollars(nanoUsd: number | null): number | null {
 }
 
 /**
- * Every attempt of a run that failed, the oldest first.
+ * Every attempt of a run that failed, the oldest first, read as they are gone through. Of one store, one list is in use
+ * at a time.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run
  */
-export function showFailures(store: Store, run: string): FailedAttempt[] {
+export function showFailures(store: Store, run: string): Iterable<FailedAttempt> {
   return failedAttempts(store, findRun(store, run));
 }

@@ -41,7 +41,7 @@ export async function survey(
 ): Promise<{ estimate: Estimate; expected: Expected; sha256: string }> {
   const { input_data_path: path, sample_size: size } = config.data_config;
   for (const message of configWarnings(config)) onEvent({ type: "warning", message });
-  const reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
+  using reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
     config,
     provider,

@@ -66,6 +66,12 @@ export abstract class DatagenCommand extends Command {
     this.context.stdout.write(`${printable(text)}\n`);
   }
 
+  /** Prints lines as they come, no faster than they are read. */
+  protected async printLines(lines: Iterable<string>): Promise<void> {
+    const { stdout } = this.context;
+    for (const line of lines) if (!stdout.write(`${line}\n`)) await once(stdout, "drain");
+  }
+
   protected printJson(value: unknown): void {
     this.context.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
   }
@@ -94,14 +100,14 @@ export abstract class DatagenCommand extends Command {
     if (!hasNulls) return;
     if (calls.failed > 0) {
       this.warn(
-        `Warning: ${counted(calls.failed, "call")} failed; their responses are null in the dataset. ` +
+        `Warning: ${counted(calls.failed, "call")} failed; the dataset has null where ${calls.failed === 1 ? "its text" : "their texts"} would be. ` +
           `\`${this.commandLine(`runs show ${id}`)}\` says why, ` +
           `\`${this.commandLine(`resume ${id} --retry-failed`)}\` tries them again.`,
       );
     }
     if (calls.pending > 0) {
       this.warn(
-        `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; their responses are null in the dataset.`,
+        `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; the dataset has null where ${calls.pending === 1 ? "its text" : "their texts"} would be.`,
       );
     }
   }

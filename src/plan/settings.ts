@@ -88,8 +88,8 @@ export function callKeys(settings: Settings): (prompt: Pick<Prompt, "messages">)
   };
 }
 
-/** `s256:` and the SHA-256, in hex, of a text's UTF-8; of its UTF-16LE where lone surrogates leave it without UTF-8. */
-export function sha256(text: string): string {
-  const bytes = text.isWellFormed() ? text : Buffer.from(text, "utf16le");
+/** `s256:` and the SHA-256, in hex, of bytes, or of a text's UTF-8; of its UTF-16LE where lone surrogates leave it without UTF-8. */
+export function sha256(text: string | Uint8Array): string {
+  const bytes = typeof text !== "string" || text.isWellFormed() ? text : Buffer.from(text, "utf16le");
   return `s256:${createHash("sha256").update(bytes).digest("hex")}`;
 }

@@ -33,6 +33,11 @@ export function isInShard({ indices, count }: Part, position: number): boolean {
   return indices.includes((position % count) + 1);
 }
 
+/** The row of the input file, from 0, of a shard's nth input, from 0. @param part its indices in ascending order */
+export function positionIn({ indices, count }: Part, nth: number): number {
+  return Math.floor(nth / indices.length) * count + (indices[nth % indices.length] ?? 1) - 1;
+}
+
 /** The parts that are missing to the whole. */
 export function missingShards({ indices, count }: Part): number[] {
   return Array.from({ length: count }, (_, at) => at + 1).filter((index) => !indices.includes(index));

@@ -1,6 +1,6 @@
 import { and, asc, count, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import { checkLease, type Lease } from "./leases.ts";
-import { inTransaction, oncePerStore, placeholders, type Store } from "./open.ts";
+import { inTransaction, oncePerStore, placeholders, type Store, withoutReferenceChecks } from "./open.ts";
 import type { Reservation } from "./results.ts";
 import { attempts, batches, calls, runs } from "./schema.ts";
 
@@ -133,7 +133,7 @@ function countOpen(store: Store, runId: number, change: number): void {
 
 /** Takes back a batch of which nothing has arrived at the provider: its calls are as they were. */
 export function dropBatch(store: Store, lease: Lease, id: number): void {
-  inTransaction(store, () => {
+  const drop = () => {
     checkLease(store, lease);
     store.sqlite
       .prepare("update calls set batch_id = null where id in (select call_id from attempts where batch_id = ?)")
@@ -141,7 +141,8 @@ export function dropBatch(store: Store, lease: Lease, id: number): void {
     store.db.delete(attempts).where(eq(attempts.batchId, id)).run();
     store.db.delete(batches).where(eq(batches.id, id)).run();
     countOpen(store, lease.runId, -1);
-  });
+  };
+  withoutReferenceChecks(store, () => inTransaction(store, drop));
 }
 
 /** The batches of a run whose results are not in, the oldest first. */

@@ -162,7 +162,15 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
   const { changes } = store.db
     .update(calls)
     .set({ wantedSettingsId: settingsId })
-    .where(and(eq(calls.runId, runId), isNull(calls.wantedSettingsId), isCutBelow, areNotesFree))
+    // By the index of its tasks: by their run, the calls of all runs would be read.
+    .where(
+      and(
+        sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
+        isNull(calls.wantedSettingsId),
+        isCutBelow,
+        areNotesFree,
+      ),
+    )
     .run();
   store.db
     .update(runs)

@@ -1,6 +1,9 @@
+import { crc32 } from "node:zlib";
 import { errorCode, errorMessage } from "../errors.ts";
+import { sha256 } from "../plan/settings.ts";
 import type { Store } from "./open.ts";
-import { counted, wholeSumOf } from "./whole-sum.ts";
+import { ATTEMPT_TOTALS, CALL_TOTALS } from "./totals.ts";
+import { counted } from "./whole-sum.ts";
 
 /** Something in a database that must not be. */
 export interface Violation {
@@ -14,19 +17,19 @@ export interface Violation {
 
 const MOST_EXAMPLES = 5;
 
-/** What attempts have used, and runs the sums of. */
-const USED = [
-  "prompt_tokens",
-  "completion_tokens",
-  "cached_tokens",
-  "cache_write_tokens",
-  "reasoning_tokens",
-  "cost_nano_usd",
+/** What attempts have used: the columns of runs that sum it up, and the names of the sums in `ATTEMPT_TOTALS`. */
+const USED: [column: string, total: string][] = [
+  ["prompt_tokens", "prompt"],
+  ["completion_tokens", "completion"],
+  ["cached_tokens", "cached"],
+  ["cache_write_tokens", "written"],
+  ["reasoning_tokens", "reasoning"],
+  ["cost_nano_usd", "cost"],
 ];
 
-/** What the dataset of an imported run has reported of that. */
-function reported(column: string): string {
-  return `coalesce(r.imported ->> '$.tokens.${column.replace("_tokens", "")}', 0)`;
+/** Whether a total of a run is another than the sum and what the dataset of an imported run has reported. */
+function isOtherTotal([column, total]: (typeof USED)[number]): string {
+  return `${counted(`r.${column}`)} <> ${counted(`coalesce(n.${total}, 0) + coalesce(r.imported ->> '$.tokens.${total}', 0)`)}`;
 }
 
 /** What always holds, each with a query for the rows that break it. */
@@ -55,11 +58,13 @@ const RULES: [rule: string, query: string][] = [
             (select count(*) from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'reading')`,
   ],
   [
-    "a strategy has an answer only where its reading is done",
+    "a strategy has an answer only where its reading is done, or came back empty once",
     `select 'call ' || s.id from calls s join calls r on r.task_id = s.task_id and r.perspective_id = s.perspective_id
        and r.replicate = s.replicate and r.step = 'reading'
       where s.step = 'strategy' and s.state = 'succeeded'
-        and not (r.state = 'succeeded' or (r.state = 'failed' and r.failure = 'empty') or r.state = 'pending')`,
+        and r.state = 'failed' and r.failure <> 'empty'
+        and not exists (select 1 from attempts a where a.call_id = r.id and a.outcome = 'empty')
+        and not exists (select 1 from runs where runs.id = s.run_id and runs.imported is not null)`,
   ],
   [
     "an answer is used once in a run",
@@ -82,7 +87,12 @@ const RULES: [rule: string, query: string][] = [
       where r.planned_at is not null and (t.n <> r.tasks
         or r.shard is null and (t.first <> 0 or t.last <> t.n - 1))`,
   ],
-  ["an answer has a text", "select 'answer ' || id from answers where length(text) = 0 and typeof(text) = 'text'"],
+  ["an answer has a text", "select 'answer ' || id from answers where octet_length(text) = 0"],
+  ["a text is the one of its hash", "select 'text ' || id from texts where hash <> hash_of(cast(text as blob))"],
+  [
+    "an answer is the one of its checksum",
+    "select 'answer ' || id from answers where checksum is not null and checksum <> checksum_of(cast(text as blob))",
+  ],
   [
     "cached and written tokens are part of the prompt, reasoning tokens of the completion",
     `select 'answer ' || id from answers
@@ -93,30 +103,19 @@ const RULES: [rule: string, query: string][] = [
   [
     "a run's counts of calls are those of its calls",
     `select 'run ' || r.public_id from runs r
-      left join (select c.run_id, count(*) total, sum(c.state = 'succeeded') succeeded, sum(c.state = 'failed') failed,
-          sum(coalesce(a.finish_reason = 'length', 0)) truncated,
-          sum(c.state = 'succeeded' and c.wanted_settings_id is not null) reopened
+      left join (select c.run_id, ${CALL_TOTALS}
         from calls c left join answers a on a.id = c.answer_id group by c.run_id) n on n.run_id = r.id
       where r.planned_at is not null and (r.calls_total <> coalesce(n.total, 0)
         or r.calls_succeeded <> coalesce(n.succeeded, 0) or r.calls_failed <> coalesce(n.failed, 0)
-        or r.calls_truncated <> coalesce(n.truncated, 0) or r.calls_reopened <> coalesce(n.reopened, 0))`,
-  ],
-  [
-    "a run's reused calls are those whose answer none of their own attempts brought",
-    `select 'run ' || r.public_id from runs r
-      left join (select c.run_id, count(*) reused from calls c where c.state = 'succeeded' and not exists
-          (select 1 from attempts a where a.call_id = c.id and a.outcome = 'succeeded') group by c.run_id) n
-        on n.run_id = r.id
-      where r.planned_at is not null and r.imported is null and r.calls_reused <> coalesce(n.reused, 0)`,
+        or r.calls_truncated <> coalesce(n.truncated, 0) or r.calls_reopened <> coalesce(n.reopened, 0)
+        or r.imported is null and r.calls_reused <> coalesce(n.reused, 0))`,
   ],
   [
     "a run's tokens and cost are the sums over its attempts, and what the dataset reported that it was imported from",
     `select 'run ' || r.public_id from runs r
-      left join (select c.run_id, sum(a.outcome <> 'unanswered') attempts, ${USED.map((column) => `${wholeSumOf(`a.${column}`)} ${column}`).join(", ")},
-          sum(a.cost_nano_usd is null and a.reserved_prompt_tokens is null) unpriced
-        from attempts a join calls c on c.id = a.call_id group by c.run_id) n on n.run_id = r.id
-      where r.planned_at is not null and (r.attempts <> coalesce(n.attempts, 0)
-        or ${USED.map((column) => `${counted(`r.${column}`)} <> ${counted(`coalesce(n.${column}, 0) + ${reported(column)}`)}`).join(" or ")}
+      left join (select c.run_id, ${ATTEMPT_TOTALS} from attempts t join calls c on c.id = t.call_id group by c.run_id) n
+        on n.run_id = r.id
+      where r.planned_at is not null and (r.attempts <> coalesce(n.attempts, 0) or ${USED.map(isOtherTotal).join(" or ")}
         or r.attempts_unpriced <> coalesce(n.unpriced, 0))`,
   ],
   [
@@ -128,7 +127,7 @@ const RULES: [rule: string, query: string][] = [
     "a call in a batch has an attempt there whose result is not in, and the batch is open",
     `select 'call ' || c.id from calls c where c.batch_id is not null and not exists
       (select 1 from attempts a join batches b on b.id = a.batch_id
-       where a.call_id = c.id and a.batch_id = c.batch_id and a.outcome = 'unanswered' and b.state <> 'done')`,
+       where a.call_id = c.id and +a.batch_id = c.batch_id and a.outcome = 'unanswered' and b.state <> 'done')`,
   ],
   [
     "a run's open batches are counted",
@@ -142,36 +141,46 @@ const RULES: [rule: string, query: string][] = [
   ],
 ];
 
-/** SQLite's own checks of the file, and what always holds. @returns what is broken; nothing where all is well */
-export function checkStore({ sqlite }: Store): Violation[] {
-  // One moment for all of them, while a run may go on.
-  return sqlite.transaction(() => {
-    const damage = rowsOf(sqlite, "pragma integrity_check");
-    const violations = damage[0] === "ok" ? [] : [violation("the file is intact", damage)];
-    const references = sqlite.prepare<[], { table: string; rowid: number; parent: string }>("pragma foreign_key_check");
-    const broken = references.all().map(({ table, rowid, parent }) => `${table} ${rowid} to ${parent}`);
-    if (broken.length > 0) violations.push(violation("a row refers to rows that are there", broken));
-    for (const [rule, query] of RULES) {
-      const rows = rowsOf(sqlite, query);
-      if (rows.length > 0) violations.push(violation(rule, rows));
-    }
-    return violations;
-  })();
-}
-
-/** What a query finds, or that the file is too damaged to find it. */
-function rowsOf(sqlite: Store["sqlite"], query: string): string[] {
-  try {
-    return sqlite.prepare<[], string>(query).pluck().all();
-  } catch (error) {
-    if (!/^SQLITE_(CORRUPT|IOERR|NOTADB)/.test(errorCode(error) ?? "")) throw error;
-    return [`cannot be checked: ${errorMessage(error)}`];
-  }
-}
+/** What is found of the file itself, before its rows are looked at. */
+const OF_THE_FILE: [rule: string, query: string][] = [
+  ["the file is intact", "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'"],
+  [
+    "a row refers to rows that are there",
+    `select "table" || ' ' || rowid || ' to ' || parent from pragma_foreign_key_check`,
+  ],
+];
 
 /** How many rules {@link checkStore} checks. */
-export const RULE_COUNT = RULES.length + 2;
+export const RULE_COUNT = OF_THE_FILE.length + RULES.length;
 
-function violation(rule: string, rows: string[]): Violation {
-  return { rule, rows: rows.length, examples: rows.slice(0, MOST_EXAMPLES) };
+/** SQLite's own checks of the file, and what always holds. @returns what is broken; nothing where all is well */
+export function checkStore({ sqlite }: Store): Violation[] {
+  sqlite.function("hash_of", { deterministic: true }, (bytes) => sha256(bytes as Buffer));
+  sqlite.function("checksum_of", { deterministic: true }, (bytes) => crc32(bytes as Buffer));
+  // One moment for all of them, while a run may go on.
+  return sqlite.transaction(() =>
+    [...OF_THE_FILE, ...RULES].flatMap(([rule, query]) => {
+      const found = look(sqlite, query);
+      return found.rows === 0 ? [] : [{ rule, ...found }];
+    }),
+  )();
+}
+
+/** What a query finds, or that the file is too damaged for it. */
+function look(sqlite: Store["sqlite"], query: string): Omit<Violation, "rule"> {
+  const examples: string[] = [];
+  let rows = 0;
+  const add = (example: string) => {
+    if (examples.length < MOST_EXAMPLES) examples.push(example);
+    rows += 1;
+  };
+  try {
+    for (const row of sqlite.prepare<[], string>(query).pluck().iterate()) add(row);
+  } catch (error) {
+    const code = errorCode(error) ?? "";
+    // What says nothing of the file: another process, or a full disk for what is sorted.
+    if (!code.startsWith("SQLITE_") || /^SQLITE_(BUSY|LOCKED|FULL|NOMEM|INTERRUPT)/.test(code)) throw error;
+    add(`cannot be checked: ${errorMessage(error)}`);
+  }
+  return { rows, examples };
 }

@@ -2,6 +2,7 @@ import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import type { ProviderName } from "../config/providers.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Settings } from "../plan/settings.ts";
+import { type Part, positionIn } from "../plan/shard.ts";
 import { oncePerStore, type Store } from "./open.ts";
 import { getSettings } from "./plan.ts";
 import { perspectives, runs, settings } from "./schema.ts";
@@ -9,7 +10,7 @@ import { getText } from "./texts.ts";
 
 /*
  * What earlier calls tell of those to come. Of a database with many millions of calls, a sample of some runs is read:
- * runs by their index of creation, tasks by their positions, calls and answers by their keys.
+ * runs from the one that was made last, tasks by their positions, calls and answers by their keys.
  */
 
 /** The newest runs that are looked at. */
@@ -24,6 +25,8 @@ export interface EarlierRun {
   taskType: string;
   /** How many of its inputs, from the first, have answers; about that where it was stopped. */
   answeredInputs: number;
+  /** The part of the file's inputs that it has; null where it has all. */
+  shard: Part | null;
   /** The `reasoning_effort` that it asked for. */
   effort: string | null;
   perspectives: EarlierPerspective[];
@@ -74,12 +77,13 @@ function earlierRuns(store: Store, provider: ProviderName, model: string | null)
       tasks: runs.tasks,
       total: runs.callsTotal,
       succeeded: runs.callsSucceeded,
+      shard: runs.shard,
       effort: sql<string | null>`${settings.value} ->> '$.parameters.reasoning_effort'`,
     })
     .from(runs)
     .innerJoin(settings, eq(settings.id, runs.settingsId))
     .where(and(asked, isNotNull(runs.plannedAt), gt(runs.callsSucceeded, 0)))
-    .orderBy(desc(runs.createdAt), desc(runs.id))
+    .orderBy(desc(runs.id))
     .limit(MOST_RUNS)
     .all()
     .map(({ tasks, total, succeeded, ...run }) => ({
@@ -141,12 +145,15 @@ const statements = oncePerStore(({ sqlite }) => ({
 
 function earlierCalls(
   store: Store,
-  { id, answeredInputs }: EarlierRun,
+  { id, answeredInputs, shard }: EarlierRun,
   perspectiveId: number,
   step: Step,
   inputs: number,
 ): EarlierCall[] {
   const count = Math.min(inputs, answeredInputs);
-  const positions = Array.from({ length: count }, (_, at) => Math.floor((at * answeredInputs) / count));
+  const positions = Array.from({ length: count }, (_, at) => {
+    const nth = Math.floor((at * answeredInputs) / count);
+    return shard === null ? nth : positionIn(shard, nth);
+  });
   return statements(store).calls.all(JSON.stringify(positions), id, perspectiveId, step);
 }

@@ -4,6 +4,7 @@ import type { PlannedCall } from "../plan/calls.ts";
 import { usedText } from "../plan/reasoning.ts";
 import { sha256 } from "../plan/settings.ts";
 import { hasKey } from "./calls.ts";
+import { checksumOf } from "./checksum.ts";
 import { oncePerStore, placeholders, type Store } from "./open.ts";
 import { answers, calls, tasks } from "./schema.ts";
 import { keepText } from "./texts.ts";
@@ -29,7 +30,7 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
   answer: db
     .insert(answers)
-    .values({ ...placeholders("key", "settingsId", "text", "createdAt"), origin: "imported" })
+    .values({ ...placeholders("key", "settingsId", "text", "checksum", "createdAt"), origin: "imported" })
     .prepare(),
   call: db
     .insert(calls)
@@ -79,7 +80,8 @@ export function insertImportedTask(
       // import: as a copy it would pass for a second sample.
       const known = others.all({ key, runId: run.id }).find((other) => usedText(other.text, run.tags) === text);
       const { settingsId, createdAt } = run;
-      const answerId = known?.id ?? answer.run({ key, settingsId, text, createdAt }).lastInsertRowid;
+      const answerId =
+        known?.id ?? answer.run({ key, settingsId, text, checksum: checksumOf(text), createdAt }).lastInsertRowid;
       call.run({ ...cell, state: "succeeded", answerId, failure: null });
     }
   }

@@ -231,6 +231,20 @@ export function inTransaction<T>(store: Store, body: () => T): T {
 }
 
 /**
+ * Runs `body`, which is no part of a transaction and removes rows after those that refer to them: the check itself would
+ * look through all calls for every perspective and batch.
+ * @internal
+ */
+export function withoutReferenceChecks<T>({ sqlite }: Store, body: () => T): T {
+  sqlite.pragma("foreign_keys = OFF");
+  try {
+    return body();
+  } finally {
+    sqlite.pragma("foreign_keys = ON");
+  }
+}
+
+/**
  * Whether an error says that another process kept the database locked for too long.
  * @internal
  */

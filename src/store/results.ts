@@ -1,5 +1,6 @@
 import { and, count, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import { checksumOf } from "./checksum.ts";
 import { EMPTY, type OpenCall, READING_FAILED, strategyOfChain } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
 import { inTransaction, oncePerStore, placeholders, type Store } from "./open.ts";
@@ -119,6 +120,7 @@ const statements = oncePerStore(({ db }) => ({
         "settingsId",
         "origin",
         "text",
+        "checksum",
         "finishReason",
         "finishReasonRaw",
         "servedModel",
@@ -359,7 +361,10 @@ function storeOutcome(store: Store, runSettingsId: number, result: Result, delta
   const { call, attempt, answer } = result;
   const write = statements(store);
   if (answer) {
-    const id = Number(write.answer.run({ ...answer, ...usageOf(attempt), createdAt: Date.now() }).lastInsertRowid);
+    const id = Number(
+      write.answer.run({ ...answer, checksum: checksumOf(answer.text), ...usageOf(attempt), createdAt: Date.now() })
+        .lastInsertRowid,
+    );
     answerCall(store, runSettingsId, call, { id, finishReason: answer.finishReason }, delta);
     // The answer that a better one has followed was an earlier call's, where none came for this one before.
     if (call.answerId !== null && write.timesAnswered.get({ callId: call.id })?.times === 1) delta.callsReused -= 1;

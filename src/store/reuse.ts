@@ -2,7 +2,7 @@ import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import type { Prompt } from "../models/prompt.ts";
 import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../plan/settings.ts";
 import { answerText, hasKey } from "./calls.ts";
-import type { Store } from "./open.ts";
+import { oncePerStore, type Store } from "./open.ts";
 import { answers, calls, settings as settingsTable } from "./schema.ts";
 import type { ReasoningTags } from "../config/schema.ts";
 import { usedText } from "../plan/reasoning.ts";
@@ -16,7 +16,7 @@ export interface EarlierAnswer {
 }
 
 /** Hands out the answers of earlier calls: those with one key in the order in which they came, each once. */
-export interface Reuse {
+export interface Reuse extends Disposable {
   /** Whether there can be none. */
   readonly isEmpty: boolean;
   /** Takes the next answer that was given to a prompt. */
@@ -24,24 +24,34 @@ export interface Reuse {
   textOf(answer: EarlierAnswer): string;
 }
 
+/** How many were made for a store. */
+const made = oncePerStore(() => ({ count: 0 }));
+
 /**
  * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, in little
- * memory; of one store, one is in use at a time.
+ * memory, until this is disposed of. Each hands out all answers, whatever others of the same store have taken.
  * @param tags what is done with the reasoning at the start of an answer
  */
 export function createReuse(store: Store, settings: Settings, policy: ReusePolicy, tags: ReasoningTags | null): Reuse {
-  store.sqlite.exec("create temp table if not exists taken (id integer primary key); delete from temp.taken");
-  const mark = store.sqlite.prepare("insert into temp.taken (id) values (?)");
-  const isFree = sql`not exists (select 1 from temp.taken where taken.id = ${answers.id})`;
+  const { sqlite } = store;
+  const own = (made(store).count += 1);
+  sqlite.exec(
+    "create temp table if not exists taken (reuse integer, id integer, primary key (reuse, id)) without rowid",
+  );
+  const mark = sqlite.prepare("insert into temp.taken (reuse, id) values (?, ?)");
+  const isFree = sql`not exists (select 1 from temp.taken where taken.reuse = ${own} and taken.id = ${answers.id})`;
   const find = finder(store, settings, { policy, tags }, isFree);
   return {
     isEmpty: find === null,
     take(prompt) {
       const found = find?.(prompt) ?? null;
-      if (found) mark.run(found.id);
+      if (found) mark.run(own, found.id);
       return found;
     },
     textOf: ({ id }) => usedText(answerText(store, id), tags),
+    [Symbol.dispose]() {
+      if (sqlite.open) sqlite.prepare("delete from temp.taken where reuse = ?").run(own);
+    },
   };
 }
 

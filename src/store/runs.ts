@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
-import { inTransaction, oncePerStore, type Store } from "./open.ts";
+import { inTransaction, oncePerStore, type Store, withoutReferenceChecks } from "./open.ts";
 import { batches, leases, perspectives, runs, tasks, texts } from "./schema.ts";
 import type { RunStatus } from "./status.ts";
 
@@ -63,6 +63,9 @@ export function renameDataset(store: Store, runId: number, datasetName: string):
 
 const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
 
+/** The run that was made last in this database comes first: clocks, imports and merges may give it any time. */
+const newestFirst = desc(runs.id);
+
 /** The newest run that read its inputs from a path. */
 export function lastRunOf(
   store: Store,
@@ -72,7 +75,7 @@ export function lastRunOf(
     .select({ id: runs.id, publicId: runs.publicId, inputSha256: runs.inputSha256 })
     .from(runs)
     .where(and(isNotNull(runs.plannedAt), isNull(runs.imported), eq(inputPathOf, inputPath)))
-    .orderBy(desc(runs.createdAt), desc(runs.id))
+    .orderBy(newestFirst)
     .limit(1)
     .get();
 }
@@ -102,14 +105,14 @@ export function runsImportedFrom(store: Store, sha256: string): string[] {
     .map(({ publicId }) => publicId);
 }
 
-/** All runs, the newest first. */
+/** All runs, the one that was made last in this database first. */
 export function listRuns(store: Store): RunSummaryRow[] {
   return store.db
     .select({ run: summaryColumns, lease: leases })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
     .where(isNotNull(runs.plannedAt))
-    .orderBy(desc(runs.createdAt), desc(runs.id))
+    .orderBy(newestFirst)
     .all()
     .map(({ run, lease }) => ({ ...run, status: statusOf(run, lease) }));
 }
@@ -133,11 +136,7 @@ export function getRun(store: Store, runId: number): RunRow & { status: RunStatu
 export function findRun(store: Store, wanted: string): number {
   const select = store.db.select({ id: runs.id, publicId: runs.publicId }).from(runs);
   if (wanted === "latest") {
-    const [newest] = select
-      .where(isNotNull(runs.plannedAt))
-      .orderBy(desc(runs.createdAt), desc(runs.id))
-      .limit(1)
-      .all();
+    const [newest] = select.where(isNotNull(runs.plannedAt)).orderBy(newestFirst).limit(1).all();
     if (newest) return newest.id;
     throw new UsageError(`there are no runs in ${store.path}`, "Start one with `datagen run CONFIG`.");
   }
@@ -188,13 +187,9 @@ export function sweep(store: Store): void {
     .all()
     .filter(({ lease }) => !lease || !isLive(lease));
   if (hidden.length === 0) return;
-  // The rows that refer to others go first; the check itself would look through all calls for every perspective.
-  store.sqlite.pragma("foreign_keys = OFF");
-  try {
+  withoutReferenceChecks(store, () => {
     for (const { id } of hidden) removeRun(store, id);
-  } finally {
-    store.sqlite.pragma("foreign_keys = ON");
-  }
+  });
 }
 
 const removals = oncePerStore(({ sqlite }) => ({

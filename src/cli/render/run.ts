@@ -4,7 +4,7 @@ import type { FailedAttempt } from "../../store/details.ts";
 import type { RunSummary } from "../../app/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { renderCalls, renderTokens } from "./lines.ts";
-import { type Column, renderTable } from "./table.ts";
+import { type Column, renderTable, tableLines } from "./table.ts";
 import { counted, money, number, oneLine, printable } from "./text.ts";
 
 const COLUMNS: Column<RunSummary>[] = [
@@ -42,14 +42,14 @@ const COLUMNS: Column<RunSummary>[] = [
 /** Runs as a table no wider than `width`. Columns in which no row has anything are left out. */
 export function renderRuns(runs: readonly RunSummary[], width: number): string {
   if (runs.length === 0) return "No runs yet. Start one with `datagen run CONFIG`.";
-  const isEmpty: Record<string, boolean> = {
+  const isUnused: Record<string, boolean> = {
     NAME: runs.every(({ name }) => name === null),
     ORIGIN: runs.every(({ imported }) => !imported),
     REUSED: runs.every(({ calls }) => calls.reused === 0),
     CUT: runs.every(({ calls }) => calls.truncated === 0),
   };
   return renderTable(
-    COLUMNS.filter(({ title }) => !isEmpty[title]),
+    COLUMNS.filter(({ title }) => !isUnused[title]),
     runs,
     width,
   );
@@ -138,10 +138,13 @@ export function renderDetails(details: RunDetails, width: number): string {
   return [...factLines, "", ...tables, ...(failures.length > 0 ? ["", failureTable] : [])].join("\n");
 }
 
-/** Requests that failed, as a table. */
-export function renderFailures(failures: readonly FailedAttempt[], width: number): string {
-  if (failures.length === 0) return "No request failed.";
-  return renderTable<FailedAttempt>(
+/** Requests that failed, as the lines of a table. */
+export function* failureLines(failures: Iterable<FailedAttempt>, width: number): Generator<string> {
+  if (isEmpty(failures)) {
+    yield "No request failed.";
+    return;
+  }
+  yield* tableLines<FailedAttempt>(
     [
       { title: "TIME (UTC)", value: (failure) => failure.started_at.slice(0, 19).replace("T", " "), rank: 3 },
       { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 1 },
@@ -156,6 +159,10 @@ export function renderFailures(failures: readonly FailedAttempt[], width: number
     failures,
     width,
   );
+}
+
+function isEmpty(list: Iterable<unknown>): boolean {
+  return list[Symbol.iterator]().next().done === true;
 }
 
 function sizeOf({ run, config: { replicates = 1 } }: RunDetails): string {

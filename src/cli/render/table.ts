@@ -1,4 +1,3 @@
-import Table from "cli-table3";
 import { oneLine } from "./text.ts";
 import { widthOf } from "./width.ts";
 
@@ -17,17 +16,51 @@ export interface Column<Row> {
 const GAP = 2;
 
 /**
- * Rows as a table no wider than `width` characters: long texts are cut, then the least important columns leave.
+ * Rows as the lines of a table no wider than `width` characters: long texts are cut, then the least important columns
+ * leave.
+ * @param rows gone through twice, first for the widths; they need not be in memory
  */
+export function* tableLines<Row>(
+  columns: readonly Column<Row>[],
+  rows: Iterable<Row>,
+  width: number,
+  totals: readonly string[] | null = null,
+): Generator<string> {
+  const natural = columns.map(({ title }, at) => Math.max(widthOf(title), widthOf(totals?.[at] ?? "")));
+  for (const row of rows) {
+    for (const [at, { value }] of columns.entries()) {
+      natural[at] = Math.max(natural[at] ?? 0, widthOf(oneLine(value(row))));
+    }
+  }
+  const widths = fit(columns, natural, width);
+  const line = (cells: (column: Column<Row>, at: number) => string) =>
+    widths
+      .map(({ at, width: own }) => {
+        const column = columns[at] as Column<Row>;
+        const text = cut(cells(column, at), own);
+        const blanks = " ".repeat(Math.max(0, own - widthOf(text)));
+        return column.align === "right" ? blanks + text : text + blanks;
+      })
+      .join(" ".repeat(GAP))
+      .trimEnd();
+  yield line(({ title }) => title);
+  for (const row of rows) yield line(({ value }) => oneLine(value(row)));
+  if (totals) yield line((_, at) => totals[at] ?? "");
+}
+
+/** The same as one text, with a last line where a column has a total. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
   const isTotalled = rows.length > 1 && columns.some(({ total }) => total);
-  const cells = columns.map(({ value, total }) => [
-    ...rows.map((row) => oneLine(value(row))),
-    ...(isTotalled ? [total?.(rows) ?? ""] : []),
-  ]);
-  const natural = columns.map(({ title }, at) =>
-    Math.max(...[title, ...(cells[at] ?? [])].map((text) => widthOf(text))),
-  );
+  const totals = isTotalled ? columns.map(({ total }) => total?.(rows) ?? "") : null;
+  return [...tableLines(columns, rows, width, totals)].join("\n");
+}
+
+/** The columns that are shown, and how wide each is. */
+function fit<Row>(
+  columns: readonly Column<Row>[],
+  natural: readonly number[],
+  width: number,
+): { at: number; width: number }[] {
   const least = columns.map((column, at) => Math.min(natural[at] ?? 0, column.least ?? Number.POSITIVE_INFINITY));
   const shown = new Set(columns.keys());
   const sum = (widths: number[]) => [...shown].reduce((total, at) => total + (widths[at] ?? 0) + GAP, -GAP);
@@ -37,45 +70,14 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     shown.delete(leaving);
   }
   let spare = Math.max(0, width - sum(least));
-  const widths = natural.map((wanted, at) => {
-    const given = Math.min(wanted, (least[at] ?? 0) + (shown.has(at) ? spare : 0));
-    if (shown.has(at)) spare -= given - (least[at] ?? 0);
-    return given;
-  });
-  const kept = [...shown].toSorted((a, b) => a - b);
-  const table = new Table({
-    head: kept.map((at) => columns[at]?.title ?? ""),
-    colAligns: kept.map((at) => columns[at]?.align ?? "left"),
-    chars: NO_LINES,
-    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
-  });
-  for (let row = 0; row < rows.length + (isTotalled ? 1 : 0); row += 1) {
-    table.push(kept.map((at) => cut(cells[at]?.[row] ?? "", widths[at] ?? 0)));
-  }
-  return table
-    .toString()
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
+  return [...shown]
+    .toSorted((a, b) => a - b)
+    .map((at) => {
+      const given = Math.min(natural[at] ?? 0, (least[at] ?? 0) + spare);
+      spare -= given - (least[at] ?? 0);
+      return { at, width: given };
+    });
 }
-
-const NO_LINES = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: " ".repeat(GAP),
-};
 
 /** A text that is no wider than `width`, with a mark where it was cut. */
 export function cut(text: string, width: number): string {

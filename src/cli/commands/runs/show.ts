@@ -1,5 +1,6 @@
 import { Command, Option } from "clipanion";
 import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+import { jsonLines } from "../../render/json.ts";
 
 export class RunsShowCommand extends DatagenCommand {
   static override paths = [["runs", "show"]];
@@ -18,15 +19,14 @@ export class RunsShowCommand extends DatagenCommand {
   failures = Option.Boolean("--failures", false, { description: "List every request that failed" });
 
   async execute(): Promise<void> {
-    const [{ showFailures, showRun }, { renderDetails, renderFailures }] = await Promise.all([
+    const [{ showFailures, showRun }, { failureLines, renderDetails }] = await Promise.all([
       import("../../../app/show-run.ts"),
       import("../../render/run.ts"),
     ]);
     using store = await this.openToRead();
     if (this.failures) {
       const failures = showFailures(store, this.run);
-      if (this.json) this.printJson(failures);
-      else this.print(renderFailures(failures, this.width));
+      await this.printLines(this.json ? jsonLines(failures) : failureLines(failures, this.width));
       return;
     }
     const details = showRun(store, this.run);

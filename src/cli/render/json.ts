@@ -1,0 +1,10 @@
+/** A JSON array as `JSON.stringify` writes it with two blanks, in pieces of one member each. */
+export function* jsonLines(members: Iterable<unknown>): Generator<string> {
+  let before: string | undefined;
+  for (const member of members) {
+    yield before === undefined ? "[" : `${before},`;
+    before = JSON.stringify(member, null, 2).replaceAll(/^/gm, "  ");
+  }
+  if (before === undefined) yield "[]";
+  else yield* [before, "]"];
+}
