@@ -261,6 +261,7 @@ async function execute(
       reasoningTags: config.model_config.reasoning_tags ?? null,
       isCountExact: row.baseUrlSource === "default",
       isResumed: row.attempts > 0,
+      hasAnswers: row.callsSucceeded > row.callsReused,
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       batches: {

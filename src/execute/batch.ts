@@ -69,6 +69,7 @@ export const batch: Executor = {
       earlier: createEarlier(job),
       largest: null,
       failedWhole: 0,
+      hasAnswers: job.hasAnswers,
     };
     for (let waitedMs = 0; ;) {
       const before = openBatches(job.store, job.runId);
@@ -101,6 +102,8 @@ interface BatchRun {
   largest: { requests: number; openBelow: number; delayMs: number; isForTokens: boolean } | null;
   /** How many batches in a row have failed whole. */
   failedWhole: number;
+  /** Whether a call of the run was ever answered: then what may mean one call or all means one. */
+  hasAnswers: boolean;
 }
 
 function pollDelay(waitedMs: number): number {
@@ -323,7 +326,10 @@ async function takeIn(run: BatchRun, row: BatchRow, state: BatchState): Promise<
   async function add(callId: number, outcome: Completion | CallError): Promise<void> {
     if (results.has(callId)) return;
     results.set(callId, outcome);
-    if (!(outcome instanceof CallError)) characters += outcome.text.length;
+    if (!(outcome instanceof CallError)) {
+      characters += outcome.text.length;
+      run.hasAnswers = true;
+    }
     if (results.size >= CHUNK.results || characters >= CHUNK.characters) await flush();
   }
 
@@ -404,9 +410,15 @@ function isLarge({ job, largest }: BatchRun, row: BatchRow): boolean {
 }
 
 /** Decides what becomes of a request that failed. @param stops gets the reasons for which the run has to stop */
-function decideOn({ job }: BatchRun, { result, error }: Sent, { status }: BatchState, stops: StoppedError[]): void {
+function decideOn(
+  { job, hasAnswers }: BatchRun,
+  { result, error }: Sent,
+  { status }: BatchState,
+  stops: StoppedError[],
+): void {
   if (!error) return;
-  const { decision } = decide(error.reason, null, triesOf(job.store, result.call.id), job.maxAttempts, 0);
+  const tries = triesOf(job.store, result.call.id);
+  const { decision } = decide(error.reason, null, tries, job.maxAttempts, 0, hasAnswers ? "fail" : "stop");
   // What was cancelled is no failure.
   const isCancelled = status === "cancelled" && error.reason === "not_processed";
   const action = isCancelled ? "retry" : decision.action;
@@ -450,7 +462,7 @@ async function ask<T>(
       if (!(error instanceof CallError)) throw error;
       if (MISSING.has(error.details.httpStatus ?? 0)) return onMissing();
       const kind = kindOf(error.reason);
-      if (kind === "stop" || kind === "fail") throw stopped(error.reason, error.message, job);
+      if (kind === "stop" || kind === "doubtful" || kind === "fail") throw stopped(error.reason, error.message, job);
       const { decision, tries: counted } = decide(
         error.reason,
         error.details.retryAfterMs,

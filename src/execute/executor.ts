@@ -41,6 +41,8 @@ export interface Job {
   isResumed: boolean;
   /** What is done with the reasoning at the start of an answer; null where the config does not say. */
   reasoningTags: ReasoningTags | null;
+  /** Whether the server has answered a call of the run before. */
+  hasAnswers: boolean;
   /** Which answers of earlier calls do. */
   reuse: ReusePolicy;
   /** Aborted when nothing more is to be sent; requests in flight may finish. */

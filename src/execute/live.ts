@@ -1,6 +1,7 @@
 import pLimit from "p-limit";
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
+import type { OpenCall } from "../store/calls.ts";
 import { commitResults, commitTurn, type Reservation, type Result } from "../store/results.ts";
 import { checkSpace } from "../store/space.ts";
 import { BackgroundFlush } from "../store/flush.ts";
@@ -8,12 +9,14 @@ import { Backlog, type Waiting } from "./backlog.ts";
 import { Cap, createReservations } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
+import { Doubts } from "./doubts.ts";
 import { createEarlier } from "./earlier.ts";
 import type { Executor, Job } from "./executor.ts";
+import { LoneRefusals } from "./lone-refusals.ts";
 import { Outage } from "./outage.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import { createRequests, type PreparedRequest } from "./request.ts";
-import { decide, isAway, isUnreachable, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { decide, isAway, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { stopped } from "./stops.ts";
 
 /** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
@@ -51,6 +54,9 @@ const GATHER_MS = 1;
 /** After how long a request is sent again that found no connection. */
 const UNREACHABLE_DELAY_MS = 250;
 
+/** After how long it is asked again at the latest whether a request can be sent: timers take no number of any size. */
+const LONGEST_WAIT_MS = 60_000;
+
 /**
  * Goes in turns. In each, what has come back is stored, and what can be sent is written down as about to be sent, in one
  * transaction, as that costs more than what it writes. Those who come back together are not all of one turn: all
@@ -70,6 +76,8 @@ function start(
   const charge = new Charge();
   const earlier = createEarlier(job);
   const outage = new Outage(job.giveUpAfterMs, now());
+  const doubts = new Doubts(job.hasAnswers);
+  const lone = new LoneRefusals();
   const cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   const limit = pLimit(concurrency.current);
   const flush = new BackgroundFlush(job.store);
@@ -168,7 +176,7 @@ function start(
   /** The requests that can be sent now. */
   function pick(): Sending[] {
     clearTimeout(wake);
-    limit.concurrency = outage.isOn || outage.isSuspected ? 1 : concurrency.current;
+    limit.concurrency = outage.isOn || outage.isSuspected || doubts.isSuspected ? 1 : concurrency.current;
     const leaving: Sending[] = [];
     try {
       while (!isStopping() && inFlight + leaving.length < limit.concurrency) {
@@ -176,7 +184,7 @@ function start(
         if (!head) break;
         const wait = Math.max(pace.wait(now(), head.tokens), outage.wait(now()));
         if (wait > 0) {
-          wake = setTimeout(turn, Math.max(1, wait));
+          wake = setTimeout(turn, Math.min(LONGEST_WAIT_MS, Math.max(1, wait)));
           break;
         }
         if (cap?.reserve(head.most) === false) {
@@ -222,6 +230,8 @@ function start(
   function answered({ call, request }: Pick<Head, "call" | "request">, result: Result): Arrival {
     charge.learn(request, result.attempt);
     concurrency.answered(now(), call.step, result.attempt.durationMs);
+    doubts.answered();
+    lone.answered(call.id);
     if (outage.answered(now())) job.onEvent({ type: "recovered" });
     return {
       result,
@@ -232,11 +242,9 @@ function start(
   }
 
   function failed({ call, tries }: Waiting, result: Result, error: CallError): Arrival {
-    const { reason, message, details } = error;
+    const { reason, message } = error;
     watch(error, tries);
-    const { decision, tries: counted } = isUncounted(error)
-      ? { decision: { action: "retry", delayMs: outage.isOn ? 0 : UNREACHABLE_DELAY_MS } as const, tries }
-      : decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random());
+    const { decision, tries: counted } = judge(call, tries, error);
     if (decision.action === "stop") failure ??= stopped(reason, message, job);
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
@@ -250,6 +258,21 @@ function start(
         }
       },
     };
+  }
+
+  function judge({ id }: OpenCall, tries: Tries, error: CallError): ReturnType<typeof decide> {
+    const { reason, details } = error;
+    if (isUncounted(error)) {
+      return { decision: { action: "retry", delayMs: outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
+    }
+    if (reason === "rate_limited" && lone.refused(id)) return { decision: { action: "fail" }, tries };
+    const doubt = kindOf(reason) === "doubtful" ? doubts.refused(id, othersThan) : undefined;
+    return decide(reason, details.retryAfterMs, tries, job.maxAttempts, Math.random(), doubt);
+  }
+
+  /** How many calls may still be answered beside one that has come back and those that wait after a refusal. */
+  function othersThan(refused: number): number {
+    return inFlight - 1 + Number(backlog.hasFresh) + Math.max(0, delays.size - (refused - 1));
   }
 
   /** Tells a failure to the watch for outages. */
@@ -272,8 +295,8 @@ function start(
    * Where no other calls are left to tell by, an outage excuses a call only while the provider is away.
    */
   function isUncounted(error: CallError): boolean {
-    if (isUnreachable(error)) return true;
-    return outage.isOn && kindOf(error.reason) === "transient" && (backlog.hasFresh || isAway(error));
+    if (kindOf(error.reason) !== "transient") return false;
+    return !error.details.hasLeft || (outage.isOn && (backlog.hasFresh || isAway(error)));
   }
 
   function retryLater(waiting: Waiting, delayMs: number): void {

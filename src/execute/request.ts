@@ -13,7 +13,6 @@ import { getSettings } from "../store/plan.ts";
 import type { AttemptRecord, Reservation, Result, Usage } from "../store/results.ts";
 import { getText } from "../store/texts.ts";
 import type { Job } from "./executor.ts";
-import { isUnreachable } from "./retry.ts";
 import { credibleUsage, CutPrompts } from "./usage.ts";
 
 /** A call that is ready to be sent: its prompt, and what it is asked with. */
@@ -219,13 +218,13 @@ function elapsed(since: number): number {
 }
 
 /** Statuses of servers that have lost patience, with what may still be working on the answer. */
-const LOST_PATIENCE = new Set([408, 504, 524]);
+const LOST_PATIENCE = new Set([408, 499, 504, 524]);
 
 /** Whether a provider that reported no usage may have worked on an answer, and charge it. */
 function mayBeCharged(error: CallError): boolean {
-  const { httpStatus } = error.details;
+  const { httpStatus, hasLeft } = error.details;
   if (error.reason === "broken") return true;
-  if (httpStatus === null) return !isUnreachable(error);
+  if (httpStatus === null || !hasLeft) return hasLeft;
   return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
 }
 

@@ -28,8 +28,8 @@ const LONGEST_DELAY_MS = 30_000;
 /** A provider that asks to wait longer than this is asked again at this time. */
 const LONGEST_RETRY_AFTER_MS = 600_000;
 
-/** How a failure counts, or what it leads to at once. */
-export type Kind = keyof Tries | "fail" | "stop";
+/** How a failure counts, or what it leads to at once; "doubtful" may mean one call or all of them: see doubts.ts. */
+export type Kind = keyof Tries | "doubtful" | "fail" | "stop";
 
 const KINDS: Record<FailureReason, Kind> = {
   rate_limited: "rateLimited",
@@ -46,29 +46,19 @@ const KINDS: Record<FailureReason, Kind> = {
   bad_request: "fail",
   context_too_long: "fail",
   content_policy: "fail",
+  forbidden: "doubtful",
+  model_not_found: "doubtful",
   key_refused: "stop",
-  forbidden: "stop",
-  model_not_found: "stop",
   no_quota: "stop",
+  file_too_large: "stop",
+  redirected: "stop",
+  bad_certificate: "stop",
+  wrong_protocol: "stop",
+  proxy_refused: "stop",
 };
 
 export function kindOf(reason: FailureReason): Kind {
   return KINDS[reason];
-}
-
-const UNREACHABLE = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ENETUNREACH",
-  "ENETDOWN",
-  "EHOSTUNREACH",
-  "EHOSTDOWN",
-]);
-
-/** Whether there was no connection, so that the request has not left. */
-export function isUnreachable({ details }: CallError): boolean {
-  return UNREACHABLE.has(details.code ?? "");
 }
 
 /** Statuses of a gateway whose server is away, or that takes no requests for now. */
@@ -76,7 +66,7 @@ const AWAY = new Set([502, 503, 504, 529]);
 
 /** Whether a failure is the provider's alone, whatever it was asked. */
 export function isAway(error: CallError): boolean {
-  return isUnreachable(error) || AWAY.has(error.details.httpStatus ?? 0);
+  return !error.details.hasLeft || AWAY.has(error.details.httpStatus ?? 0);
 }
 
 /**
@@ -84,6 +74,7 @@ export function isAway(error: CallError): boolean {
  * @param tries the failed attempts before this one
  * @param maxAttempts how often the call is sent at most
  * @param random between 0 and 1, for the jitter of the delay
+ * @param doubt what is done where the failure is doubtful
  */
 export function decide(
   reason: FailureReason,
@@ -91,9 +82,13 @@ export function decide(
   tries: Tries,
   maxAttempts: number,
   random: number,
+  doubt: Decision["action"] = "stop",
 ): { decision: Decision; tries: Tries } {
-  const kind = KINDS[reason];
-  if (kind === "fail" || kind === "stop") return { decision: { action: kind }, tries };
+  const known = KINDS[reason];
+  const end = known === "doubtful" ? doubt : known;
+  if (end === "fail" || end === "stop") return { decision: { action: end }, tries };
+  // Like a limit, it uses up nothing until it is known what it means.
+  const kind = known === "doubtful" || end === "retry" ? "rateLimited" : end;
   const counted = { ...tries, [kind]: tries[kind] + 1 };
   const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= maxAttempts;
   if (kind !== "rateLimited" && isUsedUp) return { decision: { action: "fail" }, tries: counted };

@@ -6,6 +6,23 @@ const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
   key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
   forbidden: { what: "forbids these requests", hint: "Check what the key's account and project may do" },
   model_not_found: { what: "does not know the model or the address", hint: "Check model_name and base_url" },
+  redirected: { what: "is not where the base URL says", hint: "Set base_url to the address that it redirects to" },
+  bad_certificate: {
+    what: "shows a certificate that is not trusted here",
+    hint: "Check base_url; NODE_EXTRA_CA_CERTS names a file with further certificates to trust",
+  },
+  wrong_protocol: {
+    what: "does not speak the protocol of the address",
+    hint: "Check whether base_url begins with http or https",
+  },
+  proxy_refused: {
+    what: "cannot be reached through the proxy",
+    hint: "Check HTTPS_PROXY and HTTP_PROXY, the user and the password in them, and NO_PROXY",
+  },
+  file_too_large: {
+    what: "takes no file as large as that of the batch",
+    hint: "Go on with requests of their own, with --live, or raise the limit at the server",
+  },
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 

@@ -28,6 +28,9 @@ const UPLOAD_TIMEOUT_MS = 3_600_000;
 /** What a line of results may have beside the body of an answer, in bytes. */
 const LINE_ENVELOPE = 10_000;
 
+/** The most pages of a list, of up to 100 objects or more each. */
+const MOST_PAGES = 10_000;
+
 /** The batches of a server that has OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
   const { client, apiKey, model, maxAnswerBytes } = server;
@@ -51,16 +54,21 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
   /** All objects of a list, page by page. */
   async function* list(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Json> {
-    let after: string | null = null;
-    do {
+    const seen = new Set<string>();
+    for (let after: string | null = null; seen.size < MOST_PAGES;) {
       const page = await ask("get", path, { query: { ...query, ...(after !== null && { after }) } }, signal);
       const data = Array.isArray(page) ? page : asObject(page)?.["data"];
       // What is missing in a list would be sent again, and paid again.
       if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
       const objects = data.map(asObject).filter((one) => one !== undefined);
       yield* objects;
-      after = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
-    } while (after !== null);
+      const last: string | null = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
+      // Some servers take no `after`, and give the newest page again and again.
+      if (last === null || seen.has(last)) return;
+      seen.add(last);
+      after = last;
+    }
+    throw new CallError("malformed", `the list ${path} has more than ${MOST_PAGES} pages`);
   }
 
   const batchOf = (value: unknown) => readBatch(value, apiKey);
@@ -77,7 +85,13 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
     async upload(path, name, signal) {
       const form = await uploadForm(path, name, dialect.upload.fields(name));
-      const file = await ask("post", dialect.upload.path, { ...form, timeout: UPLOAD_TIMEOUT_MS }, signal);
+      const file = await ask("post", dialect.upload.path, { ...form, timeout: UPLOAD_TIMEOUT_MS }, signal).catch(
+        (error: unknown) => {
+          // For a call it would be its prompt that is too long.
+          const isTooLarge = error instanceof CallError && error.details.httpStatus === 413;
+          throw isTooLarge ? new CallError("file_too_large", error.message, error.details) : error;
+        },
+      );
       const id = asText(asObject(file)?.["id"]);
       if (id === null) throw unexpected("a file", file, apiKey);
       return id;

@@ -66,7 +66,15 @@ export type FailureReason =
   | "key_refused"
   | "forbidden"
   | "model_not_found"
-  | "no_quota";
+  | "no_quota"
+  /** The file of a batch has more bytes than the server takes. */
+  | "file_too_large"
+  /** It leads to an address that is not followed. */
+  | "redirected"
+  | "bad_certificate"
+  /** HTTP where TLS is spoken, or the other way round. */
+  | "wrong_protocol"
+  | "proxy_refused";
 
 /** A request that brought no answer. The message never holds a key. */
 export class CallError extends Error {
@@ -84,6 +92,7 @@ export class CallError extends Error {
       retryAfterMs: null,
       usage: null,
       rateLimits: null,
+      hasLeft: true,
       ...details,
     };
   }
@@ -99,6 +108,8 @@ export interface CallErrorDetails {
   /** What the provider charged all the same. */
   usage: ReportedUsage | null;
   rateLimits: RateLimits | null;
+  /** Whether any of the request may have been sent: what has not left is not charged, and says nothing of its call. */
+  hasLeft: boolean;
 }
 
 /** The first axis of datagen: who answers. A provider classifies what comes back; the executor decides on it. */

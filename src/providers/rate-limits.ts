@@ -11,14 +11,19 @@ export function readRateLimits(headers: Headers): RateLimits | null {
 }
 
 function readQuota(headers: Headers, of: "requests" | "tokens"): QuotaState | null {
-  const limit = countOf(headers.get(`x-ratelimit-limit-${of}`));
-  const remaining = countOf(headers.get(`x-ratelimit-remaining-${of}`));
+  const limit = countOf(fieldOf(headers, `x-ratelimit-limit-${of}`));
+  const remaining = countOf(fieldOf(headers, `x-ratelimit-remaining-${of}`));
   if (limit === null || limit <= 0 || remaining === null) return null;
   return {
     limit,
     remaining: Math.min(limit, remaining),
-    resetMs: readDuration(headers.get(`x-ratelimit-reset-${of}`)),
+    resetMs: readWait(fieldOf(headers, `x-ratelimit-reset-${of}`)),
   };
+}
+
+/** A header of the server, or of the provider behind it as LiteLLM hands it on. */
+function fieldOf(headers: Headers, name: string): string | null {
+  return headers.get(name) ?? headers.get(`llm_provider-${name}`);
 }
 
 function countOf(text: string | null): number | null {
@@ -26,20 +31,54 @@ function countOf(text: string | null): number | null {
   return Number.isFinite(value) && value >= 0 ? value : null;
 }
 
+/** How long a server asks to wait, in milliseconds: `retry-after-ms`, or `retry-after` in seconds or as a time. */
+export function retryAfterOf(headers: Headers): number | null {
+  return readWait(fieldOf(headers, "retry-after-ms"), 1) ?? readWait(fieldOf(headers, "retry-after"));
+}
+
+const DAY_MS = 86_400_000;
+
+/** Numbers above these are no durations but times, in seconds and in milliseconds since 1970. */
+const EPOCH_S = 1e9;
+const EPOCH_MS = 1e11;
+
 /** One part of a duration, right behind the one before. */
-const PART = /(\d+(?:\.\d+)?)(ms|[smhd])/y;
+const PART = /(-?\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d)(?:\s*,?\s*|$)(?![a-z])/iy;
+const UNITS: Record<string, number> = {
+  ms: 1,
+  s: 1_000,
+  sec: 1_000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: DAY_MS,
+};
 
-const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** A date of HTTP, or one as RFC 3339 has it: `Date.parse` takes much else for one. */
+const DATE = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? \d|^\d{4}-\d\d-\d\dT/i;
 
-/** Milliseconds of `1s`, `6m0s`, `120ms`, `1h2m3.5s`, or of a bare number of seconds. */
-function readDuration(text: string | null): number | null {
-  if (text === null) return null;
+/**
+ * A wait in a header, in milliseconds from 0 to a day: `1s`, `6m0s`, `120ms`, `1h2m3.5s`, a date, a time since 1970, or a
+ * bare number.
+ * @param unit the milliseconds of a bare number
+ * @returns null where it is none of these
+ */
+export function readWait(text: string | null, unit = 1_000, now = Date.now()): number | null {
+  const wait = text === null ? null : waitIn(text.trim(), unit, now);
+  return wait === null || Number.isNaN(wait) ? null : Math.min(DAY_MS, Math.max(0, wait));
+}
+
+function waitIn(text: string, unit: number, now: number): number | null {
+  if (text === "" || text.length > 100) return null;
   const bare = Number(text);
-  if (text.trim() !== "" && bare >= 0) return bare * 1_000;
+  if (bare >= EPOCH_MS) return bare - now;
+  if (bare >= EPOCH_S && unit === 1_000) return bare * 1_000 - now;
+  if (!Number.isNaN(bare)) return bare * unit;
+  if (DATE.test(text)) return Date.parse(text) - now;
   let sum = 0;
   PART.lastIndex = 0;
   for (let part = PART.exec(text); part; part = PART.exec(text)) {
-    sum += Number(part[1]) * (UNITS[part[2] ?? ""] ?? 0);
+    sum += Number(part[1]) * (UNITS[(part[2] ?? "").toLowerCase()] ?? 0);
     if (PART.lastIndex === text.length) return sum;
   }
   return null;

@@ -1,7 +1,9 @@
 import { errorCode, errorMessage } from "../errors.ts";
 import { asObject, asText, type Json, shown } from "./json.ts";
 import { CallError, type CallErrorDetails, type FailureReason } from "./provider.ts";
-import { detailsOf, retryAfterOf } from "./response-details.ts";
+import { type Told, unfold } from "./refusal-text.ts";
+import { retryAfterOf } from "./rate-limits.ts";
+import { detailsOf } from "./response-details.ts";
 import { withoutKey } from "./secrets.ts";
 
 /*
@@ -28,24 +30,83 @@ export function toCallError(error: unknown, secret: string | undefined): CallErr
     const details = { ...detailsOf(status, headers), retryAfterMs };
     return redacted(statusError(status, body, error.message, details), secret);
   }
+  const cause = error.cause ?? error;
+  if (cause instanceof TransportError) return redacted(cause.failure, secret);
   if (error.constructor.name === "APIConnectionTimeoutError") {
     return new CallError("timeout", "the request timed out");
   }
-  if (error.constructor.name === "APIConnectionError") return redacted(connectionError(error.cause ?? error), secret);
+  if (error.constructor.name === "APIConnectionError") return redacted(connectionError(cause), secret);
   throw error;
 }
 
-/** A connection that could not be made, or broke. */
-export function connectionError(error: unknown): CallError {
+/**
+ * Where a request failed below HTTP. The SDKs look for words such as "timed out" in what a `fetch` throws, and call that a
+ * time-out: the message of this error has none, and the failure is kept beside it.
+ */
+export class TransportError extends Error {
+  override readonly name = "TransportError";
+  readonly failure: CallError;
+
+  constructor(failure: CallError) {
+    super("the request failed");
+    this.failure = failure;
+  }
+}
+
+/** What only a person can mend, by the errors of a connection that is being made: nothing of a request has left. */
+const HOPELESS: readonly [reason: FailureReason, errors: RegExp][] = [
+  [
+    "bad_certificate",
+    /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_(?:CA|PURPOSE)|HOSTNAME_MISMATCH|CRL_|PATH_LENGTH)/,
+  ],
+  [
+    "wrong_protocol",
+    /^(?:EPROTO|ERR_SSL_\w+): .*(?:wrong.version.number|http.request|packet.length.too.long|unsupported.protocol|protocol.version|unknown.protocol|handshake.failure|no.application.protocol|certificate.required)/is,
+  ],
+];
+
+/**
+ * A connection that could not be made, or broke.
+ * @param hasLeft whether bytes of the request may have been written
+ */
+export function connectionError(error: unknown, hasLeft = true): CallError {
+  if (error instanceof CallError) return error;
   // The errors of `fetch` say no more than that it failed; what went wrong is their cause.
   const cause = error instanceof TypeError ? (error.cause ?? error) : error;
   const code = errorCode(cause) ?? null;
-  return new CallError("connection", `${code ? `${code}: ` : ""}${errorMessage(cause)}`, { code });
+  const proxyStatus = proxyStatusIn(errorMessage(cause));
+  if (proxyStatus !== null) return proxyError(proxyStatus);
+  if (isAlert(cause)) {
+    return new CallError("wrong_protocol", "it speaks TLS: the address has to begin with https", { code });
+  }
+  const message = `${code ? `${code}: ` : ""}${errorMessage(cause)}`;
+  const hopeless = HOPELESS.find(([, errors]) => errors.test(message))?.[0];
+  if (hopeless) return new CallError(hopeless, message, { code, hasLeft: false });
+  return new CallError("connection", message, { code, hasLeft });
+}
+
+/** The status with which a proxy refused, in the words of undici. */
+function proxyStatusIn(message: string): number | null {
+  const [, tunnel, forward] = /^Proxy response \((\d+)\)|^Proxy Authentication Required \((407)\)/.exec(message) ?? [];
+  return tunnel !== undefined || forward !== undefined ? Number(tunnel ?? forward) : null;
+}
+
+/** What a proxy refuses has not reached the server. It may pass, unless it is the user's fault or the proxy's rule. */
+function proxyError(status: number): CallError {
+  const details = { code: `proxy_${status}`, hasLeft: false };
+  const passes = status === 408 || status === 429 || status >= 500;
+  return new CallError(passes ? "connection" : "proxy_refused", `the proxy answered ${status}`, details);
+}
+
+/** Whether an answer that is no HTTP begins as an alert of TLS does. */
+function isAlert(error: unknown): boolean {
+  const data = typeof error === "object" && error !== null && "data" in error ? error.data : undefined;
+  return typeof data === "string" && data.startsWith("\x15\x03");
 }
 
 /**
  * What an answer with a status that is none of success says.
- * @param body the error that it holds, or an object with it as `error`
+ * @param body the error that it holds, or what holds it, in any shape
  * @param fallback the message where it has none
  */
 export function statusError(
@@ -54,29 +115,100 @@ export function statusError(
   fallback: string,
   details: Partial<CallErrorDetails>,
 ): CallError {
-  // Together's SDK hands over the whole body, OpenAI's the error in it.
-  const outer = asObject(body) ?? {};
-  const error = asObject(outer["error"]) ?? outer;
-  const code = asText(error["code"]) ?? asText(error["type"]);
-  const message = asText(error["message"]) ?? fallback;
-  return new CallError(reasonOf(status, error, message), message, { ...details, code });
+  const told = unfold(body);
+  return new CallError(reasonOf(status, told), told.message ?? fallback, { ...details, code: told.names[0] ?? null });
 }
 
-function reasonOf(status: number, error: Json, message: string): FailureReason {
-  const says = (pattern: RegExp) =>
-    [error["code"], error["type"], message].some((part) => pattern.test(asText(part) ?? ""));
-  if (status === 402 || says(/insufficient_quota|billing_hard_limit|billing_not_active/)) return "no_quota";
-  if (status === 429) return "rate_limited";
-  if (status === 401) return "key_refused";
-  if (status === 403) return "forbidden";
-  if (status === 404 || says(/^model_not_found$|^model_not_available$/)) return "model_not_found";
-  if (status === 408) return "timeout";
-  if (status === 409 || status >= 500) return "server_error";
-  if (says(/context_length_exceeded|maximum context length|context window|too many tokens|prompt is too long/i)) {
-    return "context_too_long";
+/**
+ * The body of a refusal as the SDKs read it: they know one shape alone, and fail at what is nested deep.
+ * @param location where a redirect leads
+ */
+export function refusalBody(status: number, text: string, location: string | null): string {
+  const told = unfold(text);
+  const [code, type] = told.names;
+  const message =
+    status < 400
+      ? `it answered ${status}, ${location === null ? "without an address" : `a redirect to ${location}`}`
+      : told.message;
+  return JSON.stringify({ error: { message: message ?? `it answered ${status}, without a reason`, code, type } });
+}
+
+/** What a status means where the words say nothing else. */
+const BY_STATUS: Record<number, FailureReason> = {
+  401: "key_refused",
+  402: "no_quota",
+  403: "forbidden",
+  404: "model_not_found",
+  407: "proxy_refused",
+  408: "timeout",
+  // These pass: a conflict, a part that failed, too early, no answer, a gateway or a client that gave up.
+  409: "server_error",
+  421: "server_error",
+  424: "server_error",
+  425: "server_error",
+  444: "server_error",
+  449: "server_error",
+  460: "server_error",
+  498: "server_error",
+  499: "server_error",
+  413: "context_too_long",
+  420: "rate_limited",
+  429: "rate_limited",
+  451: "forbidden",
+};
+
+const anyStatus = () => true;
+const ofRefusal = (status: number) => status >= 400 && status < 500 && status !== 401;
+const ofRequest = (status: number) => ofRefusal(status) && status !== 429;
+/** Statuses that some servers have for everything. */
+const ofAnything = (status: number) => status === 400 || status === 422;
+
+/** What the words of a refusal mean, whatever its status is otherwise. The first row that fits decides. */
+const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boolean, words: RegExp][] = [
+  ["no_quota", anyStatus, /insufficient_quota|billing_hard_limit|billing_not_active/],
+  ["context_too_long", ofRefusal, /request(?: is)? too large|must be reduced|reduce your message size/i],
+  ["rate_limited", ofRefusal, /rate.?limit|too many requests|throttling/i],
+  [
+    "context_too_long",
+    ofRequest,
+    /context_length_exceeded|exceed_context_size|exceeds?.{0,40}context (?:size|length)|maximum context length|context window|too many tokens|(?:prompt|input) is too long|ContextWindowExceeded/i,
+  ],
+  [
+    "model_not_found",
+    (status) => ofAnything(status) || status === 403,
+    /^model_not_(?:found|available)$|invalid model(?: name\b|:)|\bmodel\b.{0,200}?(?:does not exist|not found|not a valid model)|not a valid model|(?:unknown|no such) model\b/i,
+  ],
+  [
+    "content_policy",
+    ofRequest,
+    /content.?policy|content.?filter|content management policy|moderation|(?<!\baccount\b.{0,40})flagged/i,
+  ],
+  ["wrong_protocol", ofAnything, /HTTP request (?:was sent )?to (?:an? )?HTTPS/i],
+  [
+    "server_error",
+    ofAnything,
+    /litellm\.(?:Timeout|InternalServerError|ServiceUnavailableError|APIConnectionError|BadGatewayError)|try again later|overloaded|temporarily unavailable/i,
+  ],
+];
+
+function reasonOf(status: number, { message, names }: Told): FailureReason {
+  const texts = [...names, message ?? ""];
+  for (const [reason, fits, words] of BY_WORDS) {
+    if (fits(status) && texts.some((text) => words.test(text))) return reason;
   }
-  if (says(/content_policy|content_filter|content management policy|moderation/i)) return "content_policy";
-  return "bad_request";
+  // "Limit 10000, Requested 12000": it will never fit.
+  if (status === 429 && isOverLimit(message ?? "")) return "context_too_long";
+  const known = BY_STATUS[status];
+  if (known) return known;
+  if (status >= 500) return "server_error";
+  return status < 400 ? "redirected" : "bad_request";
+}
+
+function isOverLimit(message: string): boolean {
+  const [, limit] = /\blimit:? ?([\d,]{1,15})/i.exec(message) ?? [];
+  const [, asked] = /\brequested:? ?([\d,]{1,15})/i.exec(message) ?? [];
+  const numberOf = (text: string) => Number(text.replaceAll(",", ""));
+  return limit !== undefined && asked !== undefined && numberOf(asked) > numberOf(limit);
 }
 
 /**
@@ -112,9 +244,9 @@ function redacted(error: CallError, secret: string | undefined): CallError {
   });
 }
 
-/** A server's text without the key, and not too long. */
+/** A server's text without the key and without control characters, and not too long. */
 export function cleaned(text: string, secret: string | undefined): string {
   // Servers like to quote the key that they refuse. It is taken out before the cut, lest a part of it stays.
-  const clean = withoutKey(text, secret);
+  const clean = withoutKey(text, secret).replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
   return clean.length > LONGEST_MESSAGE ? `${clean.slice(0, LONGEST_MESSAGE)}...` : clean;
 }

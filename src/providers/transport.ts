@@ -1,6 +1,17 @@
-import { Agent, EnvHttpProxyAgent, fetch as undiciFetch, type RequestInit as UndiciInit } from "undici";
+import {
+  Agent,
+  EnvHttpProxyAgent,
+  fetch as undiciFetch,
+  type RequestInit as UndiciInit,
+  type Response as UndiciResponse,
+} from "undici";
 import { UsageError } from "../errors.ts";
-import type { Connection } from "./provider.ts";
+import { Body } from "./bodies.ts";
+import { RestingPool } from "./connections.ts";
+import { type Answer, exchange, MOST_ERROR_BYTES, type RawHeaders, tooLarge } from "./exchange.ts";
+import { CallError, type Connection } from "./provider.ts";
+import { MOST_HOPS, nextOf, type Redirect, redirectOf, shownAddress } from "./redirects.ts";
+import { connectionError, refusalBody, TransportError } from "./refusal.ts";
 
 const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
 
@@ -16,27 +27,45 @@ export interface Transport {
 }
 
 /**
- * A `fetch` for the SDKs on undici's request API, which costs less time per call than the built-in one. It opens as
- * many sockets as there are requests, honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and has read the whole body when
- * it returns, so that a timeout or a connection that breaks covers the body too.
+ * A `fetch` for the SDKs on undici's dispatchers, which costs less time per call than the built-in one. It opens as many
+ * sockets as there are requests, honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and has read the whole body when it
+ * returns, so that a timeout or a connection that breaks covers the body too. Where there is no answer it throws a
+ * TransportError.
  */
-export function createTransport(): Transport {
-  const dispatcher = createDispatcher({ bodyTimeout: 0 });
+export function createTransport({ maxAnswerBytes }: Pick<Connection, "maxAnswerBytes">): Transport {
+  const dispatcher = createDispatcher({
+    bodyTimeout: 0,
+    allowH2: false,
+    factory: (origin, options) => new RestingPool(origin, options),
+  });
   // Nearly all requests have the same address and the same headers.
   const addressOf = remembering((url: string) => new URL(url));
-  const fieldsOf = remembering((headers: RequestInit["headers"]) => [...new Headers(headers)].flat());
+  const fieldsOf = remembering((headers: RequestInit["headers"]) => [
+    ...[...new Headers(headers)].filter(([name]) => name !== "accept-encoding").flat(),
+    "accept-encoding",
+    "identity",
+  ]);
   return {
     fetch: async (input, init = {}) => {
-      const { origin, pathname, search } = addressOf(input instanceof Request ? input.url : String(input));
-      const { statusCode, headers, body } = await dispatcher.request({
-        origin,
-        path: pathname + search,
-        method: init.method ?? "GET",
-        headers: fieldsOf(init.headers),
-        body: (init.body as string | undefined) ?? null,
-        signal: init.signal ?? null,
-      });
-      return new WholeResponse(statusCode, headers, await body.text()) as unknown as Response;
+      let url = addressOf(input instanceof Request ? input.url : String(input));
+      for (let hops = 0; ; hops += 1) {
+        const { origin, pathname, search } = url;
+        const request = {
+          origin,
+          path: pathname + search,
+          method: init.method ?? "GET",
+          headers: fieldsOf(init.headers),
+          body: (init.body as string | undefined) ?? null,
+        };
+        const answer = await exchange(dispatcher, request, { signal: init.signal, mostBytes: maxAnswerBytes }).catch(
+          (error: unknown) => {
+            throw error instanceof CallError ? new TransportError(error) : error;
+          },
+        );
+        const next = hops < MOST_HOPS ? nextOf(answer.status, locationOf(answer), url) : null;
+        if (!next) return wholeResponse(answer, url);
+        url = next;
+      }
     },
     close(reason) {
       void dispatcher.destroy(reason);
@@ -51,6 +80,17 @@ function remembering<A, B>(compute: (argument: A) => B): (argument: A) => B {
     if (last?.argument !== argument || !last) last = { argument, result: compute(argument) };
     return last.result;
   };
+}
+
+function locationOf({ headers: { location } }: Answer): string | null {
+  return typeof location === "string" ? location : (location?.[0] ?? null);
+}
+
+function wholeResponse(answer: Answer, url: URL): Response {
+  const { status, headers, text } = answer;
+  const isSuccess = status >= 200 && status < 300;
+  const body = isSuccess ? text : refusalBody(status, text, shownAddress(locationOf(answer), url));
+  return new WholeResponse(status, headers, body) as unknown as Response;
 }
 
 /**
@@ -79,9 +119,6 @@ class WholeResponse {
   }
 }
 
-/** Header fields by their names in lower case. */
-type RawHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
 class WholeHeaders {
   readonly #raw: RawHeaders;
 
@@ -102,17 +139,72 @@ class WholeHeaders {
 }
 
 /**
- * A `fetch` for the SDKs that sends and receives files piece by piece, goes through proxies as the other one does, and
- * follows redirects, where it leaves the key behind if they lead to another host.
+ * A `fetch` for the SDKs that sends files and receives their contents piece by piece, and goes through proxies as the
+ * other one does. All other answers are whole when it returns.
  */
-export function createFileFetch(): typeof fetch {
+export function createFileFetch({ maxAnswerBytes }: Pick<Connection, "maxAnswerBytes">): typeof fetch {
   const dispatcher = createDispatcher({ bodyTimeout: STALLED_MS });
-  return (input, init = {}) => undiciFetch(input as string | URL, { ...init, dispatcher } as UndiciInit);
+  return async (input, init = {}) => {
+    let url = new URL(input instanceof Request ? input.url : String(input));
+    let headers = init.headers;
+    const isDownload = (init.method ?? "GET") === "GET" && url.pathname.endsWith("/content");
+    try {
+      for (let hops = 0; ; hops += 1) {
+        const options = { ...init, headers, redirect: "manual", dispatcher } as UndiciInit;
+        const response = await undiciFetch(url, options);
+        const location = response.headers.get("location");
+        const next = hops < MOST_HOPS ? fileRedirect(response.status, location, url, isDownload, init.body) : null;
+        if (!next) {
+          if (response.ok && isDownload) return response;
+          return wholeResponse(await readWhole(response, maxAnswerBytes), url);
+        }
+        await response.body?.cancel();
+        // Elsewhere goes nothing that is meant for the server: no key, and no header of the environment.
+        if (!next.isSameServer) headers = {};
+        url = next.url;
+      }
+    } catch (error) {
+      if (init.signal?.aborted) throw error;
+      throw new TransportError(connectionError(error));
+    }
+  };
 }
 
-function createDispatcher({ bodyTimeout }: { bodyTimeout: number }): Agent | EnvHttpProxyAgent {
+/** Files may lie elsewhere; all else is asked of the server alone. What is sent piece by piece cannot be sent again. */
+function fileRedirect(
+  status: number,
+  location: string | null,
+  url: URL,
+  isDownload: boolean,
+  body: RequestInit["body"],
+): Redirect | null {
+  if (isDownload) return status === 304 ? null : redirectOf(status, location, url);
+  const next = body === undefined || typeof body === "string" ? nextOf(status, location, url) : null;
+  return next && { url: next, isSameServer: true };
+}
+
+async function readWhole(response: UndiciResponse, maxAnswerBytes: number): Promise<Answer> {
+  const { status, ok } = response;
+  const mostBytes = ok ? maxAnswerBytes : MOST_ERROR_BYTES;
+  const body = new Body(mostBytes);
+  try {
+    for await (const piece of response.body ?? []) {
+      const waiting = Promise.withResolvers<void>();
+      const next = body.add(Buffer.from(piece as Uint8Array), waiting.resolve);
+      if (next === "wait") await waiting.promise;
+      if (next !== "full") continue;
+      if (ok) throw tooLarge(status, mostBytes);
+      break;
+    }
+    return { status, headers: Object.fromEntries(response.headers), text: body.end().toString() };
+  } finally {
+    body.end();
+  }
+}
+
+function createDispatcher(own: Agent.Options): Agent | EnvHttpProxyAgent {
   // Timeouts are the caller's: a slow answer is not a dead one.
-  const options = { headersTimeout: 0, bodyTimeout, connections: null };
+  const options = { headersTimeout: 0, connections: null, ...own };
   return PROXY_VARIABLES.some((name) => process.env[name]) ? proxyAgent(options) : new Agent(options);
 }
 

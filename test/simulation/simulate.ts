@@ -181,6 +181,7 @@ function jobOf(
     isResumed: row.attempts > 0,
     reuse: row.reuse,
     reasoningTags: null,
+    hasAnswers: row.callsSucceeded > row.callsReused,
     drain,
     onEvent,
   };

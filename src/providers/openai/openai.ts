@@ -2,19 +2,18 @@ import OpenAI from "openai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { withFlatErrors } from "../response-details.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
-  const { fetch, close } = createTransport();
+  const { fetch, close } = createTransport(connection);
   return liveProvider(openAiServer(connection, fetch), close);
 }
 
 export function connectOpenAiBatches(connection: Connection): BatchProvider {
-  return serverBatches(openAiServer(connection, createFileFetch()), {
+  return serverBatches(openAiServer(connection, createFileFetch(connection)), {
     limits: { requests: 50_000, bytes: 200_000_000 },
     envelope: (path) => ({ method: "POST", url: path }),
     upload: { path: "/files", fields: () => ({ purpose: "batch" }) },
@@ -35,7 +34,7 @@ function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): S
     defaultHeaders: headersOf(connection, "OPENAI_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch: withFlatErrors(fetch),
+    fetch,
   });
   return {
     client,

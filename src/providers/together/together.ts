@@ -2,17 +2,16 @@ import Together from "together-ai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Connection, Provider } from "../provider.ts";
-import { withFlatErrors } from "../response-details.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 
 export function connectTogether(connection: Connection): Provider {
-  const { fetch, close } = createTransport();
+  const { fetch, close } = createTransport(connection);
   return liveProvider(togetherServer(connection, fetch), close);
 }
 
 export function connectTogetherBatches(connection: Connection): BatchProvider {
-  return serverBatches(togetherServer(connection, createFileFetch()), {
+  return serverBatches(togetherServer(connection, createFileFetch(connection)), {
     limits: { requests: 50_000, bytes: 100_000_000 },
     envelope: () => ({}),
     // The SDK's own upload ignores the base URL, and refuses lines of a batch.
@@ -36,7 +35,7 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
     defaultHeaders: headersOf(connection, "TOGETHER_CUSTOM_HEADERS"),
     maxRetries: 0,
     logLevel: "off",
-    fetch: withFlatErrors(fetch),
+    fetch,
   });
   return {
     client,

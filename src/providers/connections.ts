@@ -1,0 +1,94 @@
+import { buildConnector, Client, Dispatcher } from "undici";
+
+/**
+ * How long a connection rests after an answer. Some servers and proxies send a second answer, which nobody asked for,
+ * shortly after the first. Bytes that arrive while a connection rests close it; bytes that arrive after the next request
+ * has left would be taken for its answer.
+ */
+const REST_MS = 20;
+
+/** The name by which undici's proxy calls a pool, in the place of `dispatch`, where it opens no tunnel. */
+const DISPATCH = Object.getOwnPropertySymbols(Client.prototype).find(({ description }) => description === "dispatch");
+
+/**
+ * The connections to one origin, each with one request at a time. As many are opened as are needed. The one that was used
+ * last is used first, once it has rested.
+ */
+export class RestingPool extends Dispatcher {
+  readonly #origin: string | URL;
+  readonly #options: Client.Options;
+  readonly #clients = new Set<Client>();
+  /** In the order in which their last answers ended. */
+  readonly #resting: { client: Client; since: number }[] = [];
+  readonly #rested: Client[] = [];
+
+  constructor(origin: string | URL, { connect, ...options }: Client.Options) {
+    super();
+    if (DISPATCH) Object.defineProperty(this, DISPATCH, { value: this.dispatch.bind(this) });
+    this.#origin = origin;
+    // One connector for all, so that they share TLS sessions.
+    const connector = typeof connect === "function" ? connect : buildConnector({ ...connect, allowH2: false });
+    this.#options = { ...options, connect: connector, allowH2: false };
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const client = this.#take();
+    return client.dispatch(
+      options,
+      watched(handler, (isUsable) => this.#giveBack(client, isUsable)),
+    );
+  }
+
+  #take(): Client {
+    const now = performance.now();
+    for (let next = this.#resting[0]; next && now - next.since >= REST_MS; next = this.#resting[0]) {
+      this.#resting.shift();
+      this.#rested.push(next.client);
+    }
+    const rested = this.#rested.pop();
+    if (rested) return rested;
+    const client = new Client(this.#origin, this.#options);
+    this.#clients.add(client);
+    return client;
+  }
+
+  #giveBack(client: Client, isUsable: boolean): void {
+    if (isUsable) {
+      this.#resting.push({ client, since: performance.now() });
+    } else {
+      this.#clients.delete(client);
+      void client.destroy();
+    }
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all([...this.#clients].map((client) => client.close()));
+  }
+
+  /** Undici gives no callback here. */
+  override async destroy(given?: unknown): Promise<void> {
+    const reason = given instanceof Error ? given : null;
+    await Promise.all([...this.#clients].map((client) => client.destroy(reason)));
+  }
+}
+
+/** A handler that says when its request has ended, and whether the connection can be used again. */
+function watched(
+  handler: Dispatcher.DispatchHandler,
+  onEnd: (isUsable: boolean) => void,
+): Required<Pick<Dispatcher.DispatchHandler, "onResponseEnd" | "onResponseError">> & Dispatcher.DispatchHandler {
+  return {
+    onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+    onRequestUpgrade: (...upgrade) => handler.onRequestUpgrade?.(...upgrade),
+    onResponseStart: (...start) => handler.onResponseStart?.(...start),
+    onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+    onResponseEnd(controller, trailers) {
+      handler.onResponseEnd?.(controller, trailers);
+      onEnd(true);
+    },
+    onResponseError(controller, error) {
+      handler.onResponseError?.(controller, error);
+      onEnd(false);
+    },
+  };
+}

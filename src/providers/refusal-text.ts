@@ -1,0 +1,88 @@
+import { asObject, asText, type Json, parseJson } from "./json.ts";
+
+/*
+ * What the body of a refusal says. Servers, gateways and proxies wrap it in many shapes: all come out as one message, and
+ * the names that the error has.
+ */
+
+/** What a refusal says of itself. */
+export interface Told {
+  message: string | null;
+  /** Codes, types and names of the error, those that are no bare numbers first. */
+  names: string[];
+}
+
+const NOTHING: Told = { message: null, names: [] };
+
+/** A refusal lies so deep in its body at most. */
+const DEEPEST = 8;
+/** Of a list of errors, so many are told. */
+const MOST_LISTED = 3;
+
+/** Where an object has its names, and where it has its message, the best first. */
+const NAME_KEYS = ["code", "type", "status", "name", "error_code", "error"];
+const MESSAGE_KEYS = ["error", "message", "msg", "detail", "details", "errors", "error_description", "title", "reason"];
+
+/** @param value the body, as text or as JSON */
+export function unfold(value: unknown, depth = 0): Told {
+  if (depth > DEEPEST) return NOTHING;
+  if (typeof value === "string") return unfoldText(value, depth);
+  if (Array.isArray(value)) return unfoldList(value.slice(0, MOST_LISTED), depth);
+  const object = asObject(value);
+  return object ? unfoldObject(object, depth) : NOTHING;
+}
+
+function unfoldObject(object: Json, depth: number): Told {
+  const inner = MESSAGE_KEYS.map((key) => ({ key, told: unfold(object[key], depth + 1) })).filter(
+    ({ told }) => told.message !== null,
+  );
+  // `error` may be the error, its text, or its name beside a text.
+  const isName = ({ key }: { key: string }) => key === "error" && typeof object[key] === "string";
+  const best = inner.find((one) => !isName(one)) ?? inner[0];
+  const own = NAME_KEYS.filter((key) => !(key === "error" && best?.key === "error"))
+    .map((key) => asText(object[key]))
+    .filter((name) => name !== null && name !== "" && name.length <= 200) as string[];
+  const names = [...new Set([...(best?.told.names ?? []), ...own])];
+  const isNumber = (name: string) => /^-?\d+$/.test(name);
+  const place = Array.isArray(object["loc"]) ? object["loc"].slice(0, 8).map(asText).join(".") : "";
+  const message = best?.told.message ?? null;
+  return {
+    message: place !== "" && message !== null ? `${place}: ${message}` : message,
+    names: [...names.filter((name) => !isNumber(name)), ...names.filter(isNumber)],
+  };
+}
+
+function unfoldList(list: readonly unknown[], depth: number): Told {
+  const all = list.map((one) => unfold(one, depth + 1)).filter(({ message }) => message !== null);
+  if (all.length === 0) return NOTHING;
+  return { message: all.map(({ message }) => message).join("; "), names: all.flatMap(({ names }) => names) };
+}
+
+function unfoldText(text: string, depth: number): Told {
+  const trimmed = text.trim();
+  if (trimmed === "") return NOTHING;
+  if (/^[[{]/.test(trimmed)) {
+    const told = unfold(parseJson(trimmed), depth + 1);
+    if (told.message !== null) return told;
+  }
+  const message = /^<|<html/i.test(trimmed) ? wordsOf(trimmed) : trimmed;
+  return message === "" ? NOTHING : { message, names: [] };
+}
+
+/** The title of a page, or the first words of its text. */
+function wordsOf(html: string): string {
+  // A word that is cut off is left out: it may be a part of a key.
+  const start = html.length > 20_000 ? html.slice(0, Math.max(0, html.lastIndexOf(" ", 20_000))) : html;
+  const [, title = ""] = /<title[^>]*>([^<]*)/i.exec(start) ?? [];
+  if (title.trim() !== "") return plain(title);
+  const text = start.replace(/<(script|style|head)\b.*?<\/\1\s*>/gis, " ").replace(/<[^>]*>?/g, " ");
+  const words = plain(text);
+  return words.length > 300 ? words.slice(0, 300).replace(/\s\S*$/, "") : words;
+}
+
+const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: " ", "#39": "'" };
+
+function plain(text: string): string {
+  const decoded = text.replace(/&(amp|lt|gt|quot|nbsp|#39);/g, (whole, name: string) => ENTITIES[name] ?? whole);
+  return decoded.replace(/\s+/g, " ").trim();
+}
