@@ -222,7 +222,7 @@ describe.concurrent.each(REMOTE)("batches of %s", (name) => {
   test("a file above the provider's limit is refused", async () => {
     const lab = await setUp(name, { limits: { bytes: 500, lines: 2 } });
     expect(await failure(submit(lab, requests(5)))).toMatchObject({
-      reason: "bad_request",
+      reason: "file_too_large",
       details: { httpStatus: 413 },
     });
     lab.server.limits = { lines: 2 };
@@ -530,6 +530,23 @@ test("files go through the proxy of the environment", async () => {
   const batches = await providers.openai.batches.connect(connection, "unused");
   expect(await failure(batches.get("batch-1", signal))).toMatchObject({ reason: "connection" });
   expect(targets).toEqual(["batches.invalid:443"]);
+});
+
+test.for([["a"], ["a", "b"], ["a", "b", "c"]])("a list whose pages come again and again ends: %j", async (ids) => {
+  let asked = 0;
+  const server = createServer((_, response) => {
+    const id = ids[asked % ids.length];
+    asked += 1;
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ data: [{ id, filename: "other.jsonl" }], has_more: true }));
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close().closeAllConnections());
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const connection = { model: MODEL, baseUrl, apiKey: KEY, isTrusted: true, maxAnswerBytes: 8_000_000 };
+  const batches = await providers.openai.batches.connect(connection, "unused");
+  expect(await batches.find("ours.jsonl", signal)).toEqual({ fileId: null, batch: null });
+  expect(asked).toBe(2 * (ids.length + 1));
 });
 
 describe("a batch that is not as documented", () => {

@@ -33,10 +33,7 @@ export class RestingPool extends Dispatcher {
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     const client = this.#take();
-    return client.dispatch(
-      options,
-      watched(handler, (isUsable) => this.#giveBack(client, isUsable)),
-    );
+    return client.dispatch(options, new Watched(handler, (isUsable) => this.#giveBack(client, isUsable)));
   }
 
   #take(): Client {
@@ -72,23 +69,39 @@ export class RestingPool extends Dispatcher {
   }
 }
 
-/** A handler that says when its request has ended, and whether the connection can be used again. */
-function watched(
-  handler: Dispatcher.DispatchHandler,
-  onEnd: (isUsable: boolean) => void,
-): Required<Pick<Dispatcher.DispatchHandler, "onResponseEnd" | "onResponseError">> & Dispatcher.DispatchHandler {
-  return {
-    onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
-    onRequestUpgrade: (...upgrade) => handler.onRequestUpgrade?.(...upgrade),
-    onResponseStart: (...start) => handler.onResponseStart?.(...start),
-    onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
-    onResponseEnd(controller, trailers) {
-      handler.onResponseEnd?.(controller, trailers);
-      onEnd(true);
-    },
-    onResponseError(controller, error) {
-      handler.onResponseError?.(controller, error);
-      onEnd(false);
-    },
-  };
+/** Hands on what comes, and says when the request has ended and whether its connection can be used again. */
+class Watched implements Dispatcher.DispatchHandler {
+  readonly #handler: Dispatcher.DispatchHandler;
+  readonly #onEnd: (isUsable: boolean) => void;
+
+  constructor(handler: Dispatcher.DispatchHandler, onEnd: (isUsable: boolean) => void) {
+    this.#handler = handler;
+    this.#onEnd = onEnd;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
+    this.#handler.onRequestStart?.(controller, context);
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Parameters<NonNullable<Dispatcher.DispatchHandler["onResponseStart"]>>[2],
+  ): void {
+    this.#handler.onResponseStart?.(controller, status, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
+    this.#handler.onResponseData?.(controller, piece);
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: Record<string, string | string[]>): void {
+    this.#handler.onResponseEnd?.(controller, trailers);
+    this.#onEnd(true);
+  }
+
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    this.#handler.onResponseError?.(controller, error);
+    this.#onEnd(false);
+  }
 }

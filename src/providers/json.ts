@@ -55,7 +55,7 @@ function beginningOf(value: unknown, depth: number): unknown {
 const DEEPEST = 500;
 
 /** Whether a text opens more brackets in each other than any real JSON does. Brackets in strings count, too. */
-export function isDeep(text: string): boolean {
+function isDeep(text: string): boolean {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
