@@ -541,7 +541,7 @@ test.for([["a"], ["a", "b"], ["a", "b", "c"]])("a list whose pages come again an
     response.end(JSON.stringify({ data: [{ id, filename: "other.jsonl" }], has_more: true }));
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void server.close().closeAllConnections());
+  onTestFinished(() => server.close().closeAllConnections());
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const connection = { model: MODEL, baseUrl, apiKey: KEY, isTrusted: true, maxAnswerBytes: 8_000_000 };
   const batches = await providers.openai.batches.connect(connection, "unused");

@@ -186,7 +186,7 @@ describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, mod
       behave: () => ({ kind: "status", status: 307, headers: { location }, body: "" }),
     });
     await using lab = await setUp(configured());
-    expect((await lab.run(KEYS, ["--base-url", server[`${api_provider}Url`]])).code).toBe(1);
+    expect((await lab.run(KEYS, ["--base-url", server[`${api_provider}Url`]])).code).toBe(3);
     expect(server.requests.length).toBeGreaterThan(0);
     expect(recorder.headers).toEqual([]);
   });
