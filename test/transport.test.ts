@@ -10,7 +10,7 @@ import { TransportError } from "../src/providers/refusal.ts";
 import { createFileFetch, createTransport } from "../src/providers/transport.ts";
 import { certificate, certificateKey } from "./support/certificate.ts";
 
-const LIMIT = { maxAnswerBytes: 100_000 };
+const LIMIT = { maxAnswerBytes: 100_000, baseUrl: null };
 
 /** Listens until the test ends. @returns its port */
 async function listen(server: Server): Promise<number> {
@@ -126,7 +126,7 @@ describe("large bodies", () => {
   test("what is read at once is bounded: others wait, and all come in the end", async () => {
     const size = 9_000_000;
     const url = await serve((_, response) => void response.end(Buffer.alloc(size, "x")));
-    const { fetch } = transport({ maxAnswerBytes: 10_000_000 });
+    const { fetch } = transport({ ...LIMIT, maxAnswerBytes: 10_000_000 });
     const answers = await Promise.all(
       Array.from({ length: 20 }, async () => (await (await asking(fetch, url)).text()).length),
     );

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
+import { noProxyFor } from "../src/providers/no-proxy.ts";
 import { configFor, datagen, type ConfigOverrides, rows, workspace, type Workspace } from "./support/harness.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
@@ -339,6 +340,31 @@ async function terminal(lab: Workspace): Promise<string> {
      await import(${JSON.stringify(pathToFileURL(BIN).href)});`,
   );
 }
+
+describe("NO_PROXY", () => {
+  test.for([
+    ["http://10.1.2.3:8000/v1", "10.0.0.0/8", true],
+    ["http://11.1.2.3:8000/v1", "10.0.0.0/8", false],
+    ["http://10.1.2.3/v1", "localhost, 192.168.0.0/16 10.1.2.3/32", true],
+    ["http://[fd00::1]/v1", "fd00::/8", true],
+    ["http://[fd00::1]/v1", "[fd00::]/8", true],
+    ["http://[fe00::1]/v1", "fd00::/8", false],
+    ["http://10.1.2.3/v1", "10.0.0.0/99, /8, 10/8, x/8", false],
+    ["http://ten.example.org/v1", "10.0.0.0/8", false],
+  ] as const)("%s in %j: %s", ([url, listed, isAround]) => {
+    const host = new URL(url).hostname.replaceAll(/[[\]]/g, "");
+    expect(noProxyFor(url, { NO_PROXY: listed })).toBe(isAround ? `${listed},${host}` : listed);
+    expect(noProxyFor(url, { no_proxy: "other", NO_PROXY: listed })).toBe("other");
+  });
+
+  test("with a range of addresses leads around the proxy", async () => {
+    await using server = await startServer();
+    await using lab = await setUp();
+    const env = { ...SHELL, HTTP_PROXY: "http://127.0.0.1:9", NO_PROXY: "127.0.0.0/8" };
+    const { code, stderr } = await lab.run(env, ["--base-url", server.openaiUrl]);
+    expect(code, stderr).toBe(0);
+  });
+});
 
 describe.concurrent("what datagen writes", () => {
   test("of a database is for its user only, whatever the umask", async () => {

@@ -50,19 +50,3 @@ function beginningOf(value: unknown, depth: number): unknown {
   }
   return Object.fromEntries(members);
 }
-
-/** Deeper texts hold nothing that anybody wants to read, and are too deep for `JSON.stringify`. */
-const DEEPEST = 500;
-
-/** Whether a text opens more brackets in each other than any real JSON does. Brackets in strings count, too. */
-function isDeep(text: string): boolean {
-  let depth = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    // `[` and `{`, then `]` and `}`.
-    if (code === 0x5b || code === 0x7b) depth += 1;
-    else if (code === 0x5d || code === 0x7d) depth -= 1;
-    if (depth > DEEPEST) return true;
-  }
-  return false;
-}

@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { Body } from "./bodies.ts";
 import { RestingPool } from "./connections.ts";
 import { type Answer, exchange, MOST_ERROR_BYTES, type RawHeaders, tooLarge } from "./exchange.ts";
+import { noProxyFor } from "./no-proxy.ts";
 import { CallError, type Connection } from "./provider.ts";
 import { MOST_HOPS, nextOf, type Redirect, redirectOf, shownAddress } from "./redirects.ts";
 import { connectionError, refusalBody, TransportError } from "./refusal.ts";
@@ -17,6 +18,9 @@ const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
 
 /** How long the body of a file may stand still. */
 const STALLED_MS = 120_000;
+
+/** What of a connection decides how its requests are sent. */
+type Reached = Pick<Connection, "maxAnswerBytes" | "baseUrl">;
 
 /** How requests for single answers are sent. */
 export interface Transport {
@@ -32,8 +36,8 @@ export interface Transport {
  * returns, so that a timeout or a connection that breaks covers the body too. Where there is no answer it throws a
  * TransportError.
  */
-export function createTransport({ maxAnswerBytes }: Pick<Connection, "maxAnswerBytes">): Transport {
-  const dispatcher = createDispatcher({
+export function createTransport({ maxAnswerBytes, baseUrl }: Reached): Transport {
+  const dispatcher = createDispatcher(baseUrl, {
     bodyTimeout: 0,
     allowH2: false,
     factory: (origin, options) => new RestingPool(origin, options),
@@ -142,8 +146,8 @@ class WholeHeaders {
  * A `fetch` for the SDKs that sends files and receives their contents piece by piece, and goes through proxies as the
  * other one does. All other answers are whole when it returns.
  */
-export function createFileFetch({ maxAnswerBytes }: Pick<Connection, "maxAnswerBytes">): typeof fetch {
-  const dispatcher = createDispatcher({ bodyTimeout: STALLED_MS });
+export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached): typeof fetch {
+  const dispatcher = createDispatcher(baseUrl, { bodyTimeout: STALLED_MS });
   return async (input, init = {}) => {
     let url = new URL(input instanceof Request ? input.url : String(input));
     let headers = init.headers;
@@ -202,10 +206,12 @@ async function readWhole(response: UndiciResponse, maxAnswerBytes: number): Prom
   }
 }
 
-function createDispatcher(own: Agent.Options): Agent | EnvHttpProxyAgent {
+function createDispatcher(baseUrl: string | null, own: Agent.Options): Agent | EnvHttpProxyAgent {
   // Timeouts are the caller's: a slow answer is not a dead one.
   const options = { headersTimeout: 0, connections: null, ...own };
-  return PROXY_VARIABLES.some((name) => process.env[name]) ? proxyAgent(options) : new Agent(options);
+  return PROXY_VARIABLES.some((name) => process.env[name])
+    ? proxyAgent({ ...options, noProxy: noProxyFor(baseUrl) })
+    : new Agent(options);
 }
 
 function proxyAgent(options: EnvHttpProxyAgent.Options): EnvHttpProxyAgent {

@@ -1,6 +1,6 @@
 import type { PriceRow } from "../../app/prices.ts";
 import { type Column, renderTable } from "./table.ts";
-import { counted, number, printable } from "./text.ts";
+import { counted, number } from "./text.ts";
 
 /** A line of the table: a price, or the rates of its long prompts. */
 type Line = Pick<PriceRow, "input" | "cached_input" | "cache_write" | "output"> & { name: string; price?: PriceRow };
@@ -50,7 +50,7 @@ export function renderUnsetPrice(row: PriceRow): string {
 }
 
 function nameOf({ model, base_url: baseUrl }: PriceRow): string {
-  return printable(`${model} at ${baseUrl ?? "any server"}`);
+  return `${model} at ${baseUrl ?? "any server"}`;
 }
 
 function labelOf({ model, provider, base_url: baseUrl }: PriceRow): string {

@@ -5,7 +5,7 @@ import type { RunSummary } from "../../app/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { renderCalls, renderTokens } from "./lines.ts";
 import { type Column, renderTable, tableLines } from "./table.ts";
-import { counted, money, number, oneLine, printable } from "./text.ts";
+import { counted, money, number, oneLine } from "./text.ts";
 
 const COLUMNS: Column<RunSummary>[] = [
   { title: "RUN", value: (run) => run.id, total: (runs) => counted(runs.length, "run"), rank: 0 },
@@ -183,7 +183,7 @@ function importOf({ imported }: Pick<RunDetails, "imported">): [string, string][
 }
 
 export function modelOf({ provider, model }: RunSummary): string {
-  return printable(provider === "offline" ? `offline (${model})` : model);
+  return provider === "offline" ? `offline (${model})` : model;
 }
 
 export function tokensOf(tokens: number, isEstimated: boolean): string {
