@@ -1112,3 +1112,13 @@ function escaped(character: string, offset: number, text: string): string {
 function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
+
+test.each([
+  ["a member that is never closed", `{"metadata": "${"x".repeat(17_000_000)}`, /the member .* is longer than 16000000/],
+  ["a task that is never closed", `{"tasks": ["${"x".repeat(49_000_000)}`, /tasks\[0\] .* is longer than 48000000/],
+])("%s is refused before it is whole in memory", async (_, text, says) => {
+  async function* chunks() {
+    for (let at = 0; at < text.length; at += 1 << 18) yield text.slice(at, at + (1 << 18));
+  }
+  await expect(Array.fromAsync(piecesOf(chunks(), "FILE", "tasks"))).rejects.toThrow(says);
+});

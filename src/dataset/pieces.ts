@@ -10,8 +10,8 @@ export interface Piece {
   index: number | null;
 }
 
-/** Longer pieces are a quote or a bracket that was never closed. */
-const LONGEST_PIECE = 64_000_000;
+/** Longer pieces are a quote or a bracket that was never closed: a task has many answers, the other members have few. */
+const LONGEST = { element: 48_000_000, member: 16_000_000 };
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
@@ -42,6 +42,10 @@ export function repeatedKey(text: string, keys: readonly string[]): string | nul
     seen.add(name);
   }
   return null;
+}
+
+function longest({ index }: Piece): number {
+  return index === null ? LONGEST.member : LONGEST.element;
 }
 
 /** @param array the member that is cut up itself; null where none is */
@@ -110,7 +114,7 @@ function createCutter(
     }
     if (piece) {
       piece.text += chunk.slice(start);
-      if (piece.text.length > LONGEST_PIECE) throw tooLong(piece);
+      if (piece.text.length > longest(piece)) throw tooLong(piece);
     }
   }
 
@@ -158,7 +162,7 @@ function createCutter(
 
   function tooLong(long: Piece): UsageError {
     return new UsageError(
-      `${path}: ${placeOf(long)} is longer than ${LONGEST_PIECE} characters`,
+      `${path}: ${placeOf(long)} is longer than ${longest(long)} characters`,
       "Is a quote or a bracket never closed?",
     );
   }
