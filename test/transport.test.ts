@@ -5,6 +5,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import { setTimeout as sleep } from "node:timers/promises";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { Body } from "../src/providers/bodies.ts";
 import type { CallError } from "../src/providers/provider.ts";
 import { TransportError } from "../src/providers/refusal.ts";
 import { createFileFetch, createTransport } from "../src/providers/transport.ts";
@@ -121,6 +122,21 @@ describe("large bodies", () => {
       response.end();
     });
     expect(await (await asking(transport().fetch, url)).text()).toBe("x".repeat(5_000));
+  });
+
+  test("together they hold 64 MB: then only the oldest goes on, until it has ended", () => {
+    const piece = Buffer.alloc(1_000_000);
+    const bodies = Array.from({ length: 10 }, () => new Body(10_000_000));
+    const resumed: number[] = [];
+    const add = (index: number) => bodies[index]?.add(piece, () => resumed.push(index));
+    for (let round = 0; round < 6; round += 1) for (const index of bodies.keys()) expect(add(index)).toBe("more");
+    for (const index of [0, 1, 2, 3]) expect(add(index)).toBe("more");
+    expect([add(4), add(5), add(0), add(0), add(0)]).toEqual(["wait", "wait", "more", "more", "more"]);
+    expect(add(0)).toBe("full");
+    expect(resumed).toEqual([]);
+    bodies[0]?.end();
+    expect(resumed).toEqual([4, 5]);
+    for (const body of bodies) body.end();
   });
 
   test("what is read at once is bounded: others wait, and all come in the end", async () => {
