@@ -108,8 +108,7 @@ export async function importDataset(store: Store, path: string, options: ImportD
     });
     return { lease: acquireLease(store, runId, publicId), settingsId: kept };
   });
-  // A URL of the file is not the user's, who has not run it.
-  if (target.baseUrlSource !== "config") bindTarget(store, target, false, onEvent);
+  bindTarget(store, target, false, onEvent);
   try {
     await write(store, lease, survey, { path, head, report, settingsId, createdAt, callsOf });
   } finally {
