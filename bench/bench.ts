@@ -4,6 +4,7 @@
 import { cpus, totalmem } from "node:os";
 import { measureCalls } from "./calls.ts";
 import { Server } from "./lab.ts";
+import { measureLog } from "./wal.ts";
 import { measureScale } from "./scale.ts";
 import { measureStart } from "./start.ts";
 import { profileCalls } from "./profile.ts";
@@ -16,12 +17,13 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   quick: (server) => measureCalls(server, QUICK),
   calls: (server) => measureCalls(server, FULL),
   start: measureStart,
+  log: measureLog,
   scale: measureScale,
 };
 
 /** Prints something of its own. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "scale", PROFILE];
+const ALL = ["calls", "start", "log", "scale", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);

@@ -15,7 +15,7 @@ const STOPPED = 3;
 
 type Size = keyof typeof INPUTS;
 
-/** What a run of a million calls takes: planned, resumed, listed and exported. */
+/** What a run of a million calls takes: planned, resumed, listed, exported, compared, merged, checked and compacted. */
 export async function measureScale(server: Server): Promise<Row[]> {
   using folder = new Folder();
   const scale = new Scale(folder, server);
@@ -23,7 +23,8 @@ export async function measureScale(server: Server): Promise<Row[]> {
   const listed = await scale.list();
   const resumed = await scale.resume();
   const exported = await scale.export();
-  return [...planned, ...resumed, ...listed, ...exported];
+  const kept = await scale.keep();
+  return [...planned, ...resumed, ...listed, ...exported, ...kept];
 }
 
 class Scale {
@@ -149,6 +150,28 @@ class Scale {
         ratio: { value: median(times.map(({ datagen, floor }) => datagen / floor)), atMost: 1.3 },
       },
       ...memoryRows("exporting", memory),
+    ];
+  }
+
+  /** Needs the filled databases, and changes them. */
+  async keep(): Promise<Row[]> {
+    const using = (size: Size, ...args: string[]) =>
+      this.#run([DATAGEN, ...args, "--db", this.#at(`${size}.db`)], { withUsage: true });
+    const checking = await this.#memory((size) => using(size, "db", "check"));
+    const comparing = await this.#memory((size) => using(size, "diff", "latest", "latest"));
+    const merging = await this.#memory(async (size) => {
+      this.#remove("merged.db");
+      return await this.#run([DATAGEN, "db", "merge", this.#at(`${size}.db`), "--db", this.#at("merged.db")], {
+        withUsage: true,
+      });
+    });
+    this.#remove("merged.db");
+    const compacting = await this.#memory((size) => using(size, "db", "compact"));
+    return [
+      ...memoryRows("checking", checking),
+      ...memoryRows("comparing a run with itself", comparing),
+      ...memoryRows("merging", merging),
+      ...memoryRows("compacting", compacting),
     ];
   }
 

@@ -19,7 +19,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
-import { answerTo, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
+import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
 
 const DATABASE = "data/datagen.db";
 
@@ -208,6 +208,28 @@ describe("resume --retry-truncated --max-tokens", () => {
     const refused = await datagen(["resume", "latest", ...flags], { cwd: space.path });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(sentence);
+  });
+});
+
+describe("a response that was made of the input, as the notes were empty,", () => {
+  test("stays where the reading then fails in another way, and the warning and db check are right about it", async () => {
+    await using space = await workspace();
+    const perspective = { condition: "Noted", reading: "Take notes.", strategy: "Write it out." };
+    const config = configFor({ agent_perspectives: [perspective], max_attempts: 1, data_config: { sample_size: 2 } });
+    await space.write("config.json", config);
+    await space.write("rows.json", rows(2));
+    let fault: Fault = { kind: "empty" };
+    await using server = await startServer({ behave: ({ prompt }) => (prompt.startsWith("Take") ? fault : undefined) });
+    const options = { cwd: space.path, env: environmentFor(server) };
+    expect((await datagen(["run", "config.json", "--no-export"], options)).code).toBe(1);
+    fault = { kind: "contentFilter" };
+    const again = await datagen(["resume", "latest", "--retry-failed"], options);
+    expect(again.code).toBe(1);
+    const { tasks } = await space.json<Exported>(again.stdout.trim());
+    expect(tasks.map(({ preparations }) => preparations)).toEqual([[null], [null]]);
+    expect(tasks.flatMap(({ responses }) => responses)).toEqual([expect.any(String), expect.any(String)]);
+    expect(again.stderr).toContain("2 calls failed; the dataset has null where their texts would be.");
+    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 });
 

@@ -654,7 +654,8 @@ describe("the queries", () => {
     };
     await body(own);
     expect(statements.length).toBeGreaterThan(0);
-    store.sqlite.exec("create temp table if not exists taken (id integer primary key)");
+    store.sqlite.exec("create temp table if not exists taken (reuse integer, id integer, primary key (reuse, id))");
+    store.sqlite.exec("create temp table if not exists failed_attempts (id integer primary key)");
     store.sqlite.function("attempt_cost", { deterministic: true, varargs: true }, () => 0);
     return [...new Set(statements)].map((sql) => {
       const explained = store.sqlite.prepare<unknown[], { detail: string }>(`explain query plan ${sql}`);

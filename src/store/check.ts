@@ -157,13 +157,16 @@ export const RULE_COUNT = OF_THE_FILE.length + RULES.length;
 export function checkStore({ sqlite }: Store): Violation[] {
   sqlite.function("hash_of", { deterministic: true }, (bytes) => sha256(bytes as Buffer));
   sqlite.function("checksum_of", { deterministic: true }, (bytes) => crc32(bytes as Buffer));
-  // One moment for all of them, while a run may go on.
-  return sqlite.transaction(() =>
-    [...OF_THE_FILE, ...RULES].flatMap(([rule, query]) => {
+  // One moment for all of them, while a run may go on. Nothing is written: a damaged file may not even take a commit.
+  sqlite.exec("begin");
+  try {
+    return [...OF_THE_FILE, ...RULES].flatMap(([rule, query]) => {
       const found = look(sqlite, query);
       return found.rows === 0 ? [] : [{ rule, ...found }];
-    }),
-  )();
+    });
+  } finally {
+    if (sqlite.inTransaction) sqlite.exec("rollback");
+  }
 }
 
 /** What a query finds, or that the file is too damaged for it. */
