@@ -1,7 +1,7 @@
 import type { ExecutorName } from "../config/executors.ts";
 import { checkOverrides } from "../config/parse.ts";
 import { DatagenError, errorCode, InterruptedError, StoppedError, UsageError } from "../errors.ts";
-import { batch } from "../execute/batch.ts";
+import { batch } from "../execute/batch/batch.ts";
 import type { Job } from "../execute/executor.ts";
 import { live } from "../execute/live.ts";
 import { nanoUsd } from "../models/cost.ts";

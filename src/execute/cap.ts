@@ -6,7 +6,7 @@ import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { Reservation } from "../store/results.ts";
-import type { PreparedRequest } from "./request.ts";
+import type { PreparedRequest } from "./prepare.ts";
 
 /** What a server may put around a prompt, in tokens. */
 const TEMPLATE_TOKENS = 64;

@@ -1,7 +1,7 @@
 import { promptLength } from "../models/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
 import type { Usage } from "../store/results.ts";
-import type { PreparedRequest } from "./request.ts";
+import type { PreparedRequest } from "./prepare.ts";
 
 /** Of a text that nothing is known of: a little more than most have. */
 const FIRST_TOKENS_PER_CHARACTER = 0.35;

@@ -1,7 +1,7 @@
 import { commitResults } from "../store/results.ts";
 import { createRunReuse } from "../store/reuse.ts";
 import type { Job } from "./executor.ts";
-import type { PreparedRequest } from "./request.ts";
+import type { PreparedRequest } from "./prepare.ts";
 
 /**
  * Answers of earlier calls for strategies whose notes have just come, whose keys are known only now, and for calls that

@@ -1,0 +1,147 @@
+import { randomBytes } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { BatchProvider, BatchState } from "../../providers/batch.ts";
+import {
+  type BatchRow,
+  dropBatch,
+  openBatches,
+  prepareBatch,
+  unansweredAttempts,
+  updateBatch,
+} from "../../store/batches.ts";
+import { getCall, openCalls } from "../../store/calls.ts";
+import type { Reservation } from "../../store/results.ts";
+import { checkSpace } from "../../store/space.ts";
+import { removeTemporary, temporaryPath } from "../../store/temporary.ts";
+import type { PreparedRequest } from "../prepare.ts";
+import { ask, NoBatchesError, pause } from "./ask.ts";
+import type { BatchRun } from "./run.ts";
+
+/**
+ * Hands a batch over whose rows are committed. A submission of which it is not known whether it has arrived is looked up
+ * first. @returns null where the run is stopping
+ */
+export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promise<BatchState | null> {
+  try {
+    return await handOver(run, row, isNew);
+  } catch (error) {
+    // A server that knows no files has none of it.
+    if (error instanceof NoBatchesError && row.state === "prepared") dropBatch(run.job.store, run.job.lease, row.id);
+    throw error;
+  }
+}
+
+async function handOver(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | null> {
+  const { job, provider } = run;
+  const { store, lease } = job;
+  // What was begun before may have arrived.
+  const found = isNew ? { fileId: null, batch: null } : await ask(job, () => provider.find(row.name, job.drain));
+  if (found === null) return null;
+  const adopt = (state: BatchState, fileId: string | null) => {
+    updateBatch(store, lease, row.id, { state: "submitted", batchId: state.id, fileId, status: state.status });
+    return state;
+  };
+  if (found.batch) return adopt(found.batch, found.fileId);
+  const fileId = row.fileId ?? found.fileId ?? (await upload(run, row));
+  if (fileId === null) return null;
+  updateBatch(store, lease, row.id, { state: "uploaded", fileId });
+  const { endpoint } = job.settings;
+  const created = await ask(job, () => provider.create(fileId, { endpoint, name: row.name }, job.drain), {
+    lookUp: async () => (await provider.find(row.name, job.drain)).batch,
+  });
+  return created && adopt(created, fileId);
+}
+
+/** Writes the file of a batch from its rows, and sends it. */
+async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
+  const { job, provider } = run;
+  // Beside the database there is a disk that can be written, and a process that is killed leaves nothing for others to read.
+  const folder = temporaryPath(dirname(job.store.path));
+  await mkdir(folder, { mode: 0o700 });
+  try {
+    const path = join(folder, "requests.jsonl");
+    await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path));
+    return await ask(job, () => provider.upload(path, row.name, job.drain), {
+      lookUp: async () => (await provider.find(row.name, job.drain)).fileId,
+    });
+  } finally {
+    removeTemporary(folder);
+  }
+}
+
+function* fileOf({ job: { store }, provider, prepare }: BatchRun, row: BatchRow): Generator<string> {
+  for (const { callId } of unansweredAttempts(store, row.id)) {
+    yield `${lineFor(provider, prepare(getCall(store, callId)))}\n`;
+  }
+}
+
+function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest): string {
+  const { endpoint, model, parameters } = settings;
+  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt });
+}
+
+/** Puts what can be sent into batches, and hands them over. @returns whether there was any */
+export async function submitPending(run: BatchRun, open: readonly BatchRow[]): Promise<boolean> {
+  const { job, largest } = run;
+  // Strategies on notes go together, once all notes are there.
+  if (open.length > 0 && (!largest?.isForTokens || open.length >= largest.openBelow)) return false;
+  if (open.length === 0 && largest !== null && job.batches.waits) await pause(job, largest.delayMs);
+  let count = 0;
+  while (!job.drain.aborted) {
+    const name = `datagen-${randomBytes(12).toString("hex")}.jsonl`;
+    const picked = pickRequests(run);
+    if (picked.length === 0) break;
+    const row = prepareBatch(job.store, job.lease, name, picked);
+    checkSpace(job.store);
+    count += 1;
+    job.onEvent({ type: "batch", name, requests: row.requests, status: "prepared", completed: 0, failed: 0 });
+    await submit(run, row, true);
+    // After a refusal one at a time.
+    if (largest?.isForTokens) break;
+  }
+  return count > 0;
+}
+
+/** The requests of the next batch: as many as its file and the cap allow. */
+function pickRequests({
+  job,
+  provider,
+  prepare,
+  cap,
+  reservationOf,
+  earlier,
+  largest,
+}: BatchRun): { callId: number; reserved: Reservation }[] {
+  const most = Math.min(provider.limits.requests, largest?.requests ?? Number.POSITIVE_INFINITY);
+  const picked: { callId: number; reserved: Reservation }[] = [];
+  let bytes = 0;
+  let after = 0;
+  for (;;) {
+    const page = openCalls(job.store, job.runId, after, 256);
+    for (const call of page) {
+      after = call.id;
+      if (call.isWaiting) continue;
+      const request = prepare(call);
+      if (earlier.take(request)) continue;
+      const size = Buffer.byteLength(lineFor(provider, request)) + 1;
+      if (picked.length > 0 && bytes + size > provider.limits.bytes) return picked;
+      const reserved = reservationOf(request);
+      if (cap) {
+        const cost = cap.mostOf(reserved);
+        if (!cap.reserve(cost)) {
+          // What is set aside for open batches may come back.
+          if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) throw cap.reached(cost);
+          return picked;
+        }
+      }
+      picked.push({ callId: call.id, reserved });
+      bytes += size;
+      if (picked.length >= most) return picked;
+    }
+    if (page.length < 256) return picked;
+  }
+}

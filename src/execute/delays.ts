@@ -1,0 +1,38 @@
+import type { Waiting } from "./backlog.ts";
+
+interface Delayed {
+  waiting: Waiting;
+  /** In milliseconds of the dispatcher's clock. */
+  dueAt: number;
+}
+
+/** Calls that are sent again after a while, the earliest first. Told the time. */
+export class Delays {
+  readonly #delayed: Delayed[] = [];
+
+  get isEmpty(): boolean {
+    return this.#delayed.length === 0;
+  }
+
+  get size(): number {
+    return this.#delayed.length;
+  }
+
+  add(waiting: Waiting, dueAt: number): void {
+    const later = this.#delayed.findIndex((other) => other.dueAt > dueAt);
+    this.#delayed.splice(later === -1 ? this.#delayed.length : later, 0, { waiting, dueAt });
+  }
+
+  /** Takes out the calls whose delay is over. */
+  takeDue(now: number): Waiting[] {
+    const waiting = this.#delayed.findIndex(({ dueAt }) => dueAt > now);
+    const count = waiting === -1 ? this.#delayed.length : waiting;
+    return count === 0 ? [] : this.#delayed.splice(0, count).map((delayed) => delayed.waiting);
+  }
+
+  /** Milliseconds until the next delay is over; null where there is none. */
+  wait(now: number): number | null {
+    const [next] = this.#delayed;
+    return next ? Math.max(0, next.dueAt - now) : null;
+  }
+}

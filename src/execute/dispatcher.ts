@@ -1,0 +1,265 @@
+import { StoppedError } from "../errors.ts";
+import type { CallError, FailureReason } from "../providers/provider.ts";
+import type { OpenCall } from "../store/calls.ts";
+import type { Reservation, Result } from "../store/results.ts";
+import { Backlog, type Waiting } from "./backlog.ts";
+import { Cap } from "./cap.ts";
+import { Charge } from "./charge.ts";
+import { AdaptiveConcurrency } from "./concurrency.ts";
+import { Delays } from "./delays.ts";
+import { Doubts } from "./doubts.ts";
+import { createEarlier, type Earlier } from "./earlier.ts";
+import type { Job } from "./executor.ts";
+import { LoneRefusals } from "./lone-refusals.ts";
+import { Outage } from "./outage.ts";
+import type { Sent } from "./outcome.ts";
+import { type Ending, Pace, type Ticket } from "./pace.ts";
+import type { PreparedRequest } from "./prepare.ts";
+import { decide, isAway, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { stopped } from "./stops.ts";
+
+/** A call at the head of the line, rendered and waiting for the pace. */
+interface Head extends Waiting {
+  request: PreparedRequest;
+  /** What the provider charges against its limit of tokens. */
+  tokens: number;
+  reserved: Reservation;
+  /** What is set aside for it, in billionths of a US dollar; 0 where the run has no cap. */
+  most: number;
+}
+
+/** A request that may be sent now. */
+export interface Dispatched extends Head {
+  ticket: Ticket;
+}
+
+/** What came of a request, and what follows once that is stored. */
+export interface Arrival {
+  result: Result;
+  onStored: () => void;
+}
+
+/** What can be sent at a moment. */
+interface Picked {
+  leaving: Dispatched[];
+  /** After how many milliseconds there may be more; null where only a result can bring more. */
+  waitMs: number | null;
+}
+
+/** How long a request waits that found no connection. */
+const UNREACHABLE_DELAY_MS = 250;
+
+/**
+ * Decides which call is sent when: by the order of the plan, the pace, the cap, the state of the provider, and what
+ * failed before. It sends and stores nothing itself, sets no timer, and is told the time in milliseconds of one clock.
+ */
+export class Dispatcher {
+  readonly #job: Job;
+  readonly #prepare: (call: OpenCall) => PreparedRequest;
+  readonly #reservationOf: (request: PreparedRequest) => Reservation;
+  readonly #backlog: Backlog;
+  readonly #delays = new Delays();
+  readonly #earlier: Earlier;
+  readonly #concurrency: AdaptiveConcurrency;
+  readonly #pace: Pace;
+  readonly #charge = new Charge();
+  readonly #outage: Outage;
+  readonly #doubts: Doubts;
+  readonly #lone = new LoneRefusals();
+  readonly #cap: Cap | null;
+  #head: Head | undefined;
+  #failure: unknown;
+
+  constructor(
+    job: Job,
+    now: number,
+    prepare: (call: OpenCall) => PreparedRequest,
+    reservationOf: (request: PreparedRequest) => Reservation,
+  ) {
+    this.#job = job;
+    this.#prepare = prepare;
+    this.#reservationOf = reservationOf;
+    this.#backlog = new Backlog(job.store, job.runId);
+    this.#earlier = createEarlier(job);
+    this.#concurrency = new AdaptiveConcurrency(job.concurrency);
+    this.#pace = new Pace(job.limits, now);
+    this.#outage = new Outage(job.giveUpAfterMs, now);
+    this.#doubts = new Doubts(job.hasAnswers);
+    this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
+  }
+
+  /** Why the run stops before its end; undefined while it goes on. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Stops the run. The first reason counts. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  get #isStopping(): boolean {
+    return this.#failure !== undefined || this.#job.drain.aborted;
+  }
+
+  /** Whether all that is left to do is in flight. */
+  get isDone(): boolean {
+    return this.#isStopping || (this.#delays.isEmpty && !this.#head);
+  }
+
+  /** How many requests may be in flight now. */
+  get room(): number {
+    const isProbing = this.#outage.isOn || this.#outage.isSuspected || this.#doubts.isSuspected;
+    return isProbing ? 1 : this.#concurrency.current;
+  }
+
+  /** The requests that can be sent now, and when there may be more. */
+  pick(now: number, inFlight: number): Picked {
+    const picked: Picked = { leaving: [], waitMs: null };
+    try {
+      this.#fill(picked, now, inFlight);
+    } catch (error) {
+      // What came is stored all the same.
+      this.fail(error);
+    }
+    return picked;
+  }
+
+  #fill(picked: Picked, now: number, inFlight: number): void {
+    const { leaving } = picked;
+    for (const waiting of this.#delays.takeDue(now)) this.#backlog.add(waiting);
+    while (!this.#isStopping && inFlight + leaving.length < this.room) {
+      this.#head ??= this.#next();
+      if (!this.#head) {
+        picked.waitMs = this.#delays.wait(now);
+        return;
+      }
+      const waitMs = Math.max(this.#pace.wait(now, this.#head.tokens), this.#outage.wait(now));
+      if (waitMs > 0) {
+        picked.waitMs = waitMs;
+        return;
+      }
+      if (this.#cap?.reserve(this.#head.most) === false) {
+        // What is in flight mostly costs less than it may.
+        if (inFlight + leaving.length === 0) this.fail(this.#cap.reached(this.#head.most));
+        return;
+      }
+      leaving.push({ ...this.#head, ticket: this.#pace.send(now, this.#head.tokens) });
+      this.#head = undefined;
+    }
+  }
+
+  /** The call that is next, rendered. Calls with an earlier answer take it on the way. */
+  #next(): Head | undefined {
+    const { isOn } = this.#outage;
+    for (let waiting = this.#backlog.next(isOn); waiting; waiting = this.#backlog.next(isOn)) {
+      const request = this.#prepare(waiting.call);
+      if (waiting.tries === NO_TRIES && this.#earlier.take(request)) continue;
+      const reserved = this.#reservationOf(request);
+      const tokens = this.#pace.countsTokens ? this.#charge.of(request) : 0;
+      const most = this.#cap ? this.#cap.mostOf(reserved) + this.#cap.excess : 0;
+      return { ...waiting, request, reserved, tokens, most };
+    }
+    return undefined;
+  }
+
+  /**
+   * A request has come to its end: decides what becomes of its call.
+   * @param inFlight how many are in flight, this one included
+   */
+  settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
+    const { ticket, most, reserved } = dispatched;
+    const isSlowedDown = this.#pace.end(ticket, now, endingOf(sent.error), sent.limits);
+    if (isSlowedDown) this.#concurrency.refused(now, inFlight);
+    this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);
+    return sent.error
+      ? this.#failed(dispatched, sent.result, sent.error, now, inFlight)
+      : this.#answered(dispatched, sent.result, now);
+  }
+
+  #answered({ call, request }: Dispatched, result: Result, now: number): Arrival {
+    this.#charge.learn(request, result.attempt);
+    this.#concurrency.answered(now, call.step, result.attempt.durationMs);
+    this.#doubts.answered();
+    this.#lone.answered(call.id);
+    if (this.#outage.answered(now)) this.#job.onEvent({ type: "recovered" });
+    return {
+      result,
+      onStored: () => {
+        if (call.step === "reading") this.#backlog.addStrategyOf(call);
+      },
+    };
+  }
+
+  #failed({ call, tries }: Waiting, result: Result, error: CallError, now: number, inFlight: number): Arrival {
+    const { reason, message } = error;
+    this.#watch(error, tries, now);
+    const { decision, tries: counted } = this.#judge(call, tries, error, inFlight);
+    if (decision.action === "stop") this.fail(stopped(reason, message, this.#job));
+    return {
+      result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
+      onStored: () => {
+        if (decision.action === "retry") {
+          const { delayMs } = decision;
+          this.#job.onEvent({ type: "retrying", reason, message, delayMs });
+          this.#delays.add({ call, tries: counted }, now + delayMs);
+        } else if (decision.action === "fail" && call.step === "reading") {
+          // Where there are no notes, or where earlier notes stay, the strategy can go on.
+          this.#backlog.addStrategyOf(call);
+        }
+      },
+    };
+  }
+
+  #judge({ id }: OpenCall, tries: Tries, error: CallError, inFlight: number): ReturnType<typeof decide> {
+    const { reason, details } = error;
+    if (this.#isUncounted(error)) {
+      return { decision: { action: "retry", delayMs: this.#outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
+    }
+    if (reason === "rate_limited" && this.#lone.refused(id)) return { decision: { action: "fail" }, tries };
+    const others = (refused: number) => this.#othersThan(refused, inFlight);
+    const doubt = kindOf(reason) === "doubtful" ? this.#doubts.refused(id, others) : undefined;
+    return decide(reason, details.retryAfterMs, tries, this.#job.maxAttempts, Math.random(), doubt);
+  }
+
+  /** How many calls may still be answered beside one that has come back and those that wait after a refusal. */
+  #othersThan(refused: number, inFlight: number): number {
+    return inFlight - 1 + Number(this.#backlog.hasFresh) + Math.max(0, this.#delays.size - (refused - 1));
+  }
+
+  /** Tells a failure to the watch for outages. */
+  #watch(error: CallError, tries: Tries, now: number): void {
+    const { reason, message } = error;
+    const kind = kindOf(reason);
+    // A call that failed before may be at fault itself: it says nothing of the provider.
+    if (kind === "transient" && tries.transient > 0 && !this.#outage.isOn && !isAway(error)) return;
+    if (kind === "transient" || kind === "rateLimited") {
+      const { hasBegun, isHopeless } = this.#outage.failed(now, kind === "rateLimited");
+      if (hasBegun) this.#job.onEvent({ type: "outage", reason, message });
+      if (isHopeless) this.fail(hopeless(reason, message, this.#job));
+    } else if (kind !== "stop" && this.#outage.answered(now)) {
+      this.#job.onEvent({ type: "recovered" });
+    }
+  }
+
+  /**
+   * Whether a failure says nothing of its call, and uses up no attempt: the request has not left, or there is an outage.
+   * Where no other calls are left to tell by, an outage excuses a call only while the provider is away.
+   */
+  #isUncounted(error: CallError): boolean {
+    if (kindOf(error.reason) !== "transient") return false;
+    return !error.details.hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
+  }
+}
+
+function endingOf(error: CallError | null): Ending {
+  if (!error) return "accepted";
+  return error.reason === "rate_limited" ? "rate_limited" : "failed";
+}
+
+function hopeless(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
+  return new StoppedError(
+    `${server} has answered nothing for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    "Resume the run once the provider answers again; give_up_after_s in the config says how long to wait for it.",
+  );
+}

@@ -1,0 +1,56 @@
+import type { Prompt } from "../models/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
+import { usedText } from "../plan/reasoning.ts";
+import { callKeys, type Settings } from "../plan/settings.ts";
+import { answerText, instructions, type OpenCall } from "../store/calls.ts";
+import { getSettings } from "../store/plan.ts";
+import { getText } from "../store/texts.ts";
+import type { Job } from "./executor.ts";
+
+/** A call that is ready to be sent: its prompt, and what it is asked with. */
+export interface PreparedRequest {
+  call: OpenCall;
+  prompt: Prompt;
+  settingsId: number;
+  settings: Settings;
+  /** The call's key. */
+  key: () => string;
+}
+
+/** Renders the requests of a run's calls from the store. */
+export function createPrepare({
+  store,
+  runId,
+  settings: ownSettings,
+  settingsId: ownSettingsId,
+  reasoningTags,
+}: Job): (call: OpenCall) => PreparedRequest {
+  const perspectives = instructions(store, runId);
+  const keys = new Map<number, { settings: Settings; keyOf: (prompt: Prompt) => string }>();
+  // Calls come input by input.
+  let last = { id: 0, text: "" };
+
+  function inputText(id: number): string {
+    if (last.id !== id) last = { id, text: getText(store, id) };
+    return last.text;
+  }
+
+  function askedWith(id: number): { settings: Settings; keyOf: (prompt: Prompt) => string } {
+    const known = keys.get(id);
+    if (known) return known;
+    const settings = id === ownSettingsId ? ownSettings : getSettings(store, id);
+    const made = { settings, keyOf: callKeys(settings) };
+    keys.set(id, made);
+    return made;
+  }
+
+  return (call) => {
+    const perspective = perspectives.get(call.perspectiveId);
+    if (!perspective) throw new Error(`the call ${call.id} has no instruction`);
+    const notes = call.notesId === null ? null : usedText(answerText(store, call.notesId), reasoningTags);
+    const prompt = promptOf(perspective, call.step, inputText(call.inputId), notes);
+    const settingsId = call.wantedSettingsId ?? ownSettingsId;
+    const { settings, keyOf } = askedWith(settingsId);
+    return { call, prompt, settingsId, settings, key: () => keyOf(prompt) };
+  };
+}

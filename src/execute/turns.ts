@@ -1,0 +1,166 @@
+import pLimit, { type LimitFunction } from "p-limit";
+import { BackgroundFlush } from "../store/flush.ts";
+import { commitResults, commitTurn, type Result } from "../store/results.ts";
+import { checkSpace } from "../store/space.ts";
+import type { Arrival, Dispatched, Dispatcher } from "./dispatcher.ts";
+import type { Job } from "./executor.ts";
+import type { Sent } from "./outcome.ts";
+
+/** Sends one request, and says what came of it. */
+export type Perform = (dispatched: Dispatched, attemptId: number) => Promise<Sent>;
+
+/** Of the requests in flight, so many share a transaction when they come back at about the same time. */
+const GATHERED_SHARE = 1 / 6;
+/** How long a result waits for others to be stored with. */
+const GATHER_MS = 1;
+
+/** Timers take no number of any size: a turn that finds nothing to do waits again. */
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * Works in turns until the dispatcher has nothing more to send. Each turn commits, in one transaction, the results that
+ * arrived and the attempts that start next. A turn takes only part of the requests in flight, or they would fall into
+ * step.
+ * @param perform how one request is sent
+ */
+export function inTurns(job: Job, dispatcher: Dispatcher, perform: Perform): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const turns = new Turns(job, dispatcher, perform, () => {
+      if (dispatcher.failure === undefined) resolve();
+      // The error that stopped the run, whatever it is.
+      else reject(dispatcher.failure);
+    });
+    turns.start();
+  });
+}
+
+class Turns {
+  readonly #job: Job;
+  readonly #dispatcher: Dispatcher;
+  readonly #perform: Perform;
+  readonly #onEnd: () => void;
+  readonly #flush: BackgroundFlush;
+  readonly #limit: LimitFunction;
+  readonly #drain = () => this.#schedule(0);
+  #arrivals: Arrival[] = [];
+  /** Results that could not be stored. */
+  readonly #unstored: Result[] = [];
+  #inFlight = 0;
+  /** The next turn, where it is due soon as something came back. */
+  #due: NodeJS.Timeout | undefined;
+  /** The next turn, where it is due when the dispatcher has more to send. */
+  #wake: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(job: Job, dispatcher: Dispatcher, perform: Perform, onEnd: () => void) {
+    this.#job = job;
+    this.#dispatcher = dispatcher;
+    this.#perform = perform;
+    this.#onEnd = onEnd;
+    this.#flush = new BackgroundFlush(job.store);
+    this.#limit = pLimit(dispatcher.room);
+  }
+
+  start(): void {
+    this.#job.drain.addEventListener("abort", this.#drain);
+    this.#turn();
+  }
+
+  #turn(): void {
+    clearTimeout(this.#due);
+    clearTimeout(this.#wake);
+    this.#due = undefined;
+    if (this.#isOver) return;
+    const came = this.#arrivals;
+    this.#arrivals = [];
+    try {
+      // The strategy of a reading goes next, and is ready only once its notes are stored.
+      const isNext = came.some(({ result }) => result.call.step === "reading");
+      this.#store(came, isNext ? [] : this.#pick());
+    } catch (error) {
+      this.#dispatcher.fail(error);
+    }
+    if (came.length > 0) this.#turn();
+    else if (this.#inFlight === 0 && this.#dispatcher.isDone) this.#end();
+  }
+
+  #pick(): Dispatched[] {
+    const { leaving, waitMs } = this.#dispatcher.pick(performance.now(), this.#inFlight);
+    this.#limit.concurrency = this.#dispatcher.room;
+    if (waitMs !== null) {
+      this.#wake = setTimeout(() => this.#turn(), Math.min(LONGEST_WAIT_MS, Math.max(1, waitMs)));
+    }
+    return leaving;
+  }
+
+  #store(came: readonly Arrival[], leaving: readonly Dispatched[]): void {
+    if (came.length + leaving.length === 0) return;
+    const { delta, attemptIds } = this.#commit(came, leaving);
+    this.#flush.committed();
+    for (const [at, dispatched] of leaving.entries()) {
+      const attemptId = attemptIds[at];
+      if (attemptId === undefined) continue;
+      this.#inFlight += 1;
+      void this.#limit(() => this.#send(dispatched, attemptId));
+    }
+    if (came.length > 0) this.#job.onEvent({ type: "stored", delta });
+    checkSpace(this.#job.store);
+    for (const { onStored } of came) onStored();
+  }
+
+  #commit(came: readonly Arrival[], leaving: readonly Dispatched[]): ReturnType<typeof commitTurn> {
+    const { store, lease, settingsId } = this.#job;
+    const results = came.map(({ result }) => result);
+    try {
+      return commitTurn(store, lease, settingsId, { came: results, leaving });
+    } catch (error) {
+      this.#unstored.push(...results);
+      throw error;
+    }
+  }
+
+  async #send(dispatched: Dispatched, attemptId: number): Promise<void> {
+    try {
+      const sent = await this.#perform(dispatched, attemptId);
+      this.#arrivals.push(this.#dispatcher.settle(dispatched, sent, performance.now(), this.#inFlight));
+    } catch (error) {
+      this.#dispatcher.fail(error);
+    }
+    this.#inFlight -= 1;
+    // Stored with others, if any come soon.
+    const isEnough = this.#inFlight === 0 || this.#arrivals.length >= this.#limit.concurrency * GATHERED_SHARE;
+    if (isEnough) this.#turn();
+    else this.#schedule(GATHER_MS);
+  }
+
+  #schedule(ms: number): void {
+    this.#due ??= setTimeout(() => this.#turn(), ms);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#wake);
+    try {
+      if (this.#unstored.length > 0) this.#storeAtLast();
+    } catch (error) {
+      this.#dispatcher.fail(error);
+    }
+    this.#flush[Symbol.dispose]();
+    this.#job.drain.removeEventListener("abort", this.#drain);
+    this.#onEnd();
+  }
+
+  /** What was in the way may be gone by the end. */
+  #storeAtLast(): void {
+    const { store, lease, settingsId, onEvent } = this.#job;
+    let delta;
+    try {
+      delta = commitResults(store, lease, settingsId, this.#unstored);
+    } catch {
+      // Why is known: it is what has stopped the run.
+      onEvent({ type: "lost", results: this.#unstored.length });
+      return;
+    }
+    onEvent({ type: "stored", delta });
+  }
+}
