@@ -39,7 +39,7 @@ export default defineConfig({
     "typescript/consistent-type-imports": "error",
     "typescript/no-deprecated": "error",
     "import/no-default-export": "error",
-    "import/no-cycle": "error",
+    "import/no-cycle": ["error", { ignoreTypes: false }],
     "no-await-in-loop": "off",
     "typescript/no-unsafe-type-assertion": "off",
     "typescript/no-misused-spread": "off",

@@ -4,11 +4,11 @@
  * {@link DataGenerationPipeline} is the whole way. The functions beneath it are its steps, each of which takes an open
  * database: {@link openStore}, {@link createRun}, {@link executeRun}, {@link exportRun}.
  */
-export { createPilot } from "./app/create-pilot.ts";
-export { compactDatabase, type Compaction } from "./app/compact-database.ts";
-export type { ConfigDifference } from "./app/config-differences.ts";
-export { createRun, type CreateRunOptions } from "./app/create-run.ts";
-export { deleteRun } from "./app/delete-run.ts";
+export { createPilot } from "./app/estimate/create-pilot.ts";
+export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
+export type { ConfigDifference } from "./app/diff/config-differences.ts";
+export { createRun, type CreateRunOptions } from "./app/run/create-run.ts";
+export { deleteRun } from "./app/runs/delete-run.ts";
 export {
   type ConditionDiff,
   type ConditionSide,
@@ -17,25 +17,25 @@ export {
   type DiffRunsOptions,
   type LoneInputs,
   type RunDiff,
-} from "./app/diff-runs.ts";
-export type { Environment } from "./app/environment.ts";
-export type { EstimateOptions } from "./app/survey.ts";
+} from "./app/diff/diff-runs.ts";
+export type { Environment } from "./app/server/environment.ts";
+export type { EstimateOptions } from "./app/estimate/survey.ts";
 export type { Estimate } from "./estimate/estimate.ts";
-export { estimateRun, type EstimateRunOptions } from "./app/estimate-run.ts";
+export { estimateRun, type EstimateRunOptions } from "./app/estimate/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
-export { cancelRun, executeRun, type ExecuteRunOptions } from "./app/execute-run.ts";
-export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/export-run.ts";
-export { importDataset, type ImportDatasetOptions } from "./app/import-dataset.ts";
-export { listRuns } from "./app/list-runs.ts";
-export { type Merge, mergeDatabase } from "./app/merge-database.ts";
-export { DataGenerationPipeline, type PipelineOptions } from "./app/pipeline.ts";
-export { repriceRun, type Repricing } from "./app/reprice-run.ts";
-export { runConfig, type RunConfigOptions } from "./app/run-config.ts";
-export { showRun, type RunDetails } from "./app/show-run.ts";
-export type { RunSummary } from "./app/summary.ts";
+export { cancelRun, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
+export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/dataset/export-run.ts";
+export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
+export { listRuns } from "./app/runs/list-runs.ts";
+export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";
+export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline.ts";
+export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";
+export { runConfig, type RunConfigOptions } from "./app/runs/run-config.ts";
+export { showRun, type RunDetails } from "./app/runs/show-run.ts";
+export type { RunSummary } from "./app/runs/summary.ts";
 export { loadConfig } from "./config/load.ts";
 export { parseConfig } from "./config/parse.ts";
 export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
 export { DatagenError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
 export type { Format } from "./export/formats.ts";
-export { openStore, type Store } from "./store/open.ts";
+export { openStore, type Store } from "./store/file/open.ts";

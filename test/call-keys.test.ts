@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { resolveTarget } from "../src/app/target.ts";
+import { resolveTarget } from "../src/app/server/target.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { promptOf } from "../src/plan/prompt.ts";
 import { callKeys, KEY_VERSION } from "../src/plan/settings.ts";

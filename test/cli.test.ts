@@ -5,7 +5,7 @@ import { delimiter, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { RunSummary } from "../src/app/summary.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import {
   configFor,
   datagen,

@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import type { Compaction } from "../src/app/compact-database.ts";
-import { checkRoom } from "../src/store/compact.ts";
+import type { Compaction } from "../src/app/database/compact-database.ts";
+import { checkRoom } from "../src/store/file/compact.ts";
 import {
   configFor,
   datagen,

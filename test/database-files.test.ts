@@ -5,13 +5,13 @@ import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import { createRun } from "../src/app/create-run.ts";
-import { executeRun } from "../src/app/execute-run.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import { executeRun } from "../src/app/run/execute-run.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { backUp } from "../src/store/backup.ts";
-import { isNetwork } from "../src/store/network.ts";
-import { openStore } from "../src/store/open.ts";
-import { temporaryPath } from "../src/store/temporary.ts";
+import { backUp } from "../src/store/file/backup.ts";
+import { isNetwork } from "../src/store/file/network.ts";
+import { openStore } from "../src/store/file/open.ts";
+import { temporaryPath } from "../src/store/file/temporary.ts";
 import {
   type ConfigOverrides,
   configFor,

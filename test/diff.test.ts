@@ -3,8 +3,8 @@ import Database from "better-sqlite3";
 import fc from "fast-check";
 import stringWidth from "string-width";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ConditionDiff, RunDiff } from "../src/app/diff-runs.ts";
-import { differenceOf } from "../src/app/difference.ts";
+import type { ConditionDiff, RunDiff } from "../src/app/diff/diff-runs.ts";
+import { differenceOf } from "../src/app/diff/difference.ts";
 import { sideBySide, wrap } from "../src/cli/render/columns.ts";
 import {
   type Config,

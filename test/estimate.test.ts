@@ -2,16 +2,16 @@ import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { describe, expect, test } from "vitest";
 import type { Estimate, EstimatedStep } from "../src/estimate/estimate.ts";
-import { createRun } from "../src/app/create-run.ts";
-import { estimateRun, type EstimateRunOptions } from "../src/app/estimate-run.ts";
-import { executeRun } from "../src/app/execute-run.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import { estimateRun, type EstimateRunOptions } from "../src/app/estimate/estimate-run.ts";
+import { executeRun } from "../src/app/run/execute-run.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import type { Config as ParsedConfig, Overrides } from "../src/config/schema.ts";
 import { calibrate } from "../src/estimate/calibration.ts";
 import { costOf } from "../src/models/cost.ts";
 import { fitGrowth, fitLengths, lengthFor, type Observation } from "../src/estimate/lengths.ts";
 import type { Range } from "../src/estimate/range.ts";
-import { openStore } from "../src/store/open.ts";
+import { openStore } from "../src/store/file/open.ts";
 import {
   type Config,
   configFor,

@@ -5,7 +5,7 @@ import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { connectionOf, resolveTarget } from "../src/app/target.ts";
+import { connectionOf, resolveTarget } from "../src/app/server/target.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import {
   type Config,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { RunSummary } from "../src/app/summary.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import { withoutReasoning } from "../src/plan/reasoning.ts";
 import {
   type Config,

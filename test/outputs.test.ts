@@ -4,13 +4,13 @@ import { chmod, link, mkdir, readdir, readFile, readlink, rename, symlink, utime
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { createRun } from "../src/app/create-run.ts";
-import { executeRun } from "../src/app/execute-run.ts";
-import { exportRun } from "../src/app/export-run.ts";
-import { placeOf, writeDataset } from "../src/app/output.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import { executeRun } from "../src/app/run/execute-run.ts";
+import { exportRun } from "../src/app/dataset/export-run.ts";
+import { placeOf, writeDataset } from "../src/app/dataset/output.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { openStore, type Store } from "../src/store/open.ts";
-import { temporaryPath } from "../src/store/temporary.ts";
+import { openStore, type Store } from "../src/store/file/open.ts";
+import { temporaryPath } from "../src/store/file/temporary.ts";
 import { configFor, datagen, environmentFor, rows, type Workspace, workspace } from "./support/harness.ts";
 import { startServer } from "./support/server.ts";
 

@@ -2,7 +2,7 @@ import { Session } from "node:inspector/promises";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Prices } from "../src/models/cost.ts";
-import type { Store } from "../src/store/open.ts";
+import type { Store } from "../src/store/file/open.ts";
 import { configFor, rows, type Workspace, workspace } from "./support/harness.ts";
 
 /** Tables that grow with the calls. */
@@ -102,9 +102,9 @@ function enlarge(sqlite: Database.Database): void {
 
 /** What takes a failure of a provider, or a command line, to be called. */
 async function callRarely(store: Store): Promise<void> {
-  const { dropBatch, outcomesOf, prepareBatch } = await import("../src/store/batches.ts");
-  const { acquireLease, releaseLease } = await import("../src/store/leases.ts");
-  const { sharedAnswers } = await import("../src/store/details.ts");
+  const { dropBatch, outcomesOf, prepareBatch } = await import("../src/store/runs/batches.ts");
+  const { acquireLease, releaseLease } = await import("../src/store/runs/leases.ts");
+  const { sharedAnswers } = await import("../src/store/runs/details.ts");
   const prices = await import("../src/store/user-prices.ts");
   const lease = acquireLease(store, 1, "first");
   const batch = prepareBatch(store, lease, "name", [{ callId: 1, reserved: { promptTokens: 1, completionTokens: 1 } }]);
@@ -122,8 +122,8 @@ async function callRarely(store: Store): Promise<void> {
 test("no statement of the store goes through a table of calls from end to end, and every one is looked at", async () => {
   // Loaded here, so that what they run is counted.
   const datagen = await import("../src/index.ts");
-  const { checkDatabase } = await import("../src/app/check-database.ts");
-  const { showFailures } = await import("../src/app/show-run.ts");
+  const { checkDatabase } = await import("../src/app/database/check-database.ts");
+  const { showFailures } = await import("../src/app/runs/show-run.ts");
   await space.write("rows.json", rows(6));
   const { data_config, ...config } = configFor({ api_provider: "offline", prices: { input: 1, output: 2 } });
   const parsed = datagen.parseConfig({

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PriceRow, resolvePrices } from "../src/app/prices.ts";
-import { resolveTarget } from "../src/app/target.ts";
+import { resolveTarget } from "../src/app/server/target.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import type { Prices } from "../src/models/cost.ts";
-import { openStore } from "../src/store/open.ts";
+import { openStore } from "../src/store/file/open.ts";
 import {
   configFor,
   datagen,

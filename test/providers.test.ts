@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { encodingForModel } from "js-tiktoken";
 import { describe, expect, test } from "vitest";
-import type { RunSummary } from "../src/app/summary.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import {
   type Config,
   configFor,

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { deflateRawSync } from "node:zlib";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import { createRun } from "../src/app/create-run.ts";
-import { executeRun } from "../src/app/execute-run.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import { executeRun } from "../src/app/run/execute-run.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { openStore } from "../src/store/open.ts";
+import { openStore } from "../src/store/file/open.ts";
 import {
   type ConfigOverrides,
   configFor,

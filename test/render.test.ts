@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { RunDetails } from "../src/app/show-run.ts";
-import type { RunSummary } from "../src/app/summary.ts";
+import type { RunDetails } from "../src/app/runs/show-run.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import { renderError, renderUsageError } from "../src/cli/render/error.ts";
 import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";

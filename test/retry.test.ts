@@ -2,7 +2,7 @@ import OpenAI from "openai";
 import Together from "together-ai";
 import { getEncoding } from "js-tiktoken";
 import { describe, expect, test, vi } from "vitest";
-import type { RunSummary } from "../src/app/summary.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import { type Decision, decide, NO_TRIES } from "../src/execute/retry.ts";
 import { toCallError } from "../src/providers/refusal.ts";
 import type { FailureReason } from "../src/providers/provider.ts";

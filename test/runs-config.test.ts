@@ -1,10 +1,10 @@
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import { createRun } from "../src/app/create-run.ts";
-import type { Environment } from "../src/app/environment.ts";
-import { runConfig } from "../src/app/run-config.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import type { Environment } from "../src/app/server/environment.ts";
+import { runConfig } from "../src/app/runs/run-config.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { openStore } from "../src/store/open.ts";
+import { openStore } from "../src/store/file/open.ts";
 import { type Config, configFor, datagen, environmentFor, type Result, rows, workspace } from "./support/harness.ts";
 import { startServer } from "./support/server.ts";
 

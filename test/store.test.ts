@@ -5,17 +5,17 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createRun } from "../src/app/create-run.ts";
-import { deleteRun } from "../src/app/delete-run.ts";
-import { executeRun } from "../src/app/execute-run.ts";
-import { exportRun } from "../src/app/export-run.ts";
-import { listRuns } from "../src/app/list-runs.ts";
-import { showRun } from "../src/app/show-run.ts";
-import type { RunSummary } from "../src/app/summary.ts";
+import { createRun } from "../src/app/run/create-run.ts";
+import { deleteRun } from "../src/app/runs/delete-run.ts";
+import { executeRun } from "../src/app/run/execute-run.ts";
+import { exportRun } from "../src/app/dataset/export-run.ts";
+import { listRuns } from "../src/app/runs/list-runs.ts";
+import { showRun } from "../src/app/runs/show-run.ts";
+import type { RunSummary } from "../src/app/runs/summary.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { openCalls, openStrategy } from "../src/store/calls.ts";
-import { datasetRows } from "../src/store/dataset-rows.ts";
-import { openStore, type Store } from "../src/store/open.ts";
+import { openCalls, openStrategy } from "../src/store/runs/calls.ts";
+import { datasetRows } from "../src/store/runs/dataset-rows.ts";
+import { openStore, type Store } from "../src/store/file/open.ts";
 import {
   type Config,
   configFor,

@@ -1,6 +1,6 @@
 import type { ExecutionEvent } from "../execute/executor.ts";
 import type { Estimate } from "../estimate/estimate.ts";
-import type { RunSummary } from "./summary.ts";
+import type { RunSummary } from "./runs/summary.ts";
 
 /** What a use case reports while it works; only the command line draws it. */
 export type RunEvent =

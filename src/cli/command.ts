@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { Command, Option } from "clipanion";
-import { readVariables, valueOf } from "../app/environment.ts";
+import { readVariables, valueOf } from "../app/server/environment.ts";
 import { DEFAULT_DATABASE } from "../app/paths.ts";
-import type { RunSummary } from "../app/summary.ts";
+import type { RunSummary } from "../app/runs/summary.ts";
 import { InterruptedError } from "../errors.ts";
-import type { Store } from "../store/open.ts";
+import type { Store } from "../store/file/open.ts";
 import { renderError } from "./render/error.ts";
 import { counted, printable, printableJson } from "./render/text.ts";
 
@@ -28,13 +28,13 @@ export abstract class DatagenCommand extends Command {
 
   /** Opens the database to write to it. @param missing whether one is made where there is none */
   protected async openStore(missing: "create" | "refuse" = "create"): Promise<Store> {
-    const { openStore } = await import("../store/open.ts");
+    const { openStore } = await import("../store/file/open.ts");
     return openStore(this.databasePath(), missing);
   }
 
   /** Opens the database to read it. */
   protected async openToRead(): Promise<Store> {
-    const { noDatabase, openToRead } = await import("../store/open.ts");
+    const { noDatabase, openToRead } = await import("../store/file/open.ts");
     const path = this.databasePath();
     const store = openToRead(path);
     if (store === null) throw noDatabase(path);
@@ -43,7 +43,7 @@ export abstract class DatagenCommand extends Command {
 
   /** Opens the database to read it; one with nothing in it where there is none, which is said. */
   protected async openIfThere(): Promise<Store> {
-    const { emptyStore, openToRead } = await import("../store/open.ts");
+    const { emptyStore, openToRead } = await import("../store/file/open.ts");
     const path = this.databasePath();
     const store = openToRead(path);
     if (store !== null) return store;

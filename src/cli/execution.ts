@@ -1,8 +1,8 @@
 import { Option } from "clipanion";
-import type { ExecuteRunOptions } from "../app/execute-run.ts";
-import type { Kept } from "../app/output.ts";
+import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
+import type { Kept } from "../app/dataset/output.ts";
 import { EXIT } from "../errors.ts";
-import type { Store } from "../store/open.ts";
+import type { Store } from "../store/file/open.ts";
 import { quoted } from "./command.ts";
 import { growYoungGeneration } from "./memory.ts";
 import { isNumber } from "./number.ts";
@@ -28,7 +28,7 @@ export abstract class ExecutionCommand extends SendingCommand {
   /** Before anything is sent: an answer is dear, and a folder that cannot be written is not. */
   protected async checkOutput(kept: Kept): Promise<void> {
     if (this.noExport) return;
-    const { checkOutput } = await import("../app/output.ts");
+    const { checkOutput } = await import("../app/dataset/output.ts");
     await checkOutput(this.output, kept);
   }
 
@@ -39,8 +39,8 @@ export abstract class ExecutionCommand extends SendingCommand {
     options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
   ): Promise<number> {
     const [{ executeRun }, { exportRun }] = await Promise.all([
-      import("../app/execute-run.ts"),
-      import("../app/export-run.ts"),
+      import("../app/run/execute-run.ts"),
+      import("../app/dataset/export-run.ts"),
     ]);
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;

@@ -1,4 +1,4 @@
-import type { Confirmation } from "../app/server-of-run.ts";
+import type { Confirmation } from "../app/server/server-of-run.ts";
 import { DatabaseTakenError, DatagenError, EXIT } from "../errors.ts";
 import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";

@@ -1,7 +1,7 @@
 import { type Calibration, calibrate, type CountedPrompt, UNCALIBRATED } from "./calibration.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
 import { promptOf } from "../plan/prompt.ts";
-import type { EarlierRun, History } from "../store/history.ts";
+import type { EarlierRun, History } from "../store/reuse/history.ts";
 
 /** A calibration, and the earlier calls that it rests on; null where there are none. */
 export interface Calibrated {

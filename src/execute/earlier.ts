@@ -1,5 +1,5 @@
-import { commitResults } from "../store/results.ts";
-import { createRunReuse } from "../store/reuse.ts";
+import { commitResults } from "../store/runs/results.ts";
+import { createRunReuse } from "../store/reuse/reuse.ts";
 import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 

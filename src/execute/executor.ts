@@ -3,10 +3,10 @@ import type { Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
-import type { Lease } from "../store/leases.ts";
-import type { Store } from "../store/open.ts";
-import type { TotalsDelta } from "../store/results.ts";
-import type { ReusePolicy } from "../store/reuse-policy.ts";
+import type { Lease } from "../store/runs/leases.ts";
+import type { Store } from "../store/file/open.ts";
+import type { TotalsDelta } from "../store/runs/results.ts";
+import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
 import type { CapState } from "./cap.ts";
 import type { ConfiguredLimits } from "./pace.ts";
 

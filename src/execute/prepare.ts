@@ -2,8 +2,8 @@ import type { Prompt } from "../models/prompt.ts";
 import { promptOf } from "../plan/prompt.ts";
 import { usedText } from "../plan/reasoning.ts";
 import { callKeys, type Settings } from "../plan/settings.ts";
-import { answerText, instructions, type OpenCall } from "../store/calls.ts";
-import { getSettings } from "../store/plan.ts";
+import { answerText, instructions, type OpenCall } from "../store/runs/calls.ts";
+import { getSettings } from "../store/runs/plan.ts";
 import { getText } from "../store/texts.ts";
 import type { Job } from "./executor.ts";
 

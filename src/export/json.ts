@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { TaskRow } from "../store/dataset-rows.ts";
+import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer.ts";
 
 /** The documented dataset: one JSON object, indented by two spaces. */

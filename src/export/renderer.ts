@@ -1,6 +1,6 @@
-import type { OtherSettings } from "../store/details.ts";
-import type { RunRow } from "../store/runs.ts";
-import type { CellRow, TaskRow } from "../store/dataset-rows.ts";
+import type { OtherSettings } from "../store/runs/details.ts";
+import type { RunRow } from "../store/runs/runs.ts";
+import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
 
 /** What a dataset says of its run. */
 export type DatasetRun = RunRow & {

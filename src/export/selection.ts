@@ -1,4 +1,4 @@
-import type { TaskRow } from "../store/dataset-rows.ts";
+import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun } from "./renderer.ts";
 
 /** What a dataset is to hold of its run, and how. */

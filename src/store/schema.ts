@@ -15,8 +15,8 @@ import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
-import { REUSE_POLICIES } from "./reuse-policy.ts";
-import type { ImportedFrom } from "./imported-from.ts";
+import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
+import type { ImportedFrom } from "./import/imported-from.ts";
 
 /*
  * Times are milliseconds since 1970 UTC, costs billionths of a US dollar. Integer ids are local to one database file. No foreign key cascades: rows are

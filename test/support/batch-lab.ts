@@ -1,10 +1,10 @@
 import { json } from "node:stream/consumers";
 import { expect } from "vitest";
-import { renderRun } from "../../src/app/export-run.ts";
-import { type RunDetails, showRun } from "../../src/app/show-run.ts";
-import type { RunSummary } from "../../src/app/summary.ts";
-import { checkStore } from "../../src/store/check.ts";
-import { openStore } from "../../src/store/open.ts";
+import { renderRun } from "../../src/app/dataset/export-run.ts";
+import { type RunDetails, showRun } from "../../src/app/runs/show-run.ts";
+import type { RunSummary } from "../../src/app/runs/summary.ts";
+import { checkStore } from "../../src/store/check/check.ts";
+import { openStore } from "../../src/store/file/open.ts";
 import {
   type Config,
   configFor,

@@ -35,7 +35,7 @@ export class DiffCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ diffRuns }, { renderDiff }] = await Promise.all([
-      import("../../app/diff-runs.ts"),
+      import("../../app/diff/diff-runs.ts"),
       import("../render/diff.ts"),
     ]);
     using store = await this.openToRead();

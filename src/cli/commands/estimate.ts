@@ -1,10 +1,10 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
-import type { EstimateRunOptions } from "../../app/estimate-run.ts";
+import type { EstimateRunOptions } from "../../app/estimate/estimate-run.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
-import type { Store } from "../../store/open.ts";
+import type { Store } from "../../store/file/open.ts";
 import { isCount, isNumber } from "../number.ts";
 import { renderEstimateDetails } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
@@ -54,7 +54,7 @@ export class EstimateCommand extends SendingCommand {
 
   async execute(): Promise<number> {
     const { loadConfig } = await import("../../config/load.ts");
-    const { estimateRun } = await import("../../app/estimate-run.ts");
+    const { estimateRun } = await import("../../app/estimate/estimate-run.ts");
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
     using store = await (this.pilot === undefined ? this.openIfThere() : this.openStore());
@@ -70,8 +70,8 @@ export class EstimateCommand extends SendingCommand {
   }
 
   private async runPilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {
-    const { createPilot } = await import("../../app/create-pilot.ts");
-    const { executeRun } = await import("../../app/execute-run.ts");
+    const { createPilot } = await import("../../app/estimate/create-pilot.ts");
+    const { executeRun } = await import("../../app/run/execute-run.ts");
     const id = await createPilot(store, config, size, options);
     const { onEvent } = options;
     const run = await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }));

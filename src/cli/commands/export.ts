@@ -59,8 +59,8 @@ export class ExportCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ exportRun, renderRun }, { showSummary }] = await Promise.all([
-      import("../../app/export-run.ts"),
-      import("../../app/show-run.ts"),
+      import("../../app/dataset/export-run.ts"),
+      import("../../app/runs/show-run.ts"),
     ]);
     using store = await this.openToRead();
     const { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;

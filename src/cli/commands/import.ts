@@ -44,8 +44,8 @@ export class ImportCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ importDataset }, { showSummary }] = await Promise.all([
-      import("../../app/import-dataset.ts"),
-      import("../../app/show-run.ts"),
+      import("../../app/dataset/import-dataset.ts"),
+      import("../../app/runs/show-run.ts"),
     ]);
     const { provider, model, baseUrl, taskType, name } = this;
     using store = await this.openStore();

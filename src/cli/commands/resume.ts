@@ -63,8 +63,8 @@ export class ResumeCommand extends ExecutionCommand {
       );
     }
     const [{ showSummary }, { keptOfRun }] = await Promise.all([
-      import("../../app/show-run.ts"),
-      import("../../app/output.ts"),
+      import("../../app/runs/show-run.ts"),
+      import("../../app/dataset/output.ts"),
     ]);
     using store = await this.openStore("refuse");
     await this.checkOutput(keptOfRun(store, this.run));

@@ -66,8 +66,8 @@ export class RunCommand extends ExecutionCommand {
     }
     const [{ loadConfig }, { createRun }, { keptOf }] = await Promise.all([
       import("../../config/load.ts"),
-      import("../../app/create-run.ts"),
-      import("../../app/output.ts"),
+      import("../../app/run/create-run.ts"),
+      import("../../app/dataset/output.ts"),
     ]);
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, concurrency, maxCost: maxCostUsd, test, name } = this;

@@ -1,4 +1,4 @@
-import type { DatabaseCheck } from "../../app/check-database.ts";
+import type { DatabaseCheck } from "../../app/database/check-database.ts";
 import { counted, printable } from "./text.ts";
 
 export function renderCheck({ database, rules, violations }: DatabaseCheck): string {

@@ -1,4 +1,4 @@
-import type { Compaction } from "../../app/compact-database.ts";
+import type { Compaction } from "../../app/database/compact-database.ts";
 import { printable } from "./text.ts";
 
 export function renderCompaction({ database, before_bytes: before, after_bytes: after }: Compaction): string {

@@ -1,6 +1,6 @@
-import type { ConfigDifference } from "../../app/config-differences.ts";
-import type { ConditionDiff, DifferentPair, LoneInputs, RunDiff } from "../../app/diff-runs.ts";
-import type { RunSummary } from "../../app/summary.ts";
+import type { ConfigDifference } from "../../app/diff/config-differences.ts";
+import type { ConditionDiff, DifferentPair, LoneInputs, RunDiff } from "../../app/diff/diff-runs.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import { sideBySide, wrap } from "./columns.ts";
 import { modelOf, tokensOf } from "./run.ts";
 import { type Column, cut, renderTable } from "./table.ts";

@@ -1,4 +1,4 @@
-import type { RunSummary } from "../../app/summary.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import { counted, money, number } from "./text.ts";
 
 /** How a run ended, in a line. */

@@ -1,4 +1,4 @@
-import type { Merge } from "../../app/merge-database.ts";
+import type { Merge } from "../../app/database/merge-database.ts";
 import { counted } from "./text.ts";
 
 export function renderMerge({ runs, shards }: Merge): string {

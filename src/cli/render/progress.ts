@@ -1,5 +1,5 @@
 import type { RunEvent } from "../../app/events.ts";
-import type { RunSummary } from "../../app/summary.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import { usd } from "../../models/cost.ts";
 import { renderEstimate } from "./estimate.ts";
 import { counted, duration, money, number, oneLine, printable } from "./text.ts";

@@ -1,7 +1,7 @@
-import type { Repricing } from "../../app/reprice-run.ts";
-import type { RunDetails } from "../../app/show-run.ts";
-import type { FailedAttempt } from "../../store/details.ts";
-import type { RunSummary } from "../../app/summary.ts";
+import type { Repricing } from "../../app/runs/reprice-run.ts";
+import type { RunDetails } from "../../app/runs/show-run.ts";
+import type { FailedAttempt } from "../../store/runs/details.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { renderCalls, renderTokens } from "./lines.ts";
 import { type Column, renderTable, tableLines } from "./table.ts";

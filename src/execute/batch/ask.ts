@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StoppedError } from "../../errors.ts";
 import { CallError } from "../../providers/provider.ts";
-import type { BatchRow } from "../../store/batches.ts";
+import type { BatchRow } from "../../store/runs/batches.ts";
 import type { Job } from "../executor.ts";
 import { decide, kindOf, NO_TRIES } from "../retry.ts";
 import { stopped } from "../stops.ts";

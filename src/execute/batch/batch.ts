@@ -1,6 +1,6 @@
 import { StoppedError } from "../../errors.ts";
 import type { BatchState } from "../../providers/batch.ts";
-import { type BatchRow, openBatches, updateBatch } from "../../store/batches.ts";
+import { type BatchRow, openBatches, updateBatch } from "../../store/runs/batches.ts";
 import { Cap, createReservations } from "../cap.ts";
 import { createEarlier } from "../earlier.ts";
 import type { Executor } from "../executor.ts";

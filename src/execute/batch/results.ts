@@ -11,10 +11,10 @@ import {
   openBatches,
   outcomesOf,
   unansweredAttempts,
-} from "../../store/batches.ts";
-import { getCall } from "../../store/calls.ts";
-import { commitResults, type Reservation } from "../../store/results.ts";
-import { checkSpace } from "../../store/space.ts";
+} from "../../store/runs/batches.ts";
+import { getCall } from "../../store/runs/calls.ts";
+import { commitResults, type Reservation } from "../../store/runs/results.ts";
+import { checkSpace } from "../../store/file/space.ts";
 import type { Job } from "../executor.ts";
 import type { Sent } from "../outcome.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "../retry.ts";

@@ -12,11 +12,11 @@ import {
   prepareBatch,
   unansweredAttempts,
   updateBatch,
-} from "../../store/batches.ts";
-import { getCall, openCalls } from "../../store/calls.ts";
-import type { Reservation } from "../../store/results.ts";
-import { checkSpace } from "../../store/space.ts";
-import { removeTemporary, temporaryPath } from "../../store/temporary.ts";
+} from "../../store/runs/batches.ts";
+import { getCall, openCalls } from "../../store/runs/calls.ts";
+import type { Reservation } from "../../store/runs/results.ts";
+import { checkSpace } from "../../store/file/space.ts";
+import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import type { PreparedRequest } from "../prepare.ts";
 import { ask, NoBatchesError, pause } from "./ask.ts";
 import type { BatchRun } from "./run.ts";

@@ -16,7 +16,7 @@ export class DbCheckCommand extends DatagenCommand {
 
   async execute(): Promise<number> {
     const [{ checkDatabase }, { renderCheck }] = await Promise.all([
-      import("../../../app/check-database.ts"),
+      import("../../../app/database/check-database.ts"),
       import("../../render/check.ts"),
     ]);
     using store = await this.openToRead();

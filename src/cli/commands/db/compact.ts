@@ -18,7 +18,7 @@ export class DbCompactCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ compactDatabase }, { renderCompaction }] = await Promise.all([
-      import("../../../app/compact-database.ts"),
+      import("../../../app/database/compact-database.ts"),
       import("../../render/compact.ts"),
     ]);
     using store = await this.openStore("refuse");

@@ -18,7 +18,7 @@ export class DbMergeCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ mergeDatabase }, { renderMerge }] = await Promise.all([
-      import("../../../app/merge-database.ts"),
+      import("../../../app/database/merge-database.ts"),
       import("../../render/merge.ts"),
     ]);
     using store = await this.openStore();

@@ -24,8 +24,8 @@ export class RunsCancelCommand extends SendingCommand {
 
   async execute(): Promise<void> {
     const [{ cancelRun }, { showSummary }] = await Promise.all([
-      import("../../../app/execute-run.ts"),
-      import("../../../app/show-run.ts"),
+      import("../../../app/run/execute-run.ts"),
+      import("../../../app/runs/show-run.ts"),
     ]);
     using store = await this.openStore("refuse");
     const { id } = showSummary(store, this.run);

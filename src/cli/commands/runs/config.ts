@@ -19,7 +19,7 @@ export class RunsConfigCommand extends DatagenCommand {
   run = Option.String({ name: "RUN" });
 
   async execute(): Promise<void> {
-    const { runConfig } = await import("../../../app/run-config.ts");
+    const { runConfig } = await import("../../../app/runs/run-config.ts");
     using store = await this.openToRead();
     const config = runConfig(store, this.run, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),

@@ -24,7 +24,7 @@ export class RunsDeleteCommand extends DatagenCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask" });
 
   async execute(): Promise<void> {
-    const { deleteRun, planDeletion } = await import("../../../app/delete-run.ts");
+    const { deleteRun, planDeletion } = await import("../../../app/runs/delete-run.ts");
     using store = await this.openStore("refuse");
     const deletion = planDeletion(store, this.run);
     const { run, answers_lost: lost, answers_kept: kept } = deletion;

@@ -19,7 +19,7 @@ export class RunsListCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ listRuns }, { renderRuns }] = await Promise.all([
-      import("../../../app/list-runs.ts"),
+      import("../../../app/runs/list-runs.ts"),
       import("../../render/run.ts"),
     ]);
     using store = await this.openIfThere();

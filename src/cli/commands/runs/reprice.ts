@@ -23,7 +23,7 @@ export class RunsRepriceCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ repriceRun }, { renderRepricing }] = await Promise.all([
-      import("../../../app/reprice-run.ts"),
+      import("../../../app/runs/reprice-run.ts"),
       import("../../render/run.ts"),
     ]);
     using store = await (this.apply ? this.openStore("refuse") : this.openToRead());

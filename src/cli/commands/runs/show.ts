@@ -20,7 +20,7 @@ export class RunsShowCommand extends DatagenCommand {
 
   async execute(): Promise<void> {
     const [{ showFailures, showRun }, { failureLines, renderDetails }] = await Promise.all([
-      import("../../../app/show-run.ts"),
+      import("../../../app/runs/show-run.ts"),
       import("../../render/run.ts"),
     ]);
     using store = await this.openToRead();

@@ -1,0 +1,76 @@
+import { missingShards } from "../../plan/shard.ts";
+import { copyRun, findMerged } from "../../store/merge/merge.ts";
+import { OtherDatabase } from "../../store/merge/other.ts";
+import type { Store } from "../../store/file/open.ts";
+import { checkPublicId, getRun, isDatasetNameTaken, renameDataset, sweep } from "../../store/runs/runs.ts";
+import { foldShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
+import { freeDatasetName } from "../dataset/dataset-name.ts";
+
+/** What came of merging a database. */
+export interface Merge {
+  runs: {
+    id: string;
+    /** `differs`: the run is here already, with fewer answers than there, and was left as it is. */
+    result: "taken in" | "here already" | "differs";
+  }[];
+  /** The runs here that were made in parts. */
+  shards: { run: string; indices: number[]; count: number; missing: number[]; pending: number }[];
+}
+
+/**
+ * Takes in the runs of another database, and makes one run of the parts of a plan that are here. What is here already
+ * stays as it is, so that merging twice changes nothing. The other database is not written to.
+ * @param other its path
+ * @throws UsageError when it is no database of this version, is damaged, or a run of it is being executed
+ */
+export function mergeDatabase(store: Store, other: string): Merge {
+  sweep(store);
+  const runs = takeInRuns(store, other);
+  const whole = foldAll(store);
+  const shards = whole.map((run) => {
+    const { publicId, indices, count } = run;
+    const { callsTotal, callsSucceeded, callsFailed } = getRun(store, run.id);
+    const pending = callsTotal - callsSucceeded - callsFailed;
+    return { run: publicId, indices, count, missing: missingShards(run), pending };
+  });
+  return { runs, shards };
+}
+
+function takeInRuns(store: Store, path: string): Merge["runs"] {
+  using other = new OtherDatabase(store, path);
+  return other.runs().map((run) => {
+    const { publicId: id, callsSucceeded } = run;
+    checkPublicId(id, path);
+    const here = findMerged(store, other, run);
+    if (here) return { id, result: here.callsSucceeded < callsSucceeded ? "differs" : "here already" };
+    copyRun(store, other, run, freeName(store, run.datasetName, id));
+    return { id, result: "taken in" };
+  });
+}
+
+/** Folds every part into an earlier one of the same plan that does not have it. */
+function foldAll(store: Store): ShardRun[] {
+  const folded: ShardRun[] = [];
+  for (const part of shardRuns(store)) {
+    const at = folded.findIndex(
+      ({ planHash, count, indices }) =>
+        planHash === part.planHash && count === part.count && !indices.some((index) => part.indices.includes(index)),
+    );
+    const into = folded[at];
+    if (!into) {
+      folded.push(part);
+      continue;
+    }
+    const run = foldShards(store, into, part);
+    folded[at] = run;
+    if (missingShards(run).length === 0) {
+      const { config, createdAt } = getRun(store, run.id);
+      renameDataset(store, run.id, freeDatasetName(store, config, createdAt, run.publicId));
+    }
+  }
+  return folded;
+}
+
+function freeName(store: Store, name: string, publicId: string): string {
+  return isDatasetNameTaken(store, name) ? `${name}_${publicId}` : name;
+}

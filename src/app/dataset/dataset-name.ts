@@ -1,0 +1,24 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../config/schema.ts";
+import type { Part } from "../../plan/shard.ts";
+import type { Store } from "../../store/file/open.ts";
+import { isDatasetNameTaken } from "../../store/runs/runs.ts";
+import { DATASET_FOLDER, datasetName } from "../paths.ts";
+
+/**
+ * The name of a new run's dataset, with the run's id in it where another run or a file has the name without.
+ * @param part which of the inputs the run has; null where it has all
+ */
+export function freeDatasetName(
+  store: Store,
+  config: Config,
+  createdAt: number,
+  publicId: string,
+  part: Part | null = null,
+): string {
+  const whole = datasetName(config.task_type, config.model_config.model_name, createdAt);
+  const stem = part === null ? whole : `${whole}_shard_${part.indices.join("_")}_of_${part.count}`;
+  const isTaken = isDatasetNameTaken(store, stem) || existsSync(join(DATASET_FOLDER, `${stem}.json`));
+  return isTaken ? `${stem}_${publicId}` : stem;
+}

@@ -1,0 +1,200 @@
+import { checkOverrides } from "../../config/parse.ts";
+import { configOfDataset, type DatasetReport } from "../../config/from-dataset.ts";
+import type { Overrides } from "../../config/schema.ts";
+import { type DatasetHead, type DatasetTask, readHead, readTasks } from "../../dataset/dataset.ts";
+import { UsageError } from "../../errors.ts";
+import { callKeys } from "../../plan/settings.ts";
+import { type ImportedCall, insertImportedTask } from "../../store/import/import.ts";
+import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
+import { inTransaction, type Store } from "../../store/file/open.ts";
+import { insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
+import { finishPlan, insertRun, newPublicId, runsImportedFrom, sweep } from "../../store/runs/runs.ts";
+import { freeDatasetName } from "./dataset-name.ts";
+import { type Environment, readVariables } from "../server/environment.ts";
+import type { OnEvent } from "../events.ts";
+import { importedCalls } from "./imported-calls.ts";
+import { localTime } from "../paths.ts";
+import { resolvePrices } from "../prices.ts";
+import { createSurvey, type DatasetSurvey, warningsOf } from "./survey-dataset.ts";
+import { bindTarget } from "../server/server-of-run.ts";
+import { resolveTarget } from "../server/target.ts";
+import { toolVersion } from "../version.ts";
+
+/** What one transaction writes at most, a task more or less, so that other processes can write in between. */
+const CHUNK = { calls: 1_000, characters: 4_000_000 };
+
+export interface ImportDatasetOptions {
+  /** Where the answers came from, in the place of what the file says. */
+  provider?: Overrides["provider"];
+  model?: string | undefined;
+  baseUrl?: string | undefined;
+  /** The type of task, in the place of what the file says. */
+  taskType?: string | undefined;
+  /** A label for lists. */
+  name?: string | undefined;
+  /** Where base URLs come from. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/**
+ * Takes a dataset of the documented format into the store, as a run whose calls are all done: answered, or failed where
+ * the file has no answer. Its answers are reused as those of any other run. The file is read as a stream, and checked to
+ * the end before anything is written.
+ * @param path a file as `exportRun` writes it, or as the reference pipeline did
+ * @returns the id of the run
+ * @throws UsageError that says what is wrong with the file and where; then no run was made
+ */
+export async function importDataset(store: Store, path: string, options: ImportDatasetOptions = {}): Promise<string> {
+  const { name = null, environment, onEvent = () => {} } = options;
+  const { provider, model, baseUrl, taskType } = options;
+  const given = { ...checkOverrides({ provider, model, baseUrl }), taskType };
+  const head = await readHead(path);
+  const report = configOfDataset(head.members, path, head.tasks, given);
+  const { config } = report;
+  // A file of ours names every base URL that is not the provider's own.
+  const target = resolveTarget(config, given.baseUrl !== undefined, readVariables(report.isOurs ? {} : environment));
+  const offset = report.reference === null ? 0 : 1;
+  const callsOf = importedCalls(config, offset, callKeys(target.settings));
+  const { survey, add } = createSurvey(offset);
+  await eachTask(path, head, report, (task) => add(task, callsOf(task)));
+  for (const message of warningsOf(report, target, given, survey, runsImportedFrom(store, head.sha256))) {
+    onEvent({ type: "warning", message });
+  }
+  const { prices } = await resolvePrices(store, config, target);
+  sweep(store);
+
+  const publicId = newPublicId();
+  const { createdAt, createdLocal } = creationOf(report.generationTime);
+  const { lease, settingsId } = inTransaction(store, () => {
+    const { version, gitCommit } = toolVersion();
+    const { estimated: tokensEstimated, ...tokens } = report.usage;
+    const kept = keepSettings(store, target.settings);
+    const runId = insertRun(store, {
+      publicId,
+      name,
+      taskType: config.task_type,
+      provider: target.provider,
+      model: config.model_config.model_name,
+      settingsId: kept,
+      baseUrl: target.baseUrl,
+      baseUrlSource: target.baseUrlSource,
+      config,
+      inputSha256: report.inputSha256 ?? "",
+      imported: {
+        file: path,
+        sha256: head.sha256,
+        tokens,
+        api_calls: report.apiCalls,
+        ...(report.reference !== null && { reference: report.reference }),
+        ...report.kept,
+      },
+      // Of its answers none is an earlier call's.
+      reuse: "none",
+      toolVersion: version,
+      gitCommit,
+      createdAt,
+      createdLocal,
+      datasetName: freeDatasetName(store, config, createdAt, publicId),
+      estimatedPromptTokens: report.estimated.prompt,
+      estimatedCompletionTokens: report.estimated.completion,
+      promptTokens: tokens.prompt,
+      completionTokens: tokens.completion,
+      cachedTokens: tokens.cached,
+      reasoningTokens: tokens.reasoning,
+      tokensEstimated,
+      // For what is asked later of its failed calls.
+      prices,
+    });
+    return { lease: acquireLease(store, runId, publicId), settingsId: kept };
+  });
+  bindTarget(store, target, false, onEvent);
+  try {
+    await write(store, lease, survey, { path, head, report, settingsId, createdAt, callsOf });
+  } finally {
+    releaseLease(store, lease);
+  }
+  return publicId;
+}
+
+interface Source {
+  path: string;
+  head: DatasetHead;
+  report: DatasetReport;
+  settingsId: number;
+  createdAt: number;
+  callsOf: (task: DatasetTask) => ImportedCall[];
+}
+
+/** Writes the run's rows in short transactions, of which the last makes it visible. */
+async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: Source): Promise<void> {
+  const { config, reference } = source.report;
+  const { runId: id } = lease;
+  const perspectiveIds = inTransaction(store, () => insertPerspectives(store, id, config.agent_perspectives));
+  const { settingsId, createdAt } = source;
+  const tags = config.model_config.reasoning_tags;
+  const run = { id, perspectiveIds, settingsId, createdAt, tags };
+  let chunk: [position: number, task: DatasetTask, calls: ImportedCall[]][] = [];
+  let size = { calls: 0, characters: 0 };
+
+  function flush(): void {
+    inTransaction(store, () => {
+      for (const [position, task, calls] of chunk) {
+        const text = reference === null ? null : (task.responses[0] ?? null);
+        insertImportedTask(store, run, { position, input: task.context, reference: text, calls });
+      }
+    });
+    renewLease(store, lease);
+    chunk = [];
+    size = { calls: 0, characters: 0 };
+  }
+
+  await eachTask(source.path, source.head, source.report, (task, position) => {
+    const calls = source.callsOf(task);
+    chunk.push([position, task, calls]);
+    size.calls += calls.length;
+    for (const text of [task.context, ...task.responses, ...task.preparations]) size.characters += text?.length ?? 0;
+    if (size.calls >= CHUNK.calls || size.characters >= CHUNK.characters) flush();
+  });
+  flush();
+  const { tasks, calls, failed } = survey;
+  inTransaction(store, () =>
+    finishPlan(store, id, {
+      tasks,
+      perspectives: perspectiveIds.length,
+      callsTotal: calls,
+      callsSucceeded: calls - failed,
+      callsFailed: failed,
+      finishedAt: source.createdAt,
+    }),
+  );
+}
+
+/** @throws UsageError also where the file is another than that which `head` was read of */
+async function eachTask(
+  path: string,
+  head: DatasetHead,
+  { perspectives }: DatasetReport,
+  visit: (task: DatasetTask, position: number) => void,
+): Promise<void> {
+  const tasks = readTasks(path, perspectives);
+  let position = 0;
+  for (let next = await tasks.next(); ; next = await tasks.next()) {
+    if (next.done) {
+      if (next.value === head.sha256) return;
+      throw new UsageError(`${path} changed while it was read`, "Import it again once nothing writes to it.");
+    }
+    visit(next.value, position);
+    position += 1;
+  }
+}
+
+/** When a dataset was made, as far as it says so: local time of some machine, where it names no zone. */
+function creationOf(said: string | null): { createdAt: number; createdLocal: string } {
+  const [, day, time, fraction = "", zone] =
+    /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(said ?? "") ?? [];
+  const at = Date.parse(`${day}T${time}${zone ?? ""}`);
+  const createdAt = Number.isNaN(at) ? Date.now() : at;
+  const isLocal = !Number.isNaN(at) && zone === undefined;
+  return { createdAt, createdLocal: isLocal ? `${day}T${time}${fraction}` : localTime(createdAt) };
+}

@@ -1,0 +1,50 @@
+import type { Config } from "../../config/schema.ts";
+import type { DatasetTask } from "../../dataset/dataset.ts";
+import { isErrorText } from "../../dataset/error-texts.ts";
+import { callsPerInput } from "../../plan/calls.ts";
+import type { Prompt } from "../../models/prompt.ts";
+import { promptOf } from "../../plan/prompt.ts";
+import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../../store/runs/calls.ts";
+import type { ImportedCall } from "../../store/import/import.ts";
+
+/**
+ * The calls that a task of a dataset holds the answers of, each with the key that it has when it is asked.
+ * @param offset how many perspectives of the dataset stand before those of the config: 1 where it has references
+ */
+export function importedCalls(
+  { agent_perspectives: perspectives, replicates = 1 }: Pick<Config, "agent_perspectives" | "replicates">,
+  offset: number,
+  keyOf: (prompt: Prompt) => string,
+): (task: DatasetTask) => ImportedCall[] {
+  const planned = callsPerInput(perspectives, replicates);
+
+  return ({ context, responses, preparations }) =>
+    planned.map((call) => {
+      const perspective = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const column = offset + call.perspective * replicates + call.replicate - 1;
+      const [notes, response] = [preparations[column] ?? null, responses[column] ?? null];
+      const noNotes = perspective.reading === null ? EMPTY : notesFailureOf(notes, response);
+      const done = (failure: string | null, text: string | null): ImportedCall => {
+        if (failure !== null || text === null) return { ...call, outcome: { failure: failure ?? IMPORTED_MISSING } };
+        return { ...call, outcome: { text, key: keyOf(promptOf(perspective, call.step, context, notes)) } };
+      };
+      if (call.step === "reading") return done(noNotes, notes);
+      // What a strategy made of an error text in the place of notes is the answer to no prompt of the config.
+      const isAsked = noNotes === null || noNotes === EMPTY;
+      return done(isAsked ? failureOf(response) : READING_FAILED, response);
+    });
+}
+
+/** Why a response is none; null where it is one. */
+function failureOf(response: string | null): string | null {
+  if (response === null) return IMPORTED_MISSING;
+  if (response.trim() === "") return EMPTY;
+  return isErrorText(response) ? IMPORTED_ERROR : null;
+}
+
+/** Why notes are none. With a response, notes that are not there came back empty, and it works on the input. */
+function notesFailureOf(notes: string | null, response: string | null): string | null {
+  if (notes === null) return response === null ? IMPORTED_MISSING : EMPTY;
+  if (notes === "") return EMPTY;
+  return isErrorText(notes) ? IMPORTED_ERROR : null;
+}

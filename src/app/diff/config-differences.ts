@@ -1,0 +1,54 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Config, Perspective } from "../../config/schema.ts";
+
+/** A place where the configs of two runs differ. A run that has nothing there lacks the member. */
+export interface ConfigDifference {
+  /** Such as `model_config.temperature`, or `agent_perspectives["Original"].strategy`. */
+  path: string;
+  a?: unknown;
+  b?: unknown;
+}
+
+/**
+ * Where two configs differ. Perspectives are matched by their conditions, and those that only one has are not told; the
+ * order of the others is one place, with their conditions as its value. Other arrays are compared as a whole.
+ */
+export function configDifferences(a: Config, b: Config): ConfigDifference[] {
+  const { agent_perspectives: perspectivesA, ...restA } = a;
+  const { agent_perspectives: perspectivesB, ...restB } = b;
+  const place = "agent_perspectives";
+  return [
+    ...differences("", restA, restB),
+    ...perspectivesA.flatMap((perspective) => {
+      const other = perspectivesB.find(({ condition }) => condition === perspective.condition);
+      return other ? differences(`${place}[${JSON.stringify(other.condition)}]`, perspective, other) : [];
+    }),
+    ...differences(place, shared(perspectivesA, perspectivesB), shared(perspectivesB, perspectivesA)),
+  ];
+}
+
+/** The conditions of one list that the other has too. */
+function shared(list: readonly Perspective[], others: readonly Perspective[]): string[] {
+  const known = new Set(others.map(({ condition }) => condition));
+  return list.map(({ condition }) => condition).filter((condition) => known.has(condition));
+}
+
+function differences(path: string, a: unknown, b: unknown): ConfigDifference[] {
+  if (isDeepStrictEqual(a, b)) return [];
+  if (!isObject(a) || !isObject(b)) {
+    return [{ path, ...(a !== undefined && { a }), ...(b !== undefined && { b }) }];
+  }
+  const [membersA, membersB] = [new Map(Object.entries(a)), new Map(Object.entries(b))];
+  return [...new Set([...membersA.keys(), ...membersB.keys()])].flatMap((name) =>
+    differences(memberOf(path, name), membersA.get(name), membersB.get(name)),
+  );
+}
+
+function memberOf(path: string, name: string): string {
+  if (!/^\w+$/.test(name)) return `${path}[${JSON.stringify(name)}]`;
+  return path === "" ? name : `${path}.${name}`;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

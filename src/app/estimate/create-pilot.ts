@@ -1,0 +1,34 @@
+import { applyOverrides } from "../../config/parse.ts";
+import type { Config } from "../../config/schema.ts";
+import type { Store } from "../../store/file/open.ts";
+import { createRun, type CreateRunOptions } from "../run/create-run.ts";
+import { eachInput } from "./survey.ts";
+
+/**
+ * Plans a run of the first inputs of a config, named "pilot", to estimate the whole from; see `estimateRun`. The whole
+ * run reuses its answers.
+ * @param size how many inputs; at most those of the whole
+ * @returns the id of the run
+ * @throws UsageError as `createRun` does
+ */
+export async function createPilot(
+  store: Store,
+  given: Config,
+  size: number,
+  options: Omit<CreateRunOptions, "name"> = {},
+): Promise<string> {
+  const { overrides = {}, onEvent = () => {} } = options;
+  const { data_config: data } = applyOverrides(given, overrides);
+  let inputs = 0;
+  await eachInput(data, null, () => {
+    inputs += 1;
+  });
+  if (size >= inputs) {
+    onEvent({ type: "warning", message: `the pilot is the whole: ${inputs} inputs are all that there are` });
+  }
+  return await createRun(store, given, {
+    ...options,
+    overrides: { ...overrides, sampleSize: Math.min(size, inputs) },
+    name: "pilot",
+  });
+}

@@ -1,0 +1,31 @@
+import { applyOverrides } from "../../config/parse.ts";
+import type { Config, Overrides } from "../../config/schema.ts";
+import type { Store } from "../../store/file/open.ts";
+import { type Environment, readVariables } from "../server/environment.ts";
+import type { Estimate } from "../../estimate/estimate.ts";
+import type { OnEvent } from "../events.ts";
+import { resolvePrices } from "../prices.ts";
+import { type EstimateOptions, survey } from "./survey.ts";
+import { resolveTarget } from "../server/target.ts";
+
+export interface EstimateRunOptions extends EstimateOptions {
+  /** Take the place of the config's values. */
+  overrides?: Overrides | undefined;
+  /** Where base URLs come from; no key is needed. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/**
+ * What a run of a config will send, get back and cost. Reads all inputs, sends nothing, and writes nothing to the
+ * database.
+ * @throws UsageError when anything is wrong with the config or its inputs
+ */
+export async function estimateRun(store: Store, given: Config, options: EstimateRunOptions = {}): Promise<Estimate> {
+  const { overrides = {}, environment, onEvent = () => {}, reuse, pilot } = options;
+  const config = applyOverrides(given, overrides);
+  const target = resolveTarget(config, overrides.baseUrl !== undefined, readVariables(environment));
+  const priced = await resolvePrices(store, config, target);
+  const { estimate } = await survey(store, config, target, priced, { reuse, pilot, onEvent });
+  return estimate;
+}

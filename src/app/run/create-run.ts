@@ -1,0 +1,175 @@
+import { applyOverrides } from "../../config/parse.ts";
+import type { Config, Overrides } from "../../config/schema.ts";
+import type { Input } from "../../dataset/inputs.ts";
+import { UsageError } from "../../errors.ts";
+import { callsPerInput } from "../../plan/calls.ts";
+import { checkBatches } from "./batches.ts";
+import { checkCap } from "./cap.ts";
+import { resolvePrices } from "../prices.ts";
+import { nanoUsd } from "../../models/cost.ts";
+import { planHash } from "../../plan/plan-hash.ts";
+import type { Part } from "../../plan/shard.ts";
+import { providers } from "../../providers/index.ts";
+import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
+import { inTransaction, type Store } from "../../store/file/open.ts";
+import { createTaskWriter, insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
+import { finishPlan, insertRun, newPublicId, sweep } from "../../store/runs/runs.ts";
+import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
+import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
+import { freeDatasetName } from "../dataset/dataset-name.ts";
+import { localTime } from "../paths.ts";
+import { earlierAnswers } from "./earlier-answers.ts";
+import { type Environment, readVariables } from "../server/environment.ts";
+import type { OnEvent } from "../events.ts";
+import { inputChanges } from "./input-changes.ts";
+import { eachInput, survey } from "../estimate/survey.ts";
+import { bindTarget, keyLeftOut } from "../server/server-of-run.ts";
+import { connectionOf, resolveTarget } from "../server/target.ts";
+import { toolVersion } from "../version.ts";
+
+/** Calls that one transaction of the plan writes, so that other processes can write in between. */
+const PLAN_CHUNK = 5_000;
+
+export interface CreateRunOptions {
+  /** Take the place of the config's values. */
+  overrides?: Overrides | undefined;
+  /** Takes a part of the inputs only; `mergeDatabase` makes one run of all parts. */
+  shard?: Part | undefined;
+  /** Which answers of earlier calls do: those that asked the `same` (default), or other ones. */
+  reuse?: ReusePolicy | undefined;
+  /** A label for lists. */
+  name?: string | undefined;
+  /** Where keys and base URLs come from. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/**
+ * Checks a config and its inputs to the end, and plans the run into the store: every call as a pending row. Nothing is
+ * sent; see `executeRun`.
+ * @returns the id of the run
+ * @throws UsageError when anything is wrong; then no run was made
+ */
+export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
+  const { overrides = {}, reuse: policy = "same", shard, name = null, onEvent = () => {} } = options;
+  const variables = readVariables(options.environment);
+  const config = applyOverrides(given, overrides);
+  const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
+  const connection = connectionOf(target, config, variables);
+  const priced = await resolvePrices(store, config, target);
+  if (config.executor === "batch") checkBatches(target);
+  if (config.max_cost_usd !== undefined) {
+    const reason = "reason" in priced ? priced.reason : undefined;
+    checkCap(priced.prices, target.settings, config.executor ?? "live", reason);
+  }
+  const part = shard ?? null;
+  const surveyed = await survey(store, config, target, priced, { reuse: policy, shard: part, onEvent });
+  const { estimate, expected, sha256 } = surveyed;
+  const changes = await inputChanges(store, config.data_config, part, sha256);
+  if (changes !== null) onEvent({ type: "warning", message: changes });
+  sweep(store);
+
+  const publicId = newPublicId();
+  const createdAt = Date.now();
+  // Before the settings are there: what nobody has asked with them before need not be looked for.
+  using reuse = createReuse(store, target.settings, policy, config.model_config.reasoning_tags ?? null);
+  const settingsId = keepSettings(store, target.settings);
+  const lease = inTransaction(store, () => {
+    const { version, gitCommit } = toolVersion();
+    const runId = insertRun(store, {
+      publicId,
+      name,
+      taskType: config.task_type,
+      provider: target.provider,
+      model: config.model_config.model_name,
+      settingsId,
+      baseUrl: target.baseUrl,
+      baseUrlSource: target.baseUrlSource,
+      config,
+      inputSha256: sha256,
+      shard: part && { ...part, runs: [publicId], expected },
+      planHash: planHash(config, target.settings, sha256),
+      toolVersion: version,
+      gitCommit,
+      createdAt,
+      createdLocal: localTime(createdAt),
+      datasetName: freeDatasetName(store, config, createdAt, publicId, part),
+      estimatedPromptTokens: Math.round(expected.promptTokens),
+      estimatedCompletionTokens: Math.round(expected.completionTokens),
+      estimatedCostNanoUsd: expected.costNanoUsd === null ? null : Math.round(expected.costNanoUsd),
+      prices: priced.prices,
+      maxCostNanoUsd: config.max_cost_usd === undefined ? null : nanoUsd(config.max_cost_usd),
+      reuse: policy,
+      executor: config.executor ?? "live",
+    });
+    return acquireLease(store, runId, publicId);
+  });
+  const { provider, baseUrl, settings } = target;
+  onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrl, estimate });
+  bindTarget(store, target, connection.apiKey !== undefined, onEvent);
+  const leftOut = keyLeftOut(target, connection, variables);
+  if (leftOut !== null) onEvent({ type: "warning", message: leftOut });
+  const notSent = providers[provider].refused(settings);
+  if (notSent.length > 0) {
+    onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
+  }
+  try {
+    await plan(store, lease, config, { reuse, part, sha256, settingsId });
+  } finally {
+    releaseLease(store, lease);
+  }
+  return publicId;
+}
+
+/** Writes the run's rows in short transactions, of which the last makes it visible. */
+async function plan(
+  store: Store,
+  lease: Lease,
+  config: Config,
+  { reuse, part, sha256, settingsId }: { reuse: Reuse; part: Part | null; sha256: string; settingsId: number },
+): Promise<void> {
+  const { runId } = lease;
+  const calls = callsPerInput(config.agent_perspectives, config.replicates);
+  const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
+  const writeTask = createTaskWriter(store, runId, perspectiveIds, calls);
+  const answersTo = earlierAnswers(config, calls, reuse);
+  const inputsPerChunk = Math.max(1, Math.floor(PLAN_CHUNK / calls.length));
+  const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
+  let chunk: Input[] = [];
+
+  function write(): void {
+    inTransaction(store, () => {
+      for (const { index, text, reference } of chunk) {
+        const answers = answersTo(text);
+        writeTask({ position: index, input: text, reference, answers });
+        totals.tasks += 1;
+        totals.callsTotal += calls.length;
+        for (const answer of answers) {
+          if (!answer) continue;
+          totals.callsReused += 1;
+          if (answer.finishReason === "length") totals.callsTruncated += 1;
+          if (answer.settingsId !== settingsId) totals.hasMixedSettings = true;
+        }
+      }
+    });
+    renewLease(store, lease);
+    chunk = [];
+  }
+
+  const found = await eachInput(config.data_config, part, (input) => {
+    if (chunk.push(input) === inputsPerChunk) write();
+  });
+  if (found !== sha256) {
+    const { input_data_path: path } = config.data_config;
+    throw new UsageError(`${path} changed while it was read`, "Run again once nothing writes to it.");
+  }
+  write();
+  inTransaction(store, () =>
+    finishPlan(store, runId, {
+      ...totals,
+      perspectives: config.agent_perspectives.length,
+      callsSucceeded: totals.callsReused,
+      finishedAt: totals.callsReused === totals.callsTotal ? Date.now() : null,
+    }),
+  );
+}

@@ -1,0 +1,303 @@
+import type { ExecutorName } from "../../config/executors.ts";
+import { checkOverrides } from "../../config/parse.ts";
+import { DatagenError, errorCode, InterruptedError, StoppedError, UsageError } from "../../errors.ts";
+import { batch } from "../../execute/batch/batch.ts";
+import type { Job } from "../../execute/executor.ts";
+import { live } from "../../execute/live.ts";
+import { nanoUsd } from "../../models/cost.ts";
+import { providers } from "../../providers/index.ts";
+import type { Connection } from "../../providers/provider.ts";
+import { openBatches, setExecutor } from "../../store/runs/batches.ts";
+import { hasOpenCalls, reopenFailed, reopenTruncated } from "../../store/runs/calls.ts";
+import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
+import { inTransaction, isLocked, type Store } from "../../store/file/open.ts";
+import { setCap } from "../../store/runs/money.ts";
+import { isInPlace, rescueIfTaken } from "../../store/file/rescue.ts";
+import { diskError, isDiskError, reserveSpace } from "../../store/file/space.ts";
+import { heldLog } from "../../store/file/wal.ts";
+import { findRun, getRun, type RunRow, sweep } from "../../store/runs/runs.ts";
+import { getSettings, keepSettings } from "../../store/runs/plan.ts";
+import { type Environment, readVariables } from "../server/environment.ts";
+import type { OnEvent } from "../events.ts";
+import { type RunSummary, summaryOf } from "../runs/summary.ts";
+import { batchFolder, checkBatches } from "./batches.ts";
+import { capOf } from "./cap.ts";
+import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
+
+/** How long requests in flight may take to finish once the run is asked to stop. */
+const GRACE_MS = 10_000;
+
+export interface ExecuteRunOptions extends Confirmation {
+  /** Sends the calls again that have failed. */
+  retryFailed?: boolean | undefined;
+  /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
+  retryTruncated?: { maxTokens: number } | undefined;
+  /** What the run may cost from now on in all, in US dollars, in the place of what was said before. */
+  maxCostUsd?: number | undefined;
+  /** How calls that are not sent yet reach the provider from now on, in the place of what was said before. */
+  executor?: ExecutorName | undefined;
+  /** Whether to stay until all batches are in. Default: true; otherwise each is looked at once. */
+  wait?: boolean | undefined;
+  /** The most requests in flight at once, in the place of the config's number. */
+  concurrency?: number | undefined;
+  /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
+  signal?: AbortSignal | undefined;
+  /** Where keys come from. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/**
+ * Sends every call of a run that is not done, and stores each answer as it comes. A run that was stopped or killed goes
+ * on where it stood.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @returns the run as it stands when none of its calls is pending
+ * @throws UsageError when there is no such run, another process holds it, or a key is missing
+ * @throws StoppedError when only a person can mend what is wrong, InterruptedError when `signal` stopped it
+ */
+export async function executeRun(store: Store, run: string, options: ExecuteRunOptions = {}): Promise<RunSummary> {
+  checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
+  const runId = findRun(store, run);
+  const { publicId } = getRun(store, runId);
+  sweep(store);
+  // Before the run is held: a question may wait for long.
+  const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
+  const connection = isSending ? await connect(store, runId, options) : null;
+  await holding(store, runId, publicId, async (lease) => {
+    const row = getRun(store, runId);
+    inTransaction(store, () => {
+      if (options.executor !== undefined) useExecutor(store, row, options.executor);
+      if (options.maxCostUsd !== undefined) setCap(store, runId, nanoUsd(options.maxCostUsd));
+      reopen(store, row, options);
+      // What is not wanted any more is undone where this throws.
+      capOf(store, getRun(store, runId));
+    });
+    if (hasOpenCalls(store, runId)) {
+      await execute(store, lease, connection ?? (await connect(store, runId, options)), "submit", options);
+    }
+  });
+  if (hasOpenCalls(store, runId)) {
+    throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
+  }
+  return summaryOf(getRun(store, runId));
+}
+
+/**
+ * Cancels the batches of a run at the provider, and takes in what of them is done. The calls that are not are pending.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @returns the run as it stands then
+ * @throws UsageError and InterruptedError as {@link executeRun} does
+ */
+export async function cancelRun(
+  store: Store,
+  run: string,
+  options: Pick<ExecuteRunOptions, "signal" | "environment" | "onEvent" | keyof Confirmation> = {},
+): Promise<RunSummary> {
+  const runId = findRun(store, run);
+  const { publicId } = getRun(store, runId);
+  const connection = await connect(store, runId, options);
+  await holding(store, runId, publicId, (lease) => execute(store, lease, connection, "cancel", options));
+  if (openBatches(store, runId).length > 0)
+    throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
+  return summaryOf(getRun(store, runId));
+}
+
+/** Whether {@link reopen} can find calls to send again. */
+function mayReopen(
+  { callsFailed, callsTruncated }: RunRow,
+  { retryFailed, retryTruncated }: ExecuteRunOptions,
+): boolean {
+  return (
+    (retryFailed === true && callsFailed > 0) || (retryTruncated !== undefined && callsFailed + callsTruncated > 0)
+  );
+}
+
+async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection> {
+  return await connectionOfRun(store, getRun(store, runId), readVariables(options.environment), options);
+}
+
+function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
+  if (executor === "batch") checkBatches({ provider: run.provider, settings: getSettings(store, run.settingsId) });
+  setExecutor(store, run.id, executor);
+}
+
+/** Works on a run while this process holds it. @throws StoppedError where the database cannot be used any more */
+async function holding(
+  store: Store,
+  runId: number,
+  label: string,
+  body: (lease: Lease) => Promise<void>,
+): Promise<void> {
+  const lease = acquireLease(store, runId, label);
+  try {
+    await body(lease);
+  } catch (error) {
+    throw asStop(store, error);
+  } finally {
+    giveBack(store, lease);
+    rescueIfTaken(store);
+  }
+}
+
+function giveBack(store: Store, lease: Lease): void {
+  try {
+    releaseLease(store, lease);
+  } catch (error) {
+    // The lease stays then; it ends with this process. What is wrong with the database stopped the run before.
+    if (!isOfDatabase(error)) throw error;
+  }
+}
+
+/** Whether an error says that the database cannot be used: it is locked or damaged, or its disk is full or fails. */
+function isOfDatabase(error: unknown): boolean {
+  return isDiskError(error) || /^SQLITE_(BUSY|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(errorCode(error) ?? "");
+}
+
+function asStop(store: Store, error: unknown): unknown {
+  if (error instanceof DatagenError || !isOfDatabase(error)) return error;
+  if (isDiskError(error)) return diskError(store, error);
+  if (isLocked(error)) {
+    return new StoppedError(
+      `another process keeps the database ${store.path} locked`,
+      "Find out which one does, and end what it does there.",
+      error,
+    );
+  }
+  const code = errorCode(error) ?? "";
+  return /^SQLITE_(CORRUPT|NOTADB)/.test(code)
+    ? new StoppedError(
+        `the database ${store.path} is damaged (${code})`,
+        "`datagen db check` says where. Keep a copy of the file, and restore an earlier one.",
+        error,
+      )
+    : new StoppedError(
+        `the database ${store.path} cannot be written any more (${code})`,
+        "Check the rights of the file and of its folder, and that its disk is there.",
+        error,
+      );
+}
+
+function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ExecuteRunOptions): void {
+  if (retryFailed) reopenFailed(store, run.id);
+  if (!retryTruncated) return;
+  const settings = getSettings(store, run.settingsId);
+  const extra = settings.parameters.extra_body ?? {};
+  if ("max_tokens" in extra || "max_completion_tokens" in extra) {
+    throw new UsageError(
+      `the token limit of run ${run.publicId} is in extra_body, which is sent as it is`,
+      "Change it there and run the config again; answers that were not cut off stay with --reuse-unless-truncated where the limit is a parameter.",
+    );
+  }
+  const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
+  const { maxTokens } = retryTruncated;
+  const limit = settings.parameters[name];
+  if (limit !== undefined && maxTokens <= limit) {
+    throw new UsageError(
+      `${maxTokens} tokens are no more than the ${limit} that the answers of run ${run.publicId} had`,
+      "Give a larger number, with --max-tokens.",
+    );
+  }
+  const wanted = keepSettings(store, { ...settings, parameters: { ...settings.parameters, [name]: maxTokens } });
+  reopenTruncated(store, run.id, wanted, maxTokens);
+}
+
+async function execute(
+  store: Store,
+  lease: Lease,
+  connection: Connection,
+  purpose: "submit" | "cancel",
+  { concurrency, signal, wait = true, onEvent = () => {} }: ExecuteRunOptions,
+): Promise<void> {
+  const row = getRun(store, lease.runId);
+  const { config } = row;
+  const settings = getSettings(store, row.settingsId);
+  const provider = await providers[row.provider].connect(connection);
+  const inFlight = concurrency ?? config.concurrency;
+  const release = reserveSpace(store, inFlight);
+  const drain = new AbortController();
+  let lost: unknown;
+  let isWarned = false;
+  const heartbeat = setInterval(() => {
+    // What follows from it is said once all that comes is stored.
+    if (!isInPlace(store)) return stop();
+    const held = isWarned ? null : heldLog(store);
+    if (held !== null) {
+      isWarned = true;
+      onEvent({ type: "warning", message: held });
+    }
+    try {
+      renewLease(store, lease);
+    } catch (error) {
+      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
+      if (isLocked(error)) return;
+      lost = error;
+      drain.abort();
+    }
+  }, HEARTBEAT_MS);
+  let grace: NodeJS.Timeout | undefined;
+  const stop = () => {
+    if (grace !== undefined) return;
+    drain.abort();
+    grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted) stop();
+  try {
+    onEvent({ type: "started", run: summaryOf(row), baseUrl: row.baseUrl });
+    const mode = purpose === "submit" && row.executor === "live" ? "collect" : purpose;
+    const job: Omit<Job, "cap"> = {
+      store,
+      lease,
+      runId: row.id,
+      settings,
+      settingsId: row.settingsId,
+      server: row.baseUrl ?? row.provider,
+      provider,
+      concurrency: inFlight,
+      timeoutMs: config.timeout_s * 1_000,
+      maxAttempts: config.max_attempts,
+      giveUpAfterMs: config.give_up_after_s * 1_000,
+      prices: row.prices,
+      reasoningTags: config.model_config.reasoning_tags ?? null,
+      isCountExact: row.baseUrlSource === "default",
+      isResumed: row.attempts > 0,
+      hasAnswers: row.callsSucceeded > row.callsReused,
+      reuse: row.reuse,
+      limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
+      batches: {
+        connect: () => providers[row.provider].batches.connect(connection, batchFolder(store.path)),
+        factor: row.prices?.batch_factor ?? null,
+        mode,
+        waits: wait,
+      },
+      drain: drain.signal,
+      onEvent,
+    };
+    await work(job);
+    if (lost !== undefined) throw lost;
+  } finally {
+    release();
+    clearInterval(heartbeat);
+    clearTimeout(grace);
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * Takes in what is in batches, and sends all else in the way of the run.
+ * @internal
+ */
+export async function work(job: Omit<Job, "cap">): Promise<void> {
+  const { store, runId, drain, batches } = job;
+  const withCap = () => ({ ...job, cap: capOf(store, getRun(store, runId)) });
+  if (batches.mode !== "collect") {
+    await batch.execute(withCap());
+    return;
+  }
+  // Strategies can be sent once the notes of a batch are in.
+  do {
+    await live.execute(withCap());
+    if (drain.aborted || openBatches(store, runId).length === 0) return;
+    await batch.execute(withCap());
+  } while (!drain.aborted && hasOpenCalls(store, runId));
+}

@@ -1,0 +1,49 @@
+import { parseConfig } from "../../config/parse.ts";
+import type { Config, ConfigInput, Overrides } from "../../config/schema.ts";
+import { openStore } from "../../store/file/open.ts";
+import { createRun } from "./create-run.ts";
+import { DEFAULT_DATABASE } from "../paths.ts";
+import type { OnEvent } from "../events.ts";
+import { executeRun } from "./execute-run.ts";
+import { exportRun } from "../dataset/export-run.ts";
+import { checkOutput, keptOf } from "../dataset/output.ts";
+
+export interface PipelineOptions {
+  /** The database's path. Default: `data/datagen.db`. */
+  database?: string | undefined;
+  /** The dataset's path, or a folder that exists. Default: the folder `data/agents`. */
+  output?: string | undefined;
+  /** A label for lists. */
+  name?: string | undefined;
+  /** Take the place of the config's values. */
+  overrides?: Overrides | undefined;
+  /** Stops the run; it can be resumed with `datagen resume`, or with `executeRun`. */
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/** The way from a config to a dataset in one call: plan, execute, export. */
+export class DataGenerationPipeline {
+  readonly config: Config;
+  readonly #options: PipelineOptions;
+
+  /** @throws UsageError that lists everything that is wrong with the config */
+  constructor(config: ConfigInput, options: PipelineOptions = {}) {
+    this.config = parseConfig(config);
+    this.#options = options;
+  }
+
+  /**
+   * Runs the config. Every answer is in the database as soon as it is there, so that nothing is lost when this throws.
+   * @returns the path of the dataset
+   * @throws DatagenError of the kinds that `createRun`, `executeRun` and `exportRun` name
+   */
+  async generateDataset(): Promise<string> {
+    const { database = DEFAULT_DATABASE, output, name, overrides, signal, onEvent } = this.#options;
+    using store = openStore(database);
+    await checkOutput(output, keptOf(store, this.config));
+    const run = await createRun(store, this.config, { name, overrides, onEvent });
+    await executeRun(store, run, { signal, onEvent });
+    return await exportRun(store, run, { output, onEvent });
+  }
+}

@@ -1,0 +1,38 @@
+import { sharedAnswers } from "../../store/runs/details.ts";
+import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
+import { inTransaction, type Store } from "../../store/file/open.ts";
+import { findRun, getRun, hideRun, sweep } from "../../store/runs/runs.ts";
+
+/** What a deletion takes away: the answers that no other run has. */
+export interface Deletion {
+  run: string;
+  answers_lost: number;
+  /** Answers that stay, as other runs have them. */
+  answers_kept: number;
+}
+
+/**
+ * What {@link deleteRun} would take away.
+ * @throws UsageError when there is no such run
+ */
+export function planDeletion(store: Store, run: string): Deletion {
+  const { id, publicId, callsSucceeded } = getRun(store, findRun(store, run));
+  const kept = sharedAnswers(store, id);
+  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept };
+}
+
+/**
+ * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Datasets that
+ * were exported stay.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run, or a living process executes it
+ */
+export function deleteRun(store: Store, run: string): void {
+  const runId = findRun(store, run);
+  inTransaction(store, () => {
+    const lease = acquireLease(store, runId, getRun(store, runId).publicId);
+    hideRun(store, runId);
+    releaseLease(store, lease);
+  });
+  sweep(store);
+}

@@ -1,0 +1,146 @@
+import type { Config } from "../../config/schema.ts";
+import {
+  type FailedAttempt,
+  failedAttempts,
+  type FailureRow,
+  failureRows,
+  type StepRow,
+  stepRows,
+} from "../../store/runs/details.ts";
+import { completionLimit } from "../../execute/cap.ts";
+import { costOf, type Prices, usd } from "../../models/cost.ts";
+import { type BatchRow, listBatches } from "../../store/runs/batches.ts";
+import { openReservations, savedCost } from "../../store/runs/money.ts";
+import type { Store } from "../../store/file/open.ts";
+import { getSettings } from "../../store/runs/plan.ts";
+import { findRun, getRun } from "../../store/runs/runs.ts";
+import { possiblyCharged } from "../run/cap.ts";
+import type { ImportedFrom } from "../../store/import/imported-from.ts";
+import { type RunSummary, summaryOf } from "./summary.ts";
+
+/** What came of one step of a perspective. */
+export type RunStep = Omit<StepRow, "costNanoUsd"> & {
+  /** Null where any part of it is unknown. */
+  cost_usd: number | null;
+};
+
+/** A batch of a run. */
+export interface RunBatch {
+  /** The name of its file at the provider. */
+  name: string;
+  /** The provider's id; null until it is known. */
+  id: string | null;
+  /** `prepared` or `uploaded` before it is there, then as the provider says it. */
+  status: string;
+  requests: number;
+  completed: number;
+  failed: number;
+  /** Why it failed whole. */
+  error: string | null;
+  /** ISO 8601, UTC. */
+  created_at: string;
+  /** When its results were in; null until then. */
+  ended_at: string | null;
+}
+
+/** A run in detail. */
+export interface RunDetails {
+  run: RunSummary;
+  base_url: string | null;
+  attempts: number;
+  /** As expected when the run was planned; null where that was unknown. */
+  estimated_tokens: { prompt: number | null; completion: number | null };
+  estimated_cost_usd: number | null;
+  /** What the run is priced with; null where that is unknown. */
+  prices: Prices | null;
+  /** What the run may cost; null where nothing was said. */
+  max_cost_usd: number | null;
+  /**
+   * Requests of which it is not known whether they were charged: no answer came, or it did not say. At most so much, or
+   * null where that is unknown; it is no part of the cost.
+   */
+  possibly_billed: { requests: number; cost_usd: number | null };
+  /** What the reused answers would have cost; null where that is unknown. */
+  saved_usd: number | null;
+  /** The dataset's file name without its ending. */
+  dataset_name: string;
+  /** Null where it is not known, of an imported run. */
+  input_sha256: string | null;
+  /** The dataset that the run was taken in from, and what that reports; null of all other runs. */
+  imported: ImportedFrom | null;
+  datagen_version: string;
+  git_commit: string | null;
+  steps: RunStep[];
+  batches: RunBatch[];
+  failures: FailureRow[];
+  config: Config;
+}
+
+/** A run as lists show it; as {@link showRun} without its details. */
+export function showSummary(store: Store, run: string): RunSummary {
+  return summaryOf(getRun(store, findRun(store, run)));
+}
+
+/**
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run
+ */
+export function showRun(store: Store, run: string): RunDetails {
+  const row = getRun(store, findRun(store, run));
+  const limit = completionLimit(getSettings(store, row.settingsId));
+  const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
+  const unclear = possiblyCharged(unsettled, row.prices, limit);
+  const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));
+  return {
+    run: summaryOf(row),
+    base_url: row.baseUrl,
+    attempts: row.attempts,
+    estimated_tokens: { prompt: row.estimatedPromptTokens, completion: row.estimatedCompletionTokens },
+    estimated_cost_usd: dollars(row.estimatedCostNanoUsd),
+    prices: row.prices,
+    max_cost_usd: dollars(row.maxCostNanoUsd),
+    possibly_billed: { requests: unclear.attempts, cost_usd: dollars(unclear.mostNanoUsd) },
+    saved_usd: dollars(saved),
+    dataset_name: row.datasetName,
+    input_sha256: row.inputSha256 || null,
+    imported: row.imported,
+    datagen_version: row.toolVersion,
+    git_commit: row.gitCommit,
+    steps: stepRows(store, row.id).map(({ costNanoUsd, ...step }) => ({
+      ...step,
+      cost_usd: row.imported === null ? dollars(costNanoUsd) : null,
+    })),
+    batches: listBatches(store, row.id).map(toBatch),
+    failures: failureRows(store, row.id),
+    config: row.config,
+  };
+}
+
+function toBatch({ name, batchId, state, status, createdAt, endedAt, ...batch }: BatchRow): RunBatch {
+  const { requests, completed, failed, error } = batch;
+  return {
+    name,
+    id: batchId,
+    status: status ?? state,
+    requests,
+    completed,
+    failed,
+    error,
+    created_at: new Date(createdAt).toISOString(),
+    ended_at: endedAt === null ? null : new Date(endedAt).toISOString(),
+  };
+}
+
+function dollars(nanoUsd: number | null): number | null {
+  return nanoUsd === null ? null : usd(nanoUsd);
+}
+
+/**
+ * Every attempt of a run that failed, the oldest first, read as they are gone through. Of one store, one list is in use
+ * at a time.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run
+ */
+export function showFailures(store: Store, run: string): Iterable<FailedAttempt> {
+  return failedAttempts(store, findRun(store, run));
+}

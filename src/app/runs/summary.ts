@@ -1,0 +1,76 @@
+import { usd } from "../../models/cost.ts";
+import { missingShards, type Part } from "../../plan/shard.ts";
+import type { RunSummaryRow } from "../../store/runs/runs.ts";
+import type { RunStatus } from "../../store/runs/status.ts";
+
+/** A run as `datagen runs list --json` shows it. */
+export interface RunSummary {
+  id: string;
+  name: string | null;
+  status: RunStatus;
+  task_type: string;
+  model: string;
+  provider: string;
+  tasks: number;
+  perspectives: number;
+  calls: { total: number; succeeded: number; failed: number; pending: number; reused: number; truncated: number };
+  tokens: {
+    prompt: number;
+    completion: number;
+    total: number;
+    cached: number;
+    reasoning: number;
+    /** Whether any of the counts is ours. */
+    estimated: boolean;
+  };
+  /** What its requests cost, those that failed included; null where any part is unknown, as of an imported run. */
+  cost_usd: number | null;
+  /** ISO 8601, UTC. */
+  created_at: string;
+  /** Null while any call is pending. */
+  finished_at: string | null;
+  /** Of a run that has a part of its inputs only: of every `count` in a row those at `indices`, from 1. */
+  shard?: { indices: number[]; count: number };
+  /** Whether it was taken in from a dataset; not there where it was not. */
+  imported?: true;
+}
+
+/** Which part of its inputs a run has. */
+function partOf({ indices, count }: Part): Part {
+  return { indices, count };
+}
+
+/** @internal */
+export function summaryOf(run: RunSummaryRow): RunSummary {
+  return {
+    id: run.publicId,
+    name: run.name,
+    status: run.status,
+    task_type: run.taskType,
+    model: run.model,
+    provider: run.provider,
+    tasks: run.tasks,
+    perspectives: run.perspectives,
+    calls: {
+      total: run.callsTotal,
+      succeeded: run.callsSucceeded,
+      failed: run.callsFailed,
+      pending: run.callsTotal - run.callsSucceeded - run.callsFailed,
+      reused: run.callsReused,
+      truncated: run.callsTruncated,
+    },
+    tokens: {
+      prompt: run.promptTokens,
+      completion: run.completionTokens,
+      total: run.promptTokens + run.completionTokens,
+      cached: run.cachedTokens,
+      reasoning: run.reasoningTokens,
+      estimated: run.tokensEstimated,
+    },
+    cost_usd: run.imported !== null || run.attemptsUnpriced > 0 ? null : usd(run.costNanoUsd),
+    created_at: new Date(run.createdAt).toISOString(),
+    finished_at: run.finishedAt === null ? null : new Date(run.finishedAt).toISOString(),
+    ...(run.imported !== null && { imported: true }),
+    ...(run.shard !== null && missingShards(run.shard).length > 0 && { shard: partOf(run.shard) }),
+  };
+}

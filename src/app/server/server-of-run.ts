@@ -1,0 +1,133 @@
+import { isServerUrl } from "../../config/schema.ts";
+import { UsageError } from "../../errors.ts";
+import { providers } from "../../providers/index.ts";
+import type { Connection } from "../../providers/provider.ts";
+import type { Store } from "../../store/file/open.ts";
+import type { RunRow } from "../../store/runs/runs.ts";
+import { bindServer, isBound } from "./bound-servers.ts";
+import { type Environment, setValue, type Variables, valueOf } from "./environment.ts";
+import type { OnEvent } from "../events.ts";
+import {
+  connectionOf,
+  isOwnHost,
+  type KeysFrom,
+  keyVariableOf,
+  normaliseBaseUrl,
+  type Server,
+  type Target,
+} from "./target.ts";
+
+/** A server that a database names, and that this user has not named on this machine. */
+export interface ForeignServer {
+  run: string;
+  baseUrl: string;
+  /** The variable whose key would be sent there. */
+  variable: string;
+}
+
+/** How a server that only a database names can be confirmed. */
+export interface Confirmation {
+  /** The base URL that the user gives; it has to be that of the run. */
+  baseUrl?: string | undefined;
+  /** Asks the user. Default: nobody can be asked. */
+  confirm?: ((server: ForeignServer) => Promise<boolean>) | undefined;
+}
+
+/**
+ * The connection to the server of a run that is stored. The database may come from somebody else, and so may the server
+ * in it: a key goes there only where the server is the provider's own, or the user has named it on this machine.
+ * @throws UsageError when it is neither, and nobody confirms it; or when a key is missing
+ * @internal
+ */
+export async function connectionOfRun(
+  store: Store,
+  run: RunRow,
+  variables: Variables,
+  confirmation: Confirmation,
+): Promise<Connection> {
+  const keysFrom = await keysFor(store, run, variables, confirmation);
+  return connectionOf({ ...run, keysFrom }, run.config, variables);
+}
+
+async function keysFor(
+  store: Store,
+  run: RunRow,
+  variables: Variables,
+  { baseUrl: given, confirm }: Confirmation,
+): Promise<KeysFrom> {
+  const { publicId, provider, baseUrl, baseUrlSource } = run;
+  if (given !== undefined && (baseUrl === null || normaliseBaseUrl(given, "--base-url") !== baseUrl)) {
+    throw new UsageError(
+      `run ${publicId} asks ${baseUrl ?? "no server"}, and --base-url names another one`,
+      "A run keeps its server. To ask another one, run the config again with --base-url.",
+    );
+  }
+  const { remote } = providers[provider];
+  if (baseUrl === null || remote === null) return "anywhere";
+  if (!isServerUrl(baseUrl) || normaliseBaseUrl(baseUrl, "it") !== baseUrl) {
+    throw new UsageError(
+      `the base URL of run ${publicId} is not one that datagen stores`,
+      "The database was changed by something else. Run the config again.",
+    );
+  }
+  const variable = keyVariableOf(run);
+  if (variable === null || isOwnHost(provider, baseUrl)) return "anywhere";
+  const isNamedBy = (environment: Environment) => {
+    const url = setValue(environment, remote.baseUrlVariable);
+    return url !== undefined && isServerUrl(url) && normaliseBaseUrl(url, remote.baseUrlVariable) === baseUrl;
+  };
+  const binding = { variable, baseUrl };
+  if (given !== undefined || isNamedBy(variables.shell)) {
+    // Where it cannot be kept, it has to be named again next time.
+    bindServer(store, binding);
+    return "anywhere";
+  }
+  if (isBound(store, binding)) return "anywhere";
+  if (baseUrlSource === "environment" && isNamedBy(variables.file)) return "file";
+  const headers = remote.keyVariable.replace(/API_KEY$/, "CUSTOM_HEADERS");
+  if (valueOf(variables, variable) === undefined && !process.env[headers]) return "nowhere";
+  if (!confirm) {
+    throw new UsageError(
+      `run ${publicId} asks ${baseUrl}, a server that was not named on this machine; ${variable} may not go there yet`,
+      `The database may be somebody else's. If you know the server, add --base-url with its URL, or set ${remote.baseUrlVariable} to it. Without ${variable} in the environment and in .env the run goes on without a key.`,
+    );
+  }
+  if (!(await confirm({ run: publicId, baseUrl, variable }))) {
+    throw new UsageError(`nothing was sent to ${baseUrl}`, "The run stays as it is.");
+  }
+  bindServer(store, binding);
+  return "anywhere";
+}
+
+/**
+ * Remembers that the user has named the server of a new run, for `resume`.
+ * @internal
+ */
+export function bindTarget(store: Store, target: Target, hasKey: boolean, onEvent: OnEvent): void {
+  const binding = bindingOf(target);
+  if (binding === null) return;
+  const reason = bindServer(store, binding);
+  if (reason === null || !hasKey) return;
+  const message = `that you use ${binding.baseUrl} is not remembered, as ${reason}; to resume the run, add --base-url with this URL`;
+  onEvent({ type: "warning", message });
+}
+
+/** Null where nothing is to be remembered: keys for the server of a `.env` are those of the same file, at each time. */
+function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string; baseUrl: string } | null {
+  const { provider, baseUrl, keysFrom } = target;
+  const variable = keyVariableOf(target);
+  if (baseUrl === null || variable === null || keysFrom !== "anywhere" || isOwnHost(provider, baseUrl)) return null;
+  return { variable, baseUrl };
+}
+
+/**
+ * What the user should know where a server gets no key as only `.env` names it; null where nothing is missing.
+ * @internal
+ */
+export function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
+  const variable = keyVariableOf(target);
+  const { remote } = providers[target.provider];
+  if (target.keysFrom !== "file" || apiKey !== undefined || variable === null || remote === null) return null;
+  if (setValue(variables.shell, variable) === undefined) return null;
+  return `${remote.baseUrlVariable} comes from .env, so that only a key of .env is sent there, and not the ${variable} of the shell; put the key into .env too, or set ${remote.baseUrlVariable} in the shell`;
+}

@@ -1,0 +1,88 @@
+import { and, eq, notExists, sql } from "drizzle-orm";
+import type { ReasoningTags } from "../../config/schema.ts";
+import type { PlannedCall } from "../../plan/calls.ts";
+import { usedText } from "../../plan/reasoning.ts";
+import { sha256 } from "../../plan/settings.ts";
+import { hasKey } from "../runs/calls.ts";
+import { checksumOf } from "../check/checksum.ts";
+import { oncePerStore, placeholders, type Store } from "../file/open.ts";
+import { answers, calls, tasks } from "../schema.ts";
+import { keepText } from "../texts.ts";
+
+/** A call that is done before it is stored: answered, with its key, or failed. */
+export interface ImportedCall extends PlannedCall {
+  outcome: { text: string; key: string } | { failure: string };
+}
+
+export interface ImportedTask {
+  /** Its position in the dataset, from 0. */
+  position: number;
+  input: string;
+  reference: string | null;
+  /** In the order of the plan. */
+  calls: readonly ImportedCall[];
+}
+
+const statements = oncePerStore(({ db }) => ({
+  task: db
+    .insert(tasks)
+    .values(placeholders("runId", "position", "inputId", "referenceId"))
+    .prepare(),
+  answer: db
+    .insert(answers)
+    .values({ ...placeholders("key", "settingsId", "text", "checksum", "createdAt"), origin: "imported" })
+    .prepare(),
+  call: db
+    .insert(calls)
+    .values(placeholders("runId", "taskId", "perspectiveId", "step", "replicate", "state", "answerId", "failure"))
+    .prepare(),
+  others: db
+    .select({ id: answers.id, text: answers.text })
+    .from(answers)
+    .where(
+      and(
+        hasKey(sql.placeholder("key")),
+        notExists(
+          db
+            .select({ one: sql`1` })
+            .from(calls)
+            .where(and(eq(calls.answerId, answers.id), eq(calls.runId, sql.placeholder("runId")))),
+        ),
+      ),
+    )
+    .prepare(),
+}));
+
+/** Writes a task with its calls and their answers, whose ids grow in the order of the calls. */
+export function insertImportedTask(
+  store: Store,
+  run: {
+    id: number;
+    perspectiveIds: readonly number[];
+    settingsId: number;
+    createdAt: number;
+    /** What the dataset's run did with the reasoning at the start of an answer. */
+    tags: ReasoningTags | undefined;
+  },
+  { position, input, reference, calls: list }: ImportedTask,
+): void {
+  const { task, answer, call, others } = statements(store);
+  const inputId = keepText(store, sha256(input), input);
+  const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
+  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId }).lastInsertRowid);
+  for (const { perspective, step, replicate, outcome } of list) {
+    const cell = { runId: run.id, taskId, perspectiveId: run.perspectiveIds[perspective], step, replicate };
+    if ("failure" in outcome) {
+      call.run({ ...cell, state: "failed", answerId: null, failure: outcome.failure });
+    } else {
+      const { key, text } = outcome;
+      // The same text to the same prompt is the answer itself, of a run that the dataset came from or of an earlier
+      // import: as a copy it would pass for a second sample.
+      const known = others.all({ key, runId: run.id }).find((other) => usedText(other.text, run.tags) === text);
+      const { settingsId, createdAt } = run;
+      const answerId =
+        known?.id ?? answer.run({ key, settingsId, text, checksum: checksumOf(text), createdAt }).lastInsertRowid;
+      call.run({ ...cell, state: "succeeded", answerId, failure: null });
+    }
+  }
+}

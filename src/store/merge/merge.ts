@@ -1,0 +1,222 @@
+import { UsageError } from "../../errors.ts";
+import { acquireLease, releaseLease, renewLease } from "../runs/leases.ts";
+import { inTransaction, type Store } from "../file/open.ts";
+import type { OtherDatabase, OtherRun } from "./other.ts";
+
+/** Calls that one transaction copies, so that other processes can write in between. */
+const CHUNK = 2_000;
+
+/** Tasks of the other database that are read at once. */
+const PAGE = 50;
+
+/** How many answers a run here has of the tasks that a run of the other database has. */
+export interface Merged {
+  publicId: string;
+  callsSucceeded: number;
+}
+
+/** The run that has an id, or that a run with it was merged into. */
+export function findMerged({ sqlite }: Store, other: OtherDatabase, { id, publicId }: OtherRun): Merged | undefined {
+  const found = sqlite
+    .prepare<[string, string], { id: number; publicId: string }>(
+      `select id, public_id publicId from runs where public_id = ?
+       union all select r.id, r.public_id from runs r, json_each(r.shard, '$.runs') part where part.value = ?`,
+    )
+    .get(publicId, publicId);
+  if (!found) return undefined;
+  const answered = sqlite
+    .prepare<[number, number], number>(
+      `select count(*) from tasks t cross join calls c on c.task_id = t.id and c.state = 'succeeded'
+       where t.run_id = ? and t.position = ?`,
+    )
+    .pluck();
+  let callsSucceeded = 0;
+  for (const { position } of tasksOf(other, id)) callsSucceeded += answered.get(found.id, position) ?? 0;
+  return { publicId: found.publicId, callsSucceeded };
+}
+
+interface OtherTask {
+  id: number;
+  position: number;
+  inputId: number;
+  referenceId: number | null;
+}
+
+/** The tasks of a run of the other database, read a page at a time. */
+function* tasksOf(other: OtherDatabase, runId: number): Generator<OtherTask> {
+  const tasks = other.query<[number, number], OtherTask>(
+    `select id, position, input_id inputId, reference_id referenceId from tasks
+     where run_id = ? and position > ? order by position limit ${PAGE}`,
+  );
+  for (let page = tasks.all(runId, -1); page.length > 0; page = tasks.all(runId, page.at(-1)?.position ?? 0)) {
+    yield* page;
+  }
+}
+
+/**
+ * Copies a run of the other database with all that it has; until it is whole nothing shows it.
+ * @throws UsageError when another process is copying it, or the other database cannot be read
+ */
+export function copyRun(store: Store, other: OtherDatabase, run: OtherRun, datasetName: string): void {
+  const { sqlite } = store;
+  const copier = createCopier(store, other);
+  const {
+    lease: held,
+    perspectives,
+    plannedAt,
+  } = inTransaction(store, () => {
+    if (sqlite.prepare("select 1 from runs where public_id = ?").get(run.publicId)) {
+      throw new UsageError(`run ${run.publicId} is being merged by another process`, "Merge again once that is done.");
+    }
+    const { runId, plannedAt: at } = copier.run(run.id, datasetName);
+    const lease = acquireLease(store, runId, run.publicId);
+    return { lease, perspectives: copier.perspectives(run.id, runId), plannedAt: at };
+  });
+  const tasks = tasksOf(other, run.id);
+  for (let isMore = true; isMore;) {
+    isMore = inTransaction(store, () => {
+      for (let calls = 0; calls < CHUNK;) {
+        const next = tasks.next();
+        if (next.done) return false;
+        calls += copier.task(next.value, held.runId, perspectives);
+      }
+      return true;
+    });
+    renewLease(store, held);
+  }
+  inTransaction(store, () => {
+    sqlite.prepare("update runs set planned_at = ? where id = ?").run(plannedAt, held.runId);
+    releaseLease(store, held);
+  });
+}
+
+/** What copies rows from the other database, and finds those again that are here already. */
+function createCopier({ sqlite }: Store, other: OtherDatabase) {
+  sqlite.exec(`create temp table if not exists copied_answers (other_id integer primary key, id integer not null unique);
+    delete from temp.copied_answers`);
+
+  /** Reads rows of a table there and inserts them here; every column but the id is given or copied. */
+  function rowCopier(table: string, by: string) {
+    // Columns that are computed are none of these.
+    const columns = sqlite
+      .prepare<[string], string>("select name from pragma_table_info(?) where name <> 'id'")
+      .pluck()
+      .all(table);
+    const read = other.query<[number], Row>(
+      `select id, ${columns.join(", ")} from ${table} where ${by} = ? order by id`,
+    );
+    const insert = sqlite.prepare<[Row]>(
+      `insert into ${table} (${columns.join(", ")}) values (${columns.map((name) => `@${name}`).join(", ")})`,
+    );
+    return {
+      all: read.all,
+      one(id: number): Row {
+        const [row] = read.all(id);
+        if (!row) throw other.damaged(`${table} has no row ${id}`);
+        return row;
+      },
+      insert: (row: Row) => Number(insert.run(row).lastInsertRowid),
+    };
+  }
+
+  const rows = {
+    runs: rowCopier("runs", "id"),
+    perspectives: rowCopier("perspectives", "run_id"),
+    batches: rowCopier("batches", "run_id"),
+    settings: rowCopier("settings", "id"),
+    texts: rowCopier("texts", "id"),
+    answers: rowCopier("answers", "id"),
+    calls: rowCopier("calls", "task_id"),
+    attempts: rowCopier("attempts", "call_id"),
+  };
+  const here = {
+    settings: sqlite.prepare<[unknown], number>("select id from settings where hash = ?").pluck(),
+    text: sqlite.prepare<[unknown], number>("select id from texts where hash = ?").pluck(),
+    copied: sqlite.prepare<[number], number>("select id from temp.copied_answers where other_id = ?").pluck(),
+    // The same answer is here already where another run of that database was merged before.
+    answer: sqlite
+      .prepare<[Row], number>(
+        `select a.id from answers a
+         where a.key_prefix = substr(@key, 6, 16) and a.key = @key and a.created_at = @created_at and a.text = @text
+           and not exists (select 1 from temp.copied_answers c where c.id = a.id) order by a.id limit 1`,
+      )
+      .pluck(),
+    task: sqlite.prepare("insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)"),
+    remember: sqlite.prepare("insert into temp.copied_answers (other_id, id) values (?, ?)"),
+  };
+  const settings = new Map<number, number>();
+  const batches = new Map<number, number>();
+
+  function settingsFor(otherId: number): number {
+    const known = settings.get(otherId);
+    if (known !== undefined) return known;
+    const row = rows.settings.one(otherId);
+    const id = here.settings.get(row["hash"]) ?? rows.settings.insert(row);
+    settings.set(otherId, id);
+    return id;
+  }
+
+  function textFor(otherId: number): number {
+    const row = rows.texts.one(otherId);
+    return here.text.get(row["hash"]) ?? rows.texts.insert(row);
+  }
+
+  function answerFor(otherId: number): number {
+    const known = here.copied.get(otherId);
+    if (known !== undefined) return known;
+    const row = rows.answers.one(otherId);
+    const id =
+      here.answer.get(row) ?? rows.answers.insert({ ...row, settings_id: settingsFor(Number(row["settings_id"])) });
+    here.remember.run(otherId, id);
+    return id;
+  }
+
+  const mapped = <T>(value: unknown, map: (id: number) => T) => (value === null ? null : map(Number(value)));
+
+  return {
+    run(otherId: number, datasetName: string): { runId: number; plannedAt: unknown } {
+      const row = rows.runs.one(otherId);
+      const settingsId = settingsFor(Number(row["settings_id"]));
+      const copy = { ...row, settings_id: settingsId, dataset_name: datasetName, planned_at: null };
+      return { runId: rows.runs.insert(copy), plannedAt: row["planned_at"] };
+    },
+    /** @returns the ids here, by those of the other database */
+    perspectives(otherRunId: number, runId: number): Map<number, number> {
+      // Batches have names of their own in all databases.
+      for (const { id: otherId, ...row } of rows.batches.all(otherRunId)) {
+        batches.set(Number(otherId), rows.batches.insert({ ...row, run_id: runId }));
+      }
+      return new Map(
+        rows.perspectives
+          .all(otherRunId)
+          .map(({ id, ...row }) => [Number(id), rows.perspectives.insert({ ...row, run_id: runId })]),
+      );
+    },
+    /** @returns how many calls it has */
+    task(task: OtherTask, runId: number, perspectives: ReadonlyMap<number, number>): number {
+      const { id, position, inputId, referenceId } = task;
+      const texts = [textFor(inputId), mapped(referenceId, textFor)];
+      const taskId = Number(here.task.run(runId, position, ...texts).lastInsertRowid);
+      const calls = rows.calls.all(id);
+      for (const { id: otherId, ...call } of calls) {
+        const callId = rows.calls.insert({
+          ...call,
+          run_id: runId,
+          task_id: taskId,
+          perspective_id: perspectives.get(Number(call["perspective_id"])),
+          answer_id: mapped(call["answer_id"], answerFor),
+          wanted_settings_id: mapped(call["wanted_settings_id"], settingsFor),
+          batch_id: null,
+        });
+        for (const attempt of rows.attempts.all(Number(otherId))) {
+          const batchId = mapped(attempt["batch_id"], (batch) => batches.get(batch));
+          rows.attempts.insert({ ...attempt, call_id: callId, batch_id: batchId });
+        }
+      }
+      return calls.length;
+    },
+  };
+}
+
+/** A row, its values by the names of its columns. */
+type Row = Record<string, unknown>;

@@ -1,0 +1,139 @@
+import { existsSync, realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import Database from "better-sqlite3";
+import { errorCode, errorMessage, UsageError } from "../../errors.ts";
+import { isLive, type LeaseRow } from "../runs/leases.ts";
+import type { Store } from "../file/open.ts";
+
+const DAMAGED_HINT =
+  "Nothing is wrong with the database here. Look at the other with `datagen db check --db` and its path, or merge a copy from before.";
+
+/** A run of the other database. */
+export interface OtherRun {
+  id: number;
+  publicId: string;
+  datasetName: string;
+  callsTotal: number;
+  callsSucceeded: number;
+}
+
+/** A prepared query of another database. */
+export interface OtherQuery<Parameters extends unknown[], Row> {
+  get: (...parameters: Parameters) => Row | undefined;
+  all: (...parameters: Parameters) => Row[];
+}
+
+/**
+ * Another database, as it stands at one moment. It is read on a connection of its own: what its processes write waits for
+ * nothing here.
+ */
+export class OtherDatabase implements Disposable {
+  readonly path: string;
+  readonly #sqlite: Database.Database;
+
+  /** @throws UsageError when there is none at that path, it is that of the store, or it is not of the same version */
+  constructor(store: Store, path: string) {
+    this.path = resolve(path);
+    if (!existsSync(this.path)) {
+      throw new UsageError(`there is no database ${this.path}`, "Name the file that another machine's runs are in.");
+    }
+    if (realpathSync(this.path) === realpathSync(store.path)) {
+      throw new UsageError(`${this.path} is the database that it would be merged into`, "Name another one.");
+    }
+    this.#sqlite = this.#open();
+    try {
+      this.#checkVersion(store);
+      this.#guard(() => this.#sqlite.exec("begin; select 1 from runs limit 1"));
+    } catch (error) {
+      this.#sqlite.close();
+      throw error;
+    }
+  }
+
+  /** @throws UsageError that names the file, then or where it is run, when it cannot be read */
+  query<Parameters extends unknown[], Row>(sql: string): OtherQuery<Parameters, Row> {
+    const statement = this.#guard(() => this.#sqlite.prepare<Parameters, Row>(sql));
+    return {
+      get: (...parameters) => this.#guard(() => statement.get(...parameters)),
+      all: (...parameters) => this.#guard(() => statement.all(...parameters)),
+    };
+  }
+
+  /** What to throw where rows refer to rows that are not there. */
+  damaged(what: string): UsageError {
+    return new UsageError(`the other database ${this.path} is damaged (${what})`, DAMAGED_HINT);
+  }
+
+  /** Its runs, the oldest first. @throws UsageError when a living process executes one, or one waits for batches */
+  runs(): OtherRun[] {
+    const live = this.query<[], LeaseRow & { publicId: string }>(
+      `select r.public_id publicId, l.host, l.pid, l.heartbeat_at heartbeatAt from leases l join runs r on r.id = l.run_id`,
+    )
+      .all()
+      .find(isLive);
+    if (live) {
+      throw new UsageError(
+        `run ${live.publicId} of the other database is being executed by process ${live.pid} on ${live.host}`,
+        "Merge once it is done, or stop it first.",
+      );
+    }
+    const waiting = this.query<[], { publicId: string }>(
+      "select public_id publicId from runs where batches_open > 0",
+    ).get();
+    if (waiting) {
+      throw new UsageError(
+        `run ${waiting.publicId} of the other database waits for batches`,
+        "Resume it there until they are in, or cancel them, then merge.",
+      );
+    }
+    return this.query<[], OtherRun>(
+      `select id, public_id publicId, dataset_name datasetName, calls_total callsTotal, calls_succeeded callsSucceeded
+       from runs where planned_at is not null order by created_at, id`,
+    ).all();
+  }
+
+  [Symbol.dispose](): void {
+    this.#sqlite.close();
+  }
+
+  #open(): Database.Database {
+    try {
+      return new Database(this.path, { readonly: true, fileMustExist: true, timeout: 60_000 });
+    } catch (error) {
+      throw this.#unreadable(error);
+    }
+  }
+
+  #checkVersion(store: Store): void {
+    const read = (sqlite: Database.Database, name: string) => sqlite.pragma(name, { simple: true });
+    this.#guard(() => {
+      if (read(this.#sqlite, "application_id") !== read(store.sqlite, "application_id")) {
+        throw new UsageError(`${this.path} is not a database of datagen`, "Name another one.");
+      }
+      if (read(this.#sqlite, "user_version") !== read(store.sqlite, "user_version")) {
+        throw new UsageError(
+          `${this.path} was written by another version of datagen`,
+          "Bring it up to date with `datagen db check --db` and its path, then merge it.",
+        );
+      }
+    });
+  }
+
+  #guard<T>(body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      throw errorCode(error)?.startsWith("SQLITE_") ? this.#unreadable(error) : error;
+    }
+  }
+
+  #unreadable(error: unknown): UsageError {
+    const code = errorCode(error) ?? "";
+    const isDamaged = /^SQLITE_(CORRUPT|ERROR|IOERR|MISMATCH)/.test(code);
+    return new UsageError(
+      `the other database ${this.path} ${isDamaged ? "is damaged" : "cannot be read as a database"} (${code}: ${errorMessage(error)})`,
+      isDamaged ? DAMAGED_HINT : "Name a database of datagen that can be read and that no other program has locked.",
+      error,
+    );
+  }
+}

@@ -1,0 +1,159 @@
+import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
+import type { ProviderName } from "../../config/providers.ts";
+import type { Step } from "../../plan/calls.ts";
+import type { Settings } from "../../plan/settings.ts";
+import { type Part, positionIn } from "../../plan/shard.ts";
+import { oncePerStore, type Store } from "../file/open.ts";
+import { getSettings } from "../runs/plan.ts";
+import { perspectives, runs, settings } from "../schema.ts";
+import { getText } from "../texts.ts";
+
+/*
+ * What earlier calls tell of those to come. Of a database with many millions of calls, a sample of some runs is read:
+ * runs from the one that was made last, tasks by their positions, calls and answers by their keys.
+ */
+
+/** The newest runs that are looked at. */
+const MOST_RUNS = 40;
+
+/** An earlier run that has answers. */
+export interface EarlierRun {
+  id: number;
+  publicId: string;
+  provider: ProviderName;
+  model: string;
+  taskType: string;
+  /** How many of its inputs, from the first, have answers; about that where it was stopped. */
+  answeredInputs: number;
+  /** The part of the file's inputs that it has; null where it has all. */
+  shard: Part | null;
+  /** The `reasoning_effort` that it asked for. */
+  effort: string | null;
+  perspectives: EarlierPerspective[];
+}
+
+export interface EarlierPerspective {
+  id: number;
+  condition: string;
+  reading: string | null;
+  strategy: string;
+}
+
+/** What earlier runs tell of calls to come. */
+export interface History {
+  /** The newest runs with answers of a model; null: of any model. */
+  runs(model: string | null): EarlierRun[];
+  /** The answered calls of one step of a perspective, of at most so many inputs that are spread over the run's. */
+  calls(run: EarlierRun, perspectiveId: number, step: Step, inputs: number): EarlierCall[];
+  settings(id: number): Settings;
+  /** The text of an input. */
+  text(inputId: number): string;
+}
+
+/** The history of what a provider was asked. */
+export function historyOf(store: Store, provider: ProviderName): History {
+  return {
+    runs: (model) => earlierRuns(store, provider, model),
+    calls: (run, perspectiveId, step, inputs) => earlierCalls(store, run, perspectiveId, step, inputs),
+    settings: (id) => getSettings(store, id),
+    text: (inputId) => getText(store, inputId),
+  };
+}
+
+/** The newest runs with answers of a model, or of every model that is asked as really as the provider is. */
+function earlierRuns(store: Store, provider: ProviderName, model: string | null): EarlierRun[] {
+  const isOffline = provider === "offline";
+  const asked =
+    model === null
+      ? (isOffline ? eq : ne)(runs.provider, "offline")
+      : and(eq(runs.provider, provider), eq(runs.model, model));
+  return store.db
+    .select({
+      id: runs.id,
+      publicId: runs.publicId,
+      provider: runs.provider,
+      model: runs.model,
+      taskType: runs.taskType,
+      tasks: runs.tasks,
+      total: runs.callsTotal,
+      succeeded: runs.callsSucceeded,
+      shard: runs.shard,
+      effort: sql<string | null>`${settings.value} ->> '$.parameters.reasoning_effort'`,
+    })
+    .from(runs)
+    .innerJoin(settings, eq(settings.id, runs.settingsId))
+    .where(and(asked, isNotNull(runs.plannedAt), gt(runs.callsSucceeded, 0)))
+    .orderBy(desc(runs.id))
+    .limit(MOST_RUNS)
+    .all()
+    .map(({ tasks, total, succeeded, ...run }) => ({
+      ...run,
+      answeredInputs: Math.ceil((tasks * succeeded) / total),
+      perspectives: perspectivesOf(store, run.id),
+    }));
+}
+
+function perspectivesOf(store: Store, runId: number): EarlierPerspective[] {
+  const { id, condition, reading, strategy } = perspectives;
+  return store.db
+    .select({ id, condition, reading, strategy })
+    .from(perspectives)
+    .where(eq(perspectives.runId, runId))
+    .orderBy(perspectives.position)
+    .all();
+}
+
+/** An answered call of an earlier run; what an imported one has used is not known. */
+export interface EarlierCall {
+  answerId: number;
+  inputId: number;
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  cacheWriteTokens: number;
+  reasoningTokens: number;
+  /** Whether the counts are ours: 0 or 1. */
+  tokensEstimated: number;
+  /** Whether the token limit cut the answer off: 0 or 1. */
+  isCut: number;
+  settingsId: number;
+  /** Of a reading: the prompt tokens of the strategy that works on it, as the provider reported them. */
+  strategyPromptTokens: number | null;
+}
+
+const statements = oncePerStore(({ sqlite }) => ({
+  // Cross joins are made in the order in which they stand: by the unique index of tasks, that of calls, and keys.
+  calls: sqlite.prepare<[string, number, number, Step], EarlierCall>(
+    `select answers.id as answerId, tasks.input_id as inputId, answers.prompt_tokens as promptTokens,
+       answers.completion_tokens as completionTokens, answers.cached_tokens as cachedTokens,
+       answers.cache_write_tokens as cacheWriteTokens, answers.reasoning_tokens as reasoningTokens,
+       answers.tokens_estimated as tokensEstimated, answers.settings_id as settingsId,
+       coalesce(answers.finish_reason = 'length', 0) as isCut,
+       case when calls.step = 'reading' then (
+         select followed.prompt_tokens from calls following
+           cross join answers followed on followed.id = following.answer_id
+           where following.task_id = tasks.id and following.perspective_id = calls.perspective_id
+             and following.step = 'strategy' and following.replicate = calls.replicate
+             and not followed.tokens_estimated and followed.origin <> 'imported'
+       ) end as strategyPromptTokens
+     from json_each(?) positions
+       cross join tasks on tasks.run_id = ? and tasks.position = positions.value
+       cross join calls on calls.task_id = tasks.id and calls.perspective_id = ? and calls.step = ?
+       cross join answers on answers.id = calls.answer_id and answers.origin <> 'imported'`,
+  ),
+}));
+
+function earlierCalls(
+  store: Store,
+  { id, answeredInputs, shard }: EarlierRun,
+  perspectiveId: number,
+  step: Step,
+  inputs: number,
+): EarlierCall[] {
+  const count = Math.min(inputs, answeredInputs);
+  const positions = Array.from({ length: count }, (_, at) => {
+    const nth = Math.floor((at * answeredInputs) / count);
+    return shard === null ? nth : positionIn(shard, nth);
+  });
+  return statements(store).calls.all(JSON.stringify(positions), id, perspectiveId, step);
+}

@@ -1,0 +1,205 @@
+import { and, asc, count, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
+import { checkLease, type Lease } from "./leases.ts";
+import { inTransaction, oncePerStore, placeholders, type Store, withoutReferenceChecks } from "../file/open.ts";
+import type { Reservation } from "./results.ts";
+import { attempts, batches, calls, runs } from "../schema.ts";
+
+export type BatchRow = typeof batches.$inferSelect;
+
+/** The code of attempts whose batch has failed whole, which is not held against their calls. */
+export const BATCH_FAILED = "batch_failed";
+
+const ATTEMPT = {
+  id: attempts.id,
+  callId: attempts.callId,
+  startedAt: attempts.startedAt,
+  promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
+  completionTokens: attempts.reservedCompletionTokens,
+};
+
+const statements = oncePerStore(({ db }) => ({
+  attempt: db
+    .insert(attempts)
+    .values({
+      ...placeholders("callId", "batchId", "startedAt", "reservedPromptTokens", "reservedCompletionTokens"),
+      durationMs: 0,
+      outcome: "unanswered",
+      decision: "retry",
+    })
+    .prepare(),
+  enter: db
+    .update(calls)
+    .set({ batchId: sql`${sql.placeholder("batchId")}` })
+    .where(eq(calls.id, sql.placeholder("id")))
+    .prepare(),
+  unanswered: db
+    .select(ATTEMPT)
+    .from(attempts)
+    .where(
+      and(
+        eq(attempts.batchId, sql.placeholder("batchId")),
+        gt(attempts.id, sql.placeholder("after")),
+        eq(attempts.outcome, "unanswered"),
+      ),
+    )
+    .orderBy(asc(attempts.id))
+    .limit(sql.placeholder("limit"))
+    .prepare(),
+  ofCall: db
+    .select(ATTEMPT)
+    .from(attempts)
+    .where(
+      and(
+        eq(attempts.callId, sql.placeholder("callId")),
+        // Not by the index of batches, which has thousands of rows of this one.
+        sql`+${attempts.batchId} = ${sql.placeholder("batchId")}`,
+        eq(attempts.outcome, "unanswered"),
+      ),
+    )
+    .prepare(),
+  outcomes: db
+    .select({ outcome: attempts.outcome, times: count() })
+    .from(attempts)
+    .where(
+      and(
+        eq(attempts.callId, sql.placeholder("callId")),
+        isNotNull(attempts.batchId),
+        sql`${attempts.errorCode} is not ${BATCH_FAILED}`,
+        ne(attempts.outcome, "unanswered"),
+        sql`${attempts.id} > coalesce((select max(ended.id) from ${attempts} ended
+          where ended.call_id = ${sql.placeholder("callId")} and ended.decision in ('kept', 'fail')), 0)`,
+      ),
+    )
+    .groupBy(attempts.outcome)
+    .prepare(),
+}));
+
+/** Puts calls into a new batch, in one transaction: nothing of it has left yet. */
+export function prepareBatch(
+  store: Store,
+  lease: Lease,
+  name: string,
+  requests: readonly { callId: number; reserved: Reservation }[],
+): BatchRow {
+  return inTransaction(store, () => {
+    checkLease(store, lease);
+    const createdAt = Date.now();
+    const row = { runId: lease.runId, name, requests: requests.length, createdAt };
+    const batch = store.db.insert(batches).values(row).returning().get();
+    const { attempt, enter } = statements(store);
+    for (const { callId, reserved } of requests) {
+      enter.run({ id: callId, batchId: batch.id });
+      attempt.run({
+        callId,
+        batchId: batch.id,
+        startedAt: createdAt,
+        reservedPromptTokens: reserved.promptTokens,
+        reservedCompletionTokens: reserved.completionTokens,
+      });
+    }
+    countOpen(store, lease.runId, 1);
+    return batch;
+  });
+}
+
+/** Stores what has become known of a batch. */
+export function updateBatch(store: Store, lease: Lease, id: number, known: Partial<BatchRow>): void {
+  inTransaction(store, () => {
+    checkLease(store, lease);
+    store.db.update(batches).set(known).where(eq(batches.id, id)).run();
+  });
+}
+
+/** Ends a batch, all of whose results are in. */
+export function endBatch(store: Store, lease: Lease, id: number): void {
+  inTransaction(store, () => {
+    checkLease(store, lease);
+    const { changes } = store.db
+      .update(batches)
+      .set({ state: "done", endedAt: Date.now() })
+      .where(and(eq(batches.id, id), ne(batches.state, "done")))
+      .run();
+    countOpen(store, lease.runId, -changes);
+  });
+}
+
+function countOpen(store: Store, runId: number, change: number): void {
+  store.db
+    .update(runs)
+    .set({ batchesOpen: sql`${runs.batchesOpen} + ${change}` })
+    .where(eq(runs.id, runId))
+    .run();
+}
+
+/** Takes back a batch of which nothing has arrived at the provider: its calls are as they were. */
+export function dropBatch(store: Store, lease: Lease, id: number): void {
+  const drop = () => {
+    checkLease(store, lease);
+    store.sqlite
+      .prepare("update calls set batch_id = null where id in (select call_id from attempts where batch_id = ?)")
+      .run(id);
+    store.db.delete(attempts).where(eq(attempts.batchId, id)).run();
+    store.db.delete(batches).where(eq(batches.id, id)).run();
+    countOpen(store, lease.runId, -1);
+  };
+  withoutReferenceChecks(store, () => inTransaction(store, drop));
+}
+
+/** The batches of a run whose results are not in, the oldest first. */
+export function openBatches(store: Store, runId: number): BatchRow[] {
+  // In the words of the partial index.
+  const isOpen = sql`${batches.state} <> 'done'`;
+  return store.db
+    .select()
+    .from(batches)
+    .where(and(eq(batches.runId, runId), isOpen))
+    .orderBy(asc(batches.id))
+    .all();
+}
+
+/** All batches of a run, the oldest first. */
+export function listBatches(store: Store, runId: number): BatchRow[] {
+  return store.db.select().from(batches).where(eq(batches.runId, runId)).orderBy(asc(batches.id)).all();
+}
+
+/** An attempt of a batch whose result is not in. */
+export interface BatchedAttempt {
+  id: number;
+  callId: number;
+  startedAt: number;
+  /** What it may be charged with. */
+  reserved: Reservation;
+}
+
+/** The attempts of a batch whose results are not in, in the order of its file, a page at a time. */
+export function* unansweredAttempts(store: Store, batchId: number): Generator<BatchedAttempt> {
+  const { unanswered } = statements(store);
+  let after = 0;
+  for (;;) {
+    const page = unanswered.all({ batchId, after, limit: 500 });
+    for (const row of page) yield toAttempt(row);
+    const last = page.at(-1);
+    if (!last) return;
+    after = last.id;
+  }
+}
+
+/** The attempt of a call in a batch, where its result is not in. */
+export function attemptOf(store: Store, batchId: number, callId: number): BatchedAttempt | undefined {
+  const found = statements(store).ofCall.get({ batchId, callId });
+  return found && toAttempt(found);
+}
+
+function toAttempt({ promptTokens, completionTokens, ...attempt }: Omit<BatchedAttempt, "reserved"> & Reservation) {
+  return { ...attempt, reserved: { promptTokens, completionTokens } };
+}
+
+/** How the attempts of a call in batches have ended since it was last done, and how often. */
+export function outcomesOf(store: Store, callId: number): { outcome: string; times: number }[] {
+  return statements(store).outcomes.all({ callId });
+}
+
+/** Sets how the calls of a run reach the provider. */
+export function setExecutor(store: Store, runId: number, executor: (typeof runs.$inferSelect)["executor"]): void {
+  store.db.update(runs).set({ executor }).where(eq(runs.id, runId)).run();
+}

@@ -1,0 +1,208 @@
+import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/sqlite-core";
+import type { Step } from "../../plan/calls.ts";
+import { oncePerStore, type Store } from "../file/open.ts";
+import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
+
+/** A call that is open: pending, or answered and to be answered better. With what it needs to be asked. */
+export interface OpenCall {
+  id: number;
+  step: Step;
+  taskId: number;
+  perspectiveId: number;
+  replicate: number;
+  /** The text of the input; see `getText`. */
+  inputId: number;
+  /** The answer that holds the notes, where the call is a strategy that has some. */
+  notesId: number | null;
+  /** The answer that it has and keeps until a better one comes. */
+  answerId: number | null;
+  /** What it is to be asked with, where not with the run's settings. */
+  wantedSettingsId: number | null;
+}
+
+/** The failure of a reading that came back without notes: its strategy works on the input. */
+export const EMPTY = "empty";
+
+/** The failure of a strategy whose reading has failed in any other way: there is nothing for it to work on. */
+export const READING_FAILED = "reading_failed";
+
+/** The failure of an imported call, in whose place the dataset has an error text. */
+export const IMPORTED_ERROR = "imported_error";
+
+/** The failure of an imported call of which the dataset has nothing. */
+export const IMPORTED_MISSING = "imported_missing";
+
+const readings = alias(calls, "readings");
+
+/** The strategy of a reading's chain. */
+export const strategyOfChain = and(
+  eq(calls.taskId, sql.placeholder("taskId")),
+  eq(calls.perspectiveId, sql.placeholder("perspectiveId")),
+  eq(calls.step, "strategy"),
+  eq(calls.replicate, sql.placeholder("replicate")),
+);
+
+/** The answers to calls with a key, as the index has them. */
+export function hasKey(key: Placeholder): SQL {
+  return sql`${answers.keyPrefix} = substr(${key}, 6, 16) and ${answers.key} = ${key}`;
+}
+
+const statements = oncePerStore(({ db }) => {
+  const open = {
+    id: calls.id,
+    step: calls.step,
+    taskId: calls.taskId,
+    perspectiveId: calls.perspectiveId,
+    replicate: calls.replicate,
+    inputId: tasks.inputId,
+    notesId: readings.answerId,
+    answerId: calls.answerId,
+    wantedSettingsId: calls.wantedSettingsId,
+    isWaiting: sql<number>`coalesce(${readings.state} = 'pending' or ${readings.wantedSettingsId} is not null, 0)`,
+  };
+  const readingOfChain = and(
+    eq(calls.step, "strategy"),
+    eq(readings.taskId, calls.taskId),
+    eq(readings.perspectiveId, calls.perspectiveId),
+    eq(readings.step, "reading"),
+    eq(readings.replicate, calls.replicate),
+  );
+  // A query of its own each time, as a query builder of Drizzle keeps what is added to it.
+  const query = () =>
+    db.select(open).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
+  // In the words of the partial index, so that SQLite sees that the index serves.
+  const isOpen = sql`(${calls.state} = 'pending' or ${calls.wantedSettingsId} is not null)`;
+  const isFree = isNull(calls.batchId);
+  return {
+    page: query()
+      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen, isFree, gt(calls.id, sql.placeholder("after"))))
+      .orderBy(asc(calls.id))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+    strategy: query()
+      .where(and(strategyOfChain, isOpen, isFree))
+      .prepare(),
+    one: query()
+      .where(eq(calls.id, sql.placeholder("id")))
+      .prepare(),
+    anyOpen: db
+      .select({ id: calls.id })
+      .from(calls)
+      .where(and(eq(calls.runId, sql.placeholder("runId")), isOpen))
+      .limit(1)
+      .prepare(),
+    answer: db
+      .select({ text: answers.text })
+      .from(answers)
+      .where(eq(answers.id, sql.placeholder("id")))
+      .prepare(),
+  };
+});
+
+/**
+ * The next open calls of a run behind the call `after` that are in no batch, in the order of the plan, and whether each
+ * still waits for its reading.
+ */
+export function openCalls(
+  store: Store,
+  runId: number,
+  after: number,
+  limit: number,
+): (OpenCall & { isWaiting: boolean })[] {
+  const rows = statements(store).page.all({ runId, after, limit });
+  return rows.map((row) => ({ ...row, isWaiting: row.isWaiting === 1 }));
+}
+
+/** The strategy behind a reading, where it is open. */
+export function openStrategy(store: Store, reading: OpenCall): OpenCall | undefined {
+  const { taskId, perspectiveId, replicate } = reading;
+  return statements(store).strategy.get({ taskId, perspectiveId, replicate });
+}
+
+export function answerText(store: Store, answerId: number): string {
+  const row = statements(store).answer.get({ id: answerId });
+  if (!row) throw new Error(`the answer ${answerId} is not in ${store.path}`);
+  return row.text;
+}
+
+/** The instructions of a run's perspectives, by the perspectives' ids. */
+export function instructions(store: Store, runId: number): Map<number, { reading: string | null; strategy: string }> {
+  const rows = store.db.select().from(perspectives).where(eq(perspectives.runId, runId)).all();
+  return new Map(rows.map(({ id, reading, strategy }) => [id, { reading, strategy }]));
+}
+
+/** Whether a run has a call that is not done. */
+export function hasOpenCalls(store: Store, runId: number): boolean {
+  return statements(store).anyOpen.get({ runId }) !== undefined;
+}
+
+/** A call with what it needs to be asked. */
+export function getCall(store: Store, id: number): OpenCall {
+  const call = statements(store).one.get({ id });
+  if (!call) throw new Error(`the call ${id} is not in ${store.path}`);
+  return call;
+}
+
+/** Makes the failed calls of a run pending again; the attempts that failed stay. */
+export function reopenFailed(store: Store, runId: number): void {
+  reopen(store, runId, undefined, null);
+}
+
+/**
+ * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
+ * there stays until the better one comes; one that was asked with as high a limit is not asked for again.
+ * @param limit the token limit of the settings
+ */
+export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
+  const isCutBelow = sql`exists (select 1 from ${answers} join ${settings} on ${settings.id} = ${answers.settingsId}
+    where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length'
+      and ${limit} > coalesce(${settings.value} ->> '$.parameters.max_tokens',
+        ${settings.value} ->> '$.parameters.max_completion_tokens', 0))`;
+  const { changes } = store.db
+    .update(calls)
+    .set({ wantedSettingsId: settingsId })
+    // By the index of its tasks: by their run, the calls of all runs would be read.
+    .where(
+      and(
+        sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
+        isNull(calls.wantedSettingsId),
+        isCutBelow,
+        areNotesFree,
+      ),
+    )
+    .run();
+  store.db
+    .update(runs)
+    .set({ callsReopened: sql`${runs.callsReopened} + ${changes}` })
+    .where(eq(runs.id, runId))
+    .run();
+  reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
+  // What failed for want of notes waits for them again.
+  const reading = sql`${readings.taskId} = ${calls.taskId} and ${readings.perspectiveId} = ${calls.perspectiveId}
+    and ${readings.replicate} = ${calls.replicate} and ${readings.step} = 'reading' and ${readings.state} = 'pending'`;
+  const waitsForNotes = sql`exists (select 1 from calls readings where ${reading})`;
+  reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
+}
+
+/** Whether a call is none whose notes, or the want of them, a strategy in a batch is working with. */
+const areNotesFree = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
+  where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
+    and strategies.replicate = ${calls.replicate} and strategies.step = 'strategy'
+    and strategies.batch_id is not null))`;
+
+function reopen(store: Store, runId: number, which: SQL | undefined, wantedSettingsId: number | null): void {
+  // In the words of the partial index.
+  const isFailed = sql`${calls.state} = 'failed'`;
+  const { changes } = store.db
+    .update(calls)
+    .set({ state: "pending", failure: null, wantedSettingsId })
+    .where(and(eq(calls.runId, runId), isFailed, which, areNotesFree))
+    .run();
+  if (changes === 0) return;
+  store.db
+    .update(runs)
+    .set({ callsFailed: sql`${runs.callsFailed} - ${changes}`, finishedAt: null })
+    .where(eq(runs.id, runId))
+    .run();
+}

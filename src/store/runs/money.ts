@@ -1,0 +1,122 @@
+import { and, count, eq, isNotNull, sql } from "drizzle-orm";
+import type { PricedUsage, Prices } from "../../models/cost.ts";
+import { inTransaction, type Store } from "../file/open.ts";
+import type { Reservation } from "./results.ts";
+import { answers, attempts, calls, runs, tasks } from "../schema.ts";
+import { wholeSum } from "../whole-sum.ts";
+
+/** Attempts that may be charged with so much, and how many there are. */
+export interface OpenReservation extends Reservation {
+  attempts: number;
+  /** Whether they were sent in a batch. */
+  isBatched: boolean;
+  /** Whether that batch is under way. */
+  isUnderWay: boolean;
+}
+
+/** What may have been charged for the attempts of a run of which that is not known, each with how many there are. */
+export function openReservations(store: Store, runId: number): OpenReservation[] {
+  const isBatched = sql<number>`${attempts.batchId} is not null`;
+  const isUnderWay = sql<number>`coalesce(${attempts.batchId} = ${calls.batchId}, 0)`;
+  return store.db
+    .select({
+      isBatched,
+      isUnderWay,
+      promptTokens: sql<number>`${attempts.reservedPromptTokens}`,
+      completionTokens: attempts.reservedCompletionTokens,
+      attempts: count(),
+    })
+    .from(attempts)
+    .innerJoin(calls, eq(calls.id, attempts.callId))
+    .where(and(isNotNull(attempts.reservedPromptTokens), eq(calls.runId, runId)))
+    .groupBy(attempts.reservedPromptTokens, attempts.reservedCompletionTokens, isBatched, isUnderWay)
+    .all()
+    .map((row) => ({ ...row, isBatched: row.isBatched === 1, isUnderWay: row.isUnderWay === 1 }));
+}
+
+/** Sets what a run may cost, in billionths of a US dollar. */
+export function setCap(store: Store, runId: number, maxCostNanoUsd: number): void {
+  store.db.update(runs).set({ maxCostNanoUsd }).where(eq(runs.id, runId)).run();
+}
+
+/** The cost of an attempt in billionths of a US dollar, or null where it is unknown. */
+export type AttemptCost = (usage: PricedUsage, isBatched: boolean) => number | null;
+
+/** What the attempts of a run would cost; null where the cost of any is unknown. */
+export function costWith(store: Store, runId: number, cost: AttemptCost): number | null {
+  registerCost(store, cost);
+  const row = store.db
+    .select({ cost: wholeSum(COST), unknown: sql<number>`coalesce(sum(${COST} is null), 0)` })
+    .from(attempts)
+    .where(settledOf(runId))
+    .get();
+  return row?.unknown === 0 ? (row.cost ?? 0) : null;
+}
+
+/** Prices the attempts of a run anew, and freezes the prices with it. The usage of the attempts stays as it is. */
+export function applyPrices(store: Store, runId: number, prices: Prices, cost: AttemptCost): void {
+  registerCost(store, cost);
+  inTransaction(store, () => {
+    store.db.update(attempts).set({ costNanoUsd: COST }).where(settledOf(runId)).run();
+    const totals = store.db
+      .select({
+        costNanoUsd: wholeSum(attempts.costNanoUsd),
+        attemptsUnpriced: sql<number>`coalesce(sum(${attempts.costNanoUsd} is null), 0)`,
+      })
+      .from(attempts)
+      .where(settledOf(runId))
+      .get();
+    store.db
+      .update(runs)
+      .set({ ...totals, prices })
+      .where(eq(runs.id, runId))
+      .run();
+  });
+}
+
+/** What the answers would have cost that the calls of a run have from earlier calls; null where that is unknown. */
+export function savedCost(store: Store, runId: number, cost: AttemptCost): number | null {
+  registerCost(store, cost);
+  const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
+    ${answers.cacheWriteTokens}, 0)`;
+  // What they have used is not known.
+  const isImported = sql`${answers.origin} = 'imported'`;
+  const row = store.db
+    .select({
+      cost: wholeSum(each),
+      unknown: sql<number>`coalesce(sum(${each} is null or ${isImported}), 0)`,
+    })
+    .from(tasks)
+    .innerJoin(calls, eq(calls.taskId, tasks.id))
+    .innerJoin(answers, eq(answers.id, calls.answerId))
+    .where(and(eq(tasks.runId, runId), isReused))
+    .get();
+  return row?.unknown === 0 ? (row.cost ?? 0) : null;
+}
+
+/** Whether a call has an answer that none of its own requests brought; in an imported run none has. */
+export const isReused = sql`(${calls.state} = 'succeeded' and not exists (select 1 from ${attempts}
+  where ${attempts.callId} = ${calls.id} and ${attempts.outcome} = 'succeeded')
+  and not exists (select 1 from ${runs} where ${runs.id} = ${calls.runId} and ${runs.imported} is not null))`;
+
+/** The function that {@link registerCost} gives to SQLite. */
+const COST = sql<number | null>`attempt_cost(${attempts.promptTokens}, ${attempts.completionTokens},
+  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens}, ${attempts.batchId} is not null)`;
+
+function registerCost({ sqlite }: Store, cost: AttemptCost): void {
+  const perAttempt = (
+    promptTokens: number,
+    completionTokens: number,
+    cachedTokens: number,
+    cacheWriteTokens: number,
+    isBatched: number,
+  ) => cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }, isBatched === 1);
+  sqlite.function("attempt_cost", { deterministic: true }, perAttempt as (...usage: unknown[]) => number | null);
+}
+
+/** The attempts of a run of which it is known whether they were charged. */
+function settledOf(runId: number) {
+  const ofRun = sql`${attempts.callId} in
+    (select ${calls.id} from ${tasks} join ${calls} on ${calls.taskId} = ${tasks.id} where ${tasks.runId} = ${runId})`;
+  return and(sql`${attempts.reservedPromptTokens} is null`, ofRun);
+}

@@ -1,0 +1,238 @@
+import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
+import { UsageError } from "../../errors.ts";
+import { isLive, type LeaseRow } from "./leases.ts";
+import { inTransaction, oncePerStore, type Store, withoutReferenceChecks } from "../file/open.ts";
+import { batches, leases, perspectives, runs, tasks, texts } from "../schema.ts";
+import type { RunStatus } from "./status.ts";
+
+export type RunRow = typeof runs.$inferSelect;
+export type NewRun = Omit<typeof runs.$inferInsert, "id">;
+
+/** A run as lists show it: without what would have to be parsed for each. */
+export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & { status: RunStatus };
+
+/** Without letters and digits that look alike; no id can be `latest`. */
+const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const ID_LENGTH = 8;
+
+/** Rows that one transaction of a deletion takes away. */
+const DELETE_CHUNK = 2_000;
+
+const { config: _config, prices: _prices, ...summaryColumns } = getTableColumns(runs);
+
+/** A random id for a run, for users to type. */
+export function newPublicId(): string {
+  // 256 is a multiple of the alphabet's length, so that no letter comes more often than others.
+  const bytes = crypto.getRandomValues(new Uint8Array(ID_LENGTH));
+  return Array.from(bytes, (byte) => ID_ALPHABET[byte % ID_ALPHABET.length]).join("");
+}
+
+/**
+ * Checks an id that a database of somebody else may have: it stands in commands that users copy.
+ * @throws UsageError when {@link newPublicId} cannot have made it
+ */
+export function checkPublicId(id: string, path: string): void {
+  if (id.length === ID_LENGTH && [...id].every((letter) => ID_ALPHABET.includes(letter))) return;
+  throw new UsageError(
+    `a run in ${path} has the id ${JSON.stringify(id.slice(0, 100))}, which datagen does not make`,
+    "The database was changed by something else. Restore a copy of it.",
+  );
+}
+
+export function insertRun(store: Store, run: NewRun): number {
+  return store.db.insert(runs).values(run).returning({ id: runs.id }).get().id;
+}
+
+/** Makes a planned run visible, in the transaction that writes its totals. */
+export function finishPlan(store: Store, runId: number, totals: Partial<NewRun>): void {
+  store.db
+    .update(runs)
+    .set({ ...totals, plannedAt: Date.now() })
+    .where(eq(runs.id, runId))
+    .run();
+}
+
+export function isDatasetNameTaken(store: Store, datasetName: string): boolean {
+  return store.db.select({ id: runs.id }).from(runs).where(eq(runs.datasetName, datasetName)).get() !== undefined;
+}
+
+/** Gives a run another name for its dataset. */
+export function renameDataset(store: Store, runId: number, datasetName: string): void {
+  store.db.update(runs).set({ datasetName }).where(eq(runs.id, runId)).run();
+}
+
+const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
+
+/** The run that was made last in this database comes first: clocks, imports and merges may give it any time. */
+const newestFirst = desc(runs.id);
+
+/** The newest run that read its inputs from a path. */
+export function lastRunOf(
+  store: Store,
+  inputPath: string,
+): { id: number; publicId: string; inputSha256: string } | undefined {
+  return store.db
+    .select({ id: runs.id, publicId: runs.publicId, inputSha256: runs.inputSha256 })
+    .from(runs)
+    .where(and(isNotNull(runs.plannedAt), isNull(runs.imported), eq(inputPathOf, inputPath)))
+    .orderBy(newestFirst)
+    .limit(1)
+    .get();
+}
+
+const inputs = oncePerStore(({ db }) => ({
+  hash: db
+    .select({ hash: texts.hash })
+    .from(tasks)
+    .innerJoin(texts, eq(texts.id, tasks.inputId))
+    .where(and(eq(tasks.runId, sql.placeholder("runId")), eq(tasks.position, sql.placeholder("position"))))
+    .prepare(),
+}));
+
+/** The hash of the input that a run has at a row of its file; undefined where it has none. */
+export function inputHash(store: Store, runId: number, position: number): string | undefined {
+  return inputs(store).hash.get({ runId, position })?.hash;
+}
+
+/** The runs that were imported from a dataset of these bytes, the oldest first. */
+export function runsImportedFrom(store: Store, sha256: string): string[] {
+  return store.db
+    .select({ publicId: runs.publicId })
+    .from(runs)
+    .where(and(isNotNull(runs.plannedAt), eq(sql`${runs.imported} ->> '$.sha256'`, sha256)))
+    .orderBy(asc(runs.id))
+    .all()
+    .map(({ publicId }) => publicId);
+}
+
+/** All runs, the one that was made last in this database first. */
+export function listRuns(store: Store): RunSummaryRow[] {
+  return store.db
+    .select({ run: summaryColumns, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(isNotNull(runs.plannedAt))
+    .orderBy(newestFirst)
+    .all()
+    .map(({ run, lease }) => ({ ...run, status: statusOf(run, lease) }));
+}
+
+export function getRun(store: Store, runId: number): RunRow & { status: RunStatus } {
+  const row = store.db
+    .select({ run: runs, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(eq(runs.id, runId))
+    .get();
+  if (!row) throw new Error(`the run ${runId} is not in ${store.path}`);
+  checkPublicId(row.run.publicId, store.path);
+  return { ...row.run, status: statusOf(row.run, row.lease) };
+}
+
+/**
+ * The run that a user means: by its id, a prefix of it that no other has, or `latest`.
+ * @throws UsageError when there is none, or more than one
+ */
+export function findRun(store: Store, wanted: string): number {
+  const select = store.db.select({ id: runs.id, publicId: runs.publicId }).from(runs);
+  if (wanted === "latest") {
+    const [newest] = select.where(isNotNull(runs.plannedAt)).orderBy(newestFirst).limit(1).all();
+    if (newest) return newest.id;
+    throw new UsageError(`there are no runs in ${store.path}`, "Start one with `datagen run CONFIG`.");
+  }
+  const isId = wanted !== "" && [...wanted.toLowerCase()].every((letter) => ID_ALPHABET.includes(letter));
+  const found = isId
+    ? select
+        .where(and(isNotNull(runs.plannedAt), like(runs.publicId, `${wanted.toLowerCase()}%`)))
+        .limit(6)
+        .all()
+    : [];
+  const [only, ...others] = found;
+  if (only && others.length === 0) return only.id;
+  if (!only) {
+    throw new UsageError(
+      `there is no run ${JSON.stringify(wanted)} in ${store.path}`,
+      "`datagen runs list` shows them; --db or DATAGEN_DB names another database.",
+    );
+  }
+  throw new UsageError(
+    `${JSON.stringify(wanted)} is the beginning of several runs: ${found.map(({ publicId }) => publicId).join(", ")}`,
+    "Type more of the id.",
+  );
+}
+
+// Derived, never stored: after a crash nobody is left who could correct a stored state.
+function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
+  if (lease && isLive(lease)) return "running";
+  if (run.batchesOpen > 0) return "waiting";
+  if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";
+  return run.callsFailed > 0 ? "failed" : "completed";
+}
+
+/** Hides a run at once; {@link sweep} then takes its rows away. */
+export function hideRun(store: Store, runId: number): void {
+  store.db.update(runs).set({ plannedAt: null }).where(eq(runs.id, runId)).run();
+}
+
+/**
+ * Removes what no living process plans and nothing shows: runs that were being deleted, and plans that were cut off.
+ * Texts and answers go with their last user.
+ */
+export function sweep(store: Store): void {
+  const hidden = store.db
+    .select({ id: runs.id, lease: leases })
+    .from(runs)
+    .leftJoin(leases, eq(leases.runId, runs.id))
+    .where(isNull(runs.plannedAt))
+    .all()
+    .filter(({ lease }) => !lease || !isLive(lease));
+  if (hidden.length === 0) return;
+  withoutReferenceChecks(store, () => {
+    for (const { id } of hidden) removeRun(store, id);
+  });
+}
+
+const removals = oncePerStore(({ sqlite }) => ({
+  tasks: sqlite.prepare<[number, number], { id: number; input_id: number; reference_id: number | null }>(
+    "select id, input_id, reference_id from tasks where run_id = ? limit ?",
+  ),
+  answers: sqlite
+    .prepare<[number], number>("select answer_id from calls where task_id = ? and answer_id is not null")
+    .pluck(),
+  attempts: sqlite.prepare("delete from attempts where call_id in (select id from calls where task_id = ?)"),
+  calls: sqlite.prepare("delete from calls where task_id = ?"),
+  task: sqlite.prepare("delete from tasks where id = ?"),
+  answer: sqlite.prepare(
+    "delete from answers where id = ? and not exists (select 1 from calls where answer_id = answers.id)",
+  ),
+  text: sqlite.prepare(
+    `delete from texts where id = ?
+       and not exists (select 1 from tasks where input_id = texts.id)
+       and not exists (select 1 from tasks where reference_id = texts.id)`,
+  ),
+}));
+
+function removeRun(store: Store, runId: number): void {
+  const remove = removals(store);
+  for (let more = true; more;) {
+    more = inTransaction(store, () => {
+      let rows = 0;
+      for (const task of remove.tasks.all(runId, DELETE_CHUNK)) {
+        const answerIds = remove.answers.all(task.id);
+        remove.attempts.run(task.id);
+        rows += 1 + remove.calls.run(task.id).changes;
+        remove.task.run(task.id);
+        for (const id of answerIds) remove.answer.run(id);
+        for (const id of [task.input_id, task.reference_id]) if (id !== null) remove.text.run(id);
+        if (rows >= DELETE_CHUNK) return true;
+      }
+      return rows > 0;
+    });
+  }
+  inTransaction(store, () => {
+    store.db.delete(batches).where(eq(batches.runId, runId)).run();
+    store.db.delete(perspectives).where(eq(perspectives.runId, runId)).run();
+    store.db.delete(leases).where(eq(leases.runId, runId)).run();
+    store.db.delete(runs).where(eq(runs.id, runId)).run();
+  });
+}
