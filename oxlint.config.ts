@@ -47,6 +47,10 @@ export default defineConfig({
     "unicorn/consistent-function-scoping": "off",
     "import/no-named-as-default-member": "off",
   },
-  overrides: [...directions, { files: ["*.config.ts"], rules: { "import/no-default-export": "off" } }],
+  overrides: [
+    ...directions,
+    { files: ["test/**"], rules: { "import/no-cycle": ["error", { ignoreTypes: true }] } },
+    { files: ["*.config.ts"], rules: { "import/no-default-export": "off" } },
+  ],
   ignorePatterns: ["dist", "node_modules"],
 });

@@ -38,4 +38,5 @@ export { parseConfig } from "./config/parse.ts";
 export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
 export { DatagenError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
 export type { Format } from "./export/formats.ts";
-export { openStore, type Store } from "./store/file/open.ts";
+export { openStore } from "./store/file/open.ts";
+export type { Store } from "./store/file/store.ts";

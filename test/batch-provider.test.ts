@@ -9,7 +9,8 @@ import { type Prompt, promptText } from "../src/models/prompt.ts";
 import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../src/providers/batch.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { providers } from "../src/providers/index.ts";
-import { CallError, type Connection, type FailureReason, type RequestParameters } from "../src/providers/provider.ts";
+import { CallError, type FailureReason, type RequestParameters } from "../src/providers/provider.ts";
+import type { Connection } from "../src/providers/provider-info.ts";
 import { rows, workspace } from "./support/harness.ts";
 import {
   answerTo,

@@ -10,7 +10,8 @@ import { type Column, renderTable } from "../src/cli/render/table.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { isInShard, positionIn } from "../src/plan/shard.ts";
 import { checkStore } from "../src/store/check/check.ts";
-import { openStore, type Store } from "../src/store/file/open.ts";
+import { openStore } from "../src/store/file/open.ts";
+import type { Store } from "../src/store/file/store.ts";
 import { configFor, datagen, rows, type Workspace, workspace } from "./support/harness.ts";
 
 const PAGE = 1024;

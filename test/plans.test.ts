@@ -2,7 +2,7 @@ import { Session } from "node:inspector/promises";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Prices } from "../src/models/cost.ts";
-import type { Store } from "../src/store/file/open.ts";
+import type { Store } from "../src/store/file/store.ts";
 import { configFor, rows, type Workspace, workspace } from "./support/harness.ts";
 
 /** Tables that grow with the calls. */

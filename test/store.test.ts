@@ -15,7 +15,8 @@ import type { RunSummary } from "../src/app/runs/summary.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { openCalls, openStrategy } from "../src/store/runs/calls.ts";
 import { datasetRows } from "../src/store/runs/dataset-rows.ts";
-import { openStore, type Store } from "../src/store/file/open.ts";
+import { openStore } from "../src/store/file/open.ts";
+import type { Store } from "../src/store/file/store.ts";
 import {
   type Config,
   configFor,

@@ -3,7 +3,7 @@ import { type Config, type GivenPrices, givenPricesSchema } from "../config/sche
 import { UsageError } from "../errors.ts";
 import type { Prices, Rates } from "../models/cost.ts";
 import { dayOf, listedPrices, priceList } from "../models/prices.ts";
-import type { Store } from "../store/file/open.ts";
+import type { Store } from "../store/file/store.ts";
 import { findUserPrices, listUserPrices, setUserPrices, unsetUserPrices } from "../store/user-prices.ts";
 import { isOwnHost, normaliseBaseUrl, type Server } from "./server/target.ts";
 

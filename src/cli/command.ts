@@ -4,7 +4,7 @@ import { readVariables, valueOf } from "../app/server/environment.ts";
 import { DEFAULT_DATABASE } from "../app/paths.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
 import { InterruptedError } from "../errors.ts";
-import type { Store } from "../store/file/open.ts";
+import type { Store } from "../store/file/store.ts";
 import { renderError } from "./render/error.ts";
 import { counted, printable, printableJson } from "./render/text.ts";
 

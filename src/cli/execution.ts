@@ -2,7 +2,7 @@ import { Option } from "clipanion";
 import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
 import { EXIT } from "../errors.ts";
-import type { Store } from "../store/file/open.ts";
+import type { Store } from "../store/file/store.ts";
 import { quoted } from "./command.ts";
 import { growYoungGeneration } from "./memory.ts";
 import { isNumber } from "./number.ts";

@@ -1,6 +1,6 @@
 import type { OpenCall } from "../store/runs/calls.ts";
 import { openCalls, openStrategy } from "../store/runs/calls.ts";
-import type { Store } from "../store/file/open.ts";
+import type { Store } from "../store/file/store.ts";
 import { NO_TRIES, type Tries } from "./retry.ts";
 
 /** A call that waits to be sent, and how often it failed before. */

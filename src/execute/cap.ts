@@ -6,6 +6,7 @@ import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { Reservation } from "../store/runs/results.ts";
+import type { CapState } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
 /** What a server may put around a prompt, in tokens. */
@@ -35,14 +36,6 @@ export async function createReservations(
 /** The most completion tokens of an answer: what the settings say, else what the model is known to give. */
 export function completionLimit(settings: Settings): number | null {
   return tokenLimit(settings) ?? (settings.provider === "openai" ? outputLimit(settings.model) : null);
-}
-
-/** What a run may cost, and what of that is spent or set aside, in billionths of a US dollar. */
-export interface CapState {
-  mostNanoUsd: number;
-  usedNanoUsd: number;
-  /** The most completion tokens of a request that was reserved without a limit. */
-  completionLimit: number;
 }
 
 /**

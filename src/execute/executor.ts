@@ -4,10 +4,9 @@ import type { Settings } from "../plan/settings.ts";
 import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/runs/leases.ts";
-import type { Store } from "../store/file/open.ts";
+import type { Store } from "../store/file/store.ts";
 import type { TotalsDelta } from "../store/runs/results.ts";
 import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
-import type { CapState } from "./cap.ts";
 import type { ConfiguredLimits } from "./pace.ts";
 
 /**
@@ -48,6 +47,14 @@ export interface Job {
   /** Aborted when nothing more is to be sent; requests in flight may finish. */
   drain: AbortSignal;
   onEvent: (event: ExecutionEvent) => void;
+}
+
+/** What a run may cost, and what of that is spent or set aside, in billionths of a US dollar. */
+export interface CapState {
+  mostNanoUsd: number;
+  usedNanoUsd: number;
+  /** The most completion tokens of a request that was reserved without a limit. */
+  completionLimit: number;
 }
 
 /** How a run has to do with its provider's batch engine. */

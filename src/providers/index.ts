@@ -1,6 +1,6 @@
 import type { ProviderName } from "../config/providers.ts";
 import { adaptParameters } from "./openai/adapt.ts";
-import type { ProviderInfo } from "./provider.ts";
+import type { ProviderInfo } from "./provider-info.ts";
 
 /** Who can answer. A provider's code is loaded when a run needs it. */
 export const providers: Record<ProviderName, ProviderInfo> = {

@@ -10,7 +10,8 @@ import { Body } from "./bodies.ts";
 import { RestingPool } from "./connections.ts";
 import { type Answer, exchange, MOST_ERROR_BYTES, type RawHeaders, tooLarge } from "./exchange.ts";
 import { noProxyFor } from "./no-proxy.ts";
-import { CallError, type Connection } from "./provider.ts";
+import { CallError } from "./provider.ts";
+import type { Connection } from "./provider-info.ts";
 import { MOST_HOPS, nextOf, type Redirect, redirectOf, shownAddress } from "./redirects.ts";
 import { connectionError, refusalBody, TransportError } from "./refusal.ts";
 

@@ -1,6 +1,6 @@
 import type { ReasoningTags } from "../config/schema.ts";
 import { withoutReasoning } from "../plan/reasoning.ts";
-import type { Store } from "./file/open.ts";
+import type { Store } from "./file/store.ts";
 import { answers } from "./schema.ts";
 import { wholeSumOf } from "./whole-sum.ts";
 

@@ -1,5 +1,5 @@
 import { eq, sql } from "drizzle-orm";
-import { oncePerStore, placeholders, type Store } from "./file/open.ts";
+import { oncePerStore, placeholders, type Store } from "./file/store.ts";
 import { texts } from "./schema.ts";
 
 const statements = oncePerStore(({ db }) => ({

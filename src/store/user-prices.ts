@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, inArray } from "drizzle-orm";
 import type { Prices } from "../models/cost.ts";
-import { inTransaction, type Store } from "./file/open.ts";
+import { inTransaction } from "./file/transaction.ts";
+import type { Store } from "./file/store.ts";
 import { userPrices } from "./schema.ts";
 
 /** What a user has said that a model costs. */

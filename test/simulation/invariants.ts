@@ -1,4 +1,4 @@
-import type { Store } from "../../src/store/file/open.ts";
+import type { Store } from "../../src/store/file/store.ts";
 import { answerText, type Cell, type Entry, isSameCell, type Ledger } from "./ledger.ts";
 import type { Simulated, Watch } from "./live-provider.ts";
 import type { Plan } from "./plan.ts";

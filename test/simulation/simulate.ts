@@ -9,7 +9,7 @@ import type { Prices } from "../../src/models/cost.ts";
 import { checkStore } from "../../src/store/check/check.ts";
 import { hasOpenCalls } from "../../src/store/runs/calls.ts";
 import { acquireLease, releaseLease } from "../../src/store/runs/leases.ts";
-import type { Store } from "../../src/store/file/open.ts";
+import type { Store } from "../../src/store/file/store.ts";
 import { getSettings } from "../../src/store/runs/plan.ts";
 import { findRun, getRun } from "../../src/store/runs/runs.ts";
 import { BatchServer } from "./batch-server.ts";

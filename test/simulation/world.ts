@@ -2,7 +2,8 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
-import { openStore, type Store } from "../../src/store/file/open.ts";
+import { openStore } from "../../src/store/file/open.ts";
+import type { Store } from "../../src/store/file/store.ts";
 import type { Disturbance, Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
 

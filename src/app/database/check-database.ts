@@ -1,5 +1,5 @@
 import { checkStore, RULE_COUNT, type Violation } from "../../store/check/check.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 
 /** What a check of a database found. */
 export interface DatabaseCheck {

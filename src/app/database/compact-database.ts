@@ -1,6 +1,6 @@
 import { compact, sizeOf } from "../../store/file/compact.ts";
 import { checkNoneHeld } from "../../store/runs/leases.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { sweep } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 

@@ -1,7 +1,7 @@
 import { missingShards } from "../../plan/shard.ts";
 import { copyRun, findMerged } from "../../store/merge/merge.ts";
 import { OtherDatabase } from "../../store/merge/other.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { checkPublicId, getRun, isDatasetNameTaken, renameDataset, sweep } from "../../store/runs/runs.ts";
 import { foldShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";

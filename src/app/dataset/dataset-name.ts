@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/schema.ts";
 import type { Part } from "../../plan/shard.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { isDatasetNameTaken } from "../../store/runs/runs.ts";
 import { DATASET_FOLDER, datasetName } from "../paths.ts";
 

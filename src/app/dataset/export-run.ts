@@ -7,7 +7,8 @@ import { noFindings, selectedRun, selectedTasks, type Selection } from "../../ex
 import { exportWarnings } from "../../export/warnings.ts";
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
 import { otherSettings } from "../../store/runs/details.ts";
-import { atOneMoment, type Store } from "../../store/file/open.ts";
+import { atOneMoment } from "../../store/file/transaction.ts";
+import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { checkPlace, keptOfRun, placeOf, writeDataset } from "./output.ts";

@@ -16,7 +16,7 @@ import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Config } from "../../config/schema.ts";
 import { errorCode, StoppedError, UsageError } from "../../errors.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { expandHome, realPath } from "../../store/file/paths.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { putInPlace, removeLeftovers, removeTemporary, temporaryPath } from "../../store/file/temporary.ts";

@@ -3,7 +3,7 @@ import { usd } from "../../models/cost.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { answerText } from "../../store/runs/calls.ts";
 import { type JoinedRuns, joinRuns, type PairRow, type Side, type SideRow } from "../../store/diff.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { getText } from "../../store/texts.ts";

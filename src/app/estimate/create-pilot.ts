@@ -1,6 +1,6 @@
 import { applyOverrides } from "../../config/parse.ts";
 import type { Config } from "../../config/schema.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { createRun, type CreateRunOptions } from "../run/create-run.ts";
 import { eachInput } from "./survey.ts";
 

@@ -1,6 +1,6 @@
 import { applyOverrides } from "../../config/parse.ts";
 import type { Config, Overrides } from "../../config/schema.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { Estimate } from "../../estimate/estimate.ts";
 import type { OnEvent } from "../events.ts";

@@ -6,7 +6,7 @@ import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
 import { createEstimator, type Estimate, type Priced } from "../../estimate/estimate.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { historyOf } from "../../store/reuse/history.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { expandHome } from "../../store/file/paths.ts";
 import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
 import { createReuse } from "../../store/reuse/reuse.ts";

@@ -1,10 +1,11 @@
 import { UsageError } from "../../errors.ts";
-import { type CapState, completionLimit } from "../../execute/cap.ts";
+import { completionLimit } from "../../execute/cap.ts";
+import type { CapState } from "../../execute/executor.ts";
 import { highestCost, type Prices } from "../../models/cost.ts";
 import type { Settings } from "../../plan/settings.ts";
 import type { ExecutorName } from "../../config/executors.ts";
 import { type OpenReservation, openReservations } from "../../store/runs/money.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 

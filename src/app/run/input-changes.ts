@@ -2,7 +2,7 @@ import { eachInput } from "../estimate/survey.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Part } from "../../plan/shard.ts";
 import { sha256 as hashOf } from "../../plan/settings.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { inputHash, lastRunOf } from "../../store/runs/runs.ts";
 
 /**

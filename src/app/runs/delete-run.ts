@@ -1,6 +1,7 @@
 import { sharedAnswers } from "../../store/runs/details.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
-import { inTransaction, type Store } from "../../store/file/open.ts";
+import { inTransaction } from "../../store/file/transaction.ts";
+import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun, hideRun, sweep } from "../../store/runs/runs.ts";
 
 /** What a deletion takes away: the answers that no other run has. */

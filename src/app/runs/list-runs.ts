@@ -1,4 +1,4 @@
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { listRuns as listRunRows } from "../../store/runs/runs.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 

@@ -2,7 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { attemptCost, type PricedUsage, type Prices, usd } from "../../models/cost.ts";
 import { applyPrices, costWith } from "../../store/runs/money.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { resolvePrices } from "../prices.ts";

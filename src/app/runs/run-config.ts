@@ -2,7 +2,7 @@ import type { Config } from "../../config/schema.ts";
 import type { Settings } from "../../plan/settings.ts";
 import { missingShards } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { type Environment, readVariables, valueOf, type Variables } from "../server/environment.ts";

@@ -11,7 +11,7 @@ import { completionLimit } from "../../execute/cap.ts";
 import { costOf, type Prices, usd } from "../../models/cost.ts";
 import { type BatchRow, listBatches } from "../../store/runs/batches.ts";
 import { openReservations, savedCost } from "../../store/runs/money.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { possiblyCharged } from "../run/cap.ts";

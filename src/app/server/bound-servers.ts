@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { errorCode, errorMessage } from "../../errors.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 
 /**
  * A server that this user has named on this machine. Such servers are kept outside of any database and any project

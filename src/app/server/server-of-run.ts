@@ -1,8 +1,8 @@
 import { isServerUrl } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import { providers } from "../../providers/index.ts";
-import type { Connection } from "../../providers/provider.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Connection } from "../../providers/provider-info.ts";
+import type { Store } from "../../store/file/store.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 import { bindServer, isBound } from "./bound-servers.ts";
 import { type Environment, setValue, type Variables, valueOf } from "./environment.ts";

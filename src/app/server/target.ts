@@ -4,7 +4,7 @@ import { UsageError } from "../../errors.ts";
 import { isLegacyCompletionsModel, isOpenAiModel } from "../../models/facts.ts";
 import { settingsOf, type Settings } from "../../plan/settings.ts";
 import { providers } from "../../providers/index.ts";
-import type { Connection } from "../../providers/provider.ts";
+import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
 
 /** Who said where requests go. */

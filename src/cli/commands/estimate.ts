@@ -4,7 +4,7 @@ import type { EstimateRunOptions } from "../../app/estimate/estimate-run.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
-import type { Store } from "../../store/file/open.ts";
+import type { Store } from "../../store/file/store.ts";
 import { isCount, isNumber } from "../number.ts";
 import { renderEstimateDetails } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";

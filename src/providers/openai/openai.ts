@@ -1,7 +1,8 @@
 import OpenAI from "openai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
-import type { Connection, Provider } from "../provider.ts";
+import type { Provider } from "../provider.ts";
+import type { Connection } from "../provider-info.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { adaptParameters } from "./adapt.ts";

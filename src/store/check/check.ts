@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { errorCode, errorMessage } from "../../errors.ts";
 import { sha256 } from "../../plan/settings.ts";
-import type { Store } from "../file/open.ts";
+import type { Store } from "../file/store.ts";
 import { ATTEMPT_TOTALS, CALL_TOTALS } from "../runs/totals.ts";
 import { counted } from "../whole-sum.ts";
 

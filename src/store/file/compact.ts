@@ -1,7 +1,8 @@
 import { statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { UsageError } from "../../errors.ts";
-import { isLocked, type Store } from "./open.ts";
+import { isLocked } from "./transaction.ts";
+import type { Store } from "./store.ts";
 import { diskFull, isDiskFull } from "./space.ts";
 import { temporaryFolder } from "./temporary.ts";
 import { takeInLog, walSize } from "./wal.ts";

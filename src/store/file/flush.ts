@@ -1,5 +1,5 @@
 import { closeSync, fdatasync, openSync } from "node:fs";
-import type { Store } from "./open.ts";
+import type { Store } from "./store.ts";
 
 /** Commits after which what they have written is flushed. */
 const FLUSH_EVERY = 4;

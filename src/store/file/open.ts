@@ -1,15 +1,14 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
-import { type Placeholder, sql } from "drizzle-orm";
-import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
 import { DatagenError, errorCode, errorMessage, UsageError } from "../../errors.ts";
 import { fileSystemOf, isNetwork } from "./network.ts";
 import { expandHome, realPath } from "./paths.ts";
 import { openPrivateCopy } from "./private-copy.ts";
 import { createPrivately } from "./private-file.ts";
 import { markOf, walMarkOf } from "./rescue.ts";
-import { diskError, giveUpReserve, isDiskError, isDiskFull } from "./space.ts";
+import { diskError, isDiskError } from "./space.ts";
+import { Store } from "./store.ts";
 import { removeLeftovers } from "./temporary.ts";
 import { ageOf, bringUpToDate, createInMemory } from "./upgrade.ts";
 
@@ -21,43 +20,6 @@ const MOST_WAL_BYTES = 2 * CHECKPOINT_BYTES;
 
 /** People browse a database, or copy it, while a run is executed. */
 const BUSY_TIMEOUT_MS = 60_000;
-
-/** What tells a file from all others, whatever its name. */
-export interface FileMark {
-  device: bigint;
-  inode: bigint;
-}
-
-/** An open database. */
-export class Store {
-  /** Its absolute path, without links. */
-  readonly path: string;
-  /** @internal */
-  readonly sqlite: Database.Database;
-  /** @internal */
-  readonly db: BetterSQLite3Database;
-  /** The file that was opened; null where it is a copy or in memory. @internal */
-  readonly file: FileMark | null;
-  /** Its write-ahead log, likewise. @internal */
-  readonly wal: FileMark | null;
-
-  /** @internal */
-  constructor(path: string, sqlite: Database.Database, file: FileMark | null = null, wal: FileMark | null = null) {
-    this.path = path;
-    this.sqlite = sqlite;
-    this.db = drizzle(sqlite);
-    this.file = file;
-    this.wal = wal;
-  }
-
-  close(): void {
-    this.sqlite.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
 
 /**
  * Opens a database to write to it. One of an older version is brought up to date, after a backup.
@@ -190,80 +152,6 @@ function checkNode(): void {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > 22 || (major === 22 && minor >= 19)) return;
   throw new UsageError(`datagen needs Node 22.19 or newer, and this is Node ${process.versions.node}`);
-}
-
-/**
- * The value of `build` for a store, made once: for statements that are prepared where they are first used.
- * @internal
- */
-export function oncePerStore<T>(build: (store: Store) => T): (store: Store) => T {
-  const built = new WeakMap<Store, T>();
-  return (store) => {
-    const known = built.get(store);
-    if (known !== undefined) return known;
-    const value = build(store);
-    built.set(store, value);
-    return value;
-  };
-}
-
-/**
- * A placeholder for each name, for the values of a prepared statement.
- * @internal
- */
-export function placeholders<Name extends string>(...names: Name[]): Record<Name, Placeholder<Name>> {
-  return Object.fromEntries(names.map((name) => [name, sql.placeholder(name)])) as Record<Name, Placeholder<Name>>;
-}
-
-/**
- * Runs `body` as one transaction that takes the write lock at its start.
- * @throws StoppedError when the disk is full or fails; what the transaction did is undone
- * @internal
- */
-export function inTransaction<T>(store: Store, body: () => T): T {
-  try {
-    return store.sqlite.transaction(body).immediate();
-  } catch (error) {
-    if (!isDiskError(error)) throw error;
-    if (!isDiskFull(error) || !giveUpReserve(store)) throw diskError(store, error);
-    return inTransaction(store, body);
-  }
-}
-
-/**
- * Runs `body`, which is no part of a transaction and removes rows after those that refer to them: the check itself would
- * look through all calls for every perspective and batch.
- * @internal
- */
-export function withoutReferenceChecks<T>({ sqlite }: Store, body: () => T): T {
-  sqlite.pragma("foreign_keys = OFF");
-  try {
-    return body();
-  } finally {
-    sqlite.pragma("foreign_keys = ON");
-  }
-}
-
-/**
- * Whether an error says that another process kept the database locked for too long.
- * @internal
- */
-export function isLocked(error: unknown): boolean {
-  return errorCode(error)?.startsWith("SQLITE_BUSY") ?? false;
-}
-
-/**
- * What `body` yields, while it sees the database as it stood at one moment. The store must not be written to until then.
- * @internal
- */
-export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Generator<T> {
-  sqlite.exec("begin");
-  try {
-    yield* body();
-  } finally {
-    // An error of the disk may have ended it.
-    if (sqlite.inTransaction) sqlite.exec("commit");
-  }
 }
 
 function checkFileSystem(path: string): void {

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { DatabaseTakenError, errorMessage } from "../../errors.ts";
 import { copyTo } from "./backup.ts";
-import type { FileMark, Store } from "./open.ts";
+import type { FileMark, Store } from "./store.ts";
 import { putInPlace, removeTemporary, temporaryFolder } from "./temporary.ts";
 
 /** What a path leads to; null where there is nothing. */

@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "n
 import { dirname } from "node:path";
 import { errorCode, StoppedError } from "../../errors.ts";
 import { removeTemporary, temporaryPath } from "./temporary.ts";
-import type { Store } from "./open.ts";
+import type { Store } from "./store.ts";
 
 /** Room for the answers to the requests that are in flight when the disk turns out to be full. */
 const LEAST_BYTES = 16 * 1024 * 1024;

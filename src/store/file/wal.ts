@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import type { Store } from "./open.ts";
+import type { Store } from "./store.ts";
 
 /** A log that is this large has not been taken into the file for a long time: 16 MB is where that is due. */
 const HELD_BYTES = 64 * 1024 * 1024;

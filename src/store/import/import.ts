@@ -5,7 +5,7 @@ import { usedText } from "../../plan/reasoning.ts";
 import { sha256 } from "../../plan/settings.ts";
 import { hasKey } from "../runs/calls.ts";
 import { checksumOf } from "../check/checksum.ts";
-import { oncePerStore, placeholders, type Store } from "../file/open.ts";
+import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { answers, calls, tasks } from "../schema.ts";
 import { keepText } from "../texts.ts";
 

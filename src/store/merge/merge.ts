@@ -1,6 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import { acquireLease, releaseLease, renewLease } from "../runs/leases.ts";
-import { inTransaction, type Store } from "../file/open.ts";
+import { inTransaction } from "../file/transaction.ts";
+import type { Store } from "../file/store.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
 /** Calls that one transaction copies, so that other processes can write in between. */

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import Database from "better-sqlite3";
 import { errorCode, errorMessage, UsageError } from "../../errors.ts";
 import { isLive, type LeaseRow } from "../runs/leases.ts";
-import type { Store } from "../file/open.ts";
+import type { Store } from "../file/store.ts";
 
 const DAMAGED_HINT =
   "Nothing is wrong with the database here. Look at the other with `datagen db check --db` and its path, or merge a copy from before.";

@@ -1,6 +1,7 @@
 import type { Shard } from "../../plan/shard.ts";
 import { acquireLease, type Lease, releaseLease } from "../runs/leases.ts";
-import { inTransaction, type Store } from "../file/open.ts";
+import { inTransaction } from "../file/transaction.ts";
+import type { Store } from "../file/store.ts";
 import { hideRun, sweep } from "../runs/runs.ts";
 import { recountTotals } from "../runs/totals.ts";
 

@@ -3,7 +3,7 @@ import type { ProviderName } from "../../config/providers.ts";
 import type { Step } from "../../plan/calls.ts";
 import type { Settings } from "../../plan/settings.ts";
 import { type Part, positionIn } from "../../plan/shard.ts";
-import { oncePerStore, type Store } from "../file/open.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { getSettings } from "../runs/plan.ts";
 import { perspectives, runs, settings } from "../schema.ts";
 import { getText } from "../texts.ts";

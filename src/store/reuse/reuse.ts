@@ -2,7 +2,7 @@ import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import type { Prompt } from "../../models/prompt.ts";
 import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../../plan/settings.ts";
 import { answerText, hasKey } from "../runs/calls.ts";
-import { oncePerStore, type Store } from "../file/open.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { answers, calls, settings as settingsTable } from "../schema.ts";
 import type { ReasoningTags } from "../../config/schema.ts";
 import { usedText } from "../../plan/reasoning.ts";

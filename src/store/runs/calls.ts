@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../../plan/calls.ts";
-import { oncePerStore, type Store } from "../file/open.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
 
 /** A call that is open: pending, or answered and to be answered better. With what it needs to be asked. */

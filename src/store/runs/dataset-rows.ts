@@ -1,7 +1,7 @@
 import { asc, eq, sql } from "drizzle-orm";
 import type { ReasoningTags } from "../../config/schema.ts";
 import { usedText } from "../../plan/reasoning.ts";
-import { oncePerStore, type Store } from "../file/open.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { answers, calls, perspectives, tasks } from "../schema.ts";
 import { getText } from "../texts.ts";
 

@@ -2,7 +2,7 @@ import { and, asc, count, eq, max, ne, sql } from "drizzle-orm";
 import { isReused } from "./money.ts";
 import { alias } from "drizzle-orm/sqlite-core";
 import { READING_FAILED } from "./calls.ts";
-import { oncePerStore, type Store } from "../file/open.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import type { Settings } from "../../plan/settings.ts";
 import type { RunRow } from "./runs.ts";
 import { answers, attempts, calls, perspectives, settings, tasks } from "../schema.ts";

@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../../errors.ts";
 import { isProcessAlive } from "../file/temporary.ts";
-import { inTransaction, oncePerStore, type Store } from "../file/open.ts";
+import { inTransaction } from "../file/transaction.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs } from "../schema.ts";
 
 /** How often a process says that it still executes its run. */

@@ -2,7 +2,7 @@ import { eq } from "drizzle-orm";
 import type { Perspective } from "../../config/schema.ts";
 import type { PlannedCall } from "../../plan/calls.ts";
 import { canonicalJson, type Settings, sha256 } from "../../plan/settings.ts";
-import { oncePerStore, placeholders, type Store } from "../file/open.ts";
+import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { calls, perspectives, settings, tasks } from "../schema.ts";
 import { keepText } from "../texts.ts";
 

@@ -3,7 +3,8 @@ import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { checksumOf } from "../check/checksum.ts";
 import { EMPTY, type OpenCall, READING_FAILED, strategyOfChain } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
-import { inTransaction, oncePerStore, placeholders, type Store } from "../file/open.ts";
+import { inTransaction } from "../file/transaction.ts";
+import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { answers, attempts, calls, runs } from "../schema.ts";
 
 /** Token counts of one answer. */

@@ -1,7 +1,8 @@
 import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../../errors.ts";
 import { isLive, type LeaseRow } from "./leases.ts";
-import { inTransaction, oncePerStore, type Store, withoutReferenceChecks } from "../file/open.ts";
+import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { batches, leases, perspectives, runs, tasks, texts } from "../schema.ts";
 import type { RunStatus } from "./status.ts";
 

@@ -1,4 +1,4 @@
-import type { Store } from "../file/open.ts";
+import type { Store } from "../file/store.ts";
 import { wholeSumOf } from "../whole-sum.ts";
 
 /*
