@@ -1,12 +1,10 @@
-import { applyOverrides } from "../../config/parse.ts";
 import type { Config, Overrides } from "../../config/schema.ts";
 import type { Store } from "../../store/file/store.ts";
-import { type Environment, readVariables } from "../server/environment.ts";
+import type { Environment } from "../server/environment.ts";
 import type { Estimate } from "../../estimate/estimate.ts";
 import type { OnEvent } from "../events.ts";
-import { resolvePrices } from "../prices.ts";
+import { resolve } from "../run/resolve.ts";
 import { type EstimateOptions, survey } from "./survey.ts";
-import { resolveTarget } from "../server/target.ts";
 
 export interface EstimateRunOptions extends EstimateOptions {
   /** Take the place of the config's values. */
@@ -22,10 +20,8 @@ export interface EstimateRunOptions extends EstimateOptions {
  * @throws UsageError when anything is wrong with the config or its inputs
  */
 export async function estimateRun(store: Store, given: Config, options: EstimateRunOptions = {}): Promise<Estimate> {
-  const { overrides = {}, environment, onEvent = () => {}, reuse, pilot } = options;
-  const config = applyOverrides(given, overrides);
-  const target = resolveTarget(config, overrides.baseUrl !== undefined, readVariables(environment));
-  const priced = await resolvePrices(store, config, target);
-  const { estimate } = await survey(store, config, target, priced, { reuse, pilot, onEvent });
+  const { onEvent = () => {}, reuse, pilot } = options;
+  const resolved = await resolve(store, given, options);
+  const { estimate } = await survey(store, resolved, { reuse, pilot, onEvent });
   return estimate;
 }

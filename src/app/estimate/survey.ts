@@ -3,7 +3,7 @@ import { configWarnings } from "../../config/warnings.ts";
 import { type Input, readInputs } from "../../dataset/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
-import { createEstimator, type Estimate, type Priced } from "../../estimate/estimate.ts";
+import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { historyOf } from "../../store/reuse/history.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -12,7 +12,7 @@ import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
 import { createReuse } from "../../store/reuse/reuse.ts";
 import { earlierAnswers } from "../run/earlier-answers.ts";
 import type { OnEvent } from "../events.ts";
-import type { Target } from "../server/target.ts";
+import type { Resolved } from "../run/resolve.ts";
 
 export interface EstimateOptions {
   /** Which answers of earlier calls do; see `createRun`. */
@@ -29,9 +29,7 @@ const EVENT_EVERY_MS = 100;
  */
 export async function survey(
   store: Store,
-  config: Config,
-  { provider, settings }: Pick<Target, "provider" | "settings">,
-  priced: Priced,
+  { config, target: { provider, settings }, priced }: Pick<Resolved, "config" | "target" | "priced">,
   {
     onEvent,
     shard = null,

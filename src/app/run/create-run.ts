@@ -1,11 +1,7 @@
-import { applyOverrides } from "../../config/parse.ts";
 import type { Config, Overrides } from "../../config/schema.ts";
 import type { Input } from "../../dataset/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { callsPerInput } from "../../plan/calls.ts";
-import { checkBatches } from "./batches.ts";
-import { checkCap } from "./cap.ts";
-import { resolvePrices } from "../prices.ts";
 import { nanoUsd } from "../../models/cost.ts";
 import { planHash } from "../../plan/plan-hash.ts";
 import type { Part } from "../../plan/shard.ts";
@@ -20,12 +16,12 @@ import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
-import { type Environment, readVariables } from "../server/environment.ts";
+import type { Environment } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { inputChanges } from "./input-changes.ts";
 import { eachInput, survey } from "../estimate/survey.ts";
-import { bindTarget, keyLeftOut } from "../server/server-of-run.ts";
-import { connectionOf, resolveTarget } from "../server/target.ts";
+import { introduceServer } from "../server/server-of-run.ts";
+import { checkSendable, resolve } from "./resolve.ts";
 import { toolVersion } from "../version.ts";
 
 /** Calls that one transaction of the plan writes, so that other processes can write in between. */
@@ -52,20 +48,11 @@ export interface CreateRunOptions {
  * @throws UsageError when anything is wrong; then no run was made
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
-  const { overrides = {}, reuse: policy = "same", shard, name = null, onEvent = () => {} } = options;
-  const variables = readVariables(options.environment);
-  const config = applyOverrides(given, overrides);
-  const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
-  const connection = connectionOf(target, config, variables);
-  const priced = await resolvePrices(store, config, target);
-  if (config.executor === "batch") checkBatches(target);
-  if (config.max_cost_usd !== undefined) {
-    const reason = "reason" in priced ? priced.reason : undefined;
-    checkCap(priced.prices, target.settings, config.executor ?? "live", reason);
-  }
-  const part = shard ?? null;
-  const surveyed = await survey(store, config, target, priced, { reuse: policy, shard: part, onEvent });
-  const { estimate, expected, sha256 } = surveyed;
+  const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
+  const resolved = await resolve(store, given, options);
+  const { config, target, priced } = resolved;
+  const connection = checkSendable(resolved);
+  const { estimate, expected, sha256 } = await survey(store, resolved, { reuse: policy, shard: part, onEvent });
   const changes = await inputChanges(store, config.data_config, part, sha256);
   if (changes !== null) onEvent({ type: "warning", message: changes });
   sweep(store);
@@ -107,9 +94,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   });
   const { provider, baseUrl, settings } = target;
   onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrl, estimate });
-  bindTarget(store, target, connection.apiKey !== undefined, onEvent);
-  const leftOut = keyLeftOut(target, connection, variables);
-  if (leftOut !== null) onEvent({ type: "warning", message: leftOut });
+  introduceServer(store, resolved, connection, onEvent);
   const notSent = providers[provider].refused(settings);
   if (notSent.length > 0) {
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });

@@ -99,6 +99,18 @@ async function keysFor(
   return "anywhere";
 }
 
+/** Remembers the server of a new run, and says what the user should know of the key that it gets. */
+export function introduceServer(
+  store: Store,
+  { target, variables }: { target: Target; variables: Variables },
+  connection: Connection,
+  onEvent: OnEvent,
+): void {
+  bindTarget(store, target, connection.apiKey !== undefined, onEvent);
+  const message = keyLeftOut(target, connection, variables);
+  if (message !== null) onEvent({ type: "warning", message });
+}
+
 /**
  * Remembers that the user has named the server of a new run, for `resume`.
  * @internal
@@ -124,7 +136,7 @@ function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string;
  * What the user should know where a server gets no key as only `.env` names it; null where nothing is missing.
  * @internal
  */
-export function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
+function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
   const variable = keyVariableOf(target);
   const { remote } = providers[target.provider];
   if (target.keysFrom !== "file" || apiKey !== undefined || variable === null || remote === null) return null;

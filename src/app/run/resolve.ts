@@ -1,0 +1,50 @@
+import { applyOverrides } from "../../config/parse.ts";
+import type { Config, Overrides } from "../../config/schema.ts";
+import type { Priced } from "../../estimate/estimate.ts";
+import type { Connection } from "../../providers/provider-info.ts";
+import type { Store } from "../../store/file/store.ts";
+import { resolvePrices } from "../prices.ts";
+import { type Environment, readVariables, type Variables } from "../server/environment.ts";
+import { connectionOf, resolveTarget, type Target } from "../server/target.ts";
+import { checkBatches } from "./batches.ts";
+import { checkCap } from "./cap.ts";
+
+/** A config with all that its run follows from: who is asked, with which settings, and at what price. */
+export interface Resolved {
+  /** With the values of flags in it. */
+  config: Config;
+  target: Target;
+  priced: Priced;
+  /** Where keys come from. */
+  variables: Variables;
+}
+
+/**
+ * Decides, once, what a config leaves to flags, the environment, the provider and the user's prices.
+ * @throws UsageError when a flag or a base URL does not fit
+ */
+export async function resolve(
+  store: Store,
+  given: Config,
+  { overrides = {}, environment }: { overrides?: Overrides | undefined; environment?: Environment | undefined },
+): Promise<Resolved> {
+  const config = applyOverrides(given, overrides);
+  const variables = readVariables(environment);
+  const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
+  return { config, target, priced: await resolvePrices(store, config, target), variables };
+}
+
+/**
+ * Makes sure that a run can be sent as it is asked for.
+ * @returns the connection that it will have
+ * @throws UsageError where a key is missing, the provider's batches do not take its requests, or its cap cannot be kept
+ */
+export function checkSendable({ config, target, priced, variables }: Resolved): Connection {
+  const { executor = "live", max_cost_usd: cap } = config;
+  const connection = connectionOf(target, config, variables);
+  if (executor === "batch") checkBatches(target);
+  if (cap !== undefined) {
+    checkCap(priced.prices, target.settings, executor, "reason" in priced ? priced.reason : undefined);
+  }
+  return connection;
+}
