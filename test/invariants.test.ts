@@ -100,10 +100,13 @@ const FATAL: [Fault, reason: string][] = [
   [{ kind: "refusal" }, "refusal"],
 ];
 const WAITS: Fault[] = [status(429, { headers: { "retry-after-ms": "100" } }), status(429)];
+/** They may mean one call, which fails, or all, for which the run stops. */
+const DOUBTFUL: [Fault, reason: string][] = [
+  [status(403), "forbidden"],
+  [status(404, { code: "model_not_found" }), "model_not_found"],
+];
 const STOPS: Fault[] = [
   status(401),
-  status(403),
-  status(404, { code: "model_not_found" }),
   status(429, { code: "insufficient_quota", errorType: "insufficient_quota" } as object),
 ];
 /** Good answers all the same. */
@@ -121,7 +124,13 @@ const script = fc.oneof(
   { weight: 3, arbitrary: scripted(EMPTY, MAX_EMPTY) },
   { weight: 2, arbitrary: scripted(FATAL, 2) },
   { weight: 2, arbitrary: fc.record({ fault: fc.constantFrom(...WAITS), times: fc.integer({ min: 1, max: 3 }) }) },
-  { weight: 2, arbitrary: fc.record({ fault: fc.constantFrom(...STOPS), times: fc.constant(1) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      fault: fc.constantFrom(...STOPS, ...DOUBTFUL.map(([fault]) => fault)),
+      times: fc.constant(1),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ fault: fc.constantFrom(...ODD), times: fc.constant(ALWAYS) }) },
 );
 const HANG: Script = { fault: { kind: "hang" }, times: 1 };
@@ -154,7 +163,7 @@ const cases: fc.Arbitrary<Case> = fc
 
 /** Why calls fail under a fault, where they fail in the end. */
 function reasonOf(fault: Fault): string | undefined {
-  return [...TRANSIENT, ...EMPTY, ...FATAL].find(([known]) => known === fault)?.[1];
+  return [...TRANSIENT, ...EMPTY, ...FATAL, ...DOUBTFUL].find(([known]) => known === fault)?.[1];
 }
 
 /** Whether a call may fail in one execution under a script. */
@@ -162,7 +171,7 @@ function mayFail({ fault, times }: Script): boolean {
   const reason = reasonOf(fault);
   if (reason === undefined) return false;
   const isIn = (faults: typeof FATAL) => faults.some(([known]) => known === fault);
-  return isIn(FATAL) || times >= (isIn(EMPTY) ? MAX_EMPTY : MAX_ATTEMPTS);
+  return isIn(FATAL) || isIn(DOUBTFUL) || times >= (isIn(EMPTY) ? MAX_EMPTY : MAX_ATTEMPTS);
 }
 
 /** A row of `calls`, with what belongs to it. */
@@ -507,7 +516,11 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
   function isStop(hash: string, fault: Fault["kind"] | undefined): boolean {
     const prompt = promptHashes.get(hash);
     const known = prompt === undefined ? null : scriptFor(prompt);
-    return fault !== undefined && known !== null && STOPS.includes(known.fault);
+    return (
+      fault !== undefined &&
+      known !== null &&
+      [...STOPS, ...DOUBTFUL.map(([doubtful]) => doubtful)].includes(known.fault)
+    );
   }
 
   const planned = [...executions];

@@ -1,8 +1,8 @@
 import { problemsOf } from "../config/problems.ts";
 import { type Config, type GivenPrices, givenPricesSchema } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
-import type { Prices, Rates } from "../models/cost.ts";
-import { dayOf, listedPrices, priceList } from "../models/prices.ts";
+import { dayOf, type Prices, type Rates } from "../models/cost.ts";
+import { listedPrices, priceList } from "../providers/prices.ts";
 import type { Store } from "../store/file/store.ts";
 import { findUserPrices, listUserPrices, setUserPrices, unsetUserPrices } from "../store/user-prices.ts";
 import { isOwnHost, normaliseBaseUrl, type Server } from "./server/target.ts";

@@ -1,6 +1,6 @@
 import { StoppedError } from "../errors.ts";
 import { highestCost, type Prices, usd } from "../models/cost.ts";
-import { outputLimit } from "../models/facts.ts";
+import { providers } from "../providers/index.ts";
 import { promptBytes } from "../models/prompt.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
@@ -35,7 +35,7 @@ export async function createReservations(
 
 /** The most completion tokens of an answer: what the settings say, else what the model is known to give. */
 export function completionLimit(settings: Settings): number | null {
-  return tokenLimit(settings) ?? (settings.provider === "openai" ? outputLimit(settings.model) : null);
+  return tokenLimit(settings) ?? providers[settings.provider].outputLimit(settings.model);
 }
 
 /**

@@ -93,3 +93,8 @@ function ratesOf(prices: Prices, promptTokens: number): Rates {
 function perToken(usdPerMillion: number): number {
   return Math.round(usdPerMillion * 1e12) / 1e6;
 }
+
+/** A moment's day in UTC, as YYYY-MM-DD. */
+export function dayOf(at: Date): string {
+  return at.toISOString().slice(0, 10);
+}

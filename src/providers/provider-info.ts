@@ -1,4 +1,5 @@
 import type { Endpoint } from "../config/schema.ts";
+import type { Prices } from "../models/cost.ts";
 import type { BatchProvider } from "./batch.ts";
 import type { Provider, Question } from "./provider.ts";
 
@@ -25,8 +26,22 @@ interface RemoteInfo {
   hosts: readonly string[];
 }
 
+/** The prices that a provider lists; a day is YYYY-MM-DD. */
+export interface PriceList {
+  /** What a model costs; null where the list does not have it. A name is never taken for another that looks like it. */
+  of(model: string, day: string): Promise<Prices | null>;
+  all(day: string): Promise<{ model: string; prices: Prices }[]>;
+}
+
 /** What is known of a provider before its code is loaded. */
 export interface ProviderInfo {
+  /** Whether it is asked for a model of this name where nothing else says who is asked. */
+  serves(model: string): boolean;
+  /** The endpoint that serves a model where the config does not say. */
+  endpointOf(model: string): Endpoint;
+  /** The most completion tokens of a request that sets no limit; null where that is not known. */
+  outputLimit(model: string): number | null;
+  prices: PriceList;
   /** Null: it needs no network and no key. */
   remote: RemoteInfo | null;
   /** The names of the parameters that the model does not take, and that are not sent. */

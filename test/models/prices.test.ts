@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { costOf, highestCost, type PricedUsage, type Prices, type Rates } from "../../src/models/cost.ts";
-import { outputLimit } from "../../src/models/facts.ts";
-import { dayOf, listedPrices, priceList } from "../../src/models/prices.ts";
+import { dayOf } from "../../src/models/cost.ts";
+import { outputLimit } from "../../src/providers/openai/models.ts";
+import { listedPrices, priceList } from "../../src/providers/prices.ts";
 
 /** A day after every list that is built in. */
 const TODAY = new Date("2026-11-22T12:00:00Z");

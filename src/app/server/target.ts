@@ -1,7 +1,6 @@
-import type { ProviderName } from "../../config/providers.ts";
-import { type Config, DEFAULT_MAX_ANSWER_MB, type Endpoint, isServerUrl, SERVER_URL } from "../../config/schema.ts";
+import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
+import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
-import { isLegacyCompletionsModel, isOpenAiModel } from "../../models/facts.ts";
 import { settingsOf, type Settings } from "../../plan/settings.ts";
 import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
@@ -33,8 +32,7 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
   const { model_name: model, base_url: configured } = config.model_config;
   const provider = config.api_provider ?? (configured === undefined ? detectProvider(model) : "openai");
   const { remote } = providers[provider];
-  const isLegacy = provider === "openai" && isLegacyCompletionsModel(model);
-  const endpoint: Endpoint = config.model_config.endpoint ?? (isLegacy ? "completions" : "chat");
+  const endpoint = config.model_config.endpoint ?? providers[provider].endpointOf(model);
   if (!remote) {
     const settings = settingsOf(config, { provider, baseUrl: null, endpoint });
     return { provider, baseUrl: null, baseUrlSource: "default", keysFrom: "anywhere", settings };
@@ -110,7 +108,7 @@ export function isOwnHost(provider: ProviderName, baseUrl: string): boolean {
 }
 
 function detectProvider(model: string): ProviderName {
-  return isOpenAiModel(model) ? "openai" : "together";
+  return PROVIDERS.find((name) => providers[name].serves(model)) ?? PROVIDERS[0];
 }
 
 /**

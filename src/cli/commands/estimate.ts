@@ -9,6 +9,7 @@ import { isCount, isNumber } from "../number.ts";
 import { renderEstimateDetails } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
+import { either } from "../render/text.ts";
 
 export class EstimateCommand extends SendingCommand {
   static override paths = [["estimate"]];
@@ -36,7 +37,7 @@ export class EstimateCommand extends SendingCommand {
   config = Option.String({ name: "CONFIG" });
   test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
   provider = Option.String("--provider", {
-    description: "Who answers: openai, together or offline",
+    description: `Who answers: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
   model = Option.String("--model", { description: "The model that is asked" });

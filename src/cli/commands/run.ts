@@ -5,6 +5,7 @@ import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
+import { either } from "../render/text.ts";
 
 export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];
@@ -42,7 +43,7 @@ export class RunCommand extends ExecutionCommand {
   config = Option.String({ name: "CONFIG" });
   test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
   provider = Option.String("--provider", {
-    description: "Who answers: openai, together or offline",
+    description: `Who answers: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
   model = Option.String("--model", { description: "The model that is asked" });

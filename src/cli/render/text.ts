@@ -55,3 +55,8 @@ export function usd(value: number): string {
 export function money(value: number | null): string {
   return value === null ? "unknown" : usd(value);
 }
+
+/** Names as a choice: `a, b or c`. */
+export function either(names: readonly string[]): string {
+  return new Intl.ListFormat("en-GB", { type: "disjunction" }).format(names);
+}

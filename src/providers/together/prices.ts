@@ -1,4 +1,4 @@
-import type { Prices } from "./cost.ts";
+import type { Prices } from "../../models/cost.ts";
 
 const SOURCES = {
   catalog: "Together's model catalog",

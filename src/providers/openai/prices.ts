@@ -1,8 +1,8 @@
 import type { MatchLogic, ModelInfo, ModelPrice } from "@pydantic/genai-prices";
-import type { Prices, Rates } from "./cost.ts";
+import type { Prices, Rates } from "../../models/cost.ts";
 
 /** Names of models, spelt out or as patterns, and what they cost. */
-export interface PriceRow {
+interface PriceRow {
   names: string[];
   patterns: RegExp[];
   prices: Prices;
@@ -67,11 +67,26 @@ const OWN: readonly OwnRow[] = [
   ["ft:babbage-002", 1.6, null, 1.6, "2026-10-23"],
 ];
 
+/** What a model costs; null where the list does not have it. */
+export async function openAiPrice(model: string, day: string): Promise<Prices | null> {
+  // A fine-tuned model is `ft:BASE:organisation:suffix:id`.
+  const name = model.startsWith("ft:") ? model.split(":", 2).join(":") : model;
+  const rows = await openAiPrices(day);
+  const row =
+    rows.find(({ names }) => names.includes(name)) ??
+    rows.find(({ patterns }) => patterns.some((pattern) => pattern.test(name)));
+  return row?.prices ?? null;
+}
+
+export async function openAiPriceList(day: string): Promise<{ model: string; prices: Prices }[]> {
+  return (await openAiPrices(day)).flatMap(({ names, prices }) => names.map((model) => ({ model, prices })));
+}
+
 /**
  * OpenAI's prices of models for texts.
  * @param day for which they are, as YYYY-MM-DD
  */
-export async function openAiPrices(day: string): Promise<PriceRow[]> {
+async function openAiPrices(day: string): Promise<PriceRow[]> {
   const { findProvider } = await import("@pydantic/genai-prices");
   const models = findProvider({ providerId: "openai" })?.models ?? [];
   return [...OWN.map(ownRow), ...models.flatMap((model) => listedRows(model, day))];

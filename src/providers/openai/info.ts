@@ -1,0 +1,27 @@
+import type { ProviderInfo } from "../provider-info.ts";
+import { adaptParameters } from "./adapt.ts";
+import { isLegacyCompletionsModel, isOpenAiModel, outputLimit } from "./models.ts";
+
+/** OpenAI, or any server that speaks its protocol. */
+export const openai: ProviderInfo = {
+  remote: {
+    label: "OpenAI",
+    keyVariable: "OPENAI_API_KEY",
+    baseUrlVariable: "OPENAI_BASE_URL",
+    defaultBaseUrl: "https://api.openai.com/v1",
+    hosts: ["api.openai.com"],
+  },
+  serves: isOpenAiModel,
+  endpointOf: (model) => (isLegacyCompletionsModel(model) ? "completions" : "chat"),
+  outputLimit,
+  prices: {
+    of: async (model, day) => (await import("./prices.ts")).openAiPrice(model, day),
+    all: async (day) => (await import("./prices.ts")).openAiPriceList(day),
+  },
+  refused: ({ model, endpoint, parameters }) => adaptParameters(model, endpoint, parameters).dropped,
+  connect: async (connection) => (await import("./openai.ts")).connectOpenAi(connection),
+  batches: {
+    endpoints: ["chat", "completions"],
+    connect: async (connection) => (await import("./openai.ts")).connectOpenAiBatches(connection),
+  },
+};
