@@ -6,8 +6,12 @@ import { createRun } from "../src/app/run/create-run.ts";
 import { executeRun } from "../src/app/run/execute-run.ts";
 import { listRuns } from "../src/app/runs/list-runs.ts";
 import { mergeDatabase } from "../src/app/database/merge-database.ts";
+import { showFailures } from "../src/app/runs/show-run.ts";
+import { jsonLines } from "../src/cli/render/json.ts";
 import { type Column, renderTable } from "../src/cli/render/table.ts";
 import { parseConfig } from "../src/config/parse.ts";
+import { Cap } from "../src/execute/cap.ts";
+import type { Prices } from "../src/models/cost.ts";
 import { isInShard, positionIn } from "../src/plan/shard.ts";
 import { checkStore } from "../src/store/check/check.ts";
 import { openStore } from "../src/store/file/open.ts";
@@ -218,6 +222,27 @@ describe("db merge", () => {
   });
 });
 
+test("failed requests are read a page at a time, in the order in which they were stored", async () => {
+  await using space = await workspace();
+  using store = await database(space);
+  store.sqlite.exec(`with recursive n(i) as (select 1 union all select i + 1 from n where i < 1234)
+    insert into attempts (call_id, started_at, duration_ms, outcome, decision, message)
+      select 1 + i % 3, i, 0, 'timeout', 'retry', 'number ' || i from n`);
+  const failures = showFailures(store, "latest");
+  const iterator = failures[Symbol.iterator]();
+  iterator.next();
+  // Nothing is held while a slow reader looks at a page.
+  expect(store.sqlite.inTransaction).toBe(false);
+  expect(store.sqlite.pragma("wal_checkpoint(truncate)")).toMatchObject([{ busy: 0 }]);
+  for (const _ of [1, 2]) {
+    expect(Array.from(failures, ({ message }) => message)).toEqual(
+      Array.from({ length: 1234 }, (__, at) => `number ${at + 1}`),
+    );
+  }
+  expect([...jsonLines(failures)].join("\n")).toBe(JSON.stringify([...failures], null, 2));
+  expect([...jsonLines([])]).toEqual([JSON.stringify([], null, 2)]);
+});
+
 test("two runs that are planned at once on one store reuse the same earlier answers, each all of them", async () => {
   await using space = await workspace();
   using store = await database(space, rows(60));
@@ -225,6 +250,22 @@ test("two runs that are planned at once on one store reuse the same earlier answ
   const reused = listRuns(store).filter(({ id }) => planned.includes(id));
   expect(reused.map(({ calls }) => calls.reused)).toEqual([360, 360]);
   expect(store.sqlite.prepare("select count(*) from temp.taken").pluck().get()).toBe(0);
+});
+
+test("a request that was reserved without a limit counts in a cap with that of the run", () => {
+  const prices = {
+    input: 1,
+    cached_input: 1,
+    output: 2,
+    batch_factor: 0.5,
+    long_prompts: [],
+    source: "config",
+    date: "2026-01-01",
+  };
+  const cap = new Cap(prices as Prices, { mostNanoUsd: 1e9, usedNanoUsd: 0, completionLimit: 100 }, 1);
+  expect(cap.mostOf({ promptTokens: 10, completionTokens: null })).toBe(
+    cap.mostOf({ promptTokens: 10, completionTokens: 100 }),
+  );
 });
 
 test.for([
