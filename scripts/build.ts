@@ -34,6 +34,20 @@ const lazyCrypto: Plugin = {
   },
 };
 
+/** Has tables measure texts as what cuts them does, and not with an older copy of the same that reads them twice. */
+const oneWidth: Plugin = {
+  name: "one-width",
+  setup(bundle) {
+    bundle.onResolve({ filter: /^string-width$/ }, ({ importer }) =>
+      importer.includes("cli-table3") ? { path: "width", namespace: "table" } : undefined,
+    );
+    bundle.onLoad({ filter: /^width$/, namespace: "table" }, () => ({
+      contents: 'module.exports = require("./src/cli/render/width.ts").widthOf;',
+      resolveDir: ".",
+    }));
+  },
+};
+
 rmSync("dist", { recursive: true, force: true });
 await build({
   entryPoints: ["src/main.ts", "src/index.ts"],
@@ -47,7 +61,7 @@ await build({
   // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
   mainFields: ["module", "main"],
   external: Object.keys(dependencies).filter((name) => !BUNDLED.has(name)),
-  plugins: [lazyCrypto],
+  plugins: [lazyCrypto, oneWidth],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
     // Bundled CommonJS packages ask for Node's own modules with `require`.

@@ -1,3 +1,4 @@
+import Table from "cli-table3";
 import { oneLine } from "./text.ts";
 import { widthOf } from "./width.ts";
 
@@ -32,21 +33,55 @@ export function* tableLines<Row>(
       natural[at] = Math.max(natural[at] ?? 0, widthOf(oneLine(value(row))));
     }
   }
-  const widths = fit(columns, natural, width);
-  const line = (cells: (column: Column<Row>, at: number) => string) =>
-    widths
-      .map(({ at, width: own }) => {
-        const column = columns[at] as Column<Row>;
-        const text = cut(cells(column, at), own);
-        const blanks = " ".repeat(Math.max(0, own - widthOf(text)));
-        return column.align === "right" ? blanks + text : text + blanks;
-      })
-      .join(" ".repeat(GAP))
-      .trimEnd();
-  yield line(({ title }) => title);
-  for (const row of rows) yield line(({ value }) => oneLine(value(row)));
-  if (totals) yield line((_, at) => totals[at] ?? "");
+  const shown = fit(columns, natural, width);
+  const cellsOf = (text: (column: Column<Row>, at: number) => string) =>
+    shown.map(({ at, width: own }) => cut(text(columns[at] as Column<Row>, at), own));
+  const page = [cellsOf(({ title }) => title)];
+  const lines = () => laidOut(page.splice(0), columns, shown);
+  for (const row of rows) {
+    page.push(cellsOf(({ value }) => oneLine(value(row))));
+    if (page.length === PAGE_ROWS) yield* lines();
+  }
+  if (totals) page.push(cellsOf((_, at) => totals[at] ?? ""));
+  yield* lines();
 }
+
+/** So many rows are laid out at a time: for a whole table that takes time that grows with the square of its rows. */
+const PAGE_ROWS = 100;
+
+/** @param rows the cells of the columns that are shown, none wider than its column */
+function laidOut<Row>(rows: readonly string[][], columns: readonly Column<Row>[], shown: readonly Shown[]): string[] {
+  if (rows.length === 0) return [];
+  const table = new Table({
+    colAligns: shown.map(({ at }) => columns[at]?.align ?? "left"),
+    colWidths: shown.map(({ width }) => width),
+    chars: NO_LINES,
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
+  });
+  table.push(...rows);
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd());
+}
+
+const NO_LINES = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: " ".repeat(GAP),
+};
 
 /** The same as one text, with a last line where a column has a total. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
@@ -55,12 +90,14 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
   return [...tableLines(columns, rows, width, totals)].join("\n");
 }
 
-/** The columns that are shown, and how wide each is. */
-function fit<Row>(
-  columns: readonly Column<Row>[],
-  natural: readonly number[],
-  width: number,
-): { at: number; width: number }[] {
+/** A column that is shown, by its position, and how wide it is. */
+interface Shown {
+  at: number;
+  width: number;
+}
+
+/** The columns that are shown. */
+function fit<Row>(columns: readonly Column<Row>[], natural: readonly number[], width: number): Shown[] {
   const least = columns.map((column, at) => Math.min(natural[at] ?? 0, column.least ?? Number.POSITIVE_INFINITY));
   const shown = new Set(columns.keys());
   const sum = (widths: number[]) => [...shown].reduce((total, at) => total + (widths[at] ?? 0) + GAP, -GAP);
