@@ -5,7 +5,7 @@ import { promptBytes } from "../models/prompt.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
-import type { Reservation } from "../store/runs/results.ts";
+import type { Reservation } from "../store/runs/result.ts";
 import type { CapState } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 

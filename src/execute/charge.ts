@@ -1,6 +1,6 @@
 import { promptLength } from "../models/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
-import type { Usage } from "../store/runs/results.ts";
+import type { Usage } from "../store/runs/result.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
 /** Of a text that nothing is known of: a little more than most have. */

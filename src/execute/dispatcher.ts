@@ -1,7 +1,7 @@
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
 import type { OpenCall } from "../store/runs/calls.ts";
-import type { Reservation, Result } from "../store/runs/results.ts";
+import type { Reservation, Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
 import { Cap } from "./cap.ts";
 import { Charge } from "./charge.ts";

@@ -5,7 +5,7 @@ import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/runs/leases.ts";
 import type { Store } from "../store/file/store.ts";
-import type { TotalsDelta } from "../store/runs/results.ts";
+import type { TotalsDelta } from "../store/runs/result.ts";
 import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
 import type { ConfiguredLimits } from "./pace.ts";
 

@@ -6,7 +6,7 @@ import { hasReasoning, withoutReasoning } from "../plan/reasoning.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import { readEnding } from "../providers/ending.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
-import type { AttemptRecord, Reservation, Result, Usage } from "../store/runs/results.ts";
+import type { AttemptRecord, Reservation, Result, Usage } from "../store/runs/result.ts";
 import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { credibleUsage, CutPrompts } from "./usage.ts";

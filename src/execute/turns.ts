@@ -1,6 +1,7 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { BackgroundFlush } from "../store/file/flush.ts";
-import { commitResults, commitTurn, type Result } from "../store/runs/results.ts";
+import { commitResults, commitTurn } from "../store/runs/results.ts";
+import type { Result } from "../store/runs/result.ts";
 import { checkSpace } from "../store/file/space.ts";
 import type { Arrival, Dispatched, Dispatcher } from "./dispatcher.ts";
 import type { Job } from "./executor.ts";

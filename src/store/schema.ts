@@ -1,13 +1,5 @@
 import { sql } from "drizzle-orm";
-import {
-  type AnySQLiteColumn,
-  customType,
-  index,
-  integer,
-  sqliteTable,
-  text,
-  uniqueIndex,
-} from "drizzle-orm/sqlite-core";
+import { type AnySQLiteColumn, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ExecutorName } from "../config/executors.ts";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,6 +7,7 @@ import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
+import { exactText } from "./exact-text.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 
@@ -22,13 +15,6 @@ import type { ImportedFrom } from "./import/imported-from.ts";
  * Times are milliseconds since 1970 UTC, costs billionths of a US dollar. Integer ids are local to one database file. No foreign key cascades: rows are
  * removed by runs.ts alone, so that rebuilding a table in a migration can never take others with it.
  */
-
-/** Any JavaScript string. One with lone surrogates has no UTF-8; it is stored as a blob of UTF-16LE. */
-const exactText = customType<{ data: string; driverData: string | Buffer }>({
-  dataType: () => "text",
-  toDriver: (value) => (value.isWellFormed() ? value : Buffer.from(value, "utf16le")),
-  fromDriver: (value) => (typeof value === "string" ? value : value.toString("utf16le")),
-});
 
 const usage = () => ({
   promptTokens: integer("prompt_tokens").notNull().default(0),

@@ -13,7 +13,8 @@ import {
   unansweredAttempts,
 } from "../../store/runs/batches.ts";
 import { getCall } from "../../store/runs/calls.ts";
-import { commitResults, type Reservation } from "../../store/runs/results.ts";
+import { commitResults } from "../../store/runs/results.ts";
+import type { Reservation } from "../../store/runs/result.ts";
 import { checkSpace } from "../../store/file/space.ts";
 import type { Job } from "../executor.ts";
 import type { Sent } from "../outcome.ts";

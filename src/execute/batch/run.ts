@@ -1,6 +1,6 @@
 import type { BatchProvider } from "../../providers/batch.ts";
 import type { OpenCall } from "../../store/runs/calls.ts";
-import type { Reservation } from "../../store/runs/results.ts";
+import type { Reservation } from "../../store/runs/result.ts";
 import type { Cap } from "../cap.ts";
 import type { Earlier } from "../earlier.ts";
 import type { Job } from "../executor.ts";

@@ -14,7 +14,7 @@ import {
   updateBatch,
 } from "../../store/runs/batches.ts";
 import { getCall, openCalls } from "../../store/runs/calls.ts";
-import type { Reservation } from "../../store/runs/results.ts";
+import type { Reservation } from "../../store/runs/result.ts";
 import { checkSpace } from "../../store/file/space.ts";
 import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import type { PreparedRequest } from "../prepare.ts";

@@ -2,7 +2,7 @@ import { and, asc, count, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import { checkLease, type Lease } from "./leases.ts";
 import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
 import { oncePerStore, placeholders, type Store } from "../file/store.ts";
-import type { Reservation } from "./results.ts";
+import type { Reservation } from "./result.ts";
 import { attempts, batches, calls, runs } from "../schema.ts";
 
 export type BatchRow = typeof batches.$inferSelect;

@@ -2,7 +2,7 @@ import { and, count, eq, isNotNull, sql } from "drizzle-orm";
 import type { PricedUsage, Prices } from "../../models/cost.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
-import type { Reservation } from "./results.ts";
+import type { Reservation } from "./result.ts";
 import { answers, attempts, calls, runs, tasks } from "../schema.ts";
 import { wholeSum } from "../whole-sum.ts";
 
