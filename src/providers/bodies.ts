@@ -79,7 +79,8 @@ function wakeOthers(): void {
   for (const [body, resume] of waiting) {
     if (sharedBytes > SHARED_BYTES && !isOldest(body)) continue;
     waiting.delete(body);
-    resume();
+    // Not at once: undici may be in the middle of another answer, and then goes on with none.
+    setImmediate(resume);
   }
 }
 
