@@ -81,9 +81,19 @@ describe("how an answer ended", () => {
   test("a word of megabytes with control characters is cut and cleaned", () => {
     const { ending, word } = readEnding(`\u001b]0;x\u0007${"yak".repeat(2_000_000)}`);
     expect(ending).toBe("unknown");
-    expect(word).toMatch(/^\]0;x(yak)+y?a?$/);
+    expect(word).toMatch(/^\]0;x (yak)+y?a?$/);
     expect(word!.length).toBeLessThanOrEqual(100);
   });
+});
+
+test("a key is not put together again from a word in which control characters stand", () => {
+  expect(readEnding("sk-\u0001secret").word).toBe("sk- secret");
+});
+
+test("a stream may have any number of parts in one chunk", () => {
+  const content = Array.from({ length: 200_000 }, () => "a");
+  const text = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: "stop" }] })}\n\n`;
+  expect(completionOf(readBody(text), MODEL, HTTP, undefined).text).toHaveLength(200_000);
 });
 
 describe("the shape of an answer", () => {

@@ -8,6 +8,7 @@ import { Doubts } from "../src/execute/doubts.ts";
 import { LoneRefusals } from "../src/execute/lone-refusals.ts";
 import { readRateLimits, readWait, retryAfterOf } from "../src/providers/rate-limits.ts";
 import { cleaned, refusalBody, statusError, toCallError } from "../src/providers/refusal.ts";
+import { shownAddress } from "../src/providers/redirects.ts";
 import { unfold } from "../src/providers/refusal-text.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
 import { configFor, type ConfigOverrides, datagen, openDatabase, rows, workspace } from "./support/harness.ts";
@@ -422,4 +423,10 @@ describe.concurrent("in a run", () => {
     ]);
     expect(lab.query("select distinct state from calls")).toEqual([{ state: "pending" }]);
   });
+});
+
+test("nothing is cut out of the middle of a word before the key is looked for", () => {
+  const long = `${"a".repeat(290)}sk-0123456789abcdef`;
+  expect(shownAddress(`/${long}`, new URL("http://localhost"))).toContain(long);
+  expect(unfold(`<html><body>${long}</body></html>`).message).toBe(long);
 });

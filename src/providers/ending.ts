@@ -78,8 +78,9 @@ export function readEnding(reason: string | null): AnswerEnding {
   if (reason === null) return { ending: "finished", word: null, raw: null };
   const before = read.get(reason);
   if (before) return before;
+  // A space stays in their place: without it, a key that they stand in would be whole again.
   // oxlint-disable-next-line no-control-regex -- they are what is taken out
-  const raw = reason.slice(0, 4 * LONGEST_WORD).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "");
+  const raw = reason.slice(0, 4 * LONGEST_WORD).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
   const own = raw.trim().slice(0, LONGEST_WORD);
   const { ending, word } = meaningOf(own);
   const answer = { ending, word, raw: own === (word ?? "") ? null : own };

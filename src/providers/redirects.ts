@@ -29,9 +29,9 @@ export function nextOf(status: number, location: string | null, from: URL): URL 
   return redirect?.isSameServer ? redirect.url : null;
 }
 
-/** An address as it may be shown: a query or a user may hold what is secret. */
+/** An address as it may be shown: a query or a user may hold what is secret. It is not cut: a key has to be found in it. */
 export function shownAddress(location: string | null, from: URL): string | null {
   if (location === null || !URL.canParse(location, from.href)) return null;
   const { protocol, host, pathname } = new URL(location, from);
-  return `${protocol}//${host}${pathname}`.slice(0, 300);
+  return `${protocol}//${host}${pathname}`;
 }

@@ -77,7 +77,9 @@ function wordsOf(html: string): string {
   if (title.trim() !== "") return plain(title);
   const text = start.replace(/<(script|style|head)\b.*?<\/\1\s*>/gis, " ").replace(/<[^>]*>?/g, " ");
   const words = plain(text);
-  return words.length > 300 ? words.slice(0, 300).replace(/\s\S*$/, "") : words;
+  // Without a space it stays whole: a key in it has to be found.
+  const end = words.length > 300 ? words.lastIndexOf(" ", 300) : -1;
+  return end > 0 ? words.slice(0, end) : words;
 }
 
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: " ", "#39": "'" };

@@ -101,7 +101,9 @@ function createAnswer() {
     if (message) pieces.length = 0;
     const delta = message ?? asObject(part["delta"]);
     const content = delta ? delta["content"] : part["text"];
-    if (typeof content === "string" || Array.isArray(content)) pieces.push(...[content].flat());
+    if (typeof content === "string") pieces.push(content);
+    // One at a time: a call takes only so many arguments.
+    if (Array.isArray(content)) for (const piece of content as unknown[]) pieces.push(piece);
     if (typeof delta?.["refusal"] === "string") refusal += delta["refusal"];
     for (const member of ["finish_reason", "error"]) {
       if (part[member] !== undefined && part[member] !== null) choice[member] = part[member];
