@@ -637,7 +637,12 @@ UNREADABLE.push(
   {
     name: "a million values",
     config: `{"a": [${"1,".repeat(1_000_000)}1]}`,
-    says: [/config\.json has more than 500000 values/],
+    says: [/config\.json has more than 250000 values/],
+  },
+  {
+    name: "50,000 perspectives",
+    config: JSON.stringify({ agent_perspectives: Array.from({ length: 50_000 }, () => ({})) }),
+    says: ["line 1, agent_perspectives: expected at most 10000 perspectives, found 50000"],
   },
   {
     name: "100,000 keys that stand twice",

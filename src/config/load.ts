@@ -9,7 +9,7 @@ import type { Config } from "./schema.ts";
 /** Instructions are texts as inputs are, and there is room for some that are too long, to name them. */
 const MOST_BYTES = 16_000_000;
 /** A config has far fewer keys and values; each takes memory of many times its text. */
-const MOST_VALUES = 500_000;
+const MOST_VALUES = 250_000;
 
 const WORDS: FileWords = {
   name: "config file",

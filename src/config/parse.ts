@@ -3,7 +3,15 @@ import { excessOf } from "../text-file.ts";
 import { MOST_TOKENS, TOKEN_LIMITS } from "../token-limits.ts";
 import { isTooDeep, TOO_DEEP } from "./depth.ts";
 import { formatProblems, type Path, type Problem, problemsOf, show } from "./problems.ts";
-import { type Config, configSchema, type Overrides, overridesSchema, REFERENCE_CONDITION } from "./schema.ts";
+import {
+  type Config,
+  configSchema,
+  MOST_PERSPECTIVES,
+  type Overrides,
+  overridesSchema,
+  REFERENCE_CONDITION,
+  TOO_MANY_PERSPECTIVES,
+} from "./schema.ts";
 
 const FLAGS: Record<string, string> = {
   provider: "--provider",
@@ -39,9 +47,15 @@ export function parseConfig(
 export function checkConfig(value: unknown): { config: Config | null; problems: Problem[] } {
   const deep = Object.entries(member(value)).filter(([, inside]) => isTooDeep(inside));
   if (deep.length > 0) return { config: null, problems: deep.map(([key]) => ({ path: [key], text: TOO_DEEP })) };
+  const perspectives = member(value)["agent_perspectives"];
+  // Looked at one by one, they could take more memory than there is.
+  if (Array.isArray(perspectives) && perspectives.length > MOST_PERSPECTIVES) {
+    const text = `expected ${TOO_MANY_PERSPECTIVES}, found ${perspectives.length}`;
+    return { config: null, problems: [{ path: ["agent_perspectives"], text }] };
+  }
   const parsed = configSchema.safeParse(value);
-  const problems = parsed.success ? [] : problemsOf(parsed.error, configSchema, value);
-  problems.push(...crossFieldProblems(value));
+  const found = parsed.success ? [] : problemsOf(parsed.error, configSchema, value);
+  const problems = [...found, ...crossFieldProblems(value)];
   if (!parsed.success || problems.length > 0) return { config: null, problems };
   const { $schema: _, ...config } = parsed.data;
   return { config, problems };

@@ -98,6 +98,10 @@ const modelConfig = z.strictObject(
   "an object",
 );
 
+/** Many more than anybody writes. Each takes memory as long as a run lasts. */
+export const MOST_PERSPECTIVES = 10_000;
+export const TOO_MANY_PERSPECTIVES = `at most ${MOST_PERSPECTIVES} perspectives`;
+
 const perspective = z.strictObject(
   {
     condition: text("the label of the perspective, a non-empty string").describe("The label, unique in a config."),
@@ -148,6 +152,7 @@ export const configSchema = z.strictObject(
     agent_perspectives: z
       .array(perspective, "an array of perspectives")
       .min(1, "at least one perspective")
+      .max(MOST_PERSPECTIVES, TOO_MANY_PERSPECTIVES)
       .describe("How each input is answered: one answer for every input and perspective."),
     data_config: z.strictObject(
       {
