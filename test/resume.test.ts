@@ -361,6 +361,11 @@ describe.concurrent("resume", () => {
 
   test("of a run that no database has is refused", async () => {
     await using ws = await workspace();
+    const missing = await datagen(["resume", "zzzz"], { cwd: ws.path });
+    expect(missing).toMatchObject({ code: 2, stdout: "" });
+    expect(missing.stderr).toMatch(/there is no database .*datagen\.db/);
+    await write(ws);
+    await datagen(["run", "config.json", "--provider", "offline", "--no-export"], { cwd: ws.path });
     const refused = await datagen(["resume", "zzzz"], { cwd: ws.path });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(/there is no run "zzzz"/);

@@ -290,12 +290,15 @@ function withOwnConditions(
   const given = new Set(listed.map((perspective) => member(perspective)["condition"]));
   const taken = new Set<unknown>(reserved);
   const renamed: DatasetReport["renamed"] = [];
+  /** The number with which the search for a free name of a condition goes on. */
+  const next = new Map<string, number>();
   const perspectives = listed.map((perspective, position) => {
     const { condition: from } = member(perspective);
     let to = from;
     if (typeof from === "string" && taken.has(from)) {
-      let number = 2;
+      let number = next.get(from) ?? 2;
       while (given.has(`${from} #${number}`) || taken.has(`${from} #${number}`)) number += 1;
+      next.set(from, number + 1);
       to = `${from} #${number}`;
       renamed.push({ position, from, to: `${from} #${number}` });
     }

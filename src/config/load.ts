@@ -11,6 +11,9 @@ const MOST_BYTES = 16_000_000;
 /** A config has far fewer keys and values; each takes memory of many times its text. */
 const MOST_VALUES = 250_000;
 
+/** The parser puts blanks together one by one, and takes fifty times their size for that. */
+const BLANKS = /[^\S\n]{1000000}/;
+
 const WORDS: FileWords = {
   name: "config file",
   missing: "Check the path; it is relative to the current folder.",
@@ -23,6 +26,7 @@ const WORDS: FileWords = {
  */
 export async function loadConfig(path: string): Promise<Config> {
   const text = await readSmallTextFile(path, WORDS, MOST_BYTES);
+  if (BLANKS.test(text)) throw new UsageError(`${path} has a million blanks in a row`, WORDS.irregular);
   const placeOf = placesIn(text);
   const errors = checkSyntax(text, path, placeOf);
   if (errors.length > 0) {

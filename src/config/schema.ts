@@ -23,6 +23,9 @@ export type ReasoningTags = (typeof REASONING_TAGS)[number];
 export const SERVER_URL =
   "an http or https URL without a user name, a password, a query or a fragment (of Azure: https://NAME.openai.azure.com/openai/v1, without ?api-version)";
 const MODEL_NAME = "the name of a model, a non-empty string";
+/** Names stand in every list, and in the names of files. */
+const LONGEST_NAME = 500;
+const TOO_LONG_NAME = `a name of at most ${LONGEST_NAME} characters`;
 const limit = z.number("a number above 0").gt(0, "a number above 0");
 
 const fields = {
@@ -33,7 +36,7 @@ const fields = {
     .gt(0, "a number of US dollars above 0")
     .max(1e6, "at most 1000000 US dollars"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
-  model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME),
+  model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME).max(LONGEST_NAME, TOO_LONG_NAME),
   sample_size: wholeFrom(1),
 };
 
@@ -144,9 +147,9 @@ export type GivenPrices = z.output<typeof givenPricesSchema>;
 export const configSchema = z.strictObject(
   {
     $schema: z.string("a string").optional(),
-    task_type: text("the name of the task, a non-empty string").describe(
-      'Any name, such as "translation", "summarization" or "peer_review".',
-    ),
+    task_type: text("the name of the task, a non-empty string")
+      .max(LONGEST_NAME, TOO_LONG_NAME)
+      .describe('Any name, such as "translation", "summarization" or "peer_review".'),
     task_description: text("a description of the task, a non-empty string"),
     model_config: modelConfig,
     agent_perspectives: z

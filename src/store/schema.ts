@@ -7,7 +7,7 @@ import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
-import { exactText } from "./exact-text.ts";
+import { exactText, storedJson } from "./columns.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 
@@ -42,7 +42,7 @@ export const settings = sqliteTable("settings", {
   id: integer().primaryKey(),
   /** `s256:` and the SHA-256 of the canonical JSON in `value`. */
   hash: text().notNull().unique(),
-  value: text({ mode: "json" }).$type<Settings>().notNull(),
+  value: storedJson<Settings>("value").notNull(),
 });
 
 export const runs = sqliteTable(
@@ -63,15 +63,15 @@ export const runs = sqliteTable(
     /** Who said so, which decides the API key that may go there. */
     baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
     /** The validated config with the flags of `run` in it. */
-    config: text({ mode: "json" }).$type<Config>().notNull(),
+    config: storedJson<Config>("config").notNull(),
     /** SHA-256 of the input file's bytes, in hex; empty where it is not known, of an imported run. */
     inputSha256: text("input_sha256").notNull(),
     /** Which part of the inputs the run has; null where it has all. */
-    shard: text({ mode: "json" }).$type<Shard>(),
+    shard: storedJson<Shard>("shard"),
     /** `s256:` and the SHA-256 of what the calls of the whole follow from; see `planHash` in plan/plan-hash.ts. */
     planHash: text("plan_hash").notNull().default(""),
     /** Of a run that was taken in from a dataset; null of all others. */
-    imported: text({ mode: "json" }).$type<ImportedFrom>(),
+    imported: storedJson<ImportedFrom>("imported"),
     toolVersion: text("tool_version").notNull(),
     gitCommit: text("git_commit"),
     createdAt: integer("created_at").notNull(),
@@ -87,7 +87,7 @@ export const runs = sqliteTable(
     estimatedCompletionTokens: integer("estimated_completion_tokens"),
     estimatedCostNanoUsd: integer("estimated_cost_nano_usd"),
     /** What the run's attempts are priced with; null where that is unknown. */
-    prices: text({ mode: "json" }).$type<Prices>(),
+    prices: storedJson<Prices>("prices"),
     /** What the run may cost; null where nothing was said. */
     maxCostNanoUsd: integer("max_cost_nano_usd"),
     /** How calls reach the provider. */
@@ -333,7 +333,7 @@ export const userPrices = sqliteTable(
     model: text().notNull(),
     /** The server that they are for; empty for every server that has none of its own. */
     baseUrl: text("base_url").notNull(),
-    value: text({ mode: "json" }).$type<Prices>().notNull(),
+    value: storedJson<Prices>("value").notNull(),
   },
   (table) => [uniqueIndex("user_prices_model").on(table.model, table.baseUrl)],
 );
