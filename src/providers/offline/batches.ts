@@ -9,13 +9,20 @@ import { splitLines } from "../lines.ts";
 import { CallError, type Completion } from "../provider.ts";
 import { connectOffline } from "./offline.ts";
 
+/** The names of files here, which are those of batches with an ending. */
+const NAME = /^[\w-][\w.-]*$/;
+
 /**
  * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
  * answers. Each is complete as soon as it is there. A batch is answered when it is looked at for the first time.
  */
 export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
   const provider = await connectOffline(model);
-  const pathOf = (id: string) => join(folder, id);
+  /** Ids come from the database, which may be somebody else's: none leads out of the folder. */
+  const pathOf = (id: string) => {
+    if (NAME.test(id)) return join(folder, id);
+    throw new CallError("bad_request", `there is no file or batch ${id} in ${folder}`, { httpStatus: 404 });
+  };
 
   /** Puts what `write` makes at a path in its place all at once. */
   async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
@@ -119,7 +126,9 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
       return state.status === "in_progress" ? save({ ...state, status: "cancelled" }) : state;
     },
 
-    lines: (fileId) => splitLines(createReadStream(pathOf(fileId))),
+    async *lines(fileId) {
+      yield* splitLines(createReadStream(pathOf(fileId)));
+    },
 
     result: (line) => readResult(line),
   };
