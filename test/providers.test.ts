@@ -436,4 +436,19 @@ describe.concurrent("the offline provider", () => {
     }
     expect(run.calls).toMatchObject({ succeeded: 4, truncated: 4 });
   });
+
+  test.for([
+    ["one sentence", "lorem ipsum dolor "],
+    ["many sentences of wide characters", "Đ lorem. ipsum "],
+  ] as const)("takes the largest input in 300 MB: %s", { timeout: 60_000 }, async ([, words]) => {
+    const input = words.repeat(Math.floor(7_900_000 / Buffer.byteLength(words)));
+    const model_config = { max_tokens: 50 };
+    await using lab = await setUp(configFor({ agent_perspectives: FOUR.slice(0, 1), model_config }), [{ input }]);
+    const report = "process.on('exit',()=>console.error('peak',process.resourceUsage().maxRSS))";
+    const { stderr } = await lab.run(
+      { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` },
+      OFFLINE,
+    );
+    expect(Number(/peak (\d+)/.exec(stderr)?.[1]) * 1024).toBeLessThan(300_000_000);
+  });
 });

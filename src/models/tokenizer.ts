@@ -74,7 +74,7 @@ const scratch = new Uint8Array(1 << 18);
 
 /** A text in UTF-8, with U+FFFD for a lone surrogate, and a byte END behind it. Good until the next call. */
 function utf8(text: string): Uint8Array {
-  const data = text.length * 3 < scratch.length ? scratch : new Uint8Array(text.length * 3 + 1);
+  const data = text.length * 3 < scratch.length ? scratch : new Uint8Array(Buffer.byteLength(text) + 1);
   data[textEncoder.encodeInto(text, data).written] = END;
   return data;
 }

@@ -58,27 +58,47 @@ function partsOf(prompt: Prompt): [before: string, text: string, after: string] 
 /** Two to five sentences of the text, in their order, that the hash of the instruction picks. */
 function compose(instruction: string, text: string): string {
   const hash = createHash("sha256").update(instruction).digest();
-  const sentences = text
-    .replace(MARK, "")
-    .split(/(?<=[.!?])\s+|\n+/)
-    .map((sentence) => sentence.trim())
-    .filter((sentence) => sentence !== "");
+  const own = text.replace(MARK, "");
+  let count = 0;
+  for (const _ of sentencesOf(own)) count += 1;
   const picked = new Set<number>();
-  for (let pick = 0; pick < 2 + ((hash[0] ?? 0) % 4); pick += 1)
-    picked.add(hash.readUInt16BE(2 + 2 * pick) % sentences.length);
-  const chosen = [...picked].toSorted((a, b) => a - b).flatMap((index) => sentences[index] ?? []);
+  for (let pick = 0; pick < 2 + ((hash[0] ?? 0) % 4); pick += 1) picked.add(hash.readUInt16BE(2 + 2 * pick) % count);
+  const chosen: string[] = [];
+  let at = 0;
+  for (const sentence of sentencesOf(own)) {
+    if (picked.has(at)) chosen.push(sentence);
+    at += 1;
+  }
   return `${MARK} ${hash.toString("hex", 28)}: ${chosen.join(" ")}`;
+}
+
+/** One sentence at a time, as a list of all would take many times the memory of a long text. */
+function* sentencesOf(text: string): Generator<string> {
+  let start = 0;
+  for (const { index, 0: gap } of text.matchAll(/(?<=[.!?])\s+|\n+/g)) {
+    const sentence = text.slice(start, index).trim();
+    start = index + gap.length;
+    if (sentence !== "") yield sentence;
+  }
+  const last = text.slice(start).trim();
+  if (last !== "") yield last;
 }
 
 /** The longest beginning of a text that is no longer than `limit` tokens. */
 function shorten(text: string, limit: number, tokenizer: Tokenizer): string {
-  if (tokenizer.count(text) <= limit) return text;
-  const characters = Array.from(text);
-  let [fits, tooMany] = [0, characters.length];
+  const fitsTo = (end: number) => tokenizer.count(text.slice(0, end)) <= limit;
+  let [fits, tooMany] = [0, 8 * Math.max(1, limit)];
+  // No more of a long text is counted than is needed.
+  while (tooMany < text.length && fitsTo(tooMany)) [fits, tooMany] = [tooMany, 2 * tooMany];
+  if (tooMany >= text.length) {
+    if (fitsTo(text.length)) return text;
+    tooMany = text.length;
+  }
   while (tooMany - fits > 1) {
     const middle = (fits + tooMany) >> 1;
-    if (tokenizer.count(characters.slice(0, middle).join("")) <= limit) fits = middle;
+    if (fitsTo(middle)) fits = middle;
     else tooMany = middle;
   }
-  return characters.slice(0, fits).join("");
+  // Never half of a character.
+  return text.slice(0, fits).replace(/[\ud800-\udbff]$/, "");
 }
