@@ -247,8 +247,8 @@ describe.concurrent("what passes is sent again, and then kept", () => {
     [() => ({ kind: "status", status: 529 }), "server_error", 529, "server_error"],
     [() => ({ kind: "reset" }), "connection", null, "ECONNRESET"],
     [() => ({ kind: "close" }), "connection", null, "UND_ERR_SOCKET"],
-    [() => ({ kind: "half" }), "connection", null, "UND_ERR_SOCKET"],
-    [() => ({ kind: "malformed" }), "malformed", 200, null],
+    [() => ({ kind: "half" }), "connection", 200, "UND_ERR_SOCKET"],
+    [() => ({ kind: "malformed" }), "broken", 200, null],
     [() => ({ kind: "html" }), "malformed", 200, null],
     [() => ({ kind: "html", status: 502 }), "server_error", 502, null],
     [() => ({ kind: "error200", code: "overloaded" }), "server_error", 200, "overloaded"],
@@ -273,7 +273,7 @@ describe.concurrent("what passes is sent again, and then kept", () => {
           outcome,
           decision: "retry",
           http_status: httpStatus,
-          request_id: httpStatus === null ? null : first?.requestId,
+          request_id: httpStatus === null || kind === "half" ? null : first?.requestId,
           error_code: Array.isArray(errorCode) ? (errorCode[provider === "openai" ? 0 : 1] as string) : errorCode,
           prompt_tokens: cost?.prompt ?? 0,
           completion_tokens: cost?.completion ?? 0,
@@ -353,18 +353,20 @@ describe.concurrent("what does not pass fails with its reason, and the run goes 
     const lasting: [Fault, FailureReason][] = [
       [{ kind: "status", status: 503, headers: { "retry-after-ms": "1" } }, "server_error"],
       [{ kind: "reset" }, "connection"],
-      [{ kind: "malformed" }, "malformed"],
+      [{ kind: "html" }, "malformed"],
       [{ kind: "noChoices" }, "malformed"],
       [{ kind: "error200" }, "server_error"],
     ];
-    const config = oneCallEach(model);
-    const data = rows(lasting.length + 2);
-    await using lab = await setUp(config, data, (row) => lasting[row]?.[0]);
+    // One call after the other, and an answer before each that fails: however slow the machine, there is no outage.
+    const config = oneCallEach(model, { concurrency: 1 });
+    const data = rows(2 * lasting.length);
+    await using lab = await setUp(config, data, (row) => (row % 2 === 1 ? lasting[row >> 1]?.[0] : undefined));
     const { code, stdout, stderr } = await lab.run(["--json"]);
     expect(code, stderr).toBe(1);
     expect(stderr).toMatch(/Warning: 5 calls failed.*null.*--retry-failed/);
     const [retry, fail] = ["retry", "fail"];
-    for (const [row, [, reason]] of lasting.entries()) {
+    for (const [at, [, reason]] of lasting.entries()) {
+      const row = 2 * at + 1;
       expect(outcomes(lab.attemptsOf(row))).toEqual(
         [retry, retry, retry, retry, retry, fail].map((decision) => [reason, decision]),
       );
@@ -376,13 +378,13 @@ describe.concurrent("what does not pass fails with its reason, and the run goes 
     const { answers: _, ...served } = lab.server.served;
     expect(summaryIn(stdout)).toMatchObject({
       status: "failed",
-      calls: { total: 7, succeeded: 2, failed: 5, pending: 0 },
+      calls: { total: 10, succeeded: 5, failed: 5, pending: 0 },
       tokens: { ...served, estimated: false },
     });
     const { tasks, metadata } = await lab.dataset();
     const expected = expectedDataset(config, data).tasks;
-    expect(tasks).toEqual(expected.map((task, row) => (row < 5 ? { ...task, responses: [null] } : task)));
-    expect(metadata.calls).toMatchObject({ succeeded: 2, failed: 5 });
+    expect(tasks).toEqual(expected.map((task, row) => (row % 2 === 1 ? { ...task, responses: [null] } : task)));
+    expect(metadata.calls).toMatchObject({ succeeded: 5, failed: 5 });
     const { failures } = JSON.parse(await lab.print("runs", "show", "latest", "--json")) as { failures: object[] };
     expect(failures).toMatchObject([
       { reason: "connection", attempts: 6, calls: 1 },
@@ -390,6 +392,21 @@ describe.concurrent("what does not pass fails with its reason, and the run goes 
       { reason: "server_error", attempts: 12, calls: 2 },
     ]);
   });
+
+  test.for<[Fault, attempts: number]>([
+    [{ kind: "half" }, 4],
+    [{ kind: "malformed" }, 3],
+  ])(
+    "half of an answer is paid, and no outage, however many calls it is the answer to: %j",
+    async ([fault, attempts]) => {
+      const data = rows(6);
+      const config = oneCallEach("gpt-4o-mini", { max_attempts: 4, give_up_after_s: 6 });
+      await using lab = await setUp(config, data, () => fault);
+      expect((await lab.run()).code).toBe(1);
+      expect(data.map((_, row) => lab.requestsOf(row).length)).toEqual(data.map(() => attempts));
+      expect(lab.query("select count(*) as n from attempts where reserved_prompt_tokens is null")).toEqual([{ n: 0 }]);
+    },
+  );
 
   test.for(APIS)(
     "%s, %s: an answer without a text is asked for twice more, and what it cost is counted",

@@ -1,5 +1,6 @@
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
+import { isAway } from "../providers/refusal.ts";
 import type { OpenCall } from "../store/runs/calls.ts";
 import type { Reservation, Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
@@ -15,7 +16,7 @@ import { Outage } from "./outage.ts";
 import type { Sent } from "./outcome.ts";
 import { type Ending, Pace, type Ticket } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
-import { decide, isAway, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { stopped } from "./stops.ts";
 
 /** A call at the head of the line, rendered and waiting for the pace. */
@@ -247,8 +248,11 @@ export class Dispatcher {
    * Where no other calls are left to tell by, an outage excuses a call only while the provider is away.
    */
   #isUncounted(error: CallError): boolean {
-    if (kindOf(error.reason) !== "transient") return false;
-    return !error.details.hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
+    const { hasLeft, httpStatus } = error.details;
+    // A connection that broke in the middle of an answer: that much was generated, and may be paid.
+    const isHalf = error.reason === "connection" && httpStatus !== null;
+    if (kindOf(error.reason) !== "transient" || isHalf) return false;
+    return !hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
   }
 }
 

@@ -6,6 +6,7 @@ import { hasReasoning, withoutReasoning } from "../plan/reasoning.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import { readEnding } from "../providers/ending.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
+import { mayBeCharged } from "../providers/refusal.ts";
 import type { AttemptRecord, Reservation, Result, Usage } from "../store/runs/result.ts";
 import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
@@ -139,17 +140,6 @@ function onlyReasoning({ finishReason, httpStatus, requestId, usage, rateLimits 
   return finishReason === "length"
     ? new CallError("reasoning_exhausted", "the token limit was used up by reasoning", details)
     : new CallError("empty", "the answer is nothing but reasoning", details);
-}
-
-/** Statuses of servers that have lost patience, with what may still be working on the answer. */
-const LOST_PATIENCE = new Set([408, 499, 504, 524]);
-
-/** Whether a provider that reported no usage may have worked on an answer, and charge it. */
-function mayBeCharged(error: CallError): boolean {
-  const { httpStatus, hasLeft } = error.details;
-  if (error.reason === "broken") return true;
-  if (httpStatus === null || !hasLeft) return hasLeft;
-  return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
 }
 
 function reported(usage: ReportedUsage): Usage {

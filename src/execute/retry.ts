@@ -1,4 +1,4 @@
-import type { CallError, FailureReason } from "../providers/provider.ts";
+import type { FailureReason } from "../providers/provider.ts";
 
 /** What happens to a call whose attempt failed. */
 export type Decision =
@@ -59,14 +59,6 @@ const KINDS: Record<FailureReason, Kind> = {
 
 export function kindOf(reason: FailureReason): Kind {
   return KINDS[reason];
-}
-
-/** Statuses of a gateway whose server is away, or that takes no requests for now. */
-const AWAY = new Set([502, 503, 504, 529]);
-
-/** Whether a failure is the provider's alone, whatever it was asked. */
-export function isAway(error: CallError): boolean {
-  return !error.details.hasLeft || AWAY.has(error.details.httpStatus ?? 0);
 }
 
 /**

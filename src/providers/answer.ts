@@ -23,8 +23,17 @@ export async function readJson(response: Response): Promise<unknown> {
   if (typeof body === "object" && body !== null) return body;
   const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON";
   const details = detailsOf(response.status, response.headers);
-  throw new CallError("malformed", `the server answered ${response.status} with ${what}: ${text}`, details);
+  // An answer that breaks off was generated, and is paid.
+  const isHalf = /^\s*(?:[[{"]|data:)/.test(text) && HOLDS_TEXT.test(text);
+  throw new CallError(
+    isHalf ? "broken" : "malformed",
+    `the server answered ${response.status} with ${what}: ${text}`,
+    details,
+  );
 }
+
+/** The beginning of what was generated, in an answer or in a stream. */
+const HOLDS_TEXT = /"(?:message|delta|text|content)\\?"\s*:/;
 
 /** The value in the text of a body: JSON, JSON in a JSON string, or a stream; undefined where it is none of them. */
 export function readBody(text: string): unknown {

@@ -1,7 +1,7 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
 import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
 import { completionOf, readBody, realError } from "./answer.ts";
-import { cleaned, embeddedError, statusError, toCallError } from "./refusal.ts";
+import { cleaned, embeddedError, errorWithoutStatus, statusError, toCallError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
 import { withoutKey } from "./secrets.ts";
 
@@ -119,18 +119,7 @@ function customIdIn(text: string): string | null {
 
 /** An error that stands in the place of a response, with a code but hardly ever a status. */
 function lineError(value: unknown, requestId: string | null): CallError {
-  const error = asObject(value) ?? { message: asText(value) };
-  const code = asText(error["code"]) ?? asText(error["type"]) ?? "";
-  const message = asText(error["message"]) ?? (code || shown(value));
-  if (NOT_PROCESSED.test(code)) return new CallError("not_processed", message, { requestId, code });
-  const httpStatus = /^[1-5]\d\d$/.test(code) ? Number(code) : null;
-  const withStatus = (status: number) => statusError(status, error, message, { httpStatus, requestId });
-  if (httpStatus !== null) return withStatus(httpStatus);
-  // The status that it would have had decides, where its words tell it.
-  const text = `${code} ${message}`;
-  if (/rate.?limit/i.test(text)) return withStatus(429);
-  if (/time.?out|timed out/i.test(text)) return withStatus(408);
-  const refused = withStatus(400);
-  const isRefused = refused.reason !== "bad_request" || /invalid|unsupported|bad.?request|not.found/i.test(text);
-  return isRefused ? refused : withStatus(500);
+  const error = errorWithoutStatus(value, { requestId });
+  const { code } = error.details;
+  return NOT_PROCESSED.test(code ?? "") ? new CallError("not_processed", error.message, { requestId, code }) : error;
 }

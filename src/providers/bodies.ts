@@ -57,6 +57,11 @@ export class Body {
     this.#size += piece.length;
   }
 
+  /** Whether any of it has come. */
+  get hasBegun(): boolean {
+    return this.#size > 0;
+  }
+
   /** What has come. Others may go on. */
   end(): Buffer {
     if (reading.delete(this)) {

@@ -99,7 +99,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: unknown, error: unknown): void {
-    this.#fail(connectionError(error, this.#hasLeft));
+    const failure = connectionError(error, this.#hasLeft);
+    if (!this.#isSuccess || !this.#body?.hasBegun) this.#fail(failure);
+    else this.#fail(new CallError(failure.reason, failure.message, { ...failure.details, httpStatus: this.#status }));
   }
 
   get #isSuccess(): boolean {

@@ -211,21 +211,42 @@ function isOverLimit(message: string): boolean {
   return limit !== undefined && asked !== undefined && numberOf(asked) > numberOf(limit);
 }
 
+/** The status that an error without one would have had, by its words. The first that fits decides. */
+const STATUS_BY_WORDS: readonly [status: number, words: RegExp][] = [
+  [429, /rate.?limit|too many requests|throttl/i],
+  [408, /time.?out|timed out/i],
+  [401, /invalid_api_key/],
+];
+
+/** Words of a request that is refused, and would be again. */
+const REFUSED = /invalid|unsupported|bad.?request|not.found/i;
+
 /**
- * An error that stands where an answer should be: what the status means that its code names, or an error of the server
- * where it names none.
+ * An error that came without a status of its own, such as one in a line of a batch: the status that its code names
+ * decides, else that of its words. It is an error of the server where neither says anything.
  */
+export function errorWithoutStatus(value: unknown, details: Partial<CallErrorDetails>): CallError {
+  const told = unfold(value);
+  const named = statusIn(asObject(value) ?? {});
+  const status = named ?? statusByWords(told);
+  // Without a response there is none that could be stored.
+  const stored = named ?? (status < 500 && details.httpStatus ? status : details.httpStatus);
+  return statusError(status, value, told.names[0] ?? shown(value), { ...details, httpStatus: stored ?? null });
+}
+
+function statusByWords(told: Told): number {
+  const text = [...told.names, told.message ?? ""].join(" ");
+  const known = STATUS_BY_WORDS.find(([, words]) => words.test(text))?.[0];
+  if (known !== undefined) return known;
+  const reason = reasonOf(400, told);
+  if (reason === "server_error") return 500;
+  return reason !== "bad_request" || REFUSED.test(text) ? 400 : 500;
+}
+
+/** An error that stands where an answer should be, with a status of success. */
 export function embeddedError(value: unknown, details: Partial<CallErrorDetails>): CallError {
-  const error = asObject(value) ?? {};
-  const code = asText(error["code"]) || asText(error["type"]);
-  const message = `the server answered with an error: ${asText(error["message"]) ?? asText(value) ?? shown(value)}`;
-  const httpStatus = statusIn(error);
-  if (httpStatus !== null) {
-    const { reason } = statusError(httpStatus, error, message, {});
-    return new CallError(reason, message, { ...details, httpStatus, code });
-  }
-  const reason = /insufficient_quota/.test(code ?? "") ? "no_quota" : "server_error";
-  return new CallError(reason, message, { ...details, code });
+  const error = errorWithoutStatus(value, details);
+  return new CallError(error.reason, `the server answered with an error: ${error.message}`, error.details);
 }
 
 /** The status of a refusal that an error names by its number. */
@@ -233,6 +254,24 @@ function statusIn(error: Json): number | null {
   const names = ["code", "status", "status_code"].map((name) => asText(error[name]) ?? "");
   const status = names.find((name) => /^[45]\d\d$/.test(name));
   return status === undefined ? null : Number(status);
+}
+
+/** Statuses of a gateway whose server is away, or that takes no requests for now. */
+const AWAY = new Set([502, 503, 504, 529]);
+
+/** Whether a failure is the provider's alone, whatever it was asked. */
+export function isAway({ details }: CallError): boolean {
+  return !details.hasLeft || AWAY.has(details.httpStatus ?? 0);
+}
+
+/** Statuses of servers that have lost patience, with what may still be working on the answer. */
+const LOST_PATIENCE = new Set([408, 499, 504, 524]);
+
+/** Whether a provider that reported no usage may have worked on an answer, and charge it. */
+export function mayBeCharged({ reason, details: { httpStatus, hasLeft } }: CallError): boolean {
+  if (reason === "broken") return true;
+  if (httpStatus === null || !hasLeft) return hasLeft;
+  return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
 }
 
 function redacted(error: CallError, secret: string | undefined): CallError {

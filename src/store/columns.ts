@@ -8,6 +8,7 @@ export const exactText = customType<{ data: string; driverData: string | Buffer 
 });
 
 /** A value as JSON. Where what is stored is no JSON, the database is damaged, and the error says so as SQLite does. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the type of the column
 export function storedJson<T>(name: string) {
   return customType<{ data: T; driverData: string }>({
     dataType: () => "text",
