@@ -375,6 +375,33 @@ describe("connections that are kept", () => {
     expect(answers.filter(([ask, answer]) => ask !== answer)).toEqual([]);
   });
 
+  test.for([
+    ["in one piece with the answer", 0],
+    ["some time before it", 20],
+  ] as const)("one that says 100 Continue unasked goes on: %s", async ([, ms]) => {
+    let connections = 0;
+    const port = await listen(
+      createTcpServer((socket) => {
+        connections += 1;
+        socket.on("data", () => {
+          const early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\nserver: x\r\n\r\n";
+          const answer = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes";
+          if (ms === 0) socket.write(early + answer);
+          else {
+            socket.write(early);
+            setTimeout(() => socket.write(answer), ms);
+          }
+        });
+      }),
+    );
+    const { fetch } = transport();
+    for (let n = 0; n < 3; n += 1) {
+      expect(await (await asking(fetch, `http://127.0.0.1:${port}`)).text()).toBe("yes");
+      await sleep(40);
+    }
+    expect(connections).toBe(1);
+  });
+
   test("one that has rested is used again", async () => {
     const ports = new Set<number | undefined>();
     const url = await serve(({ socket }, response) => {

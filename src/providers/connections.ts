@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { buildConnector, Client, Dispatcher } from "undici";
 
 /**
@@ -28,7 +29,15 @@ export class RestingPool extends Dispatcher {
     this.#origin = origin;
     // One connector for all, so that they share TLS sessions.
     const connector = typeof connect === "function" ? connect : buildConnector({ ...connect, allowH2: false });
-    this.#options = { ...options, connect: connector, allowH2: false };
+    this.#options = {
+      ...options,
+      connect: (target, callback) =>
+        connector(target, (...[error, socket]) => {
+          if (error) callback(error, null);
+          else callback(null, skippingContinue(socket));
+        }),
+      allowH2: false,
+    };
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -67,6 +76,26 @@ export class RestingPool extends Dispatcher {
     const reason = given instanceof Error ? given : null;
     await Promise.all([...this.#clients].map((client) => client.destroy(reason)));
   }
+}
+
+/** One interim answer or more; no line of JSON looks like it. */
+const CONTINUE = /^(?:HTTP\/1\.[01] 100(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+/;
+const LONGEST_CONTINUE = 4_096;
+const H = 0x48;
+
+/**
+ * Leaves out "100 Continue", which a server may send although nobody has asked for it (RFC 9110, 15.2): undici breaks the
+ * connection off there.
+ */
+function skippingContinue<S extends Socket>(socket: S): S {
+  const read = socket.read.bind(socket) as (size?: number) => Buffer | null;
+  socket.read = (size?: number) => {
+    const bytes = read(size);
+    if (bytes?.[0] !== H) return bytes;
+    const [skipped = ""] = CONTINUE.exec(bytes.toString("latin1", 0, LONGEST_CONTINUE)) ?? [];
+    return bytes.subarray(skipped.length);
+  };
+  return socket;
 }
 
 /** Hands on what comes, and says when the request has ended and whether its connection can be used again. */
