@@ -1,5 +1,5 @@
 // Plays schedules of the simulation: `npm run simulate -- --seed N` one of them, `--count N` the first N, `--minutes N`
-// new ones for so long. Every schedule follows from its seed, so that a failure can be played again.
+// as many as fit, both the first N at most for so long. Every schedule follows from its seed, so that a failure can be played again.
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { simulate } from "../test/simulation/simulate.ts";
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
-    count: { type: "string", default: "300" },
+    count: { type: "string" },
     from: { type: "string", default: "1" },
     minutes: { type: "string" },
     step: { type: "string", default: "1" },
@@ -20,7 +20,8 @@ const { values } = parseArgs({
 const isWorker = process.send !== undefined;
 const first = Number(values.seed ?? values.from);
 const seconds = values.minutes === undefined ? Infinity : Number(values.minutes) * 60;
-const count = values.seed === undefined ? (seconds === Infinity ? Number(values.count) : Infinity) : 1;
+const most = Number(values.count ?? (seconds === Infinity ? 300 : Infinity));
+const count = values.seed === undefined ? most : 1;
 // The simulation has a clock of its own.
 const startedAt = process.hrtime.bigint();
 const elapsed = () => Number(process.hrtime.bigint() - startedAt) / 1e9;
@@ -62,7 +63,10 @@ async function playAll(seed: number, step: number): Promise<boolean> {
 
 /** Plays a share of the schedules in a process of its own. */
 function work(at: number, processes: number): Promise<{ played: number; isOk: boolean }> {
-  const more = values.minutes === undefined ? ["--count", values.count] : ["--minutes", values.minutes];
+  const more = [
+    ...(count === Infinity ? [] : ["--count", String(count)]),
+    ...(values.minutes === undefined ? [] : ["--minutes", values.minutes]),
+  ];
   const child = fork(import.meta.filename, ["--from", String(first + at), "--step", String(processes), ...more]);
   let played = 0;
   child.on("message", (message) => {

@@ -83,7 +83,6 @@ const TRANSIENT: [Fault, reason: string][] = [
   [{ kind: "reset" }, "connection"],
   [{ kind: "close" }, "connection"],
   [{ kind: "half" }, "connection"],
-  [{ kind: "malformed" }, "malformed"],
   [{ kind: "html" }, "malformed"],
   [{ kind: "html", status: 502 }, "server_error"],
   [{ kind: "noChoices" }, "malformed"],
@@ -92,6 +91,8 @@ const EMPTY: [Fault, reason: string][] = [
   [{ kind: "empty" }, "empty"],
   [{ kind: "null" }, "empty"],
   [{ kind: "reasoningOnly" }, "reasoning_exhausted"],
+  // Half of an answer was generated, and is paid as a whole one without a text is.
+  [{ kind: "malformed" }, "broken"],
 ];
 const FATAL: [Fault, reason: string][] = [
   [status(400), "bad_request"],

@@ -96,7 +96,6 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   const { world, clock, ledger, plan, execution } = stage;
   const store = world.open();
   const runId = findRun(store, id);
-  checkStored(store);
   const lease = acquireLease(store, runId, id);
   const drain = new AbortController();
   let lost: string | null = null;
@@ -115,6 +114,7 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   if (world.isDead) {
     const isKept = !isOneOf(world.disturbedBy, "power_loss", "lease_lost", "disk_full");
     const left = world.open();
+    checkStored(left);
     if (isKept) checkLost(left, ledger, execution, performance.now());
     world.close();
     return "dead";
