@@ -207,6 +207,13 @@ describe.concurrent("answers of odd shapes", () => {
     ]);
   });
 
+  test("that are large wait for each other, and all come in the end", { timeout: 60_000 }, async () => {
+    const body = JSON.stringify(answer("yes", "stop", { id: "i".repeat(6_000_000), model: "m".repeat(1_000_000) }));
+    await using lab = await setUp({ concurrency: 20 }, 24, () => body);
+    const { code, run } = await lab.run("--no-export");
+    expect([code, run?.calls.succeeded]).toEqual([0, 24]);
+  });
+
   test("in a batch, a line nested deep and one with a foreign id cost no other", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
     await using lab = await setUp({ max_attempts: 1 }, 4, ({ index }) =>

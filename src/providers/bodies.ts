@@ -11,6 +11,9 @@ import { errorCode } from "../errors.ts";
 /** What all bodies that are being read may hold together; one alone may always be read to its end. */
 const SHARED_BYTES = 64_000_000;
 
+/** In blocks of this size small pieces are put together. */
+const PIECE_BYTES = 65_536;
+
 let sharedBytes = 0;
 /** The bodies of which a part has come, the oldest first. */
 const reading = new Set<Body>();
@@ -20,7 +23,10 @@ const waiting = new Map<Body, () => void>();
 /** A body that is being read: at most so many bytes, which count towards what all bodies may hold together. */
 export class Body {
   readonly #most: number;
-  #bytes: Buffer = Buffer.alloc(0);
+  /** All but the last are full. */
+  readonly #pieces: Buffer[] = [];
+  /** How much of the last piece is taken. */
+  #filled = 0;
   #size = 0;
 
   constructor(mostBytes: number) {
@@ -42,19 +48,20 @@ export class Body {
     return "wait";
   }
 
-  /** The first piece is kept as it is, as there mostly is no second. Many small ones would take more than their bytes. */
+  /** Large pieces, and the first, are kept as they are. Small ones are put together: each takes more than its bytes. */
   #append(piece: Buffer): void {
-    if (this.#size === 0) {
-      this.#bytes = piece;
-    } else {
-      if (this.#size + piece.length > this.#bytes.length) {
-        const larger = Buffer.allocUnsafe(Math.min(this.#most, 2 * (this.#size + piece.length)));
-        this.#bytes.copy(larger, 0, 0, this.#size);
-        this.#bytes = larger;
-      }
-      piece.copy(this.#bytes, this.#size);
-    }
     this.#size += piece.length;
+    const last = this.#pieces.at(-1);
+    if (last && piece.length <= last.length - this.#filled) {
+      this.#filled += piece.copy(last, this.#filled);
+      return;
+    }
+    if (last) this.#pieces[this.#pieces.length - 1] = last.subarray(0, this.#filled);
+    const isKept = !last || piece.length >= PIECE_BYTES / 2;
+    const next = isKept ? piece : Buffer.allocUnsafeSlow(PIECE_BYTES);
+    if (!isKept) piece.copy(next);
+    this.#filled = piece.length;
+    this.#pieces.push(next);
   }
 
   /** Whether any of it has come. */
@@ -69,8 +76,8 @@ export class Body {
       waiting.delete(this);
       if (waiting.size > 0) wakeOthers();
     }
-    const bytes = this.#bytes.subarray(0, this.#size);
-    this.#bytes = Buffer.alloc(0);
+    const [only, ...more] = this.#pieces.splice(0);
+    const bytes = only && more.length > 0 ? Buffer.concat([only, ...more], this.#size) : (only ?? Buffer.alloc(0));
     this.#size = 0;
     return bytes;
   }

@@ -86,7 +86,8 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
     if (this.#isOver) return;
-    const next = this.#body?.add(piece, () => controller.resume());
+    // Not at once: another body ends in the midst of undici's parsing, which must not be entered again.
+    const next = this.#body?.add(piece, () => setImmediate(() => controller.resume()));
     if (next === "wait") controller.pause();
     if (next !== "full") return;
     if (this.#isSuccess) this.#fail(tooLarge(this.#status, this.#mostBytes));
