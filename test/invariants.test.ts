@@ -167,6 +167,11 @@ function reasonOf(fault: Fault): string | undefined {
   return [...TRANSIENT, ...EMPTY, ...FATAL, ...DOUBTFUL].find(([known]) => known === fault)?.[1];
 }
 
+/** The half of a short answer may end before its text. */
+function otherReasonOf({ kind }: Fault): string[] {
+  return kind === "malformed" ? ["malformed"] : [];
+}
+
 /** Whether a call may fail in one execution under a script. */
 function mayFail({ fault, times }: Script): boolean {
   const reason = reasonOf(fault);
@@ -360,7 +365,7 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
       }
       const reasons = prompts
         .map(scriptFor)
-        .flatMap((known) => (known && mayFail(known) ? [reasonOf(known.fault)] : []));
+        .flatMap((known) => (known && mayFail(known) ? [reasonOf(known.fault), ...otherReasonOf(known.fault)] : []));
       expect(reasons, where).toContain(call.failure);
     }
   }

@@ -124,7 +124,8 @@ class Collector {
   async #settle({ id, callId, startedAt, reserved }: BatchedAttempt, outcome: Completion | CallError): Promise<Sent> {
     const { job, prepare, outcomes } = this.#run;
     const request = prepare(getCall(job.store, callId));
-    const attempt = { id, request, reserved, durationMs: Date.now() - startedAt, isBatched: true };
+    // The clock may have been set back since.
+    const attempt = { id, request, reserved, durationMs: Math.max(0, Date.now() - startedAt), isBatched: true };
     const isFailure = outcome instanceof CallError;
     const sent = isFailure ? outcomes.failed(attempt, outcome) : await outcomes.answered(attempt, outcome);
     this.#decide(sent);
