@@ -1,5 +1,6 @@
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
+import { promptLength } from "../models/prompt.ts";
 import { isAway } from "../providers/refusal.ts";
 import type { OpenCall } from "../store/runs/calls.ts";
 import type { Reservation, Result } from "../store/runs/result.ts";
@@ -47,6 +48,9 @@ interface Picked {
   waitMs: number | null;
 }
 
+/** In UTF-16 code units: prompts in flight take several times as much memory. One prompt may always be sent. */
+const MOST_PROMPTS_IN_FLIGHT = 16_000_000;
+
 /** How long a request waits that found no connection. */
 const UNREACHABLE_DELAY_MS = 250;
 
@@ -70,6 +74,8 @@ export class Dispatcher {
   readonly #cap: Cap | null;
   #head: Head | undefined;
   #failure: unknown;
+  /** The length of all prompts in flight. */
+  #promptsInFlight = 0;
 
   constructor(
     job: Job,
@@ -135,6 +141,8 @@ export class Dispatcher {
         picked.waitMs = this.#delays.wait(now);
         return;
       }
+      const length = this.#promptsInFlight + promptLength(this.#head.request.prompt);
+      if (length > MOST_PROMPTS_IN_FLIGHT && inFlight + leaving.length > 0) return;
       const waitMs = Math.max(this.#pace.wait(now, this.#head.tokens), this.#outage.wait(now));
       if (waitMs > 0) {
         picked.waitMs = waitMs;
@@ -145,6 +153,7 @@ export class Dispatcher {
         if (inFlight + leaving.length === 0) this.fail(this.#cap.reached(this.#head.most));
         return;
       }
+      this.#promptsInFlight += promptLength(this.#head.request.prompt);
       leaving.push({ ...this.#head, ticket: this.#pace.send(now, this.#head.tokens) });
       this.#head = undefined;
     }
@@ -170,6 +179,7 @@ export class Dispatcher {
    */
   settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
     const { ticket, most, reserved } = dispatched;
+    this.#promptsInFlight -= promptLength(dispatched.request.prompt);
     const isSlowedDown = this.#pace.end(ticket, now, endingOf(sent.error), sent.limits);
     if (isSlowedDown) this.#concurrency.refused(now, inFlight);
     this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);

@@ -12,6 +12,8 @@ export type Perform = (dispatched: Dispatched, attemptId: number) => Promise<Sen
 
 /** Of the requests in flight, so many share a transaction when they come back at about the same time. */
 const GATHERED_SHARE = 1 / 6;
+/** In UTF-16 code units: answers that are longer together are stored at once, as they take memory. */
+const MOST_GATHERED = 2_000_000;
 /** How long a result waits for others to be stored with. */
 const GATHER_MS = 1;
 
@@ -44,6 +46,8 @@ class Turns {
   readonly #limit: LimitFunction;
   readonly #drain = () => this.#schedule(0);
   #arrivals: Arrival[] = [];
+  /** The length of their texts. */
+  #gathered = 0;
   /** Results that could not be stored. */
   readonly #unstored: Result[] = [];
   #inFlight = 0;
@@ -74,6 +78,7 @@ class Turns {
     if (this.#isOver) return;
     const came = this.#arrivals;
     this.#arrivals = [];
+    this.#gathered = 0;
     try {
       // The strategy of a reading goes next, and is ready only once its notes are stored.
       const isNext = came.some(({ result }) => result.call.step === "reading");
@@ -124,12 +129,14 @@ class Turns {
     try {
       const sent = await this.#perform(dispatched, attemptId);
       this.#arrivals.push(this.#dispatcher.settle(dispatched, sent, performance.now(), this.#inFlight));
+      this.#gathered += sent.result.answer?.text.length ?? 0;
     } catch (error) {
       this.#dispatcher.fail(error);
     }
     this.#inFlight -= 1;
     // Stored with others, if any come soon.
-    const isEnough = this.#inFlight === 0 || this.#arrivals.length >= this.#limit.concurrency * GATHERED_SHARE;
+    const isMany = this.#arrivals.length >= this.#limit.concurrency * GATHERED_SHARE;
+    const isEnough = this.#inFlight === 0 || isMany || this.#gathered >= MOST_GATHERED;
     if (isEnough) this.#turn();
     else this.#schedule(GATHER_MS);
   }

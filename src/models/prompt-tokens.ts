@@ -10,6 +10,8 @@ const ANSWER_OVERHEAD = 3;
 const COUNTED_WHOLE = 8_000;
 
 const CACHED_TEXTS = 64;
+/** In UTF-16 code units: longer texts are not kept in memory for their counts. */
+const LONGEST_CACHED = 200_000;
 
 /** Counts the tokens of a prompt. */
 export type PromptCounter = (prompt: Prompt) => number;
@@ -22,10 +24,17 @@ export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptC
   const overheadOf = ({ messages }: Prompt) =>
     endpoint === "chat" ? messages.length * MESSAGE_OVERHEAD + ANSWER_OVERHEAD : 0;
   const counts = new Map<string, number>();
+  /** The last long text: the perspectives of an input follow each other. */
+  let last = { piece: "", tokens: 0 };
   const countPiece = (piece: string): number => {
+    if (piece.length > LONGEST_CACHED && last.piece === piece) return last.tokens;
     const known = counts.get(piece);
     if (known !== undefined) return known;
     const tokens = tokenizer.count(piece);
+    if (piece.length > LONGEST_CACHED) {
+      last = { piece, tokens };
+      return tokens;
+    }
     const [oldest] = counts.keys();
     if (oldest !== undefined && counts.size >= CACHED_TEXTS) counts.delete(oldest);
     counts.set(piece, tokens);

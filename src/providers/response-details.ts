@@ -28,7 +28,9 @@ const LONGEST_NAME = 1_024;
 
 /** An id or a name, cut where it is too long to be one. */
 export function bounded(name: string): string {
-  const start = name.slice(0, LONGEST_NAME);
+  if (name.length <= LONGEST_NAME / 3) return name;
+  // A copy, as a part of a string keeps the whole in memory.
+  const start = Buffer.from(name.slice(0, LONGEST_NAME)).toString();
   // A character of UTF-16 has at most 3 bytes in UTF-8.
   return Buffer.byteLength(start) > LONGEST_NAME ? start.slice(0, Math.floor(LONGEST_NAME / 3)) : start;
 }

@@ -24,8 +24,8 @@ import { introduceServer } from "../server/server-of-run.ts";
 import { checkSendable, resolve } from "./resolve.ts";
 import { toolVersion } from "../version.ts";
 
-/** Calls that one transaction of the plan writes, so that other processes can write in between. */
-const PLAN_CHUNK = 5_000;
+/** What one transaction of the plan writes, an input more or less, so that other processes can write in between. */
+const PLAN_CHUNK = { calls: 5_000, characters: 8_000_000 };
 
 export interface CreateRunOptions {
   /** Take the place of the config's values. */
@@ -119,9 +119,9 @@ async function plan(
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
   const writeTask = createTaskWriter(store, runId, perspectiveIds, calls);
   const answersTo = earlierAnswers(config, calls, reuse);
-  const inputsPerChunk = Math.max(1, Math.floor(PLAN_CHUNK / calls.length));
   const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
   let chunk: Input[] = [];
+  let characters = 0;
 
   function write(): void {
     inTransaction(store, () => {
@@ -140,10 +140,13 @@ async function plan(
     });
     renewLease(store, lease);
     chunk = [];
+    characters = 0;
   }
 
   const found = await eachInput(config.data_config, part, (input) => {
-    if (chunk.push(input) === inputsPerChunk) write();
+    chunk.push(input);
+    characters += input.text.length + (input.reference?.length ?? 0);
+    if (chunk.length * calls.length >= PLAN_CHUNK.calls || characters >= PLAN_CHUNK.characters) write();
   });
   if (found !== sha256) {
     const { input_data_path: path } = config.data_config;
