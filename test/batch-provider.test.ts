@@ -698,4 +698,30 @@ describe("batches of the offline provider", () => {
     expect(await failure(batches.get("none.batch", signal))).toMatchObject({ details: { httpStatus: 404 } });
     expect(batches.result("nonsense")).toMatchObject({ customId: null, error: { reason: "malformed" } });
   });
+
+  test("a file of it that is gone or damaged is told as one", async () => {
+    await using space = await workspace();
+    const batches = await connect(space.at("batches"));
+    const { id } = await submit({ batches, space }, requests(3));
+    const { outputFileId } = await ended(batches, id);
+    await rm(space.at(`batches/${outputFileId}`));
+    expect(await failure(resultsOf(batches, outputFileId))).toMatchObject({ details: { httpStatus: 404 } });
+    await space.write(`batches/${id}`, "{");
+    expect(await failure(batches.get(id, signal))).toMatchObject({ reason: "bad_request" });
+  });
+
+  test.for(["../outside", "..", "/tmp/outside-of-datagen", "a/../../outside", "a\\b", "a\u0000b", ""])(
+    "no id leads out of their folder: %j",
+    async (id) => {
+      await using space = await workspace();
+      const batches = await connect(space.at("batches"));
+      const path = await space.write("outside", `{"id":"outside","status":"in_progress"}`);
+      const refused = { reason: "bad_request", details: { httpStatus: null } };
+      expect(await failure(batches.upload(path, id, signal))).toMatchObject(refused);
+      expect(await failure(batches.find(id.slice(0, -6), signal))).toMatchObject(refused);
+      expect(await failure(batches.get(id, signal))).toMatchObject(refused);
+      expect(await failure(batches.cancel(id, signal))).toMatchObject(refused);
+      expect(await failure(resultsOf(batches, id))).toMatchObject(refused);
+    },
+  );
 });

@@ -9,8 +9,8 @@ import { splitLines } from "../lines.ts";
 import { CallError, type Completion } from "../provider.ts";
 import { connectOffline } from "./offline.ts";
 
-/** The names of files here, which are those of batches with an ending. */
-const NAME = /^[\w-][\w.-]*$/;
+/** Names as this provider gives and gets them, such as `datagen-1f.jsonl.batch`. */
+const NAME = /^\w[\w.-]*$/;
 
 /**
  * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
@@ -18,11 +18,12 @@ const NAME = /^[\w-][\w.-]*$/;
  */
 export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
   const provider = await connectOffline(model);
-  /** Ids come from the database, which may be somebody else's: none leads out of the folder. */
-  const pathOf = (id: string) => {
+
+  function pathOf(id: string): string {
+    // Ids come from the database and from the files of the folder, which may be somebody else's: none is a path.
     if (NAME.test(id)) return join(folder, id);
-    throw new CallError("bad_request", `there is no file or batch ${id} in ${folder}`, { httpStatus: 404 });
-  };
+    throw new CallError("bad_request", `${JSON.stringify(id.slice(0, 100))} is no name of a batch or of its files`);
+  }
 
   /** Puts what `write` makes at a path in its place all at once. */
   async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
@@ -33,9 +34,11 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
   }
 
   async function read(batchId: string): Promise<BatchState | null> {
+    const path = pathOf(batchId);
     try {
-      return JSON.parse(await readFile(pathOf(batchId), "utf8")) as BatchState;
+      return JSON.parse(await readFile(path, "utf8")) as BatchState;
     } catch (error) {
+      if (error instanceof SyntaxError) throw new CallError("bad_request", `${path} is damaged: ${error.message}`);
       if (errorCode(error) === "ENOENT") return null;
       throw error;
     }
@@ -48,15 +51,26 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 
   async function existing(batchId: string): Promise<BatchState> {
     const state = await read(batchId);
-    if (!state) throw new CallError("bad_request", `there is no batch ${batchId} in ${folder}`, { httpStatus: 404 });
+    if (!state) throw missing(`batch ${batchId}`);
     return state;
+  }
+
+  const missing = (what: string) =>
+    new CallError("bad_request", `there is no ${what} in ${folder}`, { httpStatus: 404 });
+
+  async function* lines(fileId: string): AsyncGenerator<string> {
+    try {
+      yield* splitLines(createReadStream(pathOf(fileId)));
+    } catch (error) {
+      throw errorCode(error) === "ENOENT" ? missing(`file ${fileId}`) : error;
+    }
   }
 
   /** Answers every line of a file. Gives their number. */
   async function answer(fileId: string, outputId: string, signal: AbortSignal): Promise<number> {
     let count = 0;
     async function* results() {
-      for await (const line of splitLines(createReadStream(pathOf(fileId)))) {
+      for await (const line of lines(fileId)) {
         const { customId, ...question } = JSON.parse(line) as BatchRequest;
         // No request of it takes long enough to need a limit.
         signal.throwIfAborted();
@@ -126,9 +140,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
       return state.status === "in_progress" ? save({ ...state, status: "cancelled" }) : state;
     },
 
-    async *lines(fileId) {
-      yield* splitLines(createReadStream(pathOf(fileId)));
-    },
+    lines,
 
     result: (line) => readResult(line),
   };
