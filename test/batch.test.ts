@@ -87,6 +87,28 @@ describe.concurrent("a run in batches", () => {
     lab.expectSound();
   });
 
+  test("holds what an answer may have cost that cannot be read, or that the batch counts and does not give", async () => {
+    await using lab = await batchLab({ agent_perspectives: [PLAIN], max_attempts: 1 }, 12, {
+      behaveLine: ({ index }) => (index === 5 ? { kind: "malformed" } : undefined),
+    });
+    lab.server.behaveApi = ({ operation }) => {
+      const file = operation === "content" ? lab.server.files.at(-1) : undefined;
+      if (!file) return undefined;
+      const lines = readFileSync(file.path, "utf8").trimEnd().split("\n");
+      const whole = lines.filter((text) => text.endsWith("}"));
+      writeFileSync(file.path, lines.filter((text) => !whole.slice(0, 3).includes(text)).join("\n"));
+      Object.assign(file, { bytes: statSync(file.path).size });
+      return undefined;
+    };
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(1);
+    const { run, possibly_billed: unclear } = lab.show();
+    expect(run.calls).toMatchObject({ succeeded: 8, failed: 4 });
+    expect(unclear.requests).toBe(4);
+    expect(unclear.cost_usd).toBeGreaterThan(0);
+    lab.expectSound();
+  });
+
   test.for<BatchFault>([
     { kind: "half" },
     { kind: "reset" },

@@ -6,7 +6,7 @@ import { hasReasoning, withoutReasoning } from "../plan/reasoning.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import { readEnding } from "../providers/ending.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
-import { mayBeCharged } from "../providers/refusal.ts";
+import { mayBeCharged, mayBeChargedInBatch } from "../providers/refusal.ts";
 import type { AttemptRecord, Reservation, Result, Usage } from "../store/runs/result.ts";
 import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
@@ -81,8 +81,7 @@ export class Outcomes {
     const { httpStatus, requestId, code: errorCode, rateLimits } = error.details;
     const said = credibleUsage(error.details.usage, prompt, null, tokenLimit(settings));
     const usage = said ? reported(said) : NO_USAGE;
-    // A batch says of each request whether it was worked on.
-    const isUnclear = !attempt.isBatched && said === null && mayBeCharged(error);
+    const isUnclear = said === null && (attempt.isBatched ? mayBeChargedInBatch(error) : mayBeCharged(error));
     const record: AttemptRecord = {
       ...usage,
       durationMs: attempt.durationMs,

@@ -274,6 +274,14 @@ export function mayBeCharged({ reason, details: { httpStatus, hasLeft } }: CallE
   return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
 }
 
+/**
+ * Whether a provider may charge a request of a batch. The batch says of each whether it was answered; what was may come
+ * back so that it cannot be read.
+ */
+export function mayBeChargedInBatch({ reason, details: { httpStatus } }: CallError): boolean {
+  return reason === "broken" || reason === "malformed" || (httpStatus !== null && httpStatus < 300);
+}
+
 function redacted(error: CallError, secret: string | undefined): CallError {
   const { requestId, code } = error.details;
   return new CallError(error.reason, cleaned(error.message, secret), {

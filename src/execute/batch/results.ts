@@ -65,6 +65,8 @@ class Collector {
   readonly #state: BatchState;
   readonly #results = new Map<number, Completion | CallError>();
   #characters = 0;
+  /** How many requests have a result. */
+  #taken = 0;
   /** Why the run has to stop once all is stored. */
   #stop: StoppedError | undefined;
 
@@ -77,6 +79,7 @@ class Collector {
   async add(callId: number, outcome: Completion | CallError): Promise<void> {
     if (this.#results.has(callId)) return;
     this.#results.set(callId, outcome);
+    this.#taken += 1;
     if (!(outcome instanceof CallError)) {
       this.#characters += outcome.text.length;
       this.#run.hasAnswers = true;
@@ -84,12 +87,14 @@ class Collector {
     if (this.#results.size >= CHUNK.results || this.#characters >= CHUNK.characters) await this.flush();
   }
 
-  /** The requests that are in no file: they were not worked on. */
+  /** The requests that are in no file: they were not worked on, unless the batch counts more answers than it has given. */
   async addMissing(): Promise<void> {
     const { job, failedWhole } = this.#run;
-    const { status, isTokenLimit, error } = this.#state;
-    const why: FailureReason = isTokenLimit ? "rate_limited" : "not_processed";
-    const message = error?.message ?? `the batch is ${status}, without a result for this request`;
+    const { status, isTokenLimit, error, counts } = this.#state;
+    const isLost = counts !== null && counts.completed > this.#taken;
+    const why: FailureReason = isLost ? "malformed" : isTokenLimit ? "rate_limited" : "not_processed";
+    const lost = isLost ? `; it counts ${counts.completed} answers, and gives ${this.#taken} results` : "";
+    const message = error?.message ?? `the batch is ${status}, without a result for this request${lost}`;
     const times = status === "failed" && !isTokenLimit ? failedWhole + 1 : 0;
     this.#run.failedWhole = times;
     // That is the batch's fault and not its calls', unless it is so again and again.
