@@ -622,7 +622,18 @@ describe("for other programs, an export", () => {
   test("with --csv-safe has no formulas, no NUL, a byte order mark, and names cells that are too long", async () => {
     await using ws = await workspace();
     await using server = await startServer();
-    const formulas = ['=HYPERLINK("http://x","y")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a=1", "'=1", "nul\u0000nul"];
+    const formulas = [
+      '=HYPERLINK("http://x","y")',
+      "+1",
+      "-1",
+      "@SUM(A1)",
+      "\tx",
+      "\rx",
+      "a=1",
+      "'=1",
+      "nul\u0000nul",
+      "＝1",
+    ];
     const data = formulas.map((input) => ({ input, reference: "r".repeat(input === "+1" ? 32_768 : 32_767) }));
     await run(ws, server, configFor({ agent_perspectives: [PLAIN] }), data);
     const plain = await toStdout(ws, "--format", "csv");
@@ -647,6 +658,7 @@ describe("for other programs, an export", () => {
       "a=1",
       "'=1",
       "nul\ufffdnul",
+      "'＝1",
     ];
     expect(
       parseCsv(safe.stdout.slice(1))

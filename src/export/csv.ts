@@ -16,8 +16,11 @@ export const csv: Renderer = {
 /** By this a spreadsheet knows that the text is UTF-8. */
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** A cell that begins so is a formula to a spreadsheet, which may send what stands in other cells elsewhere. */
-const FORMULA = /^[=+\-@\t\r\n]/;
+/**
+ * A cell that begins so is a formula to a spreadsheet, which may send what stands in other cells elsewhere. In East Asian
+ * locales the wide signs count as the narrow ones.
+ */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
 
 function line(fields: readonly (string | number | null)[], isSafe: boolean): string {
   return `${fields.map((value) => field(isSafe && typeof value === "string" ? guarded(value) : value)).join(",")}\r\n`;
