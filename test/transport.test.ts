@@ -402,6 +402,24 @@ describe("connections that are kept", () => {
     expect(connections).toBe(1);
   });
 
+  test("one that receives a second answer while the process is busy is not used either", async () => {
+    const reply = (text: string) => `HTTP/1.1 200 OK\r\ncontent-length: ${text.length}\r\n\r\n${text}`;
+    const sockets: Socket[] = [];
+    const port = await listen(
+      createTcpServer((socket) => {
+        sockets.push(socket);
+        socket.on("data", () => socket.write(reply("asked for")));
+      }),
+    );
+    const { fetch } = transport();
+    const ask = () => asking(fetch, `http://127.0.0.1:${port}`);
+    await (await ask()).text();
+    sockets[0]?.write(reply("again"));
+    const busyUntil = performance.now() + 50;
+    while (performance.now() < busyUntil);
+    expect(await (await ask()).text()).toBe("asked for");
+  });
+
   test("one that has rested is used again", async () => {
     const ports = new Set<number | undefined>();
     const url = await serve(({ socket }, response) => {

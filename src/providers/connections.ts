@@ -22,6 +22,7 @@ export class RestingPool extends Dispatcher {
   /** In the order in which their last answers ended. */
   readonly #resting: { client: Client; since: number }[] = [];
   readonly #rested: Client[] = [];
+  #isWatching = false;
 
   constructor(origin: string | URL, { connect, ...options }: Client.Options) {
     super();
@@ -46,11 +47,6 @@ export class RestingPool extends Dispatcher {
   }
 
   #take(): Client {
-    const now = performance.now();
-    for (let next = this.#resting[0]; next && now - next.since >= REST_MS; next = this.#resting[0]) {
-      this.#resting.shift();
-      this.#rested.push(next.client);
-    }
     const rested = this.#rested.pop();
     if (rested) return rested;
     const client = new Client(this.#origin, this.#options);
@@ -61,10 +57,31 @@ export class RestingPool extends Dispatcher {
   #giveBack(client: Client, isUsable: boolean): void {
     if (isUsable) {
       this.#resting.push({ client, since: performance.now() });
+      this.#watch();
     } else {
       this.#clients.delete(client);
       void client.destroy();
     }
+  }
+
+  /** Sees to it that connections can be used again once they have rested. */
+  #watch(): void {
+    const [first] = this.#resting;
+    if (this.#isWatching || !first) return;
+    this.#isWatching = true;
+    const atEnd = () => {
+      const now = performance.now();
+      // Between a timer and this, all that has arrived is read: also where the process was too busy to do so before.
+      setImmediate(() => {
+        for (let next = this.#resting[0]; next && now - next.since >= REST_MS; next = this.#resting[0]) {
+          this.#resting.shift();
+          this.#rested.push(next.client);
+        }
+        this.#isWatching = false;
+        this.#watch();
+      });
+    };
+    setTimeout(atEnd, first.since + REST_MS - performance.now()).unref();
   }
 
   override async close(): Promise<void> {
