@@ -668,30 +668,6 @@ describe("batches of the offline provider", () => {
     expect(await resultsOf(batches, state.outputFileId)).toHaveLength(500);
   });
 
-  test.for(["../outside", "../batches/a.jsonl", "/etc/hosts", "..", "", "a/b", "a\\b"])(
-    "no id leads out of their folder: %j",
-    async (id) => {
-      await using space = await workspace();
-      const batches = await connect(space.at("batches"));
-      await submit({ batches, space }, requests(1), "a.jsonl");
-      const outside = JSON.stringify({ id, status: "in_progress" });
-      await space.write("outside", outside);
-      const asked = [
-        batches.get(id, signal),
-        batches.cancel(id, signal),
-        batches.upload(space.at("outside"), id, signal),
-        batches.create(`../${id}`, { endpoint: "chat", name: "a" }, signal),
-        batches.find(`../${id}`, signal),
-        batches.lines(id, signal)[Symbol.asyncIterator]().next(),
-      ];
-      for (const one of await Promise.all(asked.map(failure))) {
-        expect(one).toMatchObject({ reason: "bad_request", details: { httpStatus: 404 } });
-      }
-      expect(await readFile(space.at("outside"), "utf8")).toBe(outside);
-      expect((await readdir(space.path)).toSorted()).toEqual(["a.jsonl", "batches", "outside"]);
-    },
-  );
-
   test("a batch that is not there is told as one", async () => {
     await using space = await workspace();
     const batches = await connect(space.at("batches"));

@@ -17,8 +17,16 @@ const WHOLE: [statement: RegExp, reason: string][] = [
 
 /** Functions of store/ that hold SQL and need more than a database of datagen, each with the reason. */
 const NOT_CALLED: Record<string, string> = {
-  "open.ts backUp": "copies a database of an older version",
-  "space.ts diskFull": "holds no SQL: it looks up how much room was held back",
+  "file/backup.ts backUp": "copies a database of an older version",
+  "file/backup.ts copyTo": "likewise",
+  "file/backup.ts sizeOf": "asks for the size of the file, where a copy fails",
+  "file/network.ts nameOf": "holds no SQL: it looks up the name of a file system",
+  "file/open.ts openToRead": "opens a database that commands only read",
+  "file/open.ts withoutRights": "reads one that this user cannot write",
+  "file/private-copy.ts openPrivateCopy": "likewise, from a copy",
+  "file/rescue.ts rescueInto": "copies a database whose file was taken away",
+  "file/space.ts diskFull": "holds no SQL: it looks up how much room was held back",
+  "file/upgrade.ts createInMemory": "makes an empty database where there is none to read",
 };
 
 /** What each statement goes through from end to end. */
@@ -189,7 +197,7 @@ test("no statement of the store goes through a table of calls from end to end, a
 async function notCalled(): Promise<string[]> {
   const { result } = await inspector.post("Profiler.takePreciseCoverage");
   const names: string[] = [];
-  for (const { url, scriptId, functions } of result.filter((script) => /src\/store\/[\w-]+\.ts/.test(script.url))) {
+  for (const { url, scriptId, functions } of result.filter((script) => /src\/store\/[\w/-]+\.ts/.test(script.url))) {
     await inspector.post("Debugger.enable");
     const { scriptSource } = await inspector.post("Debugger.getScriptSource", { scriptId });
     for (const { functionName, ranges } of functions) {

@@ -180,5 +180,5 @@ test("datagen runs config refuses a run that is not there", async () => {
   await using space = await lab();
   const { code, stdout, stderr } = await space.command(["runs", "config", "latest"]);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-  expect(stderr).toContain("there are no runs");
+  expect(stderr).toContain("there is no database data/datagen.db");
 });

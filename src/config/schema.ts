@@ -24,7 +24,7 @@ export const SERVER_URL =
   "an http or https URL without a user name, a password, a query or a fragment (of Azure: https://NAME.openai.azure.com/openai/v1, without ?api-version)";
 const MODEL_NAME = "the name of a model, a non-empty string";
 /** Names stand in every list, and in the names of files. */
-const LONGEST_NAME = 500;
+const LONGEST_NAME = 1_000;
 const TOO_LONG_NAME = `a name of at most ${LONGEST_NAME} characters`;
 const limit = z.number("a number above 0").gt(0, "a number above 0");
 

@@ -41,7 +41,10 @@ export function noFindings(): Findings {
   return { inputs: 0, leftOut: 0, surrogates: new Found(), nuls: new Found(), long: new Found() };
 }
 
-/** The run as the dataset describes it. */
+/**
+ * The run as the dataset describes it.
+ * @internal
+ */
 export function selectedRun(run: DatasetRun, { replicate, replaceSurrogates }: Selection, found: Findings): DatasetRun {
   const { replicates: _, ...config } = run.config;
   const chosen = replicate === undefined ? run : { ...run, config, replicate };
@@ -51,7 +54,11 @@ export function selectedRun(run: DatasetRun, { replicate, replaceSurrogates }: S
   return replaceSurrogates ? { ...chosen, ...(wellFormed({ config: asked, name, imported }) as object) } : chosen;
 }
 
-/** The tasks that the dataset holds, one at a time. @param run as {@link selectedRun} gives it */
+/**
+ * The tasks that the dataset holds, one at a time.
+ * @param run as {@link selectedRun} gives it
+ * @internal
+ */
 export function* selectedTasks(
   run: DatasetRun,
   tasks: Iterable<TaskRow>,
