@@ -11,7 +11,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
   // Garbage is collected early: the heap does not grow with the length of a run, and large texts do not stay in it.
   const { setFlagsFromString } = process.getBuiltinModule("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
-  setFlagsFromString("--heap-growing-percent=40");
+  setFlagsFromString("--heap-growing-percent=100");
   // What was compiled once is compiled for all later starts. Whoever can write there can have code run by this user, so it
   // is never the system's temporary folder, which is what Node would take.
   const cache = ownCacheFolder();
