@@ -81,7 +81,7 @@ export class RestingPool extends Dispatcher {
         this.#watch();
       });
     };
-    setTimeout(atEnd, first.since + REST_MS - performance.now()).unref();
+    setTimeout(atEnd, Math.max(0, first.since + REST_MS - performance.now())).unref();
   }
 
   override async close(): Promise<void> {
