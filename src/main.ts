@@ -8,7 +8,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exitCode = 2;
 } else {
-  // Garbage is collected early: the heap does not grow with the length of a run, and large texts do not stay in it.
+  // Garbage is collected early: the heap does not grow with the length of a run, and to no more than twice what is used.
   const { setFlagsFromString } = process.getBuiltinModule("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--heap-growing-percent=100");
