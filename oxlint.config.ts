@@ -49,6 +49,7 @@ export default defineConfig({
   },
   overrides: [
     ...directions,
+    { files: ["src/**"], rules: { "max-lines": ["error", 350], "max-lines-per-function": ["error", 80] } },
     { files: ["test/**"], rules: { "import/no-cycle": ["error", { ignoreTypes: true }] } },
     { files: ["*.config.ts"], rules: { "import/no-default-export": "off" } },
   ],

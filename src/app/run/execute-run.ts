@@ -216,31 +216,13 @@ async function execute(
   const inFlight = concurrency ?? config.concurrency;
   const release = reserveSpace(store, inFlight);
   const drain = new AbortController();
-  let lost: unknown;
-  let isWarned = false;
-  const heartbeat = setInterval(() => {
-    // What follows from it is said once all that comes is stored.
-    if (!isInPlace(store)) return stop();
-    const held = isWarned ? null : heldLog(store);
-    if (held !== null) {
-      isWarned = true;
-      onEvent({ type: "warning", message: held });
-    }
-    try {
-      renewLease(store, lease);
-    } catch (error) {
-      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
-      if (isLocked(error)) return;
-      lost = error;
-      drain.abort();
-    }
-  }, HEARTBEAT_MS);
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
     if (grace !== undefined) return;
     drain.abort();
     grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
   };
+  const heartbeat = startHeartbeat(store, lease, { stop, drain, onEvent });
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
   try {
@@ -275,13 +257,50 @@ async function execute(
       onEvent,
     };
     await work(job);
-    if (lost !== undefined) throw lost;
+    heartbeat.check();
   } finally {
     release();
-    clearInterval(heartbeat);
+    heartbeat.end();
     clearTimeout(grace);
     signal?.removeEventListener("abort", stop);
   }
+}
+
+/**
+ * Renews the lease of a run while it is executed, and stops the run where the lease or the database is lost.
+ * @param stop lets requests in flight finish for a while
+ */
+function startHeartbeat(
+  store: Store,
+  lease: Lease,
+  { stop, drain, onEvent }: { stop: () => void; drain: AbortController; onEvent: OnEvent },
+): { check: () => void; end: () => void } {
+  let lost: unknown;
+  let isWarned = false;
+  const timer = setInterval(() => {
+    // What follows from it is said once all that comes is stored.
+    if (!isInPlace(store)) return stop();
+    const held = isWarned ? null : heldLog(store);
+    if (held !== null) {
+      isWarned = true;
+      onEvent({ type: "warning", message: held });
+    }
+    try {
+      renewLease(store, lease);
+    } catch (error) {
+      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
+      if (isLocked(error)) return;
+      lost = error;
+      drain.abort();
+    }
+  }, HEARTBEAT_MS);
+  return {
+    /** @throws StoppedError where the lease was lost */
+    check() {
+      if (lost !== undefined) throw lost;
+    },
+    end: () => clearInterval(timer),
+  };
 }
 
 /**
