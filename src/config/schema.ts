@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MOST_TOKENS } from "../token-limits.ts";
+import { MOST_TOKENS } from "./token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
 import { PROVIDERS } from "./providers.ts";
 

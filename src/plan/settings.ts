@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config, Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
-import { TOKEN_LIMITS } from "../token-limits.ts";
+import { TOKEN_LIMITS } from "../config/token-limits.ts";
 
 /** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
 export interface Settings {
