@@ -4,12 +4,13 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Parameters } from "../src/config/parameters.ts";
 import type { Endpoint } from "../src/config/schema.ts";
 import { type Prompt, promptText } from "../src/models/prompt.ts";
 import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../src/providers/batch.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { providers } from "../src/providers/index.ts";
-import { CallError, type FailureReason, type RequestParameters } from "../src/providers/provider.ts";
+import { CallError, type FailureReason } from "../src/providers/provider.ts";
 import type { Connection } from "../src/providers/provider-info.ts";
 import { rows, workspace } from "./support/harness.ts";
 import {
@@ -300,7 +301,7 @@ describe.concurrent.each(REMOTE)("batches of %s", (name) => {
 });
 
 describe.concurrent.each(REMOTE)("a line of %s", (name) => {
-  const SETTINGS: [model: string, endpoint: Endpoint, parameters: RequestParameters][] = [
+  const SETTINGS: [model: string, endpoint: Endpoint, parameters: Parameters][] = [
     ["gpt-4o-mini", "chat", PARAMETERS],
     ["o3-mini", "chat", { max_tokens: 99, temperature: 0.2, stop: ["x"], extra_body: { reasoning_effort: "low" } }],
     ["davinci-002", "completions", { max_tokens: 5, seed: 7 }],
