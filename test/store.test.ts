@@ -684,8 +684,8 @@ describe("the queries", () => {
         break;
       }
     });
-    const planOf = (table: string) => plans.find(({ sql }) => sql.includes(`from "${table}"`))!.plan;
-    expect(planOf("calls")[0]).toMatch(/^SEARCH calls USING INDEX calls_cell \(task_id=\?\)/);
+    const planOf = (table: string) => plans.find(({ sql }) => sql.includes(`from ${table} `))!.plan;
+    expect(planOf("calls")[0]).toMatch(/^SEARCH c USING INDEX calls_cell \(task_id=\?\)/);
     expect(planOf("tasks")).toEqual([expect.stringMatching(/^SEARCH tasks USING INDEX tasks_position \(run_id=\?\)/)]);
   });
 

@@ -2,7 +2,8 @@ import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
 import { tokenLimit } from "../plan/settings.ts";
-import type { EarlierCall, EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
+import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
+import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
 
 /**
  * What earlier calls have in common with those that are estimated, from the nearest to the widest: they are the pilot's;

@@ -2,7 +2,8 @@ import { sharedAnswers } from "../../store/runs/details.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRun, getRun, hideRun, sweep } from "../../store/runs/runs.ts";
+import { findRun, getRun, hideRun } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 
 /** What a deletion takes away: the answers that no other run has. */
 export interface Deletion {

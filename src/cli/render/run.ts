@@ -1,6 +1,6 @@
 import type { Repricing } from "../../app/runs/reprice-run.ts";
 import type { RunDetails } from "../../app/runs/show-run.ts";
-import type { FailedAttempt } from "../../store/runs/details.ts";
+import type { FailedAttempt } from "../../store/runs/failed-attempts.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { renderCalls, renderTokens } from "./lines.ts";

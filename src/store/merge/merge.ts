@@ -4,6 +4,8 @@ import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
+/* Prepared SQL, as rows are copied whole: with the columns that the tables have, whatever those hold. */
+
 /** Calls that one transaction copies, so that other processes can write in between. */
 const CHUNK = 2_000;
 

@@ -5,6 +5,8 @@ import { errorCode, errorMessage, UsageError } from "../../errors.ts";
 import { isLive, type LeaseRow } from "../runs/leases.ts";
 import type { Store } from "../file/store.ts";
 
+/* Prepared SQL, as each statement may meet damage, which is told with the name of the file. */
+
 const DAMAGED_HINT =
   "Nothing is wrong with the database here. Look at the other with `datagen db check --db` and its path, or merge a copy from before.";
 

@@ -1,12 +1,11 @@
 import { and, asc, count, eq, max, ne, sql } from "drizzle-orm";
-import { isReused } from "./money.ts";
+import { isReused, wholeSum } from "./money.ts";
 import { alias } from "drizzle-orm/sqlite-core";
 import { READING_FAILED } from "./calls.ts";
-import { oncePerStore, type Store } from "../file/store.ts";
+import type { Store } from "../file/store.ts";
 import type { Settings } from "../../plan/settings.ts";
 import type { RunRow } from "./runs.ts";
 import { answers, attempts, calls, perspectives, settings, tasks } from "../schema.ts";
-import { wholeSum } from "../whole-sum.ts";
 
 /** What came of one step of a perspective. */
 export interface StepRow {
@@ -166,78 +165,4 @@ function attemptRows(store: Store, runId: number): FailureRow[] {
     .groupBy(attempts.outcome)
     .all()
     .map(({ reason, attempts: sent, calls: failed, example }) => ({ reason, attempts: sent, calls: failed, example }));
-}
-
-/** One attempt that failed. */
-export interface FailedAttempt {
-  /** ISO 8601, UTC. */
-  started_at: string;
-  duration_ms: number;
-  /** The row of the input file, from 0. */
-  task: number;
-  condition: string;
-  step: "reading" | "strategy";
-  reason: string;
-  decision: string;
-  http_status: number | null;
-  error_code: string | null;
-  request_id: string | null;
-  message: string | null;
-}
-
-const failed = oncePerStore((store) => {
-  store.sqlite.exec("create temp table if not exists failed_attempts (id integer primary key)");
-  const query = store.db
-    .select({
-      id: attempts.id,
-      startedAt: attempts.startedAt,
-      duration_ms: attempts.durationMs,
-      task: tasks.position,
-      condition: perspectives.condition,
-      step: calls.step,
-      reason: attempts.outcome,
-      decision: attempts.decision,
-      http_status: attempts.httpStatus,
-      error_code: attempts.errorCode,
-      request_id: attempts.requestId,
-      message: attempts.message,
-    })
-    .from(attempts)
-    .innerJoin(calls, eq(calls.id, attempts.callId))
-    .innerJoin(tasks, eq(tasks.id, calls.taskId))
-    .innerJoin(perspectives, eq(perspectives.id, calls.perspectiveId));
-  return {
-    collect: store.sqlite.prepare<[number]>(
-      `insert into temp.failed_attempts select a.id from tasks cross join calls c on c.task_id = tasks.id
-         cross join attempts a on a.call_id = c.id where tasks.run_id = ? and a.outcome <> 'succeeded'`,
-    ),
-    page: store.sqlite.prepare<[number, number], number>(
-      "select id from temp.failed_attempts where id > ? order by id limit ?",
-    ),
-    one: query.where(eq(attempts.id, sql.placeholder("id"))).prepare(),
-  };
-});
-
-const PAGE = 500;
-
-/**
- * Every attempt of a run that failed, in the order in which they were stored. They are found at once, and read a page at
- * a time, as often as they are gone through: a slow reader keeps nothing in memory and no snapshot.
- */
-export function failedAttempts(store: Store, runId: number): Iterable<FailedAttempt> {
-  const { collect, page, one } = failed(store);
-  store.sqlite.exec("delete from temp.failed_attempts");
-  collect.run(runId);
-  return {
-    *[Symbol.iterator]() {
-      for (let ids = page.pluck().all(0, PAGE); ids.length > 0; ids = page.pluck().all(ids.at(-1) ?? 0, PAGE)) {
-        for (const id of ids) {
-          const row = one.get({ id });
-          if (!row) continue;
-          const { id: _id, startedAt, ...attempt } = row;
-          yield { started_at: new Date(startedAt).toISOString(), ...attempt };
-        }
-      }
-    },
-  };
 }
