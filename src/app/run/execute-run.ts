@@ -22,7 +22,7 @@ import { getSettings, keepSettings } from "../../store/runs/plan.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
-import { batchFolder, checkBatches } from "./batches.ts";
+import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
 import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
 
@@ -249,7 +249,7 @@ async function execute(
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       batches: {
-        connect: () => providers[row.provider].batches.connect(connection, batchFolder(store.path)),
+        connect: () => batchesOf(row.provider).connect(connection, batchFolder(store.path)),
         factor: row.prices?.batch_factor ?? null,
         mode,
         waits: wait,
