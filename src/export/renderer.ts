@@ -1,4 +1,4 @@
-import type { OtherSettings } from "../store/runs/details.ts";
+import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
 import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
 

@@ -6,7 +6,7 @@ import { renderers } from "../../export/index.ts";
 import { noFindings, selectedRun, selectedTasks, type Selection } from "../../export/selection.ts";
 import { exportWarnings } from "../../export/warnings.ts";
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
-import { otherSettings } from "../../store/runs/details.ts";
+import { otherSettings } from "../../store/runs/answers.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";

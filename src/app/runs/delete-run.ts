@@ -1,4 +1,4 @@
-import { sharedAnswers } from "../../store/runs/details.ts";
+import { sharedAnswers } from "../../store/runs/answers.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";

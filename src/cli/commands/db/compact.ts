@@ -19,7 +19,7 @@ export class DbCompactCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ compactDatabase }, { renderCompaction }] = await Promise.all([
       import("../../../app/database/compact-database.ts"),
-      import("../../render/compact.ts"),
+      import("../../render/db/compact.ts"),
     ]);
     using store = await this.openStore("refuse");
     const compaction = compactDatabase(store, {

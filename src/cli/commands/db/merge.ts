@@ -19,7 +19,7 @@ export class DbMergeCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ mergeDatabase }, { renderMerge }] = await Promise.all([
       import("../../../app/database/merge-database.ts"),
-      import("../../render/merge.ts"),
+      import("../../render/db/merge.ts"),
     ]);
     using store = await this.openStore();
     const merge = mergeDatabase(store, this.other);

@@ -24,7 +24,7 @@ export class RunsRepriceCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ repriceRun }, { renderRepricing }] = await Promise.all([
       import("../../../app/runs/reprice-run.ts"),
-      import("../../render/run.ts"),
+      import("../../render/runs/reprice.ts"),
     ]);
     using store = await (this.apply ? this.openStore("refuse") : this.openToRead());
     const repricing = await repriceRun(store, this.run, { apply: this.apply });
