@@ -1,6 +1,7 @@
 import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
+import { type Instructions, instructionsOf } from "../plan/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
 import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
 import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
@@ -43,8 +44,11 @@ export interface Precedent {
   cacheWriteShare: number;
 }
 
+/** A perspective of the config, with all that its prompts say. */
+type Instructed = Perspective & Instructions;
+
 export interface PrecededStep {
-  perspective: Perspective;
+  perspective: Instructed;
   step: Step;
   /** Null where there are no earlier calls. */
   precedent: Precedent | null;
@@ -60,7 +64,7 @@ export interface PrecedentOptions {
   /** The id of the run whose calls are the nearest. */
   pilot: string | undefined;
   /** The tokens of a step's prompt without the text that it works on, in those of the model. */
-  frameTokens: (perspective: Pick<Perspective, "reading" | "strategy">, step: Step) => number;
+  frameTokens: (perspective: Instructions, step: Step) => number;
 }
 
 /** One earlier answer. */
@@ -119,9 +123,10 @@ export function findPrecedents(
     }
   }
 
-  const steps = config.agent_perspectives.flatMap((perspective) =>
-    callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) })),
-  );
+  const steps = instructionsOf(config).flatMap((instructions, at) => {
+    const perspective: Instructed = { ...config.agent_perspectives[at]!, ...instructions };
+    return callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) }));
+  });
   return steps.map(({ perspective, step, found }) => {
     const alike = steps
       .filter((other) => other.step === step && isOfKind(other.perspective, perspective))

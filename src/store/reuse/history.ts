@@ -1,6 +1,7 @@
 import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import type { ProviderName } from "../../config/providers.ts";
 import type { Step } from "../../plan/calls.ts";
+import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import type { Settings } from "../../plan/settings.ts";
 import { type Part, positionIn } from "../../plan/shard.ts";
 import type { Store } from "../file/store.ts";
@@ -33,11 +34,9 @@ export interface EarlierRun {
   perspectives: EarlierPerspective[];
 }
 
-export interface EarlierPerspective {
+export interface EarlierPerspective extends Instructions {
   id: number;
   condition: string;
-  reading: string | null;
-  strategy: string;
 }
 
 /** What earlier runs tell of calls to come. */
@@ -79,6 +78,7 @@ function earlierRuns(store: Store, provider: ProviderName, model: string | null)
       total: runs.callsTotal,
       succeeded: runs.callsSucceeded,
       shard: runs.shard,
+      config: runs.config,
       effort: sql<string | null>`${settings.value} ->> '$.parameters.reasoning_effort'`,
     })
     .from(runs)
@@ -87,21 +87,22 @@ function earlierRuns(store: Store, provider: ProviderName, model: string | null)
     .orderBy(desc(runs.id))
     .limit(MOST_RUNS)
     .all()
-    .map(({ tasks, total, succeeded, ...run }) => ({
+    .map(({ tasks, total, succeeded, config, ...run }) => ({
       ...run,
       answeredInputs: Math.ceil((tasks * succeeded) / total),
-      perspectives: perspectivesOf(store, run.id),
+      perspectives: perspectivesOf(store, run.id, instructionsOf(config)),
     }));
 }
 
-function perspectivesOf(store: Store, runId: number): EarlierPerspective[] {
-  const { id, condition, reading, strategy } = perspectives;
+function perspectivesOf(store: Store, runId: number, given: readonly Instructions[]): EarlierPerspective[] {
+  const { id, condition, position } = perspectives;
   return store.db
-    .select({ id, condition, reading, strategy })
+    .select({ id, condition, position })
     .from(perspectives)
     .where(eq(perspectives.runId, runId))
-    .orderBy(perspectives.position)
-    .all();
+    .orderBy(position)
+    .all()
+    .flatMap(({ position: at, ...row }) => (given[at] ? [{ ...row, ...given[at] }] : []));
 }
 
 function earlierCalls(

@@ -1,8 +1,7 @@
 import { asc, count, eq, sql } from "drizzle-orm";
-import { isReused } from "./money.ts";
+import { isReused, wholeSum } from "./money.ts";
 import type { Store } from "../file/store.ts";
 import { answers, attempts, calls, perspectives, tasks } from "../schema.ts";
-import { wholeSum } from "../whole-sum.ts";
 
 /** What came of one step of a perspective. */
 export interface StepRow {
