@@ -413,7 +413,11 @@ describe.concurrent("a plan that was cut off", () => {
     const cut = database.prepare("select max(id) from runs").pluck().get();
     database.prepare("update runs set planned_at = null where id = ?").run(cut);
     const now = Date.now();
-    database.prepare("insert into leases values (?, 'somebody', ?, ?, ?, ?)").run(cut, hostname(), pid, now, now);
+    database
+      .prepare(
+        `insert into leases (run_id, token, host, pid, acquired_at, heartbeat_at) values (?, 'somebody', ?, ?, ?, ?)`,
+      )
+      .run(cut, hostname(), pid, now, now);
     return { ...space, kept };
   }
 
