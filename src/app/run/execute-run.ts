@@ -22,6 +22,7 @@ import { getSettings, keepSettings } from "../../store/runs/plan.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
+import { awaitHolders, freeRun } from "./await-holders.ts";
 import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
 import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
@@ -30,6 +31,8 @@ import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
 const GRACE_MS = 10_000;
 
 export interface ExecuteRunOptions extends Confirmation {
+  /** Takes the run from the process that holds it, also where that lives. */
+  takeOver?: boolean | undefined;
   /** Sends the calls again that have failed. */
   retryFailed?: boolean | undefined;
   /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
@@ -65,7 +68,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   // Before the run is held: a question may wait for long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
   const connection = isSending ? await connect(store, runId, options) : null;
-  await holding(store, runId, publicId, async (lease) => {
+  await holding(store, runId, options, async (lease) => {
     const row = getRun(store, runId);
     inTransaction(store, () => {
       if (options.executor !== undefined) useExecutor(store, row, options.executor);
@@ -98,7 +101,7 @@ export async function cancelRun(
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connection = await connect(store, runId, options);
-  await holding(store, runId, publicId, (lease) => execute(store, lease, connection, "cancel", options));
+  await holding(store, runId, options, (lease) => execute(store, lease, connection, "cancel", options));
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -127,10 +130,12 @@ function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
 async function holding(
   store: Store,
   runId: number,
-  label: string,
+  { takeOver = false, signal, onEvent = () => {} }: Pick<ExecuteRunOptions, "takeOver" | "signal" | "onEvent">,
   body: (lease: Lease) => Promise<void>,
 ): Promise<void> {
-  const lease = acquireLease(store, runId, label);
+  if (takeOver) freeRun(store, runId, onEvent);
+  else await awaitHolders(store, { runId, signal, onEvent });
+  const lease = acquireLease(store, runId, getRun(store, runId).publicId);
   try {
     await body(lease);
   } catch (error) {
@@ -221,9 +226,11 @@ async function execute(
   const stop = () => {
     if (grace !== undefined) return;
     drain.abort();
-    grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
+    grace = setTimeout(() => {
+      provider.giveUp(heartbeat.lost() ?? new InterruptedError(`run ${row.publicId} was stopped`));
+    }, GRACE_MS);
   };
-  const heartbeat = startHeartbeat(store, lease, { stop, drain, onEvent });
+  const heartbeat = startHeartbeat(store, lease, { stop, onEvent });
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
   try {
@@ -258,7 +265,8 @@ async function execute(
       onEvent,
     };
     await work(job);
-    heartbeat.check();
+    const lost = heartbeat.lost();
+    if (lost) throw lost;
   } finally {
     release();
     heartbeat.end();
@@ -274,9 +282,9 @@ async function execute(
 function startHeartbeat(
   store: Store,
   lease: Lease,
-  { stop, drain, onEvent }: { stop: () => void; drain: AbortController; onEvent: OnEvent },
-): { check: () => void; end: () => void } {
-  let lost: unknown;
+  { stop, onEvent }: { stop: () => void; onEvent: OnEvent },
+): { lost: () => Error | null; end: () => void } {
+  let lost: Error | null = null;
   let isWarned = false;
   const timer = setInterval(() => {
     // What follows from it is said once all that comes is stored.
@@ -291,15 +299,13 @@ function startHeartbeat(
     } catch (error) {
       // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
       if (isLocked(error)) return;
-      lost = error;
-      drain.abort();
+      lost = error instanceof Error ? error : new Error(String(error));
+      stop();
     }
   }, HEARTBEAT_MS);
   return {
-    /** @throws StoppedError where the lease was lost */
-    check() {
-      if (lost !== undefined) throw lost;
-    },
+    /** Why the lease was lost; null while it is held. */
+    lost: () => lost,
     end: () => clearInterval(timer),
   };
 }

@@ -11,6 +11,8 @@ export interface Deletion {
   answers_lost: number;
   /** Answers that stay, as other runs have them. */
   answers_kept: number;
+  /** Batches that the provider goes on with, whose answers nothing takes in then. */
+  batches_open: number;
 }
 
 /**
@@ -18,9 +20,9 @@ export interface Deletion {
  * @throws UsageError when there is no such run
  */
 export function planDeletion(store: Store, run: string): Deletion {
-  const { id, publicId, callsSucceeded } = getRun(store, findRun(store, run));
+  const { id, publicId, callsSucceeded, batchesOpen } = getRun(store, findRun(store, run));
   const kept = sharedAnswers(store, id);
-  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept };
+  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept, batches_open: batchesOpen };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../../errors.ts";
-import { isLive, type LeaseRow } from "./leases.ts";
+import { isLongGone, type LeaseRow, seemsLive } from "./holder.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs, tasks, texts } from "../schema.ts";
 import type { RunStatus } from "./status.ts";
@@ -160,7 +160,7 @@ export function findRun(store: Store, wanted: string): number {
 
 // Derived, never stored: after a crash nobody is left who could correct a stored state.
 function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
-  if (lease && isLive(lease)) return "running";
+  if (lease && seemsLive(lease)) return "running";
   if (run.batchesOpen > 0) return "waiting";
   if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";
   return run.callsFailed > 0 ? "failed" : "completed";
@@ -179,6 +179,6 @@ export function abandonedRuns(store: Store): number[] {
     .leftJoin(leases, eq(leases.runId, runs.id))
     .where(isNull(runs.plannedAt))
     .all()
-    .filter(({ lease }) => !lease || !isLive(lease))
+    .filter(({ lease }) => !lease || isLongGone(lease))
     .map(({ id }) => id);
 }

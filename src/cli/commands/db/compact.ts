@@ -22,6 +22,7 @@ export class DbCompactCommand extends DatagenCommand {
       import("../../render/db/compact.ts"),
     ]);
     using store = await this.openStore("refuse");
+    await this.awaitHolders(store);
     const compaction = compactDatabase(store, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });

@@ -22,6 +22,7 @@ export class DbMergeCommand extends DatagenCommand {
       import("../../render/db/merge.ts"),
     ]);
     using store = await this.openStore();
+    await this.awaitHolders(store);
     const merge = mergeDatabase(store, this.other);
     if (this.json) this.printJson(merge);
     else this.print(renderMerge(merge));

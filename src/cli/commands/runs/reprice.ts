@@ -27,6 +27,7 @@ export class RunsRepriceCommand extends DatagenCommand {
       import("../../render/runs/reprice.ts"),
     ]);
     using store = await (this.apply ? this.openStore("refuse") : this.openToRead());
+    if (this.apply) await this.awaitHolders(store, this.run);
     const repricing = await repriceRun(store, this.run, { apply: this.apply });
     if (this.json) this.printJson(repricing);
     else this.print(renderRepricing(repricing));
