@@ -1,4 +1,3 @@
-import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
 import type { Input } from "../dataset/inputs.ts";
 import { UNCALIBRATED } from "./calibration.ts";
@@ -73,7 +72,8 @@ export type Priced = { prices: Prices } | { prices: null; reason: string };
 /** What an estimate rests on: what will be asked, and what is known of earlier calls. */
 export interface EstimateBasis {
   config: Config;
-  provider: ProviderName;
+  /** Whether the provider counts tokens as this program does, so that the counts are exact. */
+  isCountedHere: boolean;
   settings: Settings;
   priced: Priced;
   history: History;
@@ -92,7 +92,7 @@ const UNCALIBRATED_WIDTH = 0.4;
 /** Adds up the estimate of a run input by input. */
 export async function createEstimator({
   config,
-  provider,
+  isCountedHere,
   settings,
   priced,
   history,
@@ -107,8 +107,7 @@ export async function createEstimator({
 
   const ofModel = history.runs(settings.model);
   const isOfTask = ({ taskType }: { taskType: string }) => taskType === config.task_type;
-  // What the offline provider uses, it counts as we do.
-  const isExact = !tokenizer.estimated || provider === "offline";
+  const isExact = !tokenizer.estimated || isCountedHere;
   const { calibration, basis: calibratedOn } = isExact
     ? { calibration: UNCALIBRATED, basis: null }
     : calibrateTokenizer(history, [...ofModel.filter(isOfTask), ...ofModel.filter((run) => !isOfTask(run))], count);

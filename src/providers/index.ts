@@ -7,8 +7,18 @@ import { together } from "./together/info.ts";
 /** The providers. The code of one is loaded when a run needs it. */
 export const providers: Record<ProviderName, ProviderInfo> = { openai, together, offline };
 
+/** The provider that is asked where a config names a server and no provider: most servers speak its protocol. */
+export const OF_OTHER_SERVERS: ProviderName = "openai";
+
+const names = Object.keys(providers) as ProviderName[];
+
+/** The providers that need no network and no key. */
+export const WITHOUT_SERVER: readonly ProviderName[] = names.filter((name) => providers[name].remote === null);
+
+/** The variables that the providers' keys are read from. */
+export const KEY_VARIABLES: readonly string[] = names.flatMap((name) => providers[name].remote?.keyVariable ?? []);
+
 /** Who is asked where a config names no provider: the one that serves the model, else the one with the open models. */
 export function detectProvider(model: string): ProviderName {
-  const names = Object.keys(providers) as ProviderName[];
   return names.find((name) => providers[name].serves(model)) ?? "together";
 }

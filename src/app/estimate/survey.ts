@@ -1,3 +1,4 @@
+import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { type Input, readInputs } from "../../dataset/inputs.ts";
@@ -6,6 +7,7 @@ import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
 import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { historyOf } from "../../store/reuse/history.ts";
+import { providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { Store } from "../../store/file/store.ts";
 import { expandHome } from "../../store/file/paths.ts";
 import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
@@ -42,10 +44,10 @@ export async function survey(
   using reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
     config,
-    provider,
+    isCountedHere: providers[provider].remote === null,
     settings,
     priced,
-    history: historyOf(store, provider),
+    history: historyOf(store, provider, alikeTo(provider)),
     answersTo: earlierAnswers(config, callsPerInput(config.agent_perspectives, config.replicates), reuse),
     notesOf: (answer) => reuse.textOf(answer),
     pilot,
@@ -88,4 +90,10 @@ export async function eachInput(
     if (next.done) return next.value;
     if (shard === null || isInShard(shard, next.value.index)) visit(next.value);
   }
+}
+
+/** The providers whose answers resemble those of one: all with a server, or all without. */
+function alikeTo(provider: ProviderName): ProviderName[] {
+  const isLocal = WITHOUT_SERVER.includes(provider);
+  return PROVIDERS.filter((name) => WITHOUT_SERVER.includes(name) === isLocal);
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { parseEnv } from "node:util";
-import { PROVIDERS } from "../../config/providers.ts";
 import { errorCode, UsageError } from "../../errors.ts";
+import { KEY_VARIABLES } from "../../providers/index.ts";
 
 /** Variables by name: where API keys and base URLs come from. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -59,11 +59,13 @@ function readDotEnv(): Environment {
   return variables;
 }
 
-/** What the names of variables of datagen and of its providers begin with. */
-const PREFIXES = ["DATAGEN", ...PROVIDERS.map((name) => name.toUpperCase())].join("|");
+/** What the names of our variables begin with, such as OPENAI. */
+const PREFIXES = ["DATAGEN", ...KEY_VARIABLES.map((name) => name.slice(0, name.indexOf("_")))];
 
-/** A line that sets such a variable in the way of some other program. */
-const NAMED = new RegExp(`^\\s*(?:export\\s+|setx?\\s+|setenv\\s+|\\$env:|-\\s*)?["']?((?:${PREFIXES})_[A-Z_]+)\\b`);
+/** A line that sets a variable of ours in the way of some other program. */
+const NAMED = new RegExp(
+  String.raw`^\s*(?:export\s+|setx?\s+|setenv\s+|\$env:|-\s*)?["']?((?:${PREFIXES.join("|")})_[A-Z_]+)\b`,
+);
 
 /** Null where there is no file, or a folder: Python's environments have that name too. */
 function readSmallFile(path: string): Buffer | null {

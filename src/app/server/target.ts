@@ -2,7 +2,7 @@ import type { ProviderName } from "../../config/providers.ts";
 import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import { settingsOf, type Settings } from "../../plan/settings.ts";
-import { detectProvider, providers } from "../../providers/index.ts";
+import { detectProvider, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
 
@@ -30,7 +30,7 @@ export interface Target extends Server {
 /** @param isFlag whether the config's `base_url` is the value of a flag */
 export function resolveTarget(config: Config, isFlag: boolean, variables: Variables): Target {
   const { model_name: model, base_url: configured } = config.model_config;
-  const provider = config.api_provider ?? (configured === undefined ? detectProvider(model) : "openai");
+  const provider = config.api_provider ?? (configured === undefined ? detectProvider(model) : OF_OTHER_SERVERS);
   const { remote } = providers[provider];
   const endpoint = config.model_config.endpoint ?? providers[provider].endpointOf(model);
   if (!remote) {
@@ -82,7 +82,7 @@ export function connectionOf(
   if (isOwn && apiKey === undefined) {
     throw new UsageError(
       `${remote.keyVariable} is not set, and ${remote.label} wants a key for ${model}`,
-      `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider offline needs no key.`,
+      `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.`,
     );
   }
   // A quote is what a shell or an editor has left of a pair.

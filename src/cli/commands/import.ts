@@ -3,7 +3,7 @@ import { isEnum } from "typanion";
 import { PROVIDERS } from "../../config/providers.ts";
 import { DatagenCommand } from "../command.ts";
 import { renderImported } from "../render/lines.ts";
-import { oneLine } from "../render/text.ts";
+import { either, oneLine } from "../render/text.ts";
 
 export class ImportCommand extends DatagenCommand {
   static override paths = [["import"]];
@@ -32,7 +32,7 @@ export class ImportCommand extends DatagenCommand {
 
   file = Option.String({ name: "FILE" });
   provider = Option.String("--provider", {
-    description: "Who answered: openai, together or offline",
+    description: `Who answered: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
   model = Option.String("--model", { description: "The model that answered" });

@@ -3,12 +3,10 @@ import { isEnum } from "typanion";
 import { UsageError } from "../../errors.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
-import { providers } from "../../providers/index.ts";
+import { KEY_VARIABLES } from "../../providers/index.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
 import { either } from "../render/text.ts";
-
-const KEY_VARIABLES = Object.values(providers).flatMap(({ remote }) => remote?.keyVariable ?? []);
 
 export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];

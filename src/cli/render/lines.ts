@@ -1,3 +1,4 @@
+import { WITHOUT_SERVER } from "../../providers/index.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { counted, money, number } from "./text.ts";
@@ -34,7 +35,7 @@ export function renderTokens({ tokens }: RunSummary): string {
 }
 
 export function modelOf({ provider, model }: RunSummary): string {
-  return provider === "offline" ? `offline (${model})` : model;
+  return WITHOUT_SERVER.some((name) => name === provider) ? `${provider} (${model})` : model;
 }
 
 export function tokensOf(tokens: number, isEstimated: boolean): string {

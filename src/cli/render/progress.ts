@@ -148,12 +148,12 @@ function renderBatch({ name, requests, status, completed, failed }: Extract<RunE
 }
 
 function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEvent, { type: "created" }>): string {
-  const whom = provider === "offline" ? "offline provider (no model is asked)" : `${oneLine(model)} at ${baseUrl}`;
+  const whom = baseUrl === null ? `${provider} provider (no model is asked)` : `${oneLine(model)} at ${baseUrl}`;
   return `Run ${id}: ${whom}\n${renderEstimate(estimate)}`;
 }
 
 function renderResumed({ id, provider, model, calls }: RunSummary, baseUrl: string | null): string {
-  const whom = provider === "offline" ? "offline provider" : `${oneLine(model)} at ${baseUrl}`;
+  const whom = baseUrl === null ? `${provider} provider` : `${oneLine(model)} at ${baseUrl}`;
   return `Run ${id}: ${whom}, ${number(calls.pending)} of ${counted(calls.total, "call")} pending`;
 }
 

@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNotNull, type SQL, sql } from "drizzle-orm";
 import type { ProviderName } from "../../config/providers.ts";
 import type { Step } from "../../plan/calls.ts";
 import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
@@ -50,23 +50,25 @@ export interface History {
   text(inputId: number): string;
 }
 
-/** The history of what a provider was asked. */
-export function historyOf(store: Store, provider: ProviderName): History {
+/**
+ * The history of what a provider was asked.
+ * @param alike the providers whose answers are looked at where those of any model are wanted
+ */
+export function historyOf(store: Store, provider: ProviderName, alike: readonly ProviderName[]): History {
   return {
-    runs: (model) => earlierRuns(store, provider, model),
+    runs: (model) =>
+      earlierRuns(
+        store,
+        model === null ? inArray(runs.provider, alike) : and(eq(runs.provider, provider), eq(runs.model, model)),
+      ),
     calls: (run, perspectiveId, step, inputs) => earlierCalls(store, run, perspectiveId, step, inputs),
     settings: (id) => getSettings(store, id),
     text: (inputId) => getText(store, inputId),
   };
 }
 
-/** The newest runs with answers of a model, or of every model that is asked as really as the provider is. */
-function earlierRuns(store: Store, provider: ProviderName, model: string | null): EarlierRun[] {
-  const isOffline = provider === "offline";
-  const asked =
-    model === null
-      ? (isOffline ? eq : ne)(runs.provider, "offline")
-      : and(eq(runs.provider, provider), eq(runs.model, model));
+/** The newest runs with answers among those that fit. */
+function earlierRuns(store: Store, asked: SQL | undefined): EarlierRun[] {
   return store.db
     .select({
       id: runs.id,

@@ -12,7 +12,7 @@ export function renderDetails(details: RunDetails, width: number): string {
     ["status", run.status],
     ["task", run.task_type],
     ["model", modelOf(run)],
-    ["server", details.base_url ?? "none (offline)"],
+    ["server", details.base_url ?? `none (${run.provider})`],
     ["size", sizeOf(details)],
     ["calls", renderCalls(run)],
     ["requests", requestsOf(details)],
