@@ -26,8 +26,6 @@ export const PRICES = { input: 0.15, cached_input: 0.075, output: 0.6, batch_fac
 
 export const PLAIN = { condition: "Plain", reading: null, strategy: "Say it in English." };
 
-export const MODELS = { openai: "gpt-4o-mini", together: "meta-llama/Llama-3.3-70B-Instruct-Turbo" } as const;
-
 /** Makes the delays before a retry as short as they can be. */
 const NO_JITTER = "--import=data:text/javascript,Math.random=()=>0";
 
