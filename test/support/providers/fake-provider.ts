@@ -9,6 +9,8 @@ export interface FakeProvider {
   model: string;
   /** An API key in the provider's own shape. */
   key: string;
+  /** What its SDK reads of the environment beside the key, and the headers that it sends for it. */
+  beside: { variables: Record<string, string>; customHeaders: string; headers: Record<string, string> };
   /** The endpoints that answer live requests, by their paths below the base URL. */
   paths: Record<string, Endpoint>;
   /** Whether the usage of an answer says how many tokens were cached, and how many went into reasoning. */

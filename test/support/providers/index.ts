@@ -1,4 +1,5 @@
 import type { ProviderName } from "../../../src/config/providers.ts";
+import type { Endpoint } from "../answers.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
 import { openai } from "./openai.ts";
 import { together } from "./together.ts";
@@ -28,3 +29,10 @@ export function batchesOf(provider: RemoteName): FakeBatches {
 
 /** What a config says to have a provider asked. */
 export const modelOf = (provider: RemoteName) => ({ model_config: { model_name: fakes[provider].model } });
+
+/** An endpoint of a provider that answers live requests. */
+export type Api = readonly [provider: RemoteName, endpoint: Endpoint];
+
+export const APIS: readonly Api[] = REMOTE.flatMap((name) =>
+  Object.values(fakes[name].paths).map((endpoint) => [name, endpoint] as const),
+);

@@ -38,6 +38,11 @@ const batches: FakeBatches = {
 export const openai: FakeProvider = {
   model: "gpt-4o-mini",
   key: "sk-proj-loopback-openai-0123456789abcdef",
+  beside: {
+    variables: { OPENAI_ORG_ID: "org-hush", OPENAI_PROJECT_ID: "proj-hush", OPENAI_ADMIN_KEY: "admin-hush" },
+    customHeaders: "OPENAI_CUSTOM_HEADERS",
+    headers: { "openai-organization": "org-hush", "openai-project": "proj-hush" },
+  },
   paths: { "chat/completions": "chat", completions: "completions" },
   detailsUsage: (endpoint) => endpoint === "chat",
   requestId: () => `req_${randomBytes(16).toString("hex")}`,

@@ -47,6 +47,11 @@ const batches: FakeBatches = {
 export const together: FakeProvider = {
   model: "meta-llama/Llama-3.3-70B-Instruct-Turbo",
   key: "loopback-together-0123456789abcdef",
+  beside: {
+    variables: { TOGETHER_PROJECT_ID: "proj-hush" },
+    customHeaders: "TOGETHER_CUSTOM_HEADERS",
+    headers: {},
+  },
   paths: { "chat/completions": "chat", completions: "completions" },
   detailsUsage: () => false,
   requestId() {
