@@ -411,3 +411,13 @@ function usageOf(calls: ExpectedCall[]): Usage {
 export function openDatabase(path: string): Database.Database {
   return new Database(path, { readonly: true, fileMustExist: true });
 }
+
+/** The rows that a query gives, of a database that a process may still have open. */
+export function queryRows<T = Record<string, unknown>>(path: string, sql: string): T[] {
+  const database = openDatabase(path);
+  try {
+    return database.prepare<[], T>(sql).all();
+  } finally {
+    database.close();
+  }
+}

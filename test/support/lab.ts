@@ -4,7 +4,7 @@ import {
   type ConfigOverrides,
   datagen,
   environmentFor,
-  openDatabase,
+  queryRows,
   type Row,
   rows,
   type SpawnOptions,
@@ -67,14 +67,7 @@ export async function openLab({ config: overrides, data = rows(1), server: optio
       return { ...result, run };
     },
     dataset: () => space.json<LabDataset>("dataset.json"),
-    query<T>(sql: string): T[] {
-      const database = openDatabase(space.at(DATABASE));
-      try {
-        return database.prepare<[], T>(sql).all();
-      } finally {
-        database.close();
-      }
-    },
+    query: <T>(sql: string) => queryRows<T>(space.at(DATABASE), sql),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
