@@ -1,6 +1,7 @@
 // Bundles the bin and the library into dist/, and writes the types of the library beside them.
 import { execFileSync } from "node:child_process";
 import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { build, type Plugin } from "esbuild";
 
 const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
@@ -19,6 +20,25 @@ const BUNDLED = new Set([
   "string-width",
   "typanion",
 ]);
+
+const missing = [...BUNDLED].filter((name) => !(name in dependencies));
+if (missing.length > 0) throw new Error(`${missing.join(", ")} of BUNDLED is not a dependency in package.json`);
+
+/** Fails where a source imports a package that is not a dependency: it would be bundled, or missing for users. */
+const onlyDependencies: Plugin = {
+  name: "only-dependencies",
+  setup(bundle) {
+    bundle.onResolve({ filter: /^[^./]/ }, ({ path, importer, kind }) => {
+      if (kind === "entry-point" || importer.includes("node_modules") || isBuiltin(path)) return undefined;
+      const name = path
+        .split("/")
+        .slice(0, path.startsWith("@") ? 2 : 1)
+        .join("/");
+      if (name in dependencies) return undefined;
+      return { errors: [{ text: `${name} is not a dependency in package.json` }] };
+    });
+  },
+};
 
 /** Loads Node's crypto where something of it is called: it takes a tenth of the time of commands that need none of it. */
 const lazyCrypto: Plugin = {
@@ -61,7 +81,7 @@ await build({
   // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
   mainFields: ["module", "main"],
   external: Object.keys(dependencies).filter((name) => !BUNDLED.has(name)),
-  plugins: [lazyCrypto, oneWidth],
+  plugins: [lazyCrypto, oneWidth, onlyDependencies],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
     // Bundled CommonJS packages ask for Node's own modules with `require`.

@@ -255,6 +255,7 @@ describe.concurrent("a database with batches", () => {
     expect((await lab.run("run", "config.json", "--batch", "--no-wait")).code).toBe(3);
     const removed = await lab.run("runs", "delete", "latest", "--yes");
     expect(removed.code, removed.stderr).toBe(0);
+    expect(removed.stderr).toMatch(/^Warning: run \w+ has 1 open batch\. .*`datagen runs cancel \w+` cancels/m);
     for (const table of ["runs", "batches", "calls", "attempts"]) {
       expect(lab.query(`select count(*) n from ${table}`)).toEqual([{ n: 0 }]);
     }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { batchesOf, checkBatches } from "../src/app/run/batches.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { providers } from "../src/providers/index.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
@@ -46,7 +47,7 @@ test("files go through the proxy of the environment", async () => {
     isTrusted: true,
     maxAnswerBytes: 1_000,
   };
-  const batches = await providers.openai.batches.connect(connection, "unused");
+  const batches = await batchesOf("openai").connect(connection, "unused");
   expect(await failure(batches.get("batch-1", signal))).toMatchObject({ reason: "connection" });
   expect(targets).toEqual(["batches.invalid:443"]);
 });
@@ -63,7 +64,7 @@ test.for([["a"], ["a", "b"], ["a", "b", "c"]])("a list whose pages come again an
   onTestFinished(() => server.close().closeAllConnections());
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const connection = { model: MODEL, baseUrl, apiKey: KEY, isTrusted: true, maxAnswerBytes: 8_000_000 };
-  const batches = await providers.openai.batches.connect(connection, "unused");
+  const batches = await batchesOf("openai").connect(connection, "unused");
   expect(await batches.find("ours.jsonl", signal)).toEqual({ fileId: null, batch: null });
   expect(asked).toBe(2 * (ids.length + 1));
 });
@@ -144,7 +145,7 @@ describe("a line of results that is not as documented", () => {
 describe("batches of the offline provider", () => {
   const OFFLINE = { model: MODEL, baseUrl: null, apiKey: undefined, isTrusted: false, maxAnswerBytes: 8_000_000 };
   /** Connects anew, as after a kill. */
-  const connect = (folder: string) => providers.offline.batches.connect(OFFLINE, folder);
+  const connect = (folder: string) => batchesOf("offline").connect(OFFLINE, folder);
 
   test("answer as the provider does live, and survive the process between any two steps", async () => {
     await using space = await workspace();
@@ -227,4 +228,12 @@ describe("batches of the offline provider", () => {
       expect(await failure(resultsOf(batches, id))).toMatchObject(refused);
     },
   );
+});
+
+test("a provider without batches says so", () => {
+  const { batches } = providers.offline;
+  onTestFinished(() => void (providers.offline.batches = batches));
+  providers.offline.batches = null;
+  const settings = { provider: "offline", base_url: null, endpoint: "chat", model: MODEL, parameters: {} } as const;
+  expect(() => checkBatches({ provider: "offline", settings })).toThrow("offline takes no batches");
 });

@@ -153,6 +153,12 @@ describe.concurrent("help", () => {
     expect(await datagen(["runs"], { cwd: ROOT })).toEqual(HELPS.get("runs"));
   });
 
+  test.for(["db", "prices", "runs"])("datagen %s names the commands in its folder", async (group) => {
+    const files = await readdir(join(ROOT, "src/cli/commands", group));
+    const [, list = ""] = /^The commands for [a-z ]+: (.+)$/m.exec(HELPS.get(group)!.stdout) ?? [];
+    expect(list.split(", ").toSorted()).toEqual(files.map((file) => file.replace(/\.ts$/, "")).toSorted());
+  });
+
   test("help leaves the folder as it was", async () => {
     await using space = await prepared();
     const before = await readdir(space.path, { recursive: true });

@@ -1,5 +1,8 @@
-import { readdir, rm, symlink } from "node:fs/promises";
-import { describe, expect, test, vi } from "vitest";
+import { readdir, readFile, rm, symlink } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { renderers } from "../src/export/index.ts";
+import { exportRun, openStore, renderRun } from "../src/index.ts";
 import {
   configFor,
   datagen,
@@ -639,4 +642,17 @@ describe("for other programs, an export", () => {
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toContain("--csv-safe is for CSV, and the dataset is json");
   });
+});
+
+test("a format may write bytes that are no text, in their place among pieces of text", async () => {
+  await using ws = await workspace();
+  await run(ws, null, configFor(), rows(2));
+  const { json } = renderers;
+  onTestFinished(() => void (renderers.json = json));
+  const bytes = Buffer.from([0x00, 0xff, 0x80]);
+  renderers.json = { ...json, render: () => ["head", bytes, bytes, "tail"] };
+  using store = openStore(ws.at("data/datagen.db"));
+  const whole = Buffer.concat([Buffer.from("head"), bytes, bytes, Buffer.from("tail")]);
+  expect(await buffer(renderRun(store, "latest"))).toEqual(whole);
+  expect(await readFile(await exportRun(store, "latest", { output: ws.at("out.json") }))).toEqual(whole);
 });

@@ -257,7 +257,8 @@ test("runs delete keeps the answers that other runs have, and says what is lost"
   await datagen(["run", "config.json", "--name", "small"], options);
   await datagen(["run", "config.json", "--sample-size", "4"], options);
   const result = await datagen(["runs", "delete", "latest", "--yes", "--json"], options);
-  expect(JSON.parse(result.stdout)).toMatchObject({ answers_lost: 6, answers_kept: 18 });
+  expect(JSON.parse(result.stdout)).toMatchObject({ answers_lost: 6, answers_kept: 18, batches_open: 0 });
+  expect(result.stderr).not.toContain("batch");
   const again = await datagen(["run", "config.json", "--json"], options);
   expect((JSON.parse(again.stdout) as Told).run.calls).toMatchObject({ total: 18, reused: 18 });
   expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);

@@ -40,7 +40,7 @@ interface Execution {
     /** Ctrl-C, once or twice. */
     | "interrupt"
     | "interruptTwice"
-    /** It stands still until its lease has lapsed and the next execution, which takes the run over, is done. */
+    /** It stands still until the next execution, which takes the run over, is done. */
     | "stall";
   /** After how many requests that happens. */
   at: number;
@@ -388,13 +388,13 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
   let soundRequests = 0;
   let allowedLoss = 0;
 
-  /** Ages the lease of a process that stands still; that must not hold a lock of the database meanwhile. */
+  /** Stops a process where it holds no lock of the database. */
   async function stall(child: { kill(signal: NodeJS.Signals): void }): Promise<void> {
     for (;;) {
       child.kill("SIGSTOP");
       const database = new Database(path, { timeout: 100 });
       try {
-        database.prepare("update leases set heartbeat_at = 0").run();
+        database.exec("begin immediate; rollback");
         return;
       } catch (error) {
         if (!(error instanceof Error && "code" in error && error.code === "SQLITE_BUSY")) throw error;
@@ -407,11 +407,16 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
   }
 
   /** Executes the run, and what comes after it where that has to happen while it stands still. */
-  async function execute({ end, at, retryFailed, concurrency }: Execution, after: Execution[]): Promise<number | null> {
+  async function execute(
+    { end, at, retryFailed, concurrency }: Execution,
+    after: Execution[],
+    takeOver = false,
+  ): Promise<number | null> {
     const isFirst = executed === 0;
     const key = `key-number-${executed++}-of-this-case`;
     const before = isFirst ? undefined : state();
     const command = isFirst ? ["run", "config.json"] : ["resume", "latest", ...(retryFailed ? ["--retry-failed"] : [])];
+    if (takeOver) command.push("--take-over");
     const flags = ["--db", path, "--output", "dataset.json", "--concurrency", String(concurrency)];
     await using running = startDatagen([...command, ...flags], {
       cwd: space.path,
@@ -450,7 +455,8 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
       for (let arrived = -1; arrived !== server.requests.length; await sleep(20)) arrived = server.requests.length;
       const [next, ...rest] = after;
       takenAttempts = state().attempts;
-      await execute(next ?? { end: "whole", at: 0, retryFailed, concurrency }, rest.length > 0 ? rest.slice(0, 1) : []);
+      const only = { end: "whole", at: 0, retryFailed, concurrency } as const;
+      await execute(next ?? only, rest.length > 0 ? rest.slice(0, 1) : [], true);
       taken = state();
       running.kill("SIGCONT");
     }

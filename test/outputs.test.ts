@@ -9,6 +9,7 @@ import { executeRun } from "../src/app/run/execute-run.ts";
 import { exportRun } from "../src/app/dataset/export-run.ts";
 import { placeOf, writeDataset } from "../src/app/dataset/output.ts";
 import { parseConfig } from "../src/config/parse.ts";
+import { FORMATS } from "../src/export/formats.ts";
 import { openStore } from "../src/store/file/open.ts";
 import type { Store } from "../src/store/file/store.ts";
 import { temporaryPath } from "../src/store/file/temporary.ts";
@@ -129,12 +130,12 @@ describe("a dataset", () => {
   test("replaces another dataset of any format, and an empty file", async () => {
     await using space = await workspace();
     using done = await finished(space);
-    for (const format of ["json", "jsonl", "csv"] as const) {
+    for (const format of FORMATS) {
       const output = space.at(`set.${format}`);
       await writeFile(output, "");
       await exportRun(done.store, done.run, { output });
       const bytes = await readFile(output);
-      for (const over of ["json", "jsonl", "csv"] as const) {
+      for (const over of FORMATS) {
         await exportRun(done.store, done.run, { output, format: over });
       }
       await exportRun(done.store, done.run, { output });
@@ -214,7 +215,7 @@ describe("a dataset whose name is ours", () => {
     const runs = [await finished(space, "0.db"), await finished(space, "1.db"), await finished(space, "2.db")];
     for (const { store } of runs) store.sqlite.exec("update runs set dataset_name = 'same'");
     await mkdir(space.at("sets"));
-    for (const format of ["json", "jsonl", "csv"] as const) {
+    for (const format of FORMATS) {
       const all = () =>
         Promise.all(runs.map(({ store, run }) => exportRun(store, run, { output: space.at("sets"), format })));
       const paths = await all();

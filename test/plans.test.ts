@@ -112,7 +112,7 @@ function enlarge(sqlite: Database.Database): void {
 async function callRarely(store: Store): Promise<void> {
   const { dropBatch, outcomesOf, prepareBatch } = await import("../src/store/runs/batches.ts");
   const { acquireLease, releaseLease } = await import("../src/store/runs/leases.ts");
-  const { sharedAnswers } = await import("../src/store/runs/details.ts");
+  const { sharedAnswers } = await import("../src/store/runs/answers.ts");
   const prices = await import("../src/store/user-prices.ts");
   const lease = acquireLease(store, 1, "first");
   const batch = prepareBatch(store, lease, "name", [{ callId: 1, reserved: { promptTokens: 1, completionTokens: 1 } }]);

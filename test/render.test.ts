@@ -6,7 +6,8 @@ import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
 import { renderOutcome } from "../src/cli/render/lines.ts";
 import { createProgress } from "../src/cli/render/progress.ts";
-import { renderDetails, renderRuns } from "../src/cli/render/run.ts";
+import { renderRuns } from "../src/cli/render/runs/list.ts";
+import { renderDetails } from "../src/cli/render/runs/show.ts";
 import { counted, duration, number, oneLine, printable, usd } from "../src/cli/render/text.ts";
 import { DatagenError, InterruptedError, StoppedError, UsageError } from "../src/errors.ts";
 

@@ -32,7 +32,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
-import { answerTo, type Fault, type LoopbackServer, promptHashOf, startServer } from "./support/server.ts";
+import { answerTo, type Fault, promptHashOf, startServer } from "./support/server.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const DB = "data/datagen.db";
@@ -50,12 +50,6 @@ async function prepared(
   await space.write("rows.json", data);
   await space.write("config.json", config);
   return { ...space, config };
-}
-
-async function copyOf(space: Workspace): Promise<Workspace> {
-  const copy = await workspace();
-  await cp(space.path, copy.path, { recursive: true });
-  return copy;
 }
 
 /** Runs the bin in a workspace, and expects it to succeed. */
@@ -318,93 +312,12 @@ describe.concurrent("a database of an older datagen", () => {
   });
 });
 
-describe.concurrent("a lease", () => {
-  let server: LoopbackServer;
-  /** With a run that was stopped before its first answer. */
-  let stopped: Workspace;
-
-  beforeAll(async () => {
-    server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
-    stopped = await prepared();
-    const { code } = await datagen(["run", "config.json"], { cwd: stopped.path, env: environmentFor(server) });
-    expect(code).toBe(3);
-    server.behave = undefined;
-  });
-
-  afterAll(() => Promise.all([stopped[Symbol.asyncDispose](), server[Symbol.asyncDispose]()]));
-
-  /** A run that was stopped, with a lease of somebody else. */
-  async function held(lease: { host: string; pid: number; secondsAgo: number }): Promise<Workspace> {
-    const space = await copyOf(stopped);
-    using database = open(space);
-    const at = Date.now() - 1000 * lease.secondsAgo;
-    database
-      .prepare(
-        `insert into leases (run_id, token, host, pid, acquired_at, heartbeat_at)
-           values ((select id from runs), 'somebody', ?, ?, ?, ?)`,
-      )
-      .run(lease.host, lease.pid, at, at);
-    return space;
-  }
-
-  const resume = (space: Workspace) => datagen(["resume", "latest"], { cwd: space.path, env: environmentFor(server) });
-
-  const here = hostname();
-  const { pid: dead } = spawnSync(process.execPath, ["--version"]);
-  const living = process.pid;
-  const elsewhere = "a-host-of-somebody-else";
-
-  test.for([
-    { whose: "a living process of this host", lease: { host: here, pid: living, secondsAgo: 0 } },
-    { whose: "a process of another host", lease: { host: elsewhere, pid: dead, secondsAgo: 0 } },
-  ])("of $whose keeps all others from its run", async ({ lease }) => {
-    await using space = await held(lease);
-    expect(await list(space)).toMatchObject([{ status: "running" }]);
-    expectRefusal(await resume(space), new RegExp(`held by process ${lease.pid} on ${lease.host}`));
-    expectRefusal(await datagen(["runs", "delete", "latest", "--yes"], { cwd: space.path }), /held by process/);
-    using database = open(space);
-    expect(database.prepare("select token from leases").pluck().all()).toEqual(["somebody"]);
-    expect(database.prepare("select count(*) from attempts where outcome = 'succeeded'").pluck().get()).toBe(0);
-  });
-
-  test.for([
-    { whose: "a dead process of this host", lease: { host: here, pid: dead, secondsAgo: 0 } },
-    { whose: "a living process that is silent", lease: { host: here, pid: living, secondsAgo: 60 } },
-    { whose: "a silent process of another host", lease: { host: elsewhere, pid: living, secondsAgo: 60 } },
-  ])("of $whose is taken over", async ({ lease }) => {
-    await using space = await held(lease);
-    expect(await list(space)).toMatchObject([{ status: "interrupted" }]);
-    expect(await resume(space)).toMatchObject({ code: 0 });
-    expect(await list(space)).toMatchObject([{ status: "completed", calls: { succeeded: 18 } }]);
-    using database = open(space);
-    expect(database.prepare("select * from leases").all()).toEqual([]);
-  });
-
-  test("that was taken over keeps its old holder from storing anything", async () => {
-    await using space = await copyOf(stopped);
-    await using own = await startServer({
-      behave: ({ index }): undefined => {
-        if (index > 0) return;
-        using database = open(space);
-        database.prepare("update leases set token = 'somebody', pid = ?").run(living);
-      },
-    });
-    {
-      using database = open(space);
-      database.prepare("update runs set base_url = ?").run(own.openaiUrl);
-    }
-    const { code, stderr } = await datagen(["resume", "latest"], { cwd: space.path, env: environmentFor(own) });
-    expect(code).toBe(3);
-    expect(stderr).toContain("another process has taken this run over");
-    using database = open(space);
-    expect(database.prepare("select count(*) from answers").pluck().get()).toBe(0);
-    expect(database.prepare("select token from leases").pluck().all()).toEqual(["somebody"]);
-  });
-});
-
 describe.concurrent("a plan that was cut off", () => {
   /** A run as it stands before its last transaction, planned by a process. */
-  async function planned(pid: number): Promise<Workspace & { kept: string }> {
+  async function planned(
+    pid: number,
+    { boot = null, hoursAgo = 0 }: { boot?: string | null; hoursAgo?: number } = {},
+  ): Promise<Workspace & { kept: string }> {
     const space = await prepared(rows(2));
     const kept = await runOffline(space);
     await space.write("rows.json", rows(5));
@@ -412,8 +325,13 @@ describe.concurrent("a plan that was cut off", () => {
     using database = open(space);
     const cut = database.prepare("select max(id) from runs").pluck().get();
     database.prepare("update runs set planned_at = null where id = ?").run(cut);
-    const now = Date.now();
-    database.prepare("insert into leases values (?, 'somebody', ?, ?, ?, ?)").run(cut, hostname(), pid, now, now);
+    const at = Date.now() - hoursAgo * 60 * 60 * 1_000;
+    database
+      .prepare(
+        `insert into leases (run_id, token, host, pid, acquired_at, heartbeat_at, boot)
+           values (?, 'somebody', ?, ?, ?, ?, ?)`,
+      )
+      .run(cut, hostname(), pid, at, at, boot);
     return { ...space, kept };
   }
 
@@ -430,6 +348,17 @@ describe.concurrent("a plan that was cut off", () => {
     await runOffline(space);
     using database = open(space);
     expect(countsOf(database)).toEqual([2, 8, 4, 24, 4, 24, 24, 0]);
+  });
+
+  test.for([
+    { hoursAgo: 1, runs: 3 },
+    { hoursAgo: 25, runs: 2 },
+  ])("is left alone for a day where it is not known whether its process lives ($hoursAgo h)", async (past) => {
+    await using space = await planned(process.pid, { boot: "of another machine", hoursAgo: past.hoursAgo });
+    await space.write("rows.json", rows(2));
+    await runOffline(space);
+    using database = open(space);
+    expect(countsOf(database)[0]).toBe(past.runs);
   });
 
   test("is left alone while a living process plans it", async () => {
@@ -684,8 +613,8 @@ describe("the queries", () => {
         break;
       }
     });
-    const planOf = (table: string) => plans.find(({ sql }) => sql.includes(`from "${table}"`))!.plan;
-    expect(planOf("calls")[0]).toMatch(/^SEARCH calls USING INDEX calls_cell \(task_id=\?\)/);
+    const planOf = (table: string) => plans.find(({ sql }) => sql.includes(`from ${table} `))!.plan;
+    expect(planOf("calls")[0]).toMatch(/^SEARCH c USING INDEX calls_cell \(task_id=\?\)/);
     expect(planOf("tasks")).toEqual([expect.stringMatching(/^SEARCH tasks USING INDEX tasks_position \(run_id=\?\)/)]);
   });
 

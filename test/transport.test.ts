@@ -267,6 +267,12 @@ describe("redirects of files", () => {
     const url = await serve((_, response) => void response.end(Buffer.alloc(200_000, " ")));
     expect(await failureOf(createFileFetch(LIMIT)(`${url}/batches`))).toMatchObject({ reason: "broken" });
   });
+
+  test("fail for want of time where the time for them is over", async () => {
+    const url = await serve(() => {});
+    const asked = createFileFetch(LIMIT)(`${url}/batches`, { signal: AbortSignal.timeout(100) });
+    expect(await failureOf(asked)).toMatchObject({ reason: "timeout", details: { hasLeft: true } });
+  });
 });
 
 describe("whether a request has left", () => {

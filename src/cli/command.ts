@@ -51,6 +51,18 @@ export abstract class DatagenCommand extends Command {
     return emptyStore(path);
   }
 
+  /** Waits until it is known whether the processes live that hold runs. @param run the only run that matters */
+  protected async awaitHolders(store: Store, run?: string): Promise<void> {
+    const [{ awaitHolders }, { findRun }] = await Promise.all([
+      import("../app/run/await-holders.ts"),
+      import("../store/runs/runs.ts"),
+    ]);
+    await awaitHolders(store, {
+      runId: run === undefined ? undefined : findRun(store, run),
+      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+    });
+  }
+
   private databasePath(): string {
     return this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE;
   }

@@ -1,11 +1,12 @@
 import { basename } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
+import { perspectivesOf, type Renamed } from "./dataset-perspectives.ts";
 import { isTooDeep, TOO_DEEP } from "./depth.ts";
+import { isObject, member } from "./members.ts";
 import { checkConfig } from "./parse.ts";
 import { formatProblems, type Path, type Problem, problemsOf } from "./problems.ts";
-import { type Config, type Overrides, REFERENCE_CONDITION } from "./schema.ts";
+import type { Config, Overrides } from "./schema.ts";
 
 const count = z
   .number("a whole number of at least 0")
@@ -65,8 +66,7 @@ export interface DatasetReport {
   config: Config;
   /** All perspectives of the file in their order: the reference, and each as often as it has samples. */
   perspectives: { reading: string | null }[];
-  /** Perspectives that have the condition of an earlier one, and the one that they get. */
-  renamed: { position: number; from: string; to: string }[];
+  renamed: Renamed[];
   /** The first perspective as it stands in the file, where that is the references. */
   reference: Record<string, unknown> | null;
   /** What the file says of what flags may say, too. */
@@ -110,30 +110,12 @@ export function configOfDataset(
     problems.push({ path: ["tasks"], text: "missing or empty; expected an array of at least one task" });
   }
   const metadata = member(members["metadata"]);
-  const listed = Array.isArray(members["agent_perspectives"]) ? (members["agent_perspectives"] as unknown[]) : [];
-  const reference = isReference(listed[0]) ? listed[0] : null;
+  const { reference, perspectives, renamed, replicates, positionOf, ...found } = perspectivesOf(members);
+  problems.push(...found.problems);
   const hasReference = reference !== null;
-  if (members["add_references"] === true && !hasReference) {
-    const text = `expected {"condition": "${REFERENCE_CONDITION}", "reading": null, "strategy": null}, as add_references is true`;
-    problems.push({ path: ["agent_perspectives", 0], text });
-  }
-  const offset = hasReference ? 1 : 0;
-  const { folded, replicates, problem } = foldReplicates(listed.slice(offset));
-  /** The position in the file of a perspective of the config. */
-  const positionOf = (position: number) => offset + position * replicates;
-  if (problem) problems.push({ path: ["agent_perspectives", offset + problem.position], text: problem.text });
-  const { perspectives, renamed } = withOwnConditions(
-    folded,
-    hasReference ? [REFERENCE_CONDITION, reference["condition"]] : [],
-  );
   const model = metadata["model_config"] ?? {};
   const data = member(metadata["data_config"]);
-  const said = {
-    taskType: members["task_type"] ?? undefined,
-    provider: metadata["api_provider"] ?? undefined,
-    model: member(model)["model_name"],
-    baseUrl: metadata["base_url"] ?? member(model)["base_url"],
-  };
+  const said = saidIn(members, metadata);
   const baseUrl = given.baseUrl ?? said.baseUrl;
   const { task_description: description } = members;
   const taskType =
@@ -165,33 +147,47 @@ export function configOfDataset(
       "README.md shows what a dataset holds; --task-type, --model, --provider and --base-url say what a file does not.",
     );
   }
-  const { token_usage: tokens, api_calls: requests } = report.data.metadata;
   return {
     config,
     perspectives: [
       ...(hasReference ? [{ reading: null }] : []),
       ...config.agent_perspectives.flatMap((perspective) => Array.from({ length: replicates }, () => perspective)),
     ],
-    renamed: renamed.map(({ position, ...names }) => ({ position: positionOf(position), ...names })),
+    renamed,
     reference,
     said,
     kept: {
       members: Object.fromEntries(Object.entries(members).filter(([name]) => !KNOWN_MEMBERS.has(name))),
       metadata,
     },
-    usage: {
-      prompt: tokens?.prompt_tokens ?? 0,
-      completion: tokens?.completion_tokens ?? 0,
-      cached: tokens?.cached_tokens ?? 0,
-      reasoning: tokens?.reasoning_tokens ?? 0,
-      estimated: tokens?.estimated ?? false,
-    },
-    apiCalls: requests?.total_calls ?? 0,
+    usage: usageOf(report.data),
+    apiCalls: report.data.metadata.api_calls?.total_calls ?? 0,
     estimated: estimateOf(member(metadata["estimated_tokens"])),
     inputSha256: textOrNull(metadata["input_sha256"], /^[0-9a-f]{64}$/),
     generationTime: textOrNull(metadata["generation_time"], /./),
     isOurs: textOrNull(metadata["datagen_version"], /./) !== null,
     otherParameters: answersIn(metadata["asked_with_other_parameters"]),
+  };
+}
+
+/** What a file says of what flags may say, too. */
+function saidIn(members: Record<string, unknown>, metadata: Record<string, unknown>): DatasetReport["said"] {
+  const model = member(metadata["model_config"]);
+  return {
+    taskType: members["task_type"] ?? undefined,
+    provider: metadata["api_provider"] ?? undefined,
+    model: model["model_name"],
+    baseUrl: metadata["base_url"] ?? model["base_url"],
+  };
+}
+
+function usageOf({ metadata: { token_usage: tokens } }: z.infer<typeof reportSchema>): DatasetReport["usage"] {
+  return {
+    prompt: tokens?.prompt_tokens ?? 0,
+    completion: tokens?.completion_tokens ?? 0,
+    cached: tokens?.cached_tokens ?? 0,
+    reasoning: tokens?.reasoning_tokens ?? 0,
+    estimated: tokens?.estimated ?? false,
   };
 }
 
@@ -213,13 +209,6 @@ function wholeOrNull(value: unknown): number | null {
 
 function textOrNull(value: unknown, pattern: RegExp): string | null {
   return typeof value === "string" && pattern.test(value) ? value : null;
-}
-
-/** Whether the first perspective of a dataset stands for the references, as `add_references` puts it there. */
-function isReference(perspective: unknown): perspective is Record<string, unknown> {
-  const { condition, reading = null, strategy = null } = member(perspective);
-  const isNamed = typeof condition === "string" && condition.toLowerCase() === REFERENCE_CONDITION.toLowerCase();
-  return isNamed && reading === null && strategy === null;
 }
 
 const NO_TASK_TYPE = "missing, and neither task_description nor the name of the file says it; give it with --task-type";
@@ -253,61 +242,6 @@ function checkSize(members: Record<string, unknown>, source: string): void {
   if (problems.length > 0) throw new UsageError(formatProblems(source, problems));
 }
 
-/**
- * Perspectives of which several samples were asked stand in a row for each, with `"replicate": 1`, 2 and so on. Each is
- * one perspective of the config.
- */
-function foldReplicates(listed: readonly unknown[]): {
-  folded: readonly unknown[];
-  replicates: number;
-  problem: { position: number; text: string } | null;
-} {
-  const numbers = listed.map((perspective) => member(perspective)["replicate"]);
-  if (numbers.every((number) => number === undefined)) return { folded: listed, replicates: 1, problem: null };
-  const end = numbers.findIndex((number, position) => number !== position + 1);
-  const replicates = Math.max(1, end === -1 ? numbers.length : end);
-  const rows = Math.ceil(listed.length / replicates) * replicates;
-  for (let position = 0; position < rows; position += 1) {
-    const [first, number] = [position - (position % replicates), (position % replicates) + 1];
-    if (isDeepStrictEqual(listed[position], { ...member(listed[first]), replicate: number })) continue;
-    const text = `expected replicate ${number} of the perspective, as each has ${replicates}`;
-    return { folded: listed, replicates: 1, problem: { position, text } };
-  }
-  const folded = listed
-    .filter((_, position) => position % replicates === 0)
-    .map((perspective) => {
-      const { replicate: _, ...rest } = member(perspective);
-      return rest;
-    });
-  return { folded, replicates, problem: null };
-}
-
-/** Perspectives whose condition stands earlier get `NAME #2`, `NAME #3` and so on. */
-function withOwnConditions(
-  listed: readonly unknown[],
-  reserved: readonly unknown[],
-): { perspectives: unknown[]; renamed: DatasetReport["renamed"] } {
-  const given = new Set(listed.map((perspective) => member(perspective)["condition"]));
-  const taken = new Set<unknown>(reserved);
-  const renamed: DatasetReport["renamed"] = [];
-  /** The number with which the search for a free name of a condition goes on. */
-  const next = new Map<string, number>();
-  const perspectives = listed.map((perspective, position) => {
-    const { condition: from } = member(perspective);
-    let to = from;
-    if (typeof from === "string" && taken.has(from)) {
-      let number = next.get(from) ?? 2;
-      while (given.has(`${from} #${number}`) || taken.has(`${from} #${number}`)) number += 1;
-      next.set(from, number + 1);
-      to = `${from} #${number}`;
-      renamed.push({ position, from, to: `${from} #${number}` });
-    }
-    taken.add(to);
-    return to === from ? perspective : { ...member(perspective), condition: to };
-  });
-  return { perspectives, renamed };
-}
-
 /** At least as many as there are, so that the config asks for all of them. */
 function sampleSize(said: unknown, tasks: number): unknown {
   return typeof said === "number" ? Math.max(said, tasks) : (said ?? tasks);
@@ -324,13 +258,4 @@ function placeOf(
   if (first === "model_config" && rest[0] === "base_url" && metadata["base_url"]) return ["metadata", "base_url"];
   const isMetadata = first === "model_config" || first === "data_config" || first === "api_provider";
   return [...(isMetadata ? ["metadata"] : []), ...(first === undefined ? [] : [first]), ...rest];
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The members of an object; of anything else, none. */
-function member(value: unknown): Record<string, unknown> {
-  return isObject(value) ? value : {};
 }

@@ -1,6 +1,6 @@
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode, visit } from "jsonc-parser";
 import { UsageError } from "../errors.ts";
-import { type FileWords, readSmallTextFile } from "../text-file.ts";
+import { type FileWords, readSmallTextFile } from "../files/text-file.ts";
 import { MOST_DEPTH, TOO_DEEP } from "./depth.ts";
 import { parseConfig } from "./parse.ts";
 import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";

@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.ts";
-import { excessOf } from "../text-file.ts";
-import { MOST_TOKENS, TOKEN_LIMITS } from "../token-limits.ts";
+import { member } from "./members.ts";
+import { excessOf } from "../files/text-file.ts";
+import { MOST_TOKENS, TOKEN_LIMITS } from "./token-limits.ts";
 import { isTooDeep, TOO_DEEP } from "./depth.ts";
 import { formatProblems, type Path, type Problem, problemsOf, show } from "./problems.ts";
 import {
@@ -134,8 +135,4 @@ function crossFieldProblems(value: unknown): Problem[] {
     });
   }
   return problems;
-}
-
-function member(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MOST_TOKENS } from "../token-limits.ts";
+import { MOST_TOKENS } from "./token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
 import { PROVIDERS } from "./providers.ts";
 
@@ -174,7 +174,7 @@ export const configSchema = z.strictObject(
       .default(false)
       .describe("Puts the references into the dataset as a first perspective, for which nothing is asked."),
     executor: z
-      .enum(EXECUTORS, 'one of "live", "batch"')
+      .enum(EXECUTORS, `one of ${EXECUTORS.map((name) => `"${name}"`).join(", ")}`)
       .optional()
       .describe("How calls reach the provider: a request each, or in its batches, later and for less. Default: live."),
     replicates: wholeFrom(1)

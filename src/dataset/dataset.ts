@@ -1,5 +1,5 @@
 import { errorMessage, UsageError } from "../errors.ts";
-import { excessOf, type FileWords, openTextFile } from "../text-file.ts";
+import { excessOf, type FileWords, openTextFile } from "../files/text-file.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
 import { type Piece, piecesOf, repeatedKey } from "./pieces.ts";
 

@@ -1,5 +1,5 @@
 import { errorMessage, UsageError } from "../errors.ts";
-import { excessOf, type FileWords, openTextFile } from "../text-file.ts";
+import { excessOf, type FileWords, openTextFile } from "../files/text-file.ts";
 import { type Element, elementsOf } from "./elements.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
 import { repeatedKey } from "./pieces.ts";

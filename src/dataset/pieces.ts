@@ -53,11 +53,11 @@ function createCutter(
   path: string,
   array: string | null,
 ): { cut: (chunk: string) => Iterable<Piece>; end: () => void } {
+  const errors = errorsOf(path, array);
+  const string = createStringScanner();
   let depth = 0;
   /** The depth whose commas part pieces: 1 for members, 2 for elements. */
   let level = 1;
-  let inString = false;
-  let escaped = false;
   let closed = false;
   let line = 1;
   let members = 0;
@@ -70,15 +70,15 @@ function createCutter(
   function* cut(chunk: string): Iterable<Piece> {
     let start = 0;
     for (let at = 0; at < chunk.length; at += 1) {
-      if (inString) {
-        at = behindString(chunk, at);
+      if (string.isOpen()) {
+        at = string.skip(chunk, at);
         if (at === chunk.length) break;
       }
       const code = chunk.charCodeAt(at);
       if (code === NEWLINE) line += 1;
       if (code <= 0x20) continue;
-      if (closed) throw goesOn(line);
-      if (depth === 0 && code !== OPEN_BRACE) throw noObject(chunk.slice(at));
+      if (closed) throw errors.goesOn(line);
+      if (depth === 0 && code !== OPEN_BRACE) throw errors.noObject(chunk.slice(at));
       const closes = depth === level && code === (level === 1 ? CLOSE_BRACE : CLOSE_BRACKET);
       if (closes || (depth === level && code === COMMA)) {
         const count = level === 1 ? members : elements;
@@ -89,24 +89,18 @@ function createCutter(
         if (level === 1) members += 1;
         else elements += 1;
       } else if (depth === level && !piece) {
-        if (isBehindArray) throw new UsageError(`${path}, line ${line}: expected a comma after the array "${array}"`);
+        if (isBehindArray) throw errors.noComma(line);
         piece = { text: "", line, index: level === 1 ? null : elements };
         start = at;
       }
-      const opensArray =
-        array !== null &&
-        code === OPEN_BRACKET &&
-        depth === 1 &&
-        level === 1 &&
-        piece &&
-        isNameOf(piece.text + chunk.slice(start, at));
-      if (opensArray) {
-        if (hasArray) throw new UsageError(`${path}, line ${line}: the key "${array}" stands twice`);
+      const mayOpenArray = array !== null && code === OPEN_BRACKET && depth === 1 && level === 1 && piece;
+      if (mayOpenArray && nameOf(mayOpenArray.text + chunk.slice(start, at)) === array) {
+        if (hasArray) throw errors.twice(line);
         hasArray = true;
         piece = undefined;
         level = 2;
       }
-      if (code === QUOTE) inString = true;
+      if (code === QUOTE) string.open();
       else if (code === OPEN_BRACKET || code === OPEN_BRACE) depth += 1;
       else if (closes || ((code === CLOSE_BRACKET || code === CLOSE_BRACE) && depth > level)) depth -= 1;
       if (closes) level = 1;
@@ -114,71 +108,86 @@ function createCutter(
     }
     if (piece) {
       piece.text += chunk.slice(start);
-      if (piece.text.length > longest(piece)) throw tooLong(piece);
+      if (piece.text.length > longest(piece)) throw errors.tooLong(piece);
     }
   }
 
-  /** Where a string that goes on at `from` has ended, or the end of the chunk where it has not. */
-  function behindString(chunk: string, from: number): number {
-    let at = from;
-    while (at < chunk.length) {
-      const quote = chunk.indexOf('"', at);
-      const stop = quote === -1 ? chunk.length : quote;
-      let backslashes = 0;
-      while (backslashes < stop - at && chunk.charCodeAt(stop - 1 - backslashes) === BACKSLASH) backslashes += 1;
-      // The run of them may have begun in the chunk before.
-      if (backslashes === stop - at && escaped) backslashes += 1;
-      const isOdd = backslashes % 2 === 1;
-      escaped = quote === -1 && isOdd;
-      inString = quote === -1 || isOdd;
-      at = stop + 1;
-      if (!inString) return at;
-    }
-    return chunk.length;
-  }
+  return {
+    cut,
+    end() {
+      if (!closed) throw depth === 0 ? errors.empty() : errors.endsEarly(piece, level === 2);
+    },
+  };
+}
 
-  /** Whether a member that begins so has the array's name. */
-  function isNameOf(beginning: string): boolean {
-    try {
-      return Object.keys(JSON.parse(`{${beginning}0}`) as object)[0] === array;
-    } catch {
-      return false;
-    }
-  }
+/** Finds the ends of strings, which may go on from one chunk to the next. */
+function createStringScanner(): {
+  isOpen: () => boolean;
+  open: () => void;
+  skip: (chunk: string, from: number) => number;
+} {
+  let isOpen = false;
+  let escaped = false;
+  return {
+    isOpen: () => isOpen,
+    open() {
+      isOpen = true;
+    },
+    /** Where a string that goes on at `from` has ended, or the end of the chunk where it has not. */
+    skip(chunk, from) {
+      let at = from;
+      while (at < chunk.length) {
+        const quote = chunk.indexOf('"', at);
+        const stop = quote === -1 ? chunk.length : quote;
+        let backslashes = 0;
+        while (backslashes < stop - at && chunk.charCodeAt(stop - 1 - backslashes) === BACKSLASH) backslashes += 1;
+        // The run of them may have begun in the chunk before.
+        if (backslashes === stop - at && escaped) backslashes += 1;
+        const isOdd = backslashes % 2 === 1;
+        escaped = quote === -1 && isOdd;
+        isOpen = quote === -1 || isOdd;
+        at = stop + 1;
+        if (!isOpen) return at;
+      }
+      return chunk.length;
+    },
+  };
+}
 
-  function end(): void {
-    if (closed) return;
-    if (depth === 0) throw new UsageError(`${path} is empty`, EXPECTED);
-    const where = piece ? `, in ${placeOf(piece)}` : level === 2 ? `, in the array "${array}"` : "";
-    throw new UsageError(
-      `${path} ends in the middle of its object${where}`,
-      "Is the file complete? Something in it is never closed.",
-    );
+/** The name of a member that begins so; undefined where it is not valid. */
+function nameOf(beginning: string): string | undefined {
+  try {
+    return Object.keys(JSON.parse(`{${beginning}0}`) as object)[0];
+  } catch {
+    return undefined;
   }
-
-  function placeOf({ index, line: begin }: Piece): string {
-    return `${index === null ? "the member" : `${array}[${index}]`} that begins on line ${begin}`;
-  }
-
-  function tooLong(long: Piece): UsageError {
-    return new UsageError(
-      `${path}: ${placeOf(long)} is longer than ${longest(long)} characters`,
-      "Is a quote or a bracket never closed?",
-    );
-  }
-
-  function noObject(text: string): UsageError {
-    return new UsageError(
-      `${path} begins with ${JSON.stringify(String.fromCodePoint(text.codePointAt(0) ?? 0))}`,
-      EXPECTED,
-    );
-  }
-
-  function goesOn(at: number): UsageError {
-    return new UsageError(`${path}, line ${at}: expected the end of the file after its object`, EXPECTED);
-  }
-
-  return { cut, end };
 }
 
 const EXPECTED = "Expected a dataset: one JSON object, as `datagen export --format json` writes it.";
+
+/** The errors of a text that cannot be cut up. */
+function errorsOf(path: string, array: string | null) {
+  const placeOf = ({ index, line }: Piece) =>
+    `${index === null ? "the member" : `${array}[${index}]`} that begins on line ${line}`;
+  const firstOf = (text: string) => JSON.stringify(String.fromCodePoint(text.codePointAt(0) ?? 0));
+  return {
+    empty: () => new UsageError(`${path} is empty`, EXPECTED),
+    noObject: (text: string) => new UsageError(`${path} begins with ${firstOf(text)}`, EXPECTED),
+    noComma: (line: number) => new UsageError(`${path}, line ${line}: expected a comma after the array "${array}"`),
+    twice: (line: number) => new UsageError(`${path}, line ${line}: the key "${array}" stands twice`),
+    goesOn: (line: number) =>
+      new UsageError(`${path}, line ${line}: expected the end of the file after its object`, EXPECTED),
+    tooLong: (piece: Piece) =>
+      new UsageError(
+        `${path}: ${placeOf(piece)} is longer than ${longest(piece)} characters`,
+        "Is a quote or a bracket never closed?",
+      ),
+    endsEarly(piece: Piece | undefined, isInArray: boolean) {
+      const where = piece ? `, in ${placeOf(piece)}` : isInArray ? `, in the array "${array}"` : "";
+      return new UsageError(
+        `${path} ends in the middle of its object${where}`,
+        "Is the file complete? Something in it is never closed.",
+      );
+    },
+  };
+}

@@ -100,7 +100,6 @@ export async function createEstimator({
   notesOf,
   pilot,
 }: EstimateBasis): Promise<{ add: (input: Input) => void; estimate: () => Estimate; expected: () => Expected }> {
-  const { agent_perspectives: perspectives } = config;
   const { prices } = priced;
   const tokenizer = await loadTokenizer(settings.model);
   const count = promptCounter(tokenizer, settings.endpoint);
@@ -130,15 +129,7 @@ export async function createEstimator({
     inputs: config.data_config.sample_size,
   };
   const steps = precededSteps.map((step) => createStepEstimate(step, basics));
-  const cell = (perspective: number, step: Step) => `${perspective} ${step}`;
-  const stepOf = new Map(
-    callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
-  );
-  const calls = callsPerInput(perspectives, config.replicates).map(({ perspective, step: name }) => {
-    const step = stepOf.get(cell(perspective, name));
-    if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
-    return step;
-  });
+  const calls = stepsOfCalls(config, steps);
   let inputs = 0;
 
   return {
@@ -178,6 +169,22 @@ export async function createEstimator({
       ...(priced.prices ? { prices: priced.prices } : { prices: null, price_unknown_because: priced.reason }),
     }),
   };
+}
+
+/** The step that each call of an input belongs to, in the order of the plan. */
+function stepsOfCalls(
+  { agent_perspectives: perspectives, replicates }: Config,
+  steps: readonly StepEstimate[],
+): StepEstimate[] {
+  const cell = (perspective: number, step: Step) => `${perspective} ${step}`;
+  const stepOf = new Map(
+    callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
+  );
+  return callsPerInput(perspectives, replicates).map(({ perspective, step: name }) => {
+    const step = stepOf.get(cell(perspective, name));
+    if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
+    return step;
+  });
 }
 
 function summed(

@@ -1,8 +1,10 @@
 import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
+import { type Instructions, instructionsOf } from "../plan/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
-import type { EarlierCall, EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
+import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
+import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
 
 /**
  * What earlier calls have in common with those that are estimated, from the nearest to the widest: they are the pilot's;
@@ -42,8 +44,11 @@ export interface Precedent {
   cacheWriteShare: number;
 }
 
+/** A perspective of the config, with all that its prompts say. */
+type Instructed = Perspective & Instructions;
+
 export interface PrecededStep {
-  perspective: Perspective;
+  perspective: Instructed;
   step: Step;
   /** Null where there are no earlier calls. */
   precedent: Precedent | null;
@@ -59,7 +64,7 @@ export interface PrecedentOptions {
   /** The id of the run whose calls are the nearest. */
   pilot: string | undefined;
   /** The tokens of a step's prompt without the text that it works on, in those of the model. */
-  frameTokens: (perspective: Pick<Perspective, "reading" | "strategy">, step: Step) => number;
+  frameTokens: (perspective: Instructions, step: Step) => number;
 }
 
 /** One earlier answer. */
@@ -88,7 +93,7 @@ export function findPrecedents(
   { limit, sameModel, anyModel, pilot, frameTokens }: PrecedentOptions,
 ): PrecededStep[] {
   const { task_type: taskType } = config;
-  const limits = new Map<number, number | null>();
+  const collect = createCollector(history, frameTokens);
   const shared = new Map<string, Example[]>();
 
   function examples(level: Level, perspective: Perspective, step: Step): Example[] {
@@ -118,8 +123,45 @@ export function findPrecedents(
     }
   }
 
-  /** Examples of the steps that fit, of the newest runs, each answer once. */
-  function collect(runs: readonly EarlierRun[], step: Step, fits: Fits): Example[] {
+  const steps = instructionsOf(config).flatMap((instructions, at) => {
+    const perspective: Instructed = { ...config.agent_perspectives[at]!, ...instructions };
+    return callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) }));
+  });
+  return steps.map(({ perspective, step, found }) => {
+    const alike = steps
+      .filter((other) => other.step === step && isOfKind(other.perspective, perspective))
+      .flatMap((other) => other.found ?? []);
+    return { perspective, step, precedent: found && precedentOf(found, alike, limit) };
+  });
+
+  function nearest(perspective: Perspective, step: Step): Found | null {
+    let few: Found | null = null;
+    for (const level of LEVELS) {
+      if (level === "pilot" && pilot === undefined) continue;
+      const found = { level, examples: examples(level, perspective, step) };
+      if (found.examples.length >= LEAST_CALLS[level]) return found;
+      if (found.examples.length > 0) few ??= found;
+    }
+    return few;
+  }
+}
+
+/** Finds examples of the steps that fit, of the newest runs, each answer once. */
+function createCollector(
+  history: History,
+  frameTokens: PrecedentOptions["frameTokens"],
+): (runs: readonly EarlierRun[], step: Step, fits: Fits) => Example[] {
+  const limits = new Map<number, number | null>();
+
+  function limitOf(settingsId: number): number | null {
+    const known = limits.get(settingsId);
+    if (known !== undefined) return known;
+    const found = tokenLimit(history.settings(settingsId));
+    limits.set(settingsId, found);
+    return found;
+  }
+
+  return (runs, step, fits) => {
     const found = new Map<number, Example>();
     for (const run of runs) {
       const fitting = run.perspectives.filter((perspective) => fits(perspective, run));
@@ -142,36 +184,7 @@ export function findPrecedents(
       if (found.size >= MOST_CALLS) break;
     }
     return [...found.values()];
-  }
-
-  function limitOf(settingsId: number): number | null {
-    const known = limits.get(settingsId);
-    if (known !== undefined) return known;
-    const found = tokenLimit(history.settings(settingsId));
-    limits.set(settingsId, found);
-    return found;
-  }
-
-  const steps = config.agent_perspectives.flatMap((perspective) =>
-    callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) })),
-  );
-  return steps.map(({ perspective, step, found }) => {
-    const alike = steps
-      .filter((other) => other.step === step && isOfKind(other.perspective, perspective))
-      .flatMap((other) => other.found ?? []);
-    return { perspective, step, precedent: found && precedentOf(found, alike, limit) };
-  });
-
-  function nearest(perspective: Perspective, step: Step): Found | null {
-    let few: Found | null = null;
-    for (const level of LEVELS) {
-      if (level === "pilot" && pilot === undefined) continue;
-      const found = { level, examples: examples(level, perspective, step) };
-      if (found.examples.length >= LEAST_CALLS[level]) return found;
-      if (found.examples.length > 0) few ??= found;
-    }
-    return few;
-  }
+  };
 }
 
 /** Whether the steps of two perspectives work on the same: the input, or notes on it. */

@@ -68,10 +68,7 @@ export function createStepEstimate(
   const tokensOn = (input: string, notes: string | null) => count(promptOf(perspective, step, input, notes));
   const frame = tokensOn("", null);
   const { cachedShare, cacheWriteShare } = precedent ?? { cachedShare: 0, cacheWriteShare: 0 };
-  const widths = precedent && {
-    completion: widthOf(precedent, precedent.completion, inputs),
-    visible: widthOf(precedent, precedent.visible, inputs),
-  };
+  const { completionOn, notesOf } = predictor(precedent, { limit, isReasoning, inputs });
   const total = {
     calls: 0,
     reused: 0,
@@ -79,18 +76,6 @@ export function createStepEstimate(
     completionTokens: exactly(0),
     cost: exactly(0),
   };
-
-  /** @param text the tokens of the text that the call works on */
-  function completionOn(text: number): Range {
-    if (!precedent || !widths) return assumedLength(text, limit, isReasoning);
-    return clamp(around(lengthFor(precedent.completion, text), widths.completion), 1, limit);
-  }
-
-  function notesOf(text: number): Range {
-    if (!precedent || !widths) return assumedLength(text, limit, false);
-    const visible = clamp(around(lengthFor(precedent.visible, text), widths.visible), 1, limit);
-    return map(visible, (tokens) => tokens * precedent.notesFactor);
-  }
 
   function addUp(promptTokens: Range, text: number): void {
     const completionTokens = completionOn(text);
@@ -144,6 +129,28 @@ export function createStepEstimate(
     addOnNotes(notes) {
       addUp(plus(around(frame * calibration.frame, promptWidth), notes), notes.expected);
     },
+  };
+}
+
+/** How long the answers to calls will be, and their notes, by the tokens of the text that each works on. */
+function predictor(
+  precedent: Precedent | null,
+  { limit, isReasoning, inputs }: Pick<Basics, "limit" | "isReasoning" | "inputs">,
+): { completionOn: (text: number) => Range; notesOf: (text: number) => Range } {
+  if (!precedent) {
+    return {
+      completionOn: (text) => assumedLength(text, limit, isReasoning),
+      notesOf: (text) => assumedLength(text, limit, false),
+    };
+  }
+  const predict = (lengths: Lengths) => {
+    const width = widthOf(precedent, lengths, inputs);
+    return (text: number) => clamp(around(lengthFor(lengths, text), width), 1, limit);
+  };
+  const visibleOn = predict(precedent.visible);
+  return {
+    completionOn: predict(precedent.completion),
+    notesOf: (text) => map(visibleOn(text), (tokens) => tokens * precedent.notesFactor),
   };
 }
 

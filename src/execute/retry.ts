@@ -31,7 +31,7 @@ const LONGEST_RETRY_AFTER_MS = 600_000;
 /** How a failure counts, or what it leads to at once; "doubtful" may mean one call or all of them: see doubts.ts. */
 export type Kind = keyof Tries | "doubtful" | "fail" | "stop";
 
-const KINDS: Record<FailureReason, Kind> = {
+const KINDS = {
   rate_limited: "rateLimited",
   server_error: "transient",
   timeout: "transient",
@@ -55,7 +55,12 @@ const KINDS: Record<FailureReason, Kind> = {
   bad_certificate: "stop",
   wrong_protocol: "stop",
   proxy_refused: "stop",
-};
+} as const satisfies Record<FailureReason, Kind>;
+
+/** The reasons for which a run may stop; what a user is told of each is in stops.ts. */
+export type StoppingReason = {
+  [Reason in FailureReason]: (typeof KINDS)[Reason] extends "stop" | "doubtful" ? Reason : never;
+}[FailureReason];
 
 export function kindOf(reason: FailureReason): Kind {
   return KINDS[reason];
@@ -76,7 +81,7 @@ export function decide(
   random: number,
   doubt: Decision["action"] = "stop",
 ): { decision: Decision; tries: Tries } {
-  const known = KINDS[reason];
+  const known: Kind = KINDS[reason];
   const end = known === "doubtful" ? doubt : known;
   if (end === "fail" || end === "stop") return { decision: { action: end }, tries };
   // Like a limit, it uses up nothing until it is known what it means.

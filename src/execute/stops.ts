@@ -1,8 +1,15 @@
 import { StoppedError } from "../errors.ts";
 import type { FailureReason } from "../providers/provider.ts";
 import type { Job } from "./executor.ts";
+import type { StoppingReason } from "./retry.ts";
 
-const STOPS: Partial<Record<FailureReason, { what: string; hint: string }>> = {
+/** What a user is told where a run stops. */
+interface Stop {
+  what: string;
+  hint: string;
+}
+
+const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>> = {
   key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
   forbidden: { what: "forbids these requests", hint: "Check what the key's account and project may do" },
   model_not_found: { what: "does not know the model or the address", hint: "Check model_name and base_url" },

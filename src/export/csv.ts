@@ -3,6 +3,7 @@ import { flatRows, type Renderer } from "./renderer.ts";
 /** CSV (RFC 4180) with a header line: the members of JSON Lines as columns; null is an empty field. */
 export const csv: Renderer = {
   extension: "csv",
+  isJson: false,
   *render(run, tasks, { csvSafe }) {
     let isFirst = true;
     for (const row of flatRows(run, tasks)) {
@@ -10,6 +11,10 @@ export const csv: Renderer = {
       isFirst = false;
       yield line(Object.values(row), csvSafe);
     }
+  },
+  isDataset({ head }, runId) {
+    if (!/^\uFEFF?"?run_id"?,/.test(head)) return false;
+    return runId === undefined || head.split("\n", 2)[1]?.startsWith(`${runId},`) === true;
   },
 };
 

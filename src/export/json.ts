@@ -5,6 +5,7 @@ import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer
 /** The documented dataset: one JSON object, indented by two spaces. */
 export const json: Renderer = {
   extension: "json",
+  isJson: true,
   *render(run, tasks) {
     const { config } = run;
     yield `{\n${member("task_type", config.task_type)}`;
@@ -22,6 +23,15 @@ export const json: Renderer = {
     yield `\n  ],\n${member("metadata", withMissing(metadataOf(run), run.imported?.metadata ?? {}))}`;
     for (const [name, value] of Object.entries(run.imported?.members ?? {})) yield `,\n${member(name, value)}`;
     yield "\n}\n";
+  },
+  // A config begins as a dataset does, and has no tasks. In JSON a quotation mark inside a text has a backslash before it.
+  isDataset({ head, tail }, runId) {
+    if (runId !== undefined) return new RegExp(`(?<!\\\\)"run_id": "${runId}"`).test(tail);
+    return (
+      /^\s*\{/.test(head) &&
+      /(?<!\\)"agent_perspectives"\s*:/.test(head) &&
+      (/(?<!\\)"tasks"\s*:\s*\[/.test(head) || /(?<!\\)"metadata"\s*:\s*\{/.test(tail))
+    );
   },
 };
 

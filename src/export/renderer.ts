@@ -1,4 +1,4 @@
-import type { OtherSettings } from "../store/runs/details.ts";
+import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
 import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
 
@@ -17,12 +17,25 @@ interface RunPart {
   count: number;
 }
 
-/** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of text come out. */
+/** A piece of a file: text, which is written as UTF-8, or bytes. */
+export type Piece = string | Uint8Array;
+
+/** The beginning and the end of a file, read as UTF-8. */
+export interface Ends {
+  head: string;
+  tail: string;
+}
+
+/** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of a file come out. */
 export interface Renderer {
   /** The ending of the file's name, without a dot. */
   extension: string;
+  /** Whether its texts are strings of JSON, which has an escape for every character. */
+  isJson: boolean;
   /** Renders the same bytes for the same rows. */
-  render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<string>;
+  render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<Piece>;
+  /** Whether a file is a dataset of this format; with an id, whether it is the dataset of that run. */
+  isDataset(ends: Ends, runId?: string): boolean;
 }
 
 export interface Style {

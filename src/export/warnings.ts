@@ -1,4 +1,5 @@
 import type { Format } from "./formats.ts";
+import { renderers } from "./index.ts";
 import type { Findings, Found, Selection } from "./selection.ts";
 
 /** What a user should know of a dataset that was written. */
@@ -15,9 +16,9 @@ export function exportWarnings(
     const become = "written as U+FFFD";
     const what = replaceSurrogates
       ? become
-      : format === "csv"
-        ? `${become}, as UTF-8 has no other way`
-        : "which many programs refuse, with the whole file; --replace-surrogates writes U+FFFD in their place";
+      : renderers[format].isJson
+        ? "which many programs refuse, with the whole file; --replace-surrogates writes U+FFFD in their place"
+        : `${become}, as UTF-8 has no other way`;
     warnings.push(`${cells(surrogates)} half of a surrogate pair that stands alone, ${what}: ${list(surrogates)}`);
   }
   if (format === "csv" && nuls.count > 0) {

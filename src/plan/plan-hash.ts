@@ -1,22 +1,46 @@
 import type { Config } from "../config/schema.ts";
 import { canonicalJson, type Settings, sha256 } from "./settings.ts";
 
+/** The keys of a config that are hashed as they are: the dataset follows from them. Of the others `planHash` takes what counts. */
+const IS_HASHED: Record<keyof Config, boolean> = {
+  task_type: true,
+  task_description: true,
+  agent_perspectives: true,
+  add_references: true,
+  replicates: true,
+  // Their parts that count are the settings, the input file, and what planHash adds.
+  model_config: false,
+  api_provider: false,
+  data_config: false,
+  // How a run is executed.
+  executor: false,
+  concurrency: false,
+  timeout_s: false,
+  max_attempts: false,
+  give_up_after_s: false,
+  max_answer_mb: false,
+  max_cost_usd: false,
+  prices: false,
+  requests_per_minute: false,
+  tokens_per_minute: false,
+  compression_ratio: false,
+};
+
 /**
  * `s256:` and the SHA-256, in hex, of the canonical JSON of all that a dataset follows from: the settings, the task, the
  * perspectives, the samples and the input file's bytes. Runs of several machines with one such hash are parts of one.
  */
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
-  const { task_type, task_description, agent_perspectives, add_references, replicates = 1 } = config;
-  const { sample_size } = config.data_config;
   const { reasoning_tags } = config.model_config;
+  const { sample_size } = config.data_config;
+  const hashed = Object.entries(config).filter(([name]) => IS_HASHED[name as keyof Config]);
   const whole = {
-    task_type,
-    task_description,
-    agent_perspectives,
-    add_references,
-    replicates,
+    replicates: 1,
+    ...Object.fromEntries(hashed),
     sample_size,
     ...(reasoning_tags === "strip" && { reasoning_tags }),
+    settings,
+    input_sha256: inputSha256,
   };
-  return sha256(canonicalJson({ ...whole, settings, input_sha256: inputSha256 }));
+  return sha256(canonicalJson(whole));
 }

@@ -1,8 +1,19 @@
-import type { Perspective } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
 import type { Step } from "./calls.ts";
 
 const FENCE = "```";
+
+/** What the prompts of a perspective say beside the input and the notes. */
+export interface Instructions {
+  reading: string | null;
+  strategy: string;
+}
+
+/** The instructions of the perspectives of a config, in their order. */
+export function instructionsOf({ agent_perspectives: perspectives }: Config): Instructions[] {
+  return perspectives.map(({ reading, strategy }) => ({ reading, strategy }));
+}
 
 /**
  * The prompt of a call: one user message of the instruction `I` and the text `T` that it works on. It is `I`, a blank
@@ -11,12 +22,7 @@ const FENCE = "```";
  * @param notes what the reading returned; null where the perspective has no reading. A strategy works on the notes, and
  *   on the input where they are empty
  */
-export function promptOf(
-  { reading, strategy }: Pick<Perspective, "reading" | "strategy">,
-  step: Step,
-  input: string,
-  notes: string | null,
-): Prompt {
+export function promptOf({ reading, strategy }: Instructions, step: Step, input: string, notes: string | null): Prompt {
   const isReading = step === "reading" && reading !== null;
   const instruction = isReading ? reading : strategy;
   const text = isReading || notes === null || notes === "" ? input : notes;

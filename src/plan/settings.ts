@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
+import { NO_PARAMETERS, type Parameters } from "../config/parameters.ts";
 import type { Config, Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
-import { TOKEN_LIMITS } from "../token-limits.ts";
+import { TOKEN_LIMITS } from "../config/token-limits.ts";
 
 /** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
 export interface Settings {
@@ -14,11 +15,6 @@ export interface Settings {
   parameters: Parameters;
 }
 
-type Parameters = Omit<
-  Config["model_config"],
-  "model_name" | "base_url" | "endpoint" | "reasoning_tags" | "compression_ratio"
->;
-
 /** Part of every key, so that keys of different rules never meet. */
 export const KEY_VERSION = 1;
 
@@ -27,15 +23,9 @@ export function settingsOf(
   config: Config,
   decided: { provider: ProviderName; baseUrl: string | null; endpoint: Endpoint },
 ): Settings {
-  const {
-    model_name: model,
-    base_url: _url,
-    endpoint: _endpoint,
-    // What is done with an answer once it is there.
-    reasoning_tags: _tags,
-    compression_ratio: _unused,
-    ...parameters
-  } = config.model_config;
+  const { model_name: model, ...others } = config.model_config;
+  const isParameter = ([name]: [string, unknown]) => !NO_PARAMETERS.some((other) => other === name);
+  const parameters: Parameters = Object.fromEntries(Object.entries(others).filter(isParameter));
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
 }
 

@@ -12,7 +12,7 @@ import type { CallError, Completion, Question } from "./provider.ts";
 export interface BatchProvider {
   /** The most that one file may hold; a line's bytes include its line feed. */
   limits: { requests: number; bytes: number };
-  /** A request as one line of a file, without the line feed; parameters are adapted as for a live request. */
+  /** A request as one line of a file, without the line feed; its parameters are those of a live request. */
   line(request: BatchRequest): string;
   /** Sends a file, read from disk as it goes, and gives its id. */
   upload(path: string, name: string, signal: AbortSignal): Promise<string>;

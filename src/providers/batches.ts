@@ -33,44 +33,8 @@ const MOST_PAGES = 10_000;
 
 /** The batches of a server that has OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
-  const { client, apiKey, model, maxAnswerBytes } = server;
-
-  /** The JSON that one request brings. */
-  async function ask(
-    method: "get" | "post",
-    path: string,
-    options: Partial<RequestOptions>,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    using own = ownSignal(signal);
-    try {
-      const sent = client[method](path, { timeout: ANSWER_TIMEOUT_MS, ...options, signal: own.signal });
-      return await readJson(await sent.asResponse());
-    } catch (error) {
-      signal.throwIfAborted();
-      throw toCallError(error, apiKey);
-    }
-  }
-
-  /** All objects of a list, page by page. */
-  async function* list(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Json> {
-    const seen = new Set<string>();
-    for (let after: string | null = null; seen.size < MOST_PAGES;) {
-      const page = await ask("get", path, { query: { ...query, ...(after !== null && { after }) } }, signal);
-      const data = Array.isArray(page) ? page : asObject(page)?.["data"];
-      // What is missing in a list would be sent again, and paid again.
-      if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
-      const objects = data.map(asObject).filter((one) => one !== undefined);
-      yield* objects;
-      const last: string | null = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
-      // Some servers take no `after`, and give the newest page again and again.
-      if (last === null || seen.has(last)) return;
-      seen.add(last);
-      after = last;
-    }
-    throw new CallError("malformed", `the list ${path} has more than ${MOST_PAGES} pages`);
-  }
-
+  const { apiKey, model } = server;
+  const { ask, list, lines } = requestsTo(server);
   const batchOf = (value: unknown) => readBatch(value, apiKey);
   const pathOf = (batchId: string) => `/batches/${encodeURIComponent(batchId)}`;
   const get = async (batchId: string, signal: AbortSignal) => batchOf(await ask("get", pathOf(batchId), {}, signal));
@@ -129,21 +93,65 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
       }
     },
 
-    async *lines(fileId, signal) {
-      using own = ownSignal(signal);
-      const options = { signal: own.signal, timeout: ANSWER_TIMEOUT_MS };
-      const path = `/files/${encodeURIComponent(fileId)}/content`;
-      try {
-        const { body } = await client.get(path, options).asResponse();
-        if (body) yield* splitLines(arriving(body), maxAnswerBytes + LINE_ENVELOPE);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw toCallError(error, apiKey);
-      }
-    },
+    lines,
 
     result: (line) => readResult(line, model, apiKey),
   };
+}
+
+/** The requests about files and batches. */
+function requestsTo({ client, apiKey, maxAnswerBytes }: Server) {
+  /** The JSON that one request brings. */
+  async function ask(
+    method: "get" | "post",
+    path: string,
+    options: Partial<RequestOptions>,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    using own = ownSignal(signal);
+    try {
+      const sent = client[method](path, { timeout: ANSWER_TIMEOUT_MS, ...options, signal: own.signal });
+      return await readJson(await sent.asResponse());
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toCallError(error, apiKey);
+    }
+  }
+
+  /** All objects of a list, page by page. */
+  async function* list(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Json> {
+    const seen = new Set<string>();
+    for (let after: string | null = null; seen.size < MOST_PAGES;) {
+      const page = await ask("get", path, { query: { ...query, ...(after !== null && { after }) } }, signal);
+      const data = Array.isArray(page) ? page : asObject(page)?.["data"];
+      // What is missing in a list would be sent again, and paid again.
+      if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
+      const objects = data.map(asObject).filter((one) => one !== undefined);
+      yield* objects;
+      const last: string | null = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
+      // Some servers take no `after`, and give the newest page again and again.
+      if (last === null || seen.has(last)) return;
+      seen.add(last);
+      after = last;
+    }
+    throw new CallError("malformed", `the list ${path} has more than ${MOST_PAGES} pages`);
+  }
+
+  /** The lines of a file. */
+  async function* lines(fileId: string, signal: AbortSignal): AsyncGenerator<string> {
+    using own = ownSignal(signal);
+    const options = { signal: own.signal, timeout: ANSWER_TIMEOUT_MS };
+    const path = `/files/${encodeURIComponent(fileId)}/content`;
+    try {
+      const { body } = await client.get(path, options).asResponse();
+      if (body) yield* splitLines(arriving(body), maxAnswerBytes + LINE_ENVELOPE);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toCallError(error, apiKey);
+    }
+  }
+
+  return { ask, list, lines };
 }
 
 /** A signal for one request: the SDKs leave a listener behind on the one that they are given. */

@@ -4,8 +4,11 @@ import { openai } from "./openai/info.ts";
 import type { ProviderInfo } from "./provider-info.ts";
 import { together } from "./together/info.ts";
 
-/**
- * Who can answer. A provider's code is loaded when a run needs it. Where a config names none, the first that serves its
- * model is asked.
- */
+/** The providers. The code of one is loaded when a run needs it. */
 export const providers: Record<ProviderName, ProviderInfo> = { openai, together, offline };
+
+/** Who is asked where a config names no provider: the one that serves the model, else the one with the open models. */
+export function detectProvider(model: string): ProviderName {
+  const names = Object.keys(providers) as ProviderName[];
+  return names.find((name) => providers[name].serves(model)) ?? "together";
+}

@@ -35,7 +35,7 @@ export interface PriceList {
 
 /** What is known of a provider before its code is loaded. */
 export interface ProviderInfo {
-  /** Whether it is asked for a model of this name where nothing else says who is asked. */
+  /** Whether a model of this name is its own: it is asked for it where a config names no provider. */
   serves(model: string): boolean;
   /** The endpoint that serves a model where the config does not say. */
   endpointOf(model: string): Endpoint;
@@ -47,11 +47,12 @@ export interface ProviderInfo {
   /** The names of the parameters that the model does not take, and that are not sent. */
   refused(settings: Pick<Question, "model" | "endpoint" | "parameters">): string[];
   connect(connection: Connection): Promise<Provider>;
-  batches: BatchInfo;
+  /** Null: it takes no batches. */
+  batches: BatchInfo | null;
 }
 
 /** What is known of a provider's batches before its code is loaded. */
-interface BatchInfo {
+export interface BatchInfo {
   /** The endpoints that batches take. */
   endpoints: readonly Endpoint[];
   /** @param folder where a provider that has no server keeps its files and its batches; made when it is needed */

@@ -1,16 +1,14 @@
+import type { Parameters } from "../config/parameters.ts";
 import type { Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
-
-/** Parameters of a request, by the names of the OpenAI API. */
-export type RequestParameters = Record<string, unknown>;
 
 /** What an answer is asked for with. */
 export interface Question {
   endpoint: Endpoint;
   model: string;
   prompt: Prompt;
-  /** As configured. The provider adapts them to what the model accepts. */
-  parameters: RequestParameters;
+  /** As configured. The provider sends what the model accepts of them. */
+  parameters: Parameters;
 }
 
 interface CompletionRequest extends Question {

@@ -30,12 +30,9 @@ export function toCallError(error: unknown, secret: string | undefined): CallErr
     const details = { ...detailsOf(status, headers), retryAfterMs };
     return redacted(statusError(status, body, error.message, details), secret);
   }
+  // The SDKs wrap what a `fetch` throws, and keep it as the cause.
   const cause = error.cause ?? error;
   if (cause instanceof TransportError) return redacted(cause.failure, secret);
-  if (error.constructor.name === "APIConnectionTimeoutError") {
-    return new CallError("timeout", "the request timed out");
-  }
-  if (error.constructor.name === "APIConnectionError") return redacted(connectionError(cause), secret);
   throw error;
 }
 

@@ -1,8 +1,9 @@
 import type { Endpoint } from "../config/schema.ts";
 import { promptText } from "../models/prompt.ts";
 import { readCompletion } from "./answer.ts";
+import { type BodyNames, bodyParameters } from "./parameters.ts";
 import { toCallError } from "./refusal.ts";
-import type { Provider, Question, RequestParameters } from "./provider.ts";
+import type { Provider, Question } from "./provider.ts";
 
 /** The part of the SDKs' clients that both have. */
 interface Client {
@@ -37,15 +38,15 @@ export interface Server {
   model: string;
   /** The most bytes that the body of an answer may have. */
   maxAnswerBytes: number;
-  /** The parameters as the model accepts them, `extra_body` unfolded. */
-  adapt(model: string, endpoint: Endpoint, parameters: RequestParameters): RequestParameters;
+  /** The names under which a model takes the parameters of a config. */
+  bodyNames(model: string, endpoint: Endpoint): BodyNames;
 }
 
 export const PATHS: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
 /** The body of a request for one answer. */
 export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: Question): Record<string, unknown> {
-  const accepted = server.adapt(model, endpoint, parameters);
+  const accepted = bodyParameters(server.bodyNames(model, endpoint), parameters);
   const asked = endpoint === "chat" ? { messages: prompt.messages } : { prompt: promptText(prompt) };
   return { ...accepted, model, ...asked };
 }

@@ -169,8 +169,9 @@ export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached): typeof fe
         url = next.url;
       }
     } catch (error) {
-      if (init.signal?.aborted) throw error;
-      throw new TransportError(connectionError(error));
+      // Who gave the request up knows why; otherwise the SDK's time for it is over.
+      const isOver = init.signal?.aborted === true;
+      throw new TransportError(isOver ? new CallError("timeout", "the request timed out") : connectionError(error));
     }
   };
 }

@@ -1,8 +1,10 @@
 import type { ReasoningTags } from "../config/schema.ts";
 import { withoutReasoning } from "../plan/reasoning.ts";
+import { storedText, textFrom } from "./columns.ts";
 import type { Store } from "./file/store.ts";
-import { answers } from "./schema.ts";
 import { wholeSumOf } from "./whole-sum.ts";
+
+/* Prepared SQL, as the two runs are joined in temporary tables, which the schema does not have. */
 
 /** Which of two runs. */
 export type Side = "a" | "b";
@@ -278,9 +280,7 @@ function sideRows(sqlite: Store["sqlite"], side: Side, responses: Responses): Si
 
 /** A stored text without its reasoning, as it would be stored; null where there is none. */
 function strippedText(stored: unknown): unknown {
-  if (stored === null) return null;
-  const text = answers.text.mapFromDriverValue(stored) as string;
-  return answers.text.mapToDriverValue(withoutReasoning(text));
+  return stored === null ? null : storedText(withoutReasoning(textFrom(stored as string | Buffer)));
 }
 
 /** Of a stored text; one that has no UTF-8 is a blob of UTF-16LE. */

@@ -131,6 +131,15 @@ export const leases = sqliteTable("leases", {
   pid: integer().notNull(),
   acquiredAt: integer("acquired_at").notNull(),
   heartbeatAt: integer("heartbeat_at").notNull(),
+  // These four are null in rows of older versions.
+  /** Within which `heartbeatMonotonic` and process ids can be compared: a boot of a machine. See holder.ts. */
+  boot: text(),
+  /** The namespace that `pid` is of, where there are such. */
+  pidNamespace: text("pid_namespace"),
+  /** When the process began, in the kernel's unit, where it says so: another process with its id began later. */
+  pidStarted: text("pid_started"),
+  /** The last heartbeat by the machine's monotonic clock, in milliseconds. */
+  heartbeatMonotonic: integer("heartbeat_monotonic"),
 });
 
 export const perspectives = sqliteTable(

@@ -1,6 +1,3 @@
-import { type SQL, sql } from "drizzle-orm";
-import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
-
 /**
  * A sum of whole numbers in SQL, at most the largest that JavaScript has exactly. SQLite's own `sum` fails beyond 64 bits,
  * which the token counts of a server that makes them up can reach.
@@ -12,9 +9,4 @@ export function wholeSumOf(expression: string): string {
 /** What is counted of a number: beyond this one no sum is exact. */
 export function counted(expression: string): string {
   return `min(${expression}, ${Number.MAX_SAFE_INTEGER})`;
-}
-
-/** {@link wholeSumOf} in a query of Drizzle's. */
-export function wholeSum(expression: SQL | SQLiteColumn): SQL<number> {
-  return sql<number>`cast(min(total(${expression}), ${sql.raw(String(Number.MAX_SAFE_INTEGER))}) as integer)`;
 }

@@ -1,9 +1,10 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
+import type { Parameters } from "../../src/config/parameters.ts";
 import type { Endpoint } from "../../src/config/schema.ts";
 import type { BatchRequest } from "../../src/providers/batch.ts";
 import { providers } from "../../src/providers/index.ts";
-import type { CallError, RequestParameters } from "../../src/providers/provider.ts";
+import type { CallError } from "../../src/providers/provider.ts";
 import {
   askedBy,
   batchesLab,
@@ -200,14 +201,14 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
 });
 
 describe.concurrent.each(BATCHING)("a line of %s", (name) => {
-  const SETTINGS: [model: string, endpoint: Endpoint, parameters: RequestParameters][] = [
+  const SETTINGS: [model: string, endpoint: Endpoint, parameters: Parameters][] = [
     ["gpt-4o-mini", "chat", PARAMETERS],
     ["o3-mini", "chat", { max_tokens: 99, temperature: 0.2, stop: ["x"], extra_body: { reasoning_effort: "low" } }],
     ["davinci-002", "completions", { max_tokens: 5, seed: 7 }],
     ["meta-llama/Llama-3.3-70B-Instruct-Turbo", "chat", { extra_body: { top_k: 4 }, top_p: 0.5 }],
   ];
 
-  test.for(SETTINGS.filter(([, endpoint]) => providers[name].batches.endpoints.includes(endpoint)))(
+  test.for(SETTINGS.filter(([, endpoint]) => providers[name].batches!.endpoints.includes(endpoint)))(
     "asks %s for the same as a live request does",
     async ([model, endpoint, parameters]) => {
       const lab = await batchesLab(name, { keepBodies: true }, { model });

@@ -39,7 +39,7 @@ describe.concurrent.each(FORMATS)("the format %s", (format) => {
     await using lab = await ran({ add_references: true }, data);
     const { code, stdout, stderr } = await toStdout(lab);
     expect([code, stderr]).toEqual([0, ""]);
-    expect(reader().read(stdout)).toEqual(cellsOf(lab));
+    expect(reader()(stdout)).toEqual(cellsOf(lab));
   });
 
   test("is the same bytes each time, in any time zone, in a file and on stdout", async () => {
@@ -69,23 +69,23 @@ describe.concurrent.each(FORMATS)("the format %s", (format) => {
     expect(code).toBe(0);
     expect(stderr).toMatch(/Warning: 1 call failed/);
     const lacks = (prompt: string) => prompt === refused || prompt === stopped;
-    expect(reader().read(stdout)).toEqual(cellsOf(lab, (asked) => (lacks(asked.prompt) ? null : answerTo(asked))));
+    expect(reader()(stdout)).toEqual(cellsOf(lab, (asked) => (lacks(asked.prompt) ? null : answerTo(asked))));
   });
 
   test("names cells with half of a surrogate pair, or writes U+FFFD for them", async () => {
     const data = Array.from({ length: 7 }, (_, at) => ({ input: `${at} \ud83d ends` }));
     await using lab = await ran({ agent_perspectives: [PLAIN] }, data);
-    const { hasEscapes } = reader();
+    const { isJson } = renderers[format];
     const plain = await toStdout(lab);
     expect(warningsIn(plain.stderr)).toEqual([
       expect.stringMatching(/^Warning: \d+ cells hold half of a surrogate pair that stands alone, /),
     ]);
     expect(plain.stderr).toMatch(/: the context of task 0; .*; and \d+ more$/m);
-    expect(plain.stderr).toMatch(hasEscapes ? /--replace-surrogates writes U\+FFFD/ : /written as U\+FFFD, as UTF-8/);
+    expect(plain.stderr).toMatch(isJson ? /--replace-surrogates writes U\+FFFD/ : /written as U\+FFFD, as UTF-8/);
     const replaced = await toStdout(lab, "--replace-surrogates");
     expect(replaced.stdout).toContain("0 \ufffd ends");
     expect(replaced.stdout).not.toMatch(/\\ud83d/);
-    expect(replaced.stdout).toBe(hasEscapes ? plain.stdout.replaceAll(String.raw`\ud83d`, "\ufffd") : plain.stdout);
+    expect(replaced.stdout).toBe(isJson ? plain.stdout.replaceAll(String.raw`\ud83d`, "\ufffd") : plain.stdout);
     expect(warningsIn(replaced.stderr)).toEqual([
       expect.stringContaining("written as U+FFFD: the context of task 0; "),
     ]);

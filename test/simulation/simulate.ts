@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { awaitHolders } from "../../src/app/run/await-holders.ts";
 import { createRun } from "../../src/app/run/create-run.ts";
 import { work } from "../../src/app/run/execute-run.ts";
 import { parseConfig } from "../../src/config/parse.ts";
@@ -96,6 +97,9 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   const { world, clock, ledger, plan, execution } = stage;
   const store = world.open();
   const runId = findRun(store, id);
+  const waiting = awaitHolders(store, { runId, onEvent: () => {} });
+  await clock.drive(waiting, () => false);
+  await waiting;
   const lease = acquireLease(store, runId, id);
   const drain = new AbortController();
   let lost: string | null = null;

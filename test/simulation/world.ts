@@ -17,6 +17,17 @@ const BACKFILLED_FRAMES_AT = 96;
 /** A process id that no process has. */
 const DEAD_PID = 0x3fff_fff0;
 
+/** How the lease of a process that is gone may look to the next one. Some have to be watched, for up to 30 seconds. */
+const LEFT_BEHIND = [
+  `pid = ${DEAD_PID}`,
+  // Another process has its id.
+  "pid_started = '1'",
+  `pid_namespace = 'pid:[1]', pid = ${DEAD_PID}`,
+  // The machine was started again, and its clock was an hour ahead before.
+  "boot = 'an earlier one', heartbeat_at = heartbeat_at + 3600000",
+  "boot = 'an earlier one', heartbeat_at = heartbeat_at - 3600000",
+];
+
 /** Makes a database that is up to date and empty. Its pages are small, as a schedule writes little. */
 export function makeTemplate(path: string): void {
   const { sqlite } = openStore(path);
@@ -31,6 +42,7 @@ export class World implements Disposable {
   readonly #disturbances: Plan["disturbances"];
   #generation = 0;
   #points = 0;
+  #opened = 0;
   #store: Store | undefined;
   /** Whether the process is gone that executes the run. */
   isDead = false;
@@ -68,7 +80,10 @@ export class World implements Disposable {
     // Checkpoints come as often as with a long run. The disk is simulated: nothing needs to reach a real one.
     this.#store.sqlite.exec(`pragma wal_autocheckpoint = ${this.#random.whole(1, 40)}; pragma synchronous = OFF`);
     // The process that had the lease is gone, though the simulation goes on in this one.
-    this.#store.sqlite.prepare("update leases set pid = ?").run(DEAD_PID);
+    const left = LEFT_BEHIND[this.#opened % LEFT_BEHIND.length];
+    this.#opened += 1;
+    if (process.platform === "linux") this.#store.sqlite.exec(`update leases set ${left}`);
+    else this.#store.sqlite.prepare("update leases set pid = ?").run(DEAD_PID);
     return this.#store;
   }
 

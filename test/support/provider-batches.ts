@@ -1,7 +1,7 @@
 import { expect, onTestFinished } from "vitest";
+import { batchesOf } from "../../src/app/run/batches.ts";
 import { type Prompt, promptText } from "../../src/models/prompt.ts";
 import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../../src/providers/batch.ts";
-import { providers } from "../../src/providers/index.ts";
 import { CallError } from "../../src/providers/provider.ts";
 import type { Connection } from "../../src/providers/provider-info.ts";
 import { rows, workspace } from "./harness.ts";
@@ -19,7 +19,7 @@ export async function batchesLab(name: RemoteName, options: ServerOptions = {}, 
   onTestFinished(() => stack.disposeAsync());
   const server = stack.use(await startServer(options));
   const space = stack.use(await workspace());
-  const batches = await providers[name].batches.connect(connectionTo(server, name, more), space.at("batches"));
+  const batches = await batchesOf(name).connect(connectionTo(server, name, more), space.at("batches"));
   return { server, space, batches };
 }
 

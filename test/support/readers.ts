@@ -8,18 +8,11 @@ export interface Cell {
   response: string | null;
 }
 
-interface Reader {
-  read: (text: string) => Cell[];
-  /** Whether the format has an escape for half of a surrogate pair, which UTF-8 cannot hold. */
-  hasEscapes: boolean;
-}
-
 /** How each format is read again. */
-export const readers = {
-  json: { read: cellsOfJson, hasEscapes: true },
-  jsonl: { read: cellsOfLines, hasEscapes: true },
-  csv: { read: cellsOfCsv, hasEscapes: false },
-} satisfies Record<Format, Reader>;
+export const readers = { json: cellsOfJson, jsonl: cellsOfLines, csv: cellsOfCsv } satisfies Record<
+  Format,
+  (text: string) => Cell[]
+>;
 
 function cellsOfJson(text: string): Cell[] {
   const { tasks } = JSON.parse(text) as LabDataset;

@@ -1,7 +1,7 @@
 import { compact, sizeOf } from "../../store/file/compact.ts";
 import { checkNoneHeld } from "../../store/runs/leases.ts";
 import type { Store } from "../../store/file/store.ts";
-import { sweep } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 import type { OnEvent } from "../events.ts";
 
 /** What a database took on the disk before it was compacted, and after. */

@@ -2,7 +2,8 @@ import { missingShards } from "../../plan/shard.ts";
 import { copyRun, findMerged } from "../../store/merge/merge.ts";
 import { OtherDatabase } from "../../store/merge/other.ts";
 import type { Store } from "../../store/file/store.ts";
-import { checkPublicId, getRun, isDatasetNameTaken, renameDataset, sweep } from "../../store/runs/runs.ts";
+import { checkPublicId, getRun, isDatasetNameTaken, renameDataset } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 import { foldShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 

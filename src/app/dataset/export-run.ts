@@ -3,10 +3,11 @@ import type { Config } from "../../config/schema.ts";
 import { InterruptedError, UsageError } from "../../errors.ts";
 import { type Format, FORMATS } from "../../export/formats.ts";
 import { renderers } from "../../export/index.ts";
+import type { Piece } from "../../export/renderer.ts";
 import { noFindings, selectedRun, selectedTasks, type Selection } from "../../export/selection.ts";
 import { exportWarnings } from "../../export/warnings.ts";
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
-import { otherSettings } from "../../store/runs/details.ts";
+import { otherSettings } from "../../store/runs/answers.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
@@ -61,7 +62,7 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
 }
 
 /**
- * The dataset of a run as a stream of text. The store must not be written to until the stream ends.
+ * The dataset of a run as a stream of text, or of bytes where its format is not text. The store must not be written to until the stream ends.
  * @throws UsageError when there is no such run, or calls are pending
  */
 export function renderRun(store: Store, wanted: string, options: RenderOptions = {}): Readable {
@@ -101,15 +102,16 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
 /** Characters of a piece that is written at once: each write takes as long as rendering some kilobytes. */
 const PIECE = 16_384;
 
-function* inPieces(texts: Iterable<string>, ascii: boolean, atEnd: () => void): Generator<string> {
-  let piece = "";
-  for (const text of texts) {
-    piece += ascii ? escaped(text) : text;
-    if (piece.length < PIECE) continue;
-    yield piece;
-    piece = "";
+function* inPieces(pieces: Iterable<Piece>, ascii: boolean, atEnd: () => void): Generator<Piece> {
+  let text = "";
+  for (const piece of pieces) {
+    if (typeof piece === "string") text += ascii ? escaped(piece) : piece;
+    if (typeof piece === "string" && text.length < PIECE) continue;
+    if (text !== "") yield text;
+    text = "";
+    if (typeof piece !== "string") yield piece;
   }
-  yield piece;
+  if (text !== "") yield text;
   atEnd();
 }
 
@@ -123,8 +125,11 @@ function checkStyle(format: Format, { ascii, csvSafe }: RenderOptions): void {
   if (csvSafe && format !== "csv") {
     throw new UsageError(`--csv-safe is for CSV, and the dataset is ${format}`, "Add --format csv, or leave it out.");
   }
-  if (ascii && format === "csv") {
-    throw new UsageError("--ascii is for JSON and JSON Lines: CSV has no escapes", "Leave it out, or export jsonl.");
+  if (ascii && !renderers[format].isJson) {
+    throw new UsageError(
+      `--ascii is for JSON and JSON Lines: ${format} has no escapes`,
+      "Leave it out, or export jsonl.",
+    );
   }
 }
 

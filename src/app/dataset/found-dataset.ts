@@ -1,46 +1,29 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { renderers } from "../../export/index.ts";
+import type { Ends } from "../../export/renderer.ts";
 
 /** What is read of a file's beginning and of its end. */
 const HEAD_BYTES = 1 << 20;
 const TAIL_BYTES = 1 << 16;
 
-/**
- * Whether a file is a dataset of any of our formats, or one of the documented format, by its beginning and its end. A
- * config begins as a dataset does, and has no tasks.
- */
+/** Whether a file is a dataset of any of our formats, or one of the documented format, by its beginning and its end. */
 export function isDataset(path: string): boolean {
-  const { head, tail } = endsOf(path);
-  if (isFlat(head)) return true;
-  // In JSON a quotation mark inside a text has a backslash before it.
-  return (
-    /^\s*\{/.test(head) &&
-    /(?<!\\)"agent_perspectives"\s*:/.test(head) &&
-    (/(?<!\\)"tasks"\s*:\s*\[/.test(head) || /(?<!\\)"metadata"\s*:\s*\{/.test(tail))
-  );
+  const ends = endsOf(path);
+  return Object.values(renderers).some((renderer) => renderer.isDataset(ends));
 }
 
 /** Whether a file is a dataset of a run: its rows, or its metadata, have the run's id. False where it cannot be read. */
 export function isDatasetOf(path: string, runId: string): boolean {
-  let ends: { head: string; tail: string };
+  let ends: Ends;
   try {
     ends = endsOf(path);
   } catch {
     return false;
   }
-  const { head, tail } = ends;
-  if (isFlat(head)) {
-    const [first = "", second = ""] = head.split("\n", 2);
-    return first.startsWith("{") ? first.startsWith(`{"run_id":"${runId}"`) : second.startsWith(`${runId},`);
-  }
-  return new RegExp(`(?<!\\\\)"run_id": "${runId}"`).test(tail);
+  return Object.values(renderers).some((renderer) => renderer.isDataset(ends, runId));
 }
 
-/** JSON Lines or CSV, perhaps with a byte-order mark. */
-function isFlat(head: string): boolean {
-  return /^\uFEFF?(\{"run_id":|"?run_id"?,)/.test(head);
-}
-
-function endsOf(path: string): { head: string; tail: string } {
+function endsOf(path: string): Ends {
   const file = openSync(path, "r");
   try {
     const { size } = fstatSync(file);

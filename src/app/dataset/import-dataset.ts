@@ -9,7 +9,8 @@ import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
-import { finishPlan, insertRun, newPublicId, runsImportedFrom, sweep } from "../../store/runs/runs.ts";
+import { finishPlan, insertRun, newPublicId, runsImportedFrom } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 import { freeDatasetName } from "./dataset-name.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";

@@ -3,7 +3,7 @@ import type { DatasetTask } from "../../dataset/dataset.ts";
 import { isErrorText } from "../../dataset/error-texts.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import type { Prompt } from "../../models/prompt.ts";
-import { promptOf } from "../../plan/prompt.ts";
+import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../../store/runs/calls.ts";
 import type { ImportedCall } from "../../store/import/import.ts";
 
@@ -12,15 +12,18 @@ import type { ImportedCall } from "../../store/import/import.ts";
  * @param offset how many perspectives of the dataset stand before those of the config: 1 where it has references
  */
 export function importedCalls(
-  { agent_perspectives: perspectives, replicates = 1 }: Pick<Config, "agent_perspectives" | "replicates">,
+  config: Config,
   offset: number,
   keyOf: (prompt: Prompt) => string,
 ): (task: DatasetTask) => ImportedCall[] {
+  const { agent_perspectives: perspectives, replicates = 1 } = config;
+  const instructions = instructionsOf(config);
   const planned = callsPerInput(perspectives, replicates);
 
   return ({ context, responses, preparations }) =>
     planned.map((call) => {
-      const perspective = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const perspective = instructions[call.perspective];
+      if (!perspective) throw new Error(`perspective ${call.perspective} is not in the config`);
       const column = offset + call.perspective * replicates + call.replicate - 1;
       const [notes, response] = [preparations[column] ?? null, responses[column] ?? null];
       const noNotes = perspective.reading === null ? EMPTY : notesFailureOf(notes, response);

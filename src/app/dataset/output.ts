@@ -16,6 +16,7 @@ import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Config } from "../../config/schema.ts";
 import { errorCode, StoppedError, UsageError } from "../../errors.ts";
+import type { Piece } from "../../export/renderer.ts";
 import type { Store } from "../../store/file/store.ts";
 import { expandHome, realPath } from "../../store/file/paths.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
@@ -145,7 +146,7 @@ function putUnderFreeName(part: string, { ending }: Place, stem: string, runId: 
   }
 }
 
-/** Characters, as one piece may be as long as an answer. */
+/** Characters or bytes, as one piece may be as long as an answer. */
 const A_TURN = 1_000_000;
 
 /**
@@ -162,8 +163,8 @@ async function writeNew(
   await using file = await open(path, "wx", 0o600);
   let written = 0;
   for await (const piece of text) {
-    writeFileSync(file.fd, piece as string);
-    written += (piece as string).length;
+    writeFileSync(file.fd, piece as Piece);
+    written += (piece as Piece).length;
     if (written < A_TURN) continue;
     written = 0;
     // Signals and timers have their turn too.

@@ -1,6 +1,6 @@
 import type { Config } from "../../config/schema.ts";
 import type { PlannedCall } from "../../plan/calls.ts";
-import { promptOf } from "../../plan/prompt.ts";
+import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
 
 /**
@@ -9,16 +9,18 @@ import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
  * @param calls what every input needs; see `callsPerInput`
  */
 export function earlierAnswers(
-  { agent_perspectives: perspectives }: Pick<Config, "agent_perspectives">,
+  config: Config,
   calls: readonly PlannedCall[],
   reuse: Reuse,
 ): (input: string) => readonly (EarlierAnswer | null)[] {
+  const instructions = instructionsOf(config);
   const none = calls.map(() => null);
   if (reuse.isEmpty) return () => none;
   return (input) => {
     let reading: EarlierAnswer | null = null;
     return calls.map((call) => {
-      const perspective = perspectives[call.perspective] ?? { reading: null, strategy: "" };
+      const perspective = instructions[call.perspective];
+      if (!perspective) throw new Error(`perspective ${call.perspective} is not in the config`);
       const take = (notes: string | null) => reuse.take(promptOf(perspective, call.step, input, notes));
       const isOnNotes = call.step === "strategy" && perspective.reading !== null;
       if (isOnNotes) return reading && take(reuse.textOf(reading));

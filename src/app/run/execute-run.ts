@@ -16,12 +16,14 @@ import { setCap } from "../../store/runs/money.ts";
 import { isInPlace, rescueIfTaken } from "../../store/file/rescue.ts";
 import { diskError, isDiskError, reserveSpace } from "../../store/file/space.ts";
 import { heldLog } from "../../store/file/wal.ts";
-import { findRun, getRun, type RunRow, sweep } from "../../store/runs/runs.ts";
+import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 import { getSettings, keepSettings } from "../../store/runs/plan.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
-import { batchFolder, checkBatches } from "./batches.ts";
+import { awaitHolders, freeRun } from "./await-holders.ts";
+import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
 import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
 
@@ -29,6 +31,8 @@ import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
 const GRACE_MS = 10_000;
 
 export interface ExecuteRunOptions extends Confirmation {
+  /** Takes the run from the process that holds it, also where that lives. */
+  takeOver?: boolean | undefined;
   /** Sends the calls again that have failed. */
   retryFailed?: boolean | undefined;
   /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
@@ -64,7 +68,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   // Before the run is held: a question may wait for long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
   const connection = isSending ? await connect(store, runId, options) : null;
-  await holding(store, runId, publicId, async (lease) => {
+  await holding(store, runId, options, async (lease) => {
     const row = getRun(store, runId);
     inTransaction(store, () => {
       if (options.executor !== undefined) useExecutor(store, row, options.executor);
@@ -97,7 +101,7 @@ export async function cancelRun(
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connection = await connect(store, runId, options);
-  await holding(store, runId, publicId, (lease) => execute(store, lease, connection, "cancel", options));
+  await holding(store, runId, options, (lease) => execute(store, lease, connection, "cancel", options));
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -126,10 +130,12 @@ function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
 async function holding(
   store: Store,
   runId: number,
-  label: string,
+  { takeOver = false, signal, onEvent = () => {} }: Pick<ExecuteRunOptions, "takeOver" | "signal" | "onEvent">,
   body: (lease: Lease) => Promise<void>,
 ): Promise<void> {
-  const lease = acquireLease(store, runId, label);
+  if (takeOver) freeRun(store, runId, onEvent);
+  else await awaitHolders(store, { runId, signal, onEvent });
+  const lease = acquireLease(store, runId, getRun(store, runId).publicId);
   try {
     await body(lease);
   } catch (error) {
@@ -216,31 +222,15 @@ async function execute(
   const inFlight = concurrency ?? config.concurrency;
   const release = reserveSpace(store, inFlight);
   const drain = new AbortController();
-  let lost: unknown;
-  let isWarned = false;
-  const heartbeat = setInterval(() => {
-    // What follows from it is said once all that comes is stored.
-    if (!isInPlace(store)) return stop();
-    const held = isWarned ? null : heldLog(store);
-    if (held !== null) {
-      isWarned = true;
-      onEvent({ type: "warning", message: held });
-    }
-    try {
-      renewLease(store, lease);
-    } catch (error) {
-      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
-      if (isLocked(error)) return;
-      lost = error;
-      drain.abort();
-    }
-  }, HEARTBEAT_MS);
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
     if (grace !== undefined) return;
     drain.abort();
-    grace = setTimeout(() => provider.giveUp(new InterruptedError(`run ${row.publicId} was stopped`)), GRACE_MS);
+    grace = setTimeout(() => {
+      provider.giveUp(heartbeat.lost() ?? new InterruptedError(`run ${row.publicId} was stopped`));
+    }, GRACE_MS);
   };
+  const heartbeat = startHeartbeat(store, lease, { stop, onEvent });
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
   try {
@@ -266,7 +256,7 @@ async function execute(
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       batches: {
-        connect: () => providers[row.provider].batches.connect(connection, batchFolder(store.path)),
+        connect: () => batchesOf(row.provider).connect(connection, batchFolder(store.path)),
         factor: row.prices?.batch_factor ?? null,
         mode,
         waits: wait,
@@ -275,13 +265,49 @@ async function execute(
       onEvent,
     };
     await work(job);
-    if (lost !== undefined) throw lost;
+    const lost = heartbeat.lost();
+    if (lost) throw lost;
   } finally {
     release();
-    clearInterval(heartbeat);
+    heartbeat.end();
     clearTimeout(grace);
     signal?.removeEventListener("abort", stop);
   }
+}
+
+/**
+ * Renews the lease of a run while it is executed, and stops the run where the lease or the database is lost.
+ * @param stop lets requests in flight finish for a while
+ */
+function startHeartbeat(
+  store: Store,
+  lease: Lease,
+  { stop, onEvent }: { stop: () => void; onEvent: OnEvent },
+): { lost: () => Error | null; end: () => void } {
+  let lost: Error | null = null;
+  let isWarned = false;
+  const timer = setInterval(() => {
+    // What follows from it is said once all that comes is stored.
+    if (!isInPlace(store)) return stop();
+    const held = isWarned ? null : heldLog(store);
+    if (held !== null) {
+      isWarned = true;
+      onEvent({ type: "warning", message: held });
+    }
+    try {
+      renewLease(store, lease);
+    } catch (error) {
+      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
+      if (isLocked(error)) return;
+      lost = error instanceof Error ? error : new Error(String(error));
+      stop();
+    }
+  }, HEARTBEAT_MS);
+  return {
+    /** Why the lease was lost; null while it is held. */
+    lost: () => lost,
+    end: () => clearInterval(timer),
+  };
 }
 
 /**

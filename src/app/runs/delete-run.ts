@@ -1,8 +1,9 @@
-import { sharedAnswers } from "../../store/runs/details.ts";
+import { sharedAnswers } from "../../store/runs/answers.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRun, getRun, hideRun, sweep } from "../../store/runs/runs.ts";
+import { findRun, getRun, hideRun } from "../../store/runs/runs.ts";
+import { sweep } from "../../store/runs/sweep.ts";
 
 /** What a deletion takes away: the answers that no other run has. */
 export interface Deletion {
@@ -10,6 +11,8 @@ export interface Deletion {
   answers_lost: number;
   /** Answers that stay, as other runs have them. */
   answers_kept: number;
+  /** Batches that the provider goes on with, whose answers nothing takes in then. */
+  batches_open: number;
 }
 
 /**
@@ -17,9 +20,9 @@ export interface Deletion {
  * @throws UsageError when there is no such run
  */
 export function planDeletion(store: Store, run: string): Deletion {
-  const { id, publicId, callsSucceeded } = getRun(store, findRun(store, run));
+  const { id, publicId, callsSucceeded, batchesOpen } = getRun(store, findRun(store, run));
   const kept = sharedAnswers(store, id);
-  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept };
+  return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept, batches_open: batchesOpen };
 }
 
 /**

@@ -1,12 +1,7 @@
 import type { Config } from "../../config/schema.ts";
-import {
-  type FailedAttempt,
-  failedAttempts,
-  type FailureRow,
-  failureRows,
-  type StepRow,
-  stepRows,
-} from "../../store/runs/details.ts";
+import { type FailedAttempt, failedAttempts } from "../../store/runs/failed-attempts.ts";
+import { type FailureRow, failureRows } from "../../store/runs/failures.ts";
+import { type StepRow, stepRows } from "../../store/runs/statistics.ts";
 import { completionLimit } from "../../execute/cap.ts";
 import { costOf, type Prices, usd } from "../../models/cost.ts";
 import { type BatchRow, listBatches } from "../../store/runs/batches.ts";

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { parseEnv } from "node:util";
+import { PROVIDERS } from "../../config/providers.ts";
 import { errorCode, UsageError } from "../../errors.ts";
 
 /** Variables by name: where API keys and base URLs come from. */
@@ -58,8 +59,11 @@ function readDotEnv(): Environment {
   return variables;
 }
 
-/** A line that sets a variable of ours in the way of some other program. */
-const NAMED = /^\s*(?:export\s+|setx?\s+|setenv\s+|\$env:|-\s*)?["']?((?:OPENAI|TOGETHER|DATAGEN)_[A-Z_]+)\b/;
+/** What the names of variables of datagen and of its providers begin with. */
+const PREFIXES = ["DATAGEN", ...PROVIDERS.map((name) => name.toUpperCase())].join("|");
+
+/** A line that sets such a variable in the way of some other program. */
+const NAMED = new RegExp(`^\\s*(?:export\\s+|setx?\\s+|setenv\\s+|\\$env:|-\\s*)?["']?((?:${PREFIXES})_[A-Z_]+)\\b`);
 
 /** Null where there is no file, or a folder: Python's environments have that name too. */
 function readSmallFile(path: string): Buffer | null {

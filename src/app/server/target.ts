@@ -1,8 +1,8 @@
-import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
+import type { ProviderName } from "../../config/providers.ts";
 import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import { settingsOf, type Settings } from "../../plan/settings.ts";
-import { providers } from "../../providers/index.ts";
+import { detectProvider, providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
 
@@ -105,10 +105,6 @@ function keyFrom(keysFrom: KeysFrom, variable: string, variables: Variables): st
 export function isOwnHost(provider: ProviderName, baseUrl: string): boolean {
   const { protocol, host } = new URL(baseUrl);
   return protocol === "https:" && providers[provider].remote?.hosts.includes(host) === true;
-}
-
-function detectProvider(model: string): ProviderName {
-  return PROVIDERS.find((name) => providers[name].serves(model)) ?? PROVIDERS[0];
 }
 
 /**

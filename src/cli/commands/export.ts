@@ -1,10 +1,11 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { FORMATS } from "../../export/formats.ts";
+import type { Piece } from "../../export/renderer.ts";
 import type { OnEvent } from "../../app/events.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
-import { oneLine, printable, printableJson } from "../render/text.ts";
+import { either, oneLine, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
 export class ExportCommand extends DatagenCommand {
@@ -40,7 +41,7 @@ export class ExportCommand extends DatagenCommand {
     description: "A file, a folder that exists, or - for stdout. Default: data/agents",
   });
   format = Option.String("--format", {
-    description: "json, jsonl or csv. Default: by the ending of --output, else json",
+    description: `${either(FORMATS)}. Default: by the ending of --output, else json`,
     validator: isEnum(FORMATS),
   });
   allowPartial = Option.Boolean("--allow-partial", false, { description: "Export although calls are pending" });
@@ -58,9 +59,10 @@ export class ExportCommand extends DatagenCommand {
   });
 
   async execute(): Promise<void> {
-    const [{ exportRun, renderRun }, { showSummary }] = await Promise.all([
+    const [{ exportRun, renderRun }, { showSummary }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
       import("../../app/runs/show-run.ts"),
+      import("../../export/index.ts"),
     ]);
     using store = await this.openToRead();
     const { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
@@ -72,9 +74,10 @@ export class ExportCommand extends DatagenCommand {
     if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
-      const clean = format === "csv" ? printable : printableJson;
-      const shown = async function* (pieces: AsyncIterable<string>) {
-        for await (const piece of pieces) yield isTerminal ? clean(piece) : piece;
+      const clean = renderers[format ?? "json"].isJson ? printableJson : printable;
+      const textOf = (piece: Piece) => (typeof piece === "string" ? piece : Buffer.from(piece).toString("latin1"));
+      const shown = async function* (pieces: AsyncIterable<Piece>) {
+        for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
       };
       await pipeline(renderRun(store, this.run, options), shown, this.context.stdout, { end: false });
       this.warnOfGaps(run, !completeOnly);

@@ -22,6 +22,11 @@ export class ResumeCommand extends ExecutionCommand {
       names the server, as in one that was copied or merged, you are asked on a terminal; elsewhere name it with
       \`--base-url\`.
 
+      A run belongs to the process that executes it, while that lives. Where it cannot be told at once whether it does, as
+      after the machine was started again, it is watched for up to 30 seconds. \`--take-over\` frees a run whose process is
+      stuck: it says what is known of that process, which then stores nothing more. What it has in flight is asked, and
+      paid for, again.
+
       With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again, and stays until
       the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
     `,
@@ -30,6 +35,7 @@ export class ResumeCommand extends ExecutionCommand {
       ["Try its failed calls again, gently", "datagen resume latest --retry-failed --concurrency 4"],
       ["Let it cost more than its cap", "datagen resume latest --max-cost 20"],
       ["See how its batches stand, and take in what is done", "datagen resume latest --no-wait"],
+      ["Take it from a process that is stuck", "datagen resume latest --take-over"],
       ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
@@ -47,6 +53,9 @@ export class ResumeCommand extends ExecutionCommand {
 
   baseUrl = Option.String("--base-url", {
     description: "Confirms the base URL of the run, where this machine does not know it",
+  });
+  takeOver = Option.Boolean("--take-over", false, {
+    description: "Take the run from the process that holds it, once you know that it is stuck",
   });
   batch = Option.Boolean("--batch", false, { description: "Send what is not sent yet in batches from now on" });
   live = Option.Boolean("--live", false, {
@@ -69,9 +78,10 @@ export class ResumeCommand extends ExecutionCommand {
     using store = await this.openStore("refuse");
     await this.checkOutput(keptOfRun(store, this.run));
     const { id } = showSummary(store, this.run);
-    const { retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
+    const { takeOver, retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
     return await this.executeAndExport(store, id, {
+      takeOver,
       retryFailed,
       retryTruncated,
       concurrency,

@@ -3,9 +3,12 @@ import { isEnum } from "typanion";
 import { UsageError } from "../../errors.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
+import { providers } from "../../providers/index.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
 import { either } from "../render/text.ts";
+
+const KEY_VARIABLES = Object.values(providers).flatMap(({ remote }) => remote?.keyVariable ?? []);
 
 export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];
@@ -21,8 +24,8 @@ export class RunCommand extends ExecutionCommand {
       same parameters, is not sent: it takes the earlier answer, at no cost. With \`--fresh\` every call is sent; with
       \`--reuse-unless-truncated\` answers that were asked with another token limit do too, if it did not cut them off.
 
-      API keys are read from the environment and from a .env file in the current folder: OPENAI_API_KEY,
-      TOGETHER_API_KEY, and DATAGEN_API_KEY for a \`base_url\` that stands in a config.
+      API keys are read from the environment and from a .env file in the current folder: ${KEY_VARIABLES.join(", ")},
+      and DATAGEN_API_KEY for a \`base_url\` that stands in a config.
 
       Exit codes: 0 all done, 1 some calls failed, 2 something is wrong with the command, the config or the input,
       3 stopped early, 130 interrupted; after 3 and 130 the run can be resumed.

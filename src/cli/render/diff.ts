@@ -2,7 +2,7 @@ import type { ConfigDifference } from "../../app/diff/config-differences.ts";
 import type { ConditionDiff, DifferentPair, LoneInputs, RunDiff } from "../../app/diff/diff-runs.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { sideBySide, wrap } from "./columns.ts";
-import { modelOf, tokensOf } from "./run.ts";
+import { modelOf, tokensOf } from "./lines.ts";
 import { type Column, cut, renderTable } from "./table.ts";
 import { counted, money, number, oneLine, printable } from "./text.ts";
 

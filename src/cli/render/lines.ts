@@ -1,4 +1,5 @@
 import type { RunSummary } from "../../app/runs/summary.ts";
+import type { Rates } from "../../models/cost.ts";
 import { counted, money, number } from "./text.ts";
 
 /** How a run ended, in a line. */
@@ -30,4 +31,17 @@ export function renderTokens({ tokens }: RunSummary): string {
   if (tokens.cached > 0) parts.push(`${number(tokens.cached)} of the prompt cached`);
   if (tokens.reasoning > 0) parts.push(`${number(tokens.reasoning)} of the completion reasoning`);
   return `${number(tokens.total)} tokens${tokens.estimated ? ", in part estimated" : ""} (${parts.join(", ")})`;
+}
+
+export function modelOf({ provider, model }: RunSummary): string {
+  return provider === "offline" ? `offline (${model})` : model;
+}
+
+export function tokensOf(tokens: number, isEstimated: boolean): string {
+  return `${isEstimated ? "~" : ""}${number(tokens)}`;
+}
+
+/** Rates in US dollars per million tokens. */
+export function renderRates({ input, cached_input: cached, output }: Rates): string {
+  return `$${input} input, $${cached} cached, $${output} output per million tokens`;
 }

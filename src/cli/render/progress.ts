@@ -31,78 +31,54 @@ interface State {
 
 /** Draws a run's events: a bar on a terminal, elsewhere a line now and then. */
 export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
-  const isTerminal = stream.isTTY === true;
-  const every = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
+  const lines = createLines(stream);
   let state: State | undefined;
-  let drawnAt = Date.now();
-  let isBarShown = false;
   let timer: NodeJS.Timeout | undefined;
   let isNew = false;
   const samples: { at: number; done: number }[] = [];
 
-  function write(line: string): void {
-    clear();
-    stream.write(`${printable(line)}\n`);
-  }
-
-  function clear(): void {
-    if (isBarShown) stream.write("\r\u001b[2K");
-    isBarShown = false;
-  }
-
-  /** Whether it is time for a line again. */
-  function isDue(): boolean {
-    const now = Date.now();
-    if (now - drawnAt < every) return false;
-    drawnAt = now;
-    return true;
-  }
-
   function draw(): void {
-    if (!state || !isDue()) return;
-    const now = drawnAt;
+    if (!state || !lines.isDue()) return;
+    const now = Date.now();
     samples.push({ at: now, done: state.succeeded + state.failed });
     while (samples.length > 2 && now - (samples[0]?.at ?? now) > RATE_WINDOW_MS) samples.shift();
-    show(renderProgress(state, rateOf(samples), isTerminal ? BAR_WIDTH : 0));
-  }
-
-  function show(line: string): void {
-    const shown = printable(line);
-    if (isTerminal) stream.write(`\r\u001b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
-    else stream.write(`${shown}\n`);
-    isBarShown = isTerminal;
+    lines.show(renderProgress(state, rateOf(samples), lines.barWidth));
   }
 
   function onEvent(event: RunEvent): void {
     switch (event.type) {
       case "counting":
-        if (isDue()) show(`Counting tokens: ${counted(event.inputs, "input")}`);
+        if (lines.isDue()) lines.show(`Counting tokens: ${counted(event.inputs, "input")}`);
         break;
       case "created":
         isNew = true;
-        write(renderCreated(event));
+        lines.write(renderCreated(event));
         break;
       case "warning":
-        write(`Warning: ${oneLine(event.message)}`);
+        lines.write(`Warning: ${oneLine(event.message)}`);
         break;
       case "started":
-        if (!isNew) write(renderResumed(event.run, event.baseUrl));
+        if (!isNew) lines.write(renderResumed(event.run, event.baseUrl));
         state = stateOf(event.run);
         // Also while nothing comes back.
-        timer ??= setInterval(draw, every).unref();
+        timer ??= setInterval(draw, lines.everyMs).unref();
         samples.push({ at: Date.now(), done: state.succeeded + state.failed });
         break;
       case "batch":
-        write(renderBatch(event));
+        lines.write(renderBatch(event));
         break;
       case "lost":
-        write(`Warning: ${counted(event.results, "result")} that came back could not be stored; a resume asks again.`);
+        lines.write(
+          `Warning: ${counted(event.results, "result")} that came back could not be stored; a resume asks again.`,
+        );
         break;
       case "outage":
-        write(`The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`);
+        lines.write(
+          `The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`,
+        );
         break;
       case "recovered":
-        write("The provider answers again.");
+        lines.write("The provider answers again.");
         break;
       case "retrying":
         if (state) {
@@ -121,11 +97,49 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         break;
     }
   }
+
   function end(): void {
     clearInterval(timer);
-    clear();
+    lines.clear();
   }
+
   return { onEvent, end };
+}
+
+/** Writes lines that stay, and one that the next replaces where the stream is a terminal. */
+function createLines(stream: ProgressStream) {
+  const isTerminal = stream.isTTY === true;
+  const everyMs = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
+  let shownAt = Date.now();
+  let isBarShown = false;
+
+  function clear(): void {
+    if (isBarShown) stream.write("\r\u001b[2K");
+    isBarShown = false;
+  }
+
+  return {
+    everyMs,
+    barWidth: isTerminal ? BAR_WIDTH : 0,
+    clear,
+    write(line: string): void {
+      clear();
+      stream.write(`${printable(line)}\n`);
+    },
+    show(line: string): void {
+      const shown = printable(line);
+      if (isTerminal) stream.write(`\r\u001b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      else stream.write(`${shown}\n`);
+      isBarShown = isTerminal;
+    },
+    /** Whether it is time to show a line again. */
+    isDue(): boolean {
+      const now = Date.now();
+      if (now - shownAt < everyMs) return false;
+      shownAt = now;
+      return true;
+    },
+  };
 }
 
 function renderBatch({ name, requests, status, completed, failed }: Extract<RunEvent, { type: "batch" }>): string {

@@ -18,53 +18,7 @@ const NAME = /^\w[\w.-]*$/;
  */
 export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
   const provider = await connectOffline(model);
-
-  function pathOf(id: string): string {
-    // Ids come from the database and from the files of the folder, which may be somebody else's: none is a path.
-    if (NAME.test(id)) return join(folder, id);
-    throw new CallError("bad_request", `${JSON.stringify(id.slice(0, 100))} is no name of a batch or of its files`);
-  }
-
-  /** Puts what `write` makes at a path in its place all at once. */
-  async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
-    await mkdir(folder, { recursive: true });
-    const temporary = pathOf(`${id}.part`);
-    await write(temporary);
-    await rename(temporary, pathOf(id));
-  }
-
-  async function read(batchId: string): Promise<BatchState | null> {
-    const path = pathOf(batchId);
-    try {
-      return JSON.parse(await readFile(path, "utf8")) as BatchState;
-    } catch (error) {
-      if (error instanceof SyntaxError) throw new CallError("bad_request", `${path} is damaged: ${error.message}`);
-      if (errorCode(error) === "ENOENT") return null;
-      throw error;
-    }
-  }
-
-  async function save(state: BatchState): Promise<BatchState> {
-    await place(state.id, (path) => writeFile(path, JSON.stringify(state)));
-    return state;
-  }
-
-  async function existing(batchId: string): Promise<BatchState> {
-    const state = await read(batchId);
-    if (!state) throw missing(`batch ${batchId}`);
-    return state;
-  }
-
-  const missing = (what: string) =>
-    new CallError("bad_request", `there is no ${what} in ${folder}`, { httpStatus: 404 });
-
-  async function* lines(fileId: string): AsyncGenerator<string> {
-    try {
-      yield* splitLines(createReadStream(pathOf(fileId)));
-    } catch (error) {
-      throw errorCode(error) === "ENOENT" ? missing(`file ${fileId}`) : error;
-    }
-  }
+  const { place, read, save, existing, has, lines } = batchFiles(folder);
 
   /** Answers every line of a file. Gives their number. */
   async function answer(fileId: string, outputId: string, signal: AbortSignal): Promise<number> {
@@ -118,11 +72,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 
     async find(name) {
       const batch = await read(`${name}.batch`);
-      const isSent = await access(pathOf(name)).then(
-        () => true,
-        () => false,
-      );
-      return { fileId: isSent ? name : null, batch };
+      return { fileId: (await has(name)) ? name : null, batch };
     },
 
     async get(batchId, signal) {
@@ -144,6 +94,64 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 
     result: (line) => readResult(line),
   };
+}
+
+/** The folder with the files of batches. */
+function batchFiles(folder: string) {
+  function pathOf(id: string): string {
+    // Ids come from the database and from the files of the folder, which may be somebody else's: none is a path.
+    if (NAME.test(id)) return join(folder, id);
+    throw new CallError("bad_request", `${JSON.stringify(id.slice(0, 100))} is no name of a batch or of its files`);
+  }
+
+  /** Puts what `write` makes at a path in its place all at once. */
+  async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
+    await mkdir(folder, { recursive: true });
+    const temporary = pathOf(`${id}.part`);
+    await write(temporary);
+    await rename(temporary, pathOf(id));
+  }
+
+  async function read(batchId: string): Promise<BatchState | null> {
+    const path = pathOf(batchId);
+    try {
+      return JSON.parse(await readFile(path, "utf8")) as BatchState;
+    } catch (error) {
+      if (error instanceof SyntaxError) throw new CallError("bad_request", `${path} is damaged: ${error.message}`);
+      if (errorCode(error) === "ENOENT") return null;
+      throw error;
+    }
+  }
+
+  async function save(state: BatchState): Promise<BatchState> {
+    await place(state.id, (path) => writeFile(path, JSON.stringify(state)));
+    return state;
+  }
+
+  async function existing(batchId: string): Promise<BatchState> {
+    const state = await read(batchId);
+    if (!state) throw missing(`batch ${batchId}`);
+    return state;
+  }
+
+  const missing = (what: string) =>
+    new CallError("bad_request", `there is no ${what} in ${folder}`, { httpStatus: 404 });
+
+  async function* lines(fileId: string): AsyncGenerator<string> {
+    try {
+      yield* splitLines(createReadStream(pathOf(fileId)));
+    } catch (error) {
+      throw errorCode(error) === "ENOENT" ? missing(`file ${fileId}`) : error;
+    }
+  }
+
+  const has = (id: string) =>
+    access(pathOf(id)).then(
+      () => true,
+      () => false,
+    );
+
+  return { place, read, save, existing, has, lines };
 }
 
 function readResult(text: string): BatchResult {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type Prompt, promptText } from "../../models/prompt.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
 import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
+import type { ParameterName } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 
 /** Stands at the beginning of every text, so that none is mistaken for a model's answer. */
@@ -23,9 +24,9 @@ export async function connectOffline(model: string): Promise<Provider> {
     complete({ endpoint, prompt, parameters }) {
       const pieces = partsOf(prompt);
       const [before, text] = pieces;
-      const limit = parameters["max_completion_tokens"] ?? parameters["max_tokens"];
+      const limit = LIMITS.map((name) => parameters[name]).find((value) => typeof value === "number");
       const whole = compose(before, text);
-      const answer = typeof limit === "number" ? shorten(whole, limit, tokenizer) : whole;
+      const answer = limit === undefined ? whole : shorten(whole, limit, tokenizer);
       return Promise.resolve({
         text: answer,
         finishReason: answer === whole ? "stop" : "length",
@@ -47,6 +48,20 @@ export async function connectOffline(model: string): Promise<Provider> {
     giveUp() {},
   };
 }
+
+/** What the parameters of a config do here. */
+const EFFECTS: Record<ParameterName, "limit" | "nothing"> = {
+  max_tokens: "limit",
+  max_completion_tokens: "limit",
+  temperature: "nothing",
+  top_p: "nothing",
+  seed: "nothing",
+  stop: "nothing",
+  frequency_penalty: "nothing",
+  presence_penalty: "nothing",
+  reasoning_effort: "nothing",
+};
+const LIMITS = (Object.keys(EFFECTS) as ParameterName[]).filter((name) => EFFECTS[name] === "limit");
 
 function partsOf(prompt: Prompt): [before: string, text: string, after: string] {
   const whole = promptText(prompt);

@@ -1,6 +1,7 @@
 import type { ProviderInfo } from "../provider-info.ts";
-import { adaptParameters } from "./adapt.ts";
+import { refusedParameters } from "../parameters.ts";
 import { isLegacyCompletionsModel, isOpenAiModel, outputLimit } from "./models.ts";
+import { bodyNames } from "./parameters.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export const openai: ProviderInfo = {
@@ -18,7 +19,7 @@ export const openai: ProviderInfo = {
     of: async (model, day) => (await import("./prices.ts")).openAiPrice(model, day),
     all: async (day) => (await import("./prices.ts")).openAiPriceList(day),
   },
-  refused: ({ model, endpoint, parameters }) => adaptParameters(model, endpoint, parameters).dropped,
+  refused: ({ model, endpoint, parameters }) => refusedParameters(bodyNames(model, endpoint), parameters),
   connect: async (connection) => (await import("./openai.ts")).connectOpenAi(connection),
   batches: {
     endpoints: ["chat", "completions"],

@@ -5,7 +5,7 @@ import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
-import { adaptParameters } from "./adapt.ts";
+import { bodyNames } from "./parameters.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
@@ -42,6 +42,6 @@ function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): S
     apiKey,
     model,
     maxAnswerBytes,
-    adapt: (asked, endpoint, parameters) => adaptParameters(asked, endpoint, parameters).accepted,
+    bodyNames,
   };
 }

@@ -9,8 +9,8 @@ export const together: ProviderInfo = {
     defaultBaseUrl: "https://api.together.ai/v1",
     hosts: ["api.together.ai", "api.together.xyz"],
   },
-  // Models that no other provider serves.
-  serves: () => true,
+  // It is asked for all models that no other provider serves.
+  serves: () => false,
   endpointOf: () => "chat",
   outputLimit: () => null,
   prices: {

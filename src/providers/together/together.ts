@@ -1,6 +1,7 @@
 import Together from "together-ai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
+import type { BodyNames } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { liveProvider, type Server } from "../server.ts";
@@ -26,6 +27,19 @@ export function connectTogetherBatches(connection: Connection): BatchProvider {
   });
 }
 
+/** The names under which a model takes the parameters of a config: all of its models take the same. */
+const NAMES: BodyNames = {
+  max_tokens: "max_tokens",
+  max_completion_tokens: "max_completion_tokens",
+  temperature: "temperature",
+  top_p: "top_p",
+  seed: "seed",
+  frequency_penalty: "frequency_penalty",
+  presence_penalty: "presence_penalty",
+  stop: "stop",
+  reasoning_effort: "reasoning_effort",
+};
+
 function togetherServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
   const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new Together({
@@ -43,6 +57,6 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
     apiKey,
     model,
     maxAnswerBytes,
-    adapt: (_model, _endpoint, { extra_body: extra, ...given }) => ({ ...given, ...(extra as object | undefined) }),
+    bodyNames: () => NAMES,
   };
 }

@@ -5,6 +5,8 @@ import type { Store } from "../file/store.ts";
 import { ATTEMPT_TOTALS, CALL_TOTALS } from "../runs/totals.ts";
 import { counted } from "../whole-sum.ts";
 
+/* Prepared SQL, as a rule is the text of a query, and reads whole tables of a database that may be damaged. */
+
 /** Something in a database that must not be. */
 export interface Violation {
   /** What always holds. */

@@ -4,6 +4,8 @@ import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
+/* Prepared SQL, as rows are copied whole: with the columns that the tables have, whatever those hold. */
+
 /** Calls that one transaction copies, so that other processes can write in between. */
 const CHUNK = 2_000;
 
@@ -91,44 +93,45 @@ export function copyRun(store: Store, other: OtherDatabase, run: OtherRun, datas
   });
 }
 
-/** What copies rows from the other database, and finds those again that are here already. */
-function createCopier({ sqlite }: Store, other: OtherDatabase) {
+/** Rows of one table: read there, inserted here. */
+interface RowCopier {
+  all: (id: number) => Row[];
+  /** @throws UsageError where the other database has no such row */
+  one: (id: number) => Row;
+  insert: (row: Row) => number;
+}
+
+/** Reads rows of a table there and inserts them here; every column but the id is given or copied. */
+function rowCopier({ sqlite }: Store, other: OtherDatabase, table: string, by: string): RowCopier {
+  // Columns that are computed are none of these.
+  const columns = sqlite
+    .prepare<[string], string>("select name from pragma_table_info(?) where name <> 'id'")
+    .pluck()
+    .all(table);
+  const read = other.query<[number], Row>(`select id, ${columns.join(", ")} from ${table} where ${by} = ? order by id`);
+  const insert = sqlite.prepare<[Row]>(
+    `insert into ${table} (${columns.join(", ")}) values (${columns.map((name) => `@${name}`).join(", ")})`,
+  );
+  return {
+    all: read.all,
+    one(id) {
+      const [row] = read.all(id);
+      if (!row) throw other.damaged(`${table} has no row ${id}`);
+      return row;
+    },
+    insert: (row) => Number(insert.run(row).lastInsertRowid),
+  };
+}
+
+/** Copies what runs share: settings, texts and answers. Each gives the id here, also of what is here already. */
+function createSharedCopier(store: Store, other: OtherDatabase) {
+  const { sqlite } = store;
   sqlite.exec(`create temp table if not exists copied_answers (other_id integer primary key, id integer not null unique);
     delete from temp.copied_answers`);
-
-  /** Reads rows of a table there and inserts them here; every column but the id is given or copied. */
-  function rowCopier(table: string, by: string) {
-    // Columns that are computed are none of these.
-    const columns = sqlite
-      .prepare<[string], string>("select name from pragma_table_info(?) where name <> 'id'")
-      .pluck()
-      .all(table);
-    const read = other.query<[number], Row>(
-      `select id, ${columns.join(", ")} from ${table} where ${by} = ? order by id`,
-    );
-    const insert = sqlite.prepare<[Row]>(
-      `insert into ${table} (${columns.join(", ")}) values (${columns.map((name) => `@${name}`).join(", ")})`,
-    );
-    return {
-      all: read.all,
-      one(id: number): Row {
-        const [row] = read.all(id);
-        if (!row) throw other.damaged(`${table} has no row ${id}`);
-        return row;
-      },
-      insert: (row: Row) => Number(insert.run(row).lastInsertRowid),
-    };
-  }
-
   const rows = {
-    runs: rowCopier("runs", "id"),
-    perspectives: rowCopier("perspectives", "run_id"),
-    batches: rowCopier("batches", "run_id"),
-    settings: rowCopier("settings", "id"),
-    texts: rowCopier("texts", "id"),
-    answers: rowCopier("answers", "id"),
-    calls: rowCopier("calls", "task_id"),
-    attempts: rowCopier("attempts", "call_id"),
+    settings: rowCopier(store, other, "settings", "id"),
+    texts: rowCopier(store, other, "texts", "id"),
+    answers: rowCopier(store, other, "answers", "id"),
   };
   const here = {
     settings: sqlite.prepare<[unknown], number>("select id from settings where hash = ?").pluck(),
@@ -142,11 +145,9 @@ function createCopier({ sqlite }: Store, other: OtherDatabase) {
            and not exists (select 1 from temp.copied_answers c where c.id = a.id) order by a.id limit 1`,
       )
       .pluck(),
-    task: sqlite.prepare("insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)"),
     remember: sqlite.prepare("insert into temp.copied_answers (other_id, id) values (?, ?)"),
   };
   const settings = new Map<number, number>();
-  const batches = new Map<number, number>();
 
   function settingsFor(otherId: number): number {
     const known = settings.get(otherId);
@@ -172,6 +173,23 @@ function createCopier({ sqlite }: Store, other: OtherDatabase) {
     return id;
   }
 
+  return { settingsFor, textFor, answerFor };
+}
+
+/** Copies what one run alone has. */
+function createCopier(store: Store, other: OtherDatabase) {
+  const { settingsFor, textFor, answerFor } = createSharedCopier(store, other);
+  const rows = {
+    runs: rowCopier(store, other, "runs", "id"),
+    perspectives: rowCopier(store, other, "perspectives", "run_id"),
+    batches: rowCopier(store, other, "batches", "run_id"),
+    calls: rowCopier(store, other, "calls", "task_id"),
+    attempts: rowCopier(store, other, "attempts", "call_id"),
+  };
+  const insertTask = store.sqlite.prepare(
+    "insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)",
+  );
+  const batches = new Map<number, number>();
   const mapped = <T>(value: unknown, map: (id: number) => T) => (value === null ? null : map(Number(value)));
 
   return {
@@ -197,7 +215,7 @@ function createCopier({ sqlite }: Store, other: OtherDatabase) {
     task(task: OtherTask, runId: number, perspectives: ReadonlyMap<number, number>): number {
       const { id, position, inputId, referenceId } = task;
       const texts = [textFor(inputId), mapped(referenceId, textFor)];
-      const taskId = Number(here.task.run(runId, position, ...texts).lastInsertRowid);
+      const taskId = Number(insertTask.run(runId, position, ...texts).lastInsertRowid);
       const calls = rows.calls.all(id);
       for (const { id: otherId, ...call } of calls) {
         const callId = rows.calls.insert({

@@ -2,8 +2,10 @@ import { existsSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import Database from "better-sqlite3";
 import { errorCode, errorMessage, UsageError } from "../../errors.ts";
-import { isLive, type LeaseRow } from "../runs/leases.ts";
+import { type Holder, seemsLive } from "../runs/holder.ts";
 import type { Store } from "../file/store.ts";
+
+/* Prepared SQL, as each statement may meet damage, which is told with the name of the file. */
 
 const DAMAGED_HINT =
   "Nothing is wrong with the database here. Look at the other with `datagen db check --db` and its path, or merge a copy from before.";
@@ -66,11 +68,13 @@ export class OtherDatabase implements Disposable {
 
   /** Its runs, the oldest first. @throws UsageError when a living process executes one, or one waits for batches */
   runs(): OtherRun[] {
-    const live = this.query<[], LeaseRow & { publicId: string }>(
-      `select r.public_id publicId, l.host, l.pid, l.heartbeat_at heartbeatAt from leases l join runs r on r.id = l.run_id`,
+    const live = this.query<[], Holder & { publicId: string }>(
+      `select r.public_id publicId, l.host, l.pid, l.heartbeat_at heartbeatAt, l.boot, l.pid_namespace pidNamespace,
+         l.pid_started pidStarted, l.heartbeat_monotonic heartbeatMonotonic
+       from leases l join runs r on r.id = l.run_id`,
     )
       .all()
-      .find(isLive);
+      .find(seemsLive);
     if (live) {
       throw new UsageError(
         `run ${live.publicId} of the other database is being executed by process ${live.pid} on ${live.host}`,

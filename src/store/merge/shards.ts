@@ -2,8 +2,11 @@ import type { Shard } from "../../plan/shard.ts";
 import { acquireLease, type Lease, releaseLease } from "../runs/leases.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
-import { hideRun, sweep } from "../runs/runs.ts";
+import { hideRun } from "../runs/runs.ts";
+import { sweep } from "../runs/sweep.ts";
 import { recountTotals } from "../runs/totals.ts";
+
+/* Prepared SQL, as a run is changed by what another row has, and calls by the index of their tasks. */
 
 /** A run that has a part of its inputs only, or was merged of such. */
 export interface ShardRun extends Shard {

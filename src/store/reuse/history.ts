@@ -1,12 +1,14 @@
 import { and, desc, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
 import type { ProviderName } from "../../config/providers.ts";
 import type { Step } from "../../plan/calls.ts";
+import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import type { Settings } from "../../plan/settings.ts";
 import { type Part, positionIn } from "../../plan/shard.ts";
-import { oncePerStore, type Store } from "../file/store.ts";
+import type { Store } from "../file/store.ts";
 import { getSettings } from "../runs/plan.ts";
 import { perspectives, runs, settings } from "../schema.ts";
 import { getText } from "../texts.ts";
+import { callsAt, type EarlierCall } from "./earlier-calls.ts";
 
 /*
  * What earlier calls tell of those to come. Of a database with many millions of calls, a sample of some runs is read:
@@ -32,11 +34,9 @@ export interface EarlierRun {
   perspectives: EarlierPerspective[];
 }
 
-export interface EarlierPerspective {
+export interface EarlierPerspective extends Instructions {
   id: number;
   condition: string;
-  reading: string | null;
-  strategy: string;
 }
 
 /** What earlier runs tell of calls to come. */
@@ -78,6 +78,7 @@ function earlierRuns(store: Store, provider: ProviderName, model: string | null)
       total: runs.callsTotal,
       succeeded: runs.callsSucceeded,
       shard: runs.shard,
+      config: runs.config,
       effort: sql<string | null>`${settings.value} ->> '$.parameters.reasoning_effort'`,
     })
     .from(runs)
@@ -86,62 +87,23 @@ function earlierRuns(store: Store, provider: ProviderName, model: string | null)
     .orderBy(desc(runs.id))
     .limit(MOST_RUNS)
     .all()
-    .map(({ tasks, total, succeeded, ...run }) => ({
+    .map(({ tasks, total, succeeded, config, ...run }) => ({
       ...run,
       answeredInputs: Math.ceil((tasks * succeeded) / total),
-      perspectives: perspectivesOf(store, run.id),
+      perspectives: perspectivesOf(store, run.id, instructionsOf(config)),
     }));
 }
 
-function perspectivesOf(store: Store, runId: number): EarlierPerspective[] {
-  const { id, condition, reading, strategy } = perspectives;
+function perspectivesOf(store: Store, runId: number, given: readonly Instructions[]): EarlierPerspective[] {
+  const { id, condition, position } = perspectives;
   return store.db
-    .select({ id, condition, reading, strategy })
+    .select({ id, condition, position })
     .from(perspectives)
     .where(eq(perspectives.runId, runId))
-    .orderBy(perspectives.position)
-    .all();
+    .orderBy(position)
+    .all()
+    .flatMap(({ position: at, ...row }) => (given[at] ? [{ ...row, ...given[at] }] : []));
 }
-
-/** An answered call of an earlier run; what an imported one has used is not known. */
-export interface EarlierCall {
-  answerId: number;
-  inputId: number;
-  promptTokens: number;
-  completionTokens: number;
-  cachedTokens: number;
-  cacheWriteTokens: number;
-  reasoningTokens: number;
-  /** Whether the counts are ours: 0 or 1. */
-  tokensEstimated: number;
-  /** Whether the token limit cut the answer off: 0 or 1. */
-  isCut: number;
-  settingsId: number;
-  /** Of a reading: the prompt tokens of the strategy that works on it, as the provider reported them. */
-  strategyPromptTokens: number | null;
-}
-
-const statements = oncePerStore(({ sqlite }) => ({
-  // Cross joins are made in the order in which they stand: by the unique index of tasks, that of calls, and keys.
-  calls: sqlite.prepare<[string, number, number, Step], EarlierCall>(
-    `select answers.id as answerId, tasks.input_id as inputId, answers.prompt_tokens as promptTokens,
-       answers.completion_tokens as completionTokens, answers.cached_tokens as cachedTokens,
-       answers.cache_write_tokens as cacheWriteTokens, answers.reasoning_tokens as reasoningTokens,
-       answers.tokens_estimated as tokensEstimated, answers.settings_id as settingsId,
-       coalesce(answers.finish_reason = 'length', 0) as isCut,
-       case when calls.step = 'reading' then (
-         select followed.prompt_tokens from calls following
-           cross join answers followed on followed.id = following.answer_id
-           where following.task_id = tasks.id and following.perspective_id = calls.perspective_id
-             and following.step = 'strategy' and following.replicate = calls.replicate
-             and not followed.tokens_estimated and followed.origin <> 'imported'
-       ) end as strategyPromptTokens
-     from json_each(?) positions
-       cross join tasks on tasks.run_id = ? and tasks.position = positions.value
-       cross join calls on calls.task_id = tasks.id and calls.perspective_id = ? and calls.step = ?
-       cross join answers on answers.id = calls.answer_id and answers.origin <> 'imported'`,
-  ),
-}));
 
 function earlierCalls(
   store: Store,
@@ -155,5 +117,5 @@ function earlierCalls(
     const nth = Math.floor((at * answeredInputs) / count);
     return shard === null ? nth : positionIn(shard, nth);
   });
-  return statements(store).calls.all(JSON.stringify(positions), id, perspectiveId, step);
+  return callsAt(store, id, positions, perspectiveId, step);
 }

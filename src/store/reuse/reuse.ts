@@ -2,11 +2,12 @@ import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import type { Prompt } from "../../models/prompt.ts";
 import { callKeys, canonicalJson, type Settings, sha256, tokenLimit, withoutTokenLimit } from "../../plan/settings.ts";
 import { answerText, hasKey } from "../runs/calls.ts";
-import { oncePerStore, type Store } from "../file/store.ts";
+import type { Store } from "../file/store.ts";
 import { answers, calls, settings as settingsTable } from "../schema.ts";
 import type { ReasoningTags } from "../../config/schema.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import type { ReusePolicy } from "./reuse-policy.ts";
+import { createTaken } from "./taken.ts";
 
 /** An answer of an earlier call that asked the same. */
 export interface EarlierAnswer {
@@ -24,34 +25,24 @@ export interface Reuse extends Disposable {
   textOf(answer: EarlierAnswer): string;
 }
 
-/** How many were made for a store. */
-const made = oncePerStore(() => ({ count: 0 }));
-
 /**
  * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, in little
  * memory, until this is disposed of. Each hands out all answers, whatever others of the same store have taken.
  * @param tags what is done with the reasoning at the start of an answer
  */
 export function createReuse(store: Store, settings: Settings, policy: ReusePolicy, tags: ReasoningTags | null): Reuse {
-  const { sqlite } = store;
-  const own = (made(store).count += 1);
-  sqlite.exec(
-    "create temp table if not exists taken (reuse integer, id integer, primary key (reuse, id)) without rowid",
-  );
-  const mark = sqlite.prepare("insert into temp.taken (reuse, id) values (?, ?)");
-  const isFree = sql`not exists (select 1 from temp.taken where taken.reuse = ${own} and taken.id = ${answers.id})`;
+  const taken = createTaken(store);
+  const isFree = sql`not exists (select 1 from temp.taken where taken.reuse = ${taken.reuse} and taken.id = ${answers.id})`;
   const find = finder(store, settings, { policy, tags }, isFree);
   return {
     isEmpty: find === null,
     take(prompt) {
       const found = find?.(prompt) ?? null;
-      if (found) mark.run(own, found.id);
+      if (found) taken.add(found.id);
       return found;
     },
     textOf: ({ id }) => usedText(answerText(store, id), tags),
-    [Symbol.dispose]() {
-      if (sqlite.open) sqlite.prepare("delete from temp.taken where reuse = ?").run(own);
-    },
+    [Symbol.dispose]: () => taken.clear(),
   };
 }
 

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, isNotNull, ne, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, inArray, isNotNull, ne, sql } from "drizzle-orm";
 import { checkLease, type Lease } from "./leases.ts";
 import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
 import { oncePerStore, placeholders, type Store } from "../file/store.ts";
@@ -136,9 +136,8 @@ function countOpen(store: Store, runId: number, change: number): void {
 export function dropBatch(store: Store, lease: Lease, id: number): void {
   const drop = () => {
     checkLease(store, lease);
-    store.sqlite
-      .prepare("update calls set batch_id = null where id in (select call_id from attempts where batch_id = ?)")
-      .run(id);
+    const sent = store.db.select({ id: attempts.callId }).from(attempts).where(eq(attempts.batchId, id));
+    store.db.update(calls).set({ batchId: null }).where(inArray(calls.id, sent)).run();
     store.db.delete(attempts).where(eq(attempts.batchId, id)).run();
     store.db.delete(batches).where(eq(batches.id, id)).run();
     countOpen(store, lease.runId, -1);

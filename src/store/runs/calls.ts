@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../../plan/calls.ts";
+import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
 
@@ -127,9 +128,11 @@ export function answerText(store: Store, answerId: number): string {
 }
 
 /** The instructions of a run's perspectives, by the perspectives' ids. */
-export function instructions(store: Store, runId: number): Map<number, { reading: string | null; strategy: string }> {
+export function instructions(store: Store, runId: number): Map<number, Instructions> {
+  const run = store.db.select({ config: runs.config }).from(runs).where(eq(runs.id, runId)).get();
   const rows = store.db.select().from(perspectives).where(eq(perspectives.runId, runId)).all();
-  return new Map(rows.map(({ id, reading, strategy }) => [id, { reading, strategy }]));
+  const given = run ? instructionsOf(run.config) : [];
+  return new Map(rows.flatMap(({ id, position }) => (given[position] ? [[id, given[position]]] : [])));
 }
 
 /** Whether a run has a call that is not done. */

@@ -1,9 +1,10 @@
-import { asc, eq, sql } from "drizzle-orm";
 import type { ReasoningTags } from "../../config/schema.ts";
 import { usedText } from "../../plan/reasoning.ts";
+import { textFrom } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
-import { answers, calls, perspectives, tasks } from "../schema.ts";
 import { getText } from "../texts.ts";
+
+/* Prepared SQL, as Drizzle reads no rows one by one, and takes longer to make its objects than SQLite to find them. */
 
 /** One call of a task, in the order of the dataset. */
 export interface CellRow {
@@ -48,29 +49,16 @@ type CellColumns = [
   reasoningTokens: number | null,
 ];
 
-const statements = oncePerStore(({ db, sqlite }) => ({
+const statements = oncePerStore(({ sqlite }) => ({
+  perspectives: sqlite
+    .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
+    .raw(),
   // Not ordered: by the index they come as they are wanted, or nearly so, and SQLite would sort them once more.
   cells: sqlite
     .prepare<[number], CellColumns>(
-      db
-        .select({
-          perspectiveId: calls.perspectiveId,
-          step: calls.step,
-          replicate: calls.replicate,
-          state: calls.state,
-          failure: calls.failure,
-          text: answers.text,
-          finishReason: answers.finishReason,
-          finishReasonRaw: answers.finishReasonRaw,
-          promptTokens: answers.promptTokens,
-          completionTokens: answers.completionTokens,
-          cachedTokens: answers.cachedTokens,
-          reasoningTokens: answers.reasoningTokens,
-        })
-        .from(calls)
-        .leftJoin(answers, eq(answers.id, calls.answerId))
-        .where(eq(calls.taskId, sql.placeholder("taskId")))
-        .toSQL().sql,
+      `select c.perspective_id, c.step, c.replicate, c.state, c.failure, a.text, a.finish_reason, a.finish_reason_raw,
+         a.prompt_tokens, a.completion_tokens, a.cached_tokens, a.reasoning_tokens
+       from calls c left join answers a on a.id = c.answer_id where c.task_id = ?`,
     )
     .raw(),
 }));
@@ -80,27 +68,16 @@ const statements = oncePerStore(({ db, sqlite }) => ({
  * @param tags what is done with the reasoning at the start of an answer
  */
 export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
-  const { cells } = statements(store);
-  const positions = new Map(
-    store.db
-      .select({ id: perspectives.id, position: perspectives.position })
-      .from(perspectives)
-      .where(eq(perspectives.runId, runId))
-      .all()
-      .map(({ id, position }) => [id, position]),
-  );
-  const query = store.db
-    .select({ id: tasks.id, position: tasks.position, inputId: tasks.inputId, referenceId: tasks.referenceId })
-    .from(tasks)
-    .where(eq(tasks.runId, runId))
-    .orderBy(asc(tasks.position))
-    .toSQL();
+  const { cells, perspectives } = statements(store);
+  const positions = new Map(perspectives.all(runId));
+  // A statement of its own each time: one that is gone through can do nothing else.
   const rows = store.sqlite
-    .prepare(query.sql)
+    .prepare<[number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
+      "select id, position, input_id, reference_id from tasks where run_id = ? order by position",
+    )
     .raw()
-    .iterate(...query.params);
-  for (const row of rows as IterableIterator<[number, number, number, number | null]>) {
-    const [taskId, position, inputId, referenceId] = row;
+    .iterate(runId);
+  for (const [taskId, position, inputId, referenceId] of rows) {
     yield {
       position,
       input: getText(store, inputId),
@@ -126,7 +103,7 @@ function toCell(
     replicate,
     state,
     failure,
-    text: text === null ? null : usedText(answers.text.mapFromDriverValue(text) as string, tags),
+    text: text === null ? null : usedText(textFrom(text), tags),
     finishReason,
     finishReasonRaw,
     promptTokens,

@@ -1,16 +1,12 @@
-import { hostname } from "node:os";
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../../errors.ts";
-import { isProcessAlive } from "../file/temporary.ts";
 import { inTransaction } from "../file/transaction.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs } from "../schema.ts";
+import { describeHolder, isGone, type LeaseRow, marksOfProcess, monotonicMs, timeOf } from "./holder.ts";
 
 /** How often a process says that it still executes its run. */
 export const HEARTBEAT_MS = 5_000;
-
-/** A lease without a heartbeat for so long is free: its process is gone, or out of reach. */
-const LAPSE_MS = 30_000;
 
 /** The right of this process to commit results of a run. */
 export interface Lease {
@@ -18,7 +14,11 @@ export interface Lease {
   token: string;
 }
 
-export type LeaseRow = typeof leases.$inferSelect;
+/** A run that a process holds. */
+export interface HeldRun {
+  label: string;
+  holder: LeaseRow;
+}
 
 const statements = oncePerStore(({ db }) => ({
   holds: db
@@ -28,42 +28,51 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
 }));
 
-/** @throws UsageError that says who holds the run, when a living process does */
+/** @throws UsageError that says who holds the run, unless its holder is gone */
 export function acquireLease(store: Store, runId: number, label: string): Lease {
   return inTransaction(store, () => {
     const holder = store.db.select().from(leases).where(eq(leases.runId, runId)).get();
-    if (holder && isLive(holder)) throw heldBy(label, holder);
+    if (holder && !isGone(holder)) throw heldBy({ label, holder });
     const lease = { runId, token: Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex") };
-    const now = Date.now();
-    const row = { ...lease, host: hostname(), pid: process.pid, acquiredAt: now, heartbeatAt: now };
+    const row = { ...lease, ...marksOfProcess(), acquiredAt: Date.now(), ...heartbeat() };
     store.db.insert(leases).values(row).onConflictDoUpdate({ target: leases.runId, set: row }).run();
     return lease;
   });
 }
 
-/** @throws UsageError that says who holds a run, when a living process holds any */
-export function checkNoneHeld(store: Store): void {
-  const held = store.db
+/** The runs that processes hold, living or not. @param runId the only one that is of interest */
+export function heldRuns(store: Store, runId?: number): HeldRun[] {
+  return store.db
     .select({ label: runs.publicId, holder: leases })
     .from(leases)
     .innerJoin(runs, eq(runs.id, leases.runId))
-    .all()
-    .find(({ holder }) => isLive(holder));
-  if (held) throw heldBy(held.label, held.holder);
+    .where(runId === undefined ? undefined : eq(leases.runId, runId))
+    .all();
 }
 
-function heldBy(label: string, { pid, host, acquiredAt }: LeaseRow): UsageError {
+/** @throws UsageError that says who holds a run, when a process holds any that may live */
+export function checkNoneHeld(store: Store): void {
+  const held = heldRuns(store).find(({ holder }) => !isGone(holder));
+  if (held) throw heldBy(held);
+}
+
+function heldBy({ label, holder }: HeldRun): UsageError {
+  const { pid, host, acquiredAt } = holder;
   return new UsageError(
-    `run ${label} is held by process ${pid} on ${host} since ${new Date(acquiredAt).toISOString()}`,
-    "Wait for it or stop it there; after a crash on another machine, a run is free 30 seconds later.",
+    `run ${label} is held by process ${pid} on ${host} since ${timeOf(acquiredAt)}`,
+    `It is ${describeHolder(holder)}. Wait for it or stop it there; \`datagen resume ${label} --take-over\` frees the run where its process is stuck.`,
   );
+}
+
+function heartbeat(): Pick<LeaseRow, "heartbeatAt" | "heartbeatMonotonic"> {
+  return { heartbeatAt: Date.now(), heartbeatMonotonic: monotonicMs() };
 }
 
 /** @throws StoppedError when another process has taken the run over */
 export function checkLease(store: Store, lease: Lease): void {
   if (statements(store).holds.get({ runId: lease.runId, token: lease.token })) return;
   throw new StoppedError(
-    "another process has taken this run over, as this one gave no sign of life for a while",
+    "another process has taken this run over: this one gave no sign of life for a while, or --take-over was given",
     "What was stored until then is kept; see `datagen runs list`.",
   );
 }
@@ -72,19 +81,14 @@ export function checkLease(store: Store, lease: Lease): void {
 export function renewLease(store: Store, lease: Lease): void {
   inTransaction(store, () => {
     checkLease(store, lease);
-    store.db.update(leases).set({ heartbeatAt: Date.now() }).where(eq(leases.runId, lease.runId)).run();
+    store.db.update(leases).set(heartbeat()).where(eq(leases.runId, lease.runId)).run();
   });
 }
 
+/** Frees a run: who held it stores nothing from then on. */
 export function releaseLease(store: Store, lease: Lease): void {
   store.db
     .delete(leases)
     .where(and(eq(leases.runId, lease.runId), eq(leases.token, lease.token)))
     .run();
-}
-
-/** Whether the process that took a lease still executes its run, as far as can be known from here. */
-export function isLive(lease: LeaseRow): boolean {
-  if (Date.now() - lease.heartbeatAt > LAPSE_MS) return false;
-  return lease.host !== hostname() || isProcessAlive(lease.pid);
 }

@@ -1,10 +1,10 @@
-import { and, count, eq, isNotNull, sql } from "drizzle-orm";
+import { and, count, eq, isNotNull, type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { PricedUsage, Prices } from "../../models/cost.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
 import type { Reservation } from "./result.ts";
 import { answers, attempts, calls, runs, tasks } from "../schema.ts";
-import { wholeSum } from "../whole-sum.ts";
 
 /** Attempts that may be charged with so much, and how many there are. */
 export interface OpenReservation extends Reservation {
@@ -93,6 +93,11 @@ export function savedCost(store: Store, runId: number, cost: AttemptCost): numbe
     .where(and(eq(tasks.runId, runId), isReused))
     .get();
   return row?.unknown === 0 ? (row.cost ?? 0) : null;
+}
+
+/** A sum of whole numbers as `wholeSumOf` has it, in a query of Drizzle's. */
+export function wholeSum(expression: SQL | SQLiteColumn): SQL<number> {
+  return sql<number>`cast(min(total(${expression}), ${sql.raw(String(Number.MAX_SAFE_INTEGER))}) as integer)`;
 }
 
 /** Whether a call has an answer that none of its own requests brought; in an imported run none has. */

@@ -1,6 +1,6 @@
 import { and, count, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
-import { oncePerStore, placeholders } from "../file/store.ts";
+import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { answers, attempts, calls, runs } from "../schema.ts";
 import { READING_FAILED, strategyOfChain } from "./calls.ts";
 import { type TotalsDelta, UNANSWERED } from "./result.ts";
@@ -20,6 +20,37 @@ const isDone = sql`${calls.state} = 'succeeded'`;
 const isOpen = or(isPending, isNotNull(calls.wantedSettingsId));
 
 export const statements = oncePerStore(({ db }) => ({
+  ...ofAnswers(db),
+  ...ofAttempts(db),
+  ...ofCalls(db),
+  totals: db
+    .update(runs)
+    .set({
+      callsSucceeded: plus(runs.callsSucceeded, "callsSucceeded"),
+      callsFailed: plus(runs.callsFailed, "callsFailed"),
+      callsTruncated: plus(runs.callsTruncated, "callsTruncated"),
+      callsReopened: plus(runs.callsReopened, "callsReopened"),
+      callsReused: plus(runs.callsReused, "callsReused"),
+      attempts: plus(runs.attempts, "attempts"),
+      promptTokens: plus(runs.promptTokens, "promptTokens"),
+      completionTokens: plus(runs.completionTokens, "completionTokens"),
+      cachedTokens: plus(runs.cachedTokens, "cachedTokens"),
+      cacheWriteTokens: plus(runs.cacheWriteTokens, "cacheWriteTokens"),
+      reasoningTokens: plus(runs.reasoningTokens, "reasoningTokens"),
+      costNanoUsd: plus(runs.costNanoUsd, "costNanoUsd"),
+      attemptsUnpriced: plus(runs.attemptsUnpriced, "attemptsUnpriced"),
+      hasMixedSettings: sql`max(${runs.hasMixedSettings}, ${sql.placeholder("mixed")})`,
+      tokensEstimated: sql`max(${runs.tokensEstimated}, ${sql.placeholder("estimated")})`,
+      finishedAt: sql`case when ${runs.callsTotal} - ${plus(runs.callsSucceeded, "callsSucceeded")} - ${plus(
+        runs.callsFailed,
+        "callsFailed",
+      )} = 0 then ${sql.placeholder("now")} end`,
+    })
+    .where(eq(runs.id, sql.placeholder("runId")))
+    .prepare(),
+}));
+
+const ofAnswers = (db: Store["db"]) => ({
   answer: db
     .insert(answers)
     .values(
@@ -37,6 +68,14 @@ export const statements = oncePerStore(({ db }) => ({
       ),
     )
     .prepare(),
+  isCut: db
+    .select({ one: sql`1` })
+    .from(answers)
+    .where(and(eq(answers.id, sql.placeholder("id")), eq(answers.finishReason, "length")))
+    .prepare(),
+});
+
+const ofAttempts = (db: Store["db"]) => ({
   openAttempt: db
     .insert(attempts)
     .values({
@@ -65,17 +104,20 @@ export const statements = oncePerStore(({ db }) => ({
     )
     .where(eq(attempts.id, sql.placeholder("id")))
     .prepare(),
-  leaveBatch: db
-    .update(calls)
-    .set({ batchId: null })
-    .where(eq(calls.id, sql.placeholder("id")))
-    .prepare(),
   timesAnswered: db
     .select({ times: count() })
     .from(attempts)
     .innerJoin(calls, eq(calls.id, attempts.callId))
     .innerJoin(runs, and(eq(runs.id, calls.runId), isNull(runs.imported)))
     .where(and(eq(attempts.callId, sql.placeholder("callId")), eq(attempts.outcome, "succeeded")))
+    .prepare(),
+});
+
+const ofCalls = (db: Store["db"]) => ({
+  leaveBatch: db
+    .update(calls)
+    .set({ batchId: null })
+    .where(eq(calls.id, sql.placeholder("id")))
     .prepare(),
   succeed: db
     .update(calls)
@@ -103,37 +145,7 @@ export const statements = oncePerStore(({ db }) => ({
     .set({ wantedSettingsId: sql`${sql.placeholder("settingsId")}` })
     .where(and(strategyOfChain, isDone, isNull(calls.wantedSettingsId)))
     .prepare(),
-  isCut: db
-    .select({ one: sql`1` })
-    .from(answers)
-    .where(and(eq(answers.id, sql.placeholder("id")), eq(answers.finishReason, "length")))
-    .prepare(),
-  totals: db
-    .update(runs)
-    .set({
-      callsSucceeded: plus(runs.callsSucceeded, "callsSucceeded"),
-      callsFailed: plus(runs.callsFailed, "callsFailed"),
-      callsTruncated: plus(runs.callsTruncated, "callsTruncated"),
-      callsReopened: plus(runs.callsReopened, "callsReopened"),
-      callsReused: plus(runs.callsReused, "callsReused"),
-      attempts: plus(runs.attempts, "attempts"),
-      promptTokens: plus(runs.promptTokens, "promptTokens"),
-      completionTokens: plus(runs.completionTokens, "completionTokens"),
-      cachedTokens: plus(runs.cachedTokens, "cachedTokens"),
-      cacheWriteTokens: plus(runs.cacheWriteTokens, "cacheWriteTokens"),
-      reasoningTokens: plus(runs.reasoningTokens, "reasoningTokens"),
-      costNanoUsd: plus(runs.costNanoUsd, "costNanoUsd"),
-      attemptsUnpriced: plus(runs.attemptsUnpriced, "attemptsUnpriced"),
-      hasMixedSettings: sql`max(${runs.hasMixedSettings}, ${sql.placeholder("mixed")})`,
-      tokensEstimated: sql`max(${runs.tokensEstimated}, ${sql.placeholder("estimated")})`,
-      finishedAt: sql`case when ${runs.callsTotal} - ${plus(runs.callsSucceeded, "callsSucceeded")} - ${plus(
-        runs.callsFailed,
-        "callsFailed",
-      )} = 0 then ${sql.placeholder("now")} end`,
-    })
-    .where(eq(runs.id, sql.placeholder("runId")))
-    .prepare(),
-}));
+});
 
 function plus(column: SQLiteColumn, name: keyof TotalsDelta): SQL {
   return sql`(${column} + ${sql.placeholder(name)})`;

@@ -1,9 +1,8 @@
 import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
 import { UsageError } from "../../errors.ts";
-import { isLive, type LeaseRow } from "./leases.ts";
-import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
+import { isLongGone, type LeaseRow, seemsLive } from "./holder.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
-import { batches, leases, perspectives, runs, tasks, texts } from "../schema.ts";
+import { leases, runs, tasks, texts } from "../schema.ts";
 import type { RunStatus } from "./status.ts";
 
 export type RunRow = typeof runs.$inferSelect;
@@ -15,9 +14,6 @@ export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & { status: RunSta
 /** Without letters and digits that look alike; no id can be `latest`. */
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LENGTH = 8;
-
-/** Rows that one transaction of a deletion takes away. */
-const DELETE_CHUNK = 2_000;
 
 const { config: _config, prices: _prices, ...summaryColumns } = getTableColumns(runs);
 
@@ -164,76 +160,25 @@ export function findRun(store: Store, wanted: string): number {
 
 // Derived, never stored: after a crash nobody is left who could correct a stored state.
 function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
-  if (lease && isLive(lease)) return "running";
+  if (lease && seemsLive(lease)) return "running";
   if (run.batchesOpen > 0) return "waiting";
   if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";
   return run.callsFailed > 0 ? "failed" : "completed";
 }
 
-/** Hides a run at once; {@link sweep} then takes its rows away. */
+/** Hides a run at once; `sweep` then takes its rows away. */
 export function hideRun(store: Store, runId: number): void {
   store.db.update(runs).set({ plannedAt: null }).where(eq(runs.id, runId)).run();
 }
 
-/**
- * Removes what no living process plans and nothing shows: runs that were being deleted, and plans that were cut off.
- * Texts and answers go with their last user.
- */
-export function sweep(store: Store): void {
-  const hidden = store.db
+/** The runs that nothing shows and no living process plans: those being deleted, and plans that were cut off. */
+export function abandonedRuns(store: Store): number[] {
+  return store.db
     .select({ id: runs.id, lease: leases })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
     .where(isNull(runs.plannedAt))
     .all()
-    .filter(({ lease }) => !lease || !isLive(lease));
-  if (hidden.length === 0) return;
-  withoutReferenceChecks(store, () => {
-    for (const { id } of hidden) removeRun(store, id);
-  });
-}
-
-const removals = oncePerStore(({ sqlite }) => ({
-  tasks: sqlite.prepare<[number, number], { id: number; input_id: number; reference_id: number | null }>(
-    "select id, input_id, reference_id from tasks where run_id = ? limit ?",
-  ),
-  answers: sqlite
-    .prepare<[number], number>("select answer_id from calls where task_id = ? and answer_id is not null")
-    .pluck(),
-  attempts: sqlite.prepare("delete from attempts where call_id in (select id from calls where task_id = ?)"),
-  calls: sqlite.prepare("delete from calls where task_id = ?"),
-  task: sqlite.prepare("delete from tasks where id = ?"),
-  answer: sqlite.prepare(
-    "delete from answers where id = ? and not exists (select 1 from calls where answer_id = answers.id)",
-  ),
-  text: sqlite.prepare(
-    `delete from texts where id = ?
-       and not exists (select 1 from tasks where input_id = texts.id)
-       and not exists (select 1 from tasks where reference_id = texts.id)`,
-  ),
-}));
-
-function removeRun(store: Store, runId: number): void {
-  const remove = removals(store);
-  for (let more = true; more;) {
-    more = inTransaction(store, () => {
-      let rows = 0;
-      for (const task of remove.tasks.all(runId, DELETE_CHUNK)) {
-        const answerIds = remove.answers.all(task.id);
-        remove.attempts.run(task.id);
-        rows += 1 + remove.calls.run(task.id).changes;
-        remove.task.run(task.id);
-        for (const id of answerIds) remove.answer.run(id);
-        for (const id of [task.input_id, task.reference_id]) if (id !== null) remove.text.run(id);
-        if (rows >= DELETE_CHUNK) return true;
-      }
-      return rows > 0;
-    });
-  }
-  inTransaction(store, () => {
-    store.db.delete(batches).where(eq(batches.runId, runId)).run();
-    store.db.delete(perspectives).where(eq(perspectives.runId, runId)).run();
-    store.db.delete(leases).where(eq(leases.runId, runId)).run();
-    store.db.delete(runs).where(eq(runs.id, runId)).run();
-  });
+    .filter(({ lease }) => !lease || isLongGone(lease))
+    .map(({ id }) => id);
 }

@@ -4,6 +4,7 @@ import { wholeSumOf } from "../whole-sum.ts";
 /*
  * What the totals of a run are, for all who count them anew: `db check` for every run, a merge for one. While a run is
  * executed they change by deltas, in the transactions of what they sum. `c` is a call, `a` its answer or nothing.
+ * Prepared SQL, as other statements are made of these expressions.
  */
 
 /** Sums over calls. */

@@ -17,7 +17,7 @@ export class DbCheckCommand extends DatagenCommand {
   async execute(): Promise<number> {
     const [{ checkDatabase }, { renderCheck }] = await Promise.all([
       import("../../../app/database/check-database.ts"),
-      import("../../render/check.ts"),
+      import("../../render/db/check.ts"),
     ]);
     using store = await this.openToRead();
     const check = checkDatabase(store);

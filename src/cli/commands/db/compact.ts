@@ -19,9 +19,10 @@ export class DbCompactCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ compactDatabase }, { renderCompaction }] = await Promise.all([
       import("../../../app/database/compact-database.ts"),
-      import("../../render/compact.ts"),
+      import("../../render/db/compact.ts"),
     ]);
     using store = await this.openStore("refuse");
+    await this.awaitHolders(store);
     const compaction = compactDatabase(store, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });

@@ -19,9 +19,10 @@ export class DbMergeCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ mergeDatabase }, { renderMerge }] = await Promise.all([
       import("../../../app/database/merge-database.ts"),
-      import("../../render/merge.ts"),
+      import("../../render/db/merge.ts"),
     ]);
     using store = await this.openStore();
+    await this.awaitHolders(store);
     const merge = mergeDatabase(store, this.other);
     if (this.json) this.printJson(merge);
     else this.print(renderMerge(merge));

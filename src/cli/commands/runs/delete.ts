@@ -12,7 +12,8 @@ export class RunsDeleteCommand extends DatagenCommand {
       ${RUN_DESCRIPTION}
 
       The run's tasks, calls and attempts go, and the texts and answers that no other run uses. Datasets that were
-      exported stay. On a terminal the command asks first; elsewhere it needs \`--yes\`.
+      exported stay. On a terminal the command asks first; elsewhere it needs \`--yes\`. Batches that are open go on at the
+      provider; the command says so before, and \`datagen runs cancel\` cancels them.
     `,
     examples: [
       ["Remove the newest run, after a question", "datagen runs delete latest"],
@@ -27,16 +28,23 @@ export class RunsDeleteCommand extends DatagenCommand {
     const { deleteRun, planDeletion } = await import("../../../app/runs/delete-run.ts");
     using store = await this.openStore("refuse");
     const deletion = planDeletion(store, this.run);
-    const { run, answers_lost: lost, answers_kept: kept } = deletion;
+    const { run, answers_lost: lost, answers_kept: kept, batches_open: open } = deletion;
     const others =
       kept === 0 ? "" : `; ${counted(kept, "more", "more")} ${kept === 1 ? "stays" : "stay"} with other runs`;
     const what = `${counted(lost, "answer")} that only it has${others}`;
+    if (open > 0) {
+      this.warn(
+        `Warning: run ${run} has ${counted(open, "open batch", "open batches")}. The provider goes on with ${open === 1 ? "it" : "them"} and charges for what it answers; ` +
+          `that will be lost. \`${this.commandLine(`runs cancel ${run}`)}\` cancels, and takes in what is done.`,
+      );
+    }
     if (!this.yes && !(await this.confirm(run, what))) {
       this.warn("Nothing was removed.");
       return;
     }
+    await this.awaitHolders(store, run);
     deleteRun(store, run);
-    if (this.json) this.printJson({ deleted: run, answers_lost: lost, answers_kept: kept });
+    if (this.json) this.printJson({ deleted: run, answers_lost: lost, answers_kept: kept, batches_open: open });
     else this.warn(`Run ${run} was removed, with ${what}.`);
   }
 

@@ -20,7 +20,7 @@ export class RunsListCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ listRuns }, { renderRuns }] = await Promise.all([
       import("../../../app/runs/list-runs.ts"),
-      import("../../render/run.ts"),
+      import("../../render/runs/list.ts"),
     ]);
     using store = await this.openIfThere();
     const runs = listRuns(store);

@@ -24,9 +24,10 @@ export class RunsRepriceCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ repriceRun }, { renderRepricing }] = await Promise.all([
       import("../../../app/runs/reprice-run.ts"),
-      import("../../render/run.ts"),
+      import("../../render/runs/reprice.ts"),
     ]);
     using store = await (this.apply ? this.openStore("refuse") : this.openToRead());
+    if (this.apply) await this.awaitHolders(store, this.run);
     const repricing = await repriceRun(store, this.run, { apply: this.apply });
     if (this.json) this.printJson(repricing);
     else this.print(renderRepricing(repricing));

@@ -21,7 +21,7 @@ export class RunsShowCommand extends DatagenCommand {
   async execute(): Promise<void> {
     const [{ showFailures, showRun }, { failureLines, renderDetails }] = await Promise.all([
       import("../../../app/runs/show-run.ts"),
-      import("../../render/run.ts"),
+      import("../../render/runs/show.ts"),
     ]);
     using store = await this.openToRead();
     if (this.failures) {

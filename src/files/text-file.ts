@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { errorCode, errorMessage, UsageError } from "./errors.ts";
+import { errorCode, errorMessage, UsageError } from "../errors.ts";
 
 /** How errors speak of a file. */
 export interface FileWords {

@@ -1,74 +1,8 @@
-import type { Repricing } from "../../app/runs/reprice-run.ts";
-import type { RunDetails } from "../../app/runs/show-run.ts";
-import type { FailedAttempt } from "../../store/runs/details.ts";
-import type { RunSummary } from "../../app/runs/summary.ts";
-import type { Rates } from "../../models/cost.ts";
-import { renderCalls, renderTokens } from "./lines.ts";
-import { type Column, renderTable, tableLines } from "./table.ts";
-import { counted, money, number, oneLine } from "./text.ts";
-
-const COLUMNS: Column<RunSummary>[] = [
-  { title: "RUN", value: (run) => run.id, total: (runs) => counted(runs.length, "run"), rank: 0 },
-  { title: "NAME", value: (run) => run.name ?? "", rank: 6, least: 8 },
-  { title: "ORIGIN", value: (run) => (run.imported ? "imported" : ""), rank: 5 },
-  { title: "STATUS", value: (run) => run.status, rank: 0 },
-  { title: "TASK", value: (run) => run.task_type, rank: 3, least: 8 },
-  { title: "MODEL", value: modelOf, rank: 1, least: 12 },
-  {
-    title: "CALLS",
-    value: ({ calls }) => `${calls.succeeded}/${calls.total}`,
-    total: (runs) => `${sumOf(runs, ({ calls }) => calls.succeeded)}/${sumOf(runs, ({ calls }) => calls.total)}`,
-    align: "right",
-    rank: 0,
-  },
-  { title: "FAILED", ...count(({ calls }) => calls.failed), rank: 2 },
-  { title: "REUSED", ...count(({ calls }) => calls.reused), rank: 4 },
-  { title: "CUT", ...count(({ calls }) => calls.truncated), rank: 5 },
-  {
-    title: "TOKENS",
-    value: ({ tokens }) => tokensOf(tokens.total, tokens.estimated),
-    total: (runs) =>
-      tokensOf(
-        sumOf(runs, ({ tokens }) => tokens.total),
-        runs.some(({ tokens }) => tokens.estimated),
-      ),
-    align: "right",
-    rank: 1,
-  },
-  { title: "COST", value: (run) => money(run.cost_usd), total: totalCost, align: "right", rank: 1 },
-  { title: "CREATED (UTC)", value: (run) => run.created_at.slice(0, 16).replace("T", " "), rank: 4 },
-];
-
-/** Runs as a table no wider than `width`. Columns in which no row has anything are left out. */
-export function renderRuns(runs: readonly RunSummary[], width: number): string {
-  if (runs.length === 0) return "No runs yet. Start one with `datagen run CONFIG`.";
-  const isUnused: Record<string, boolean> = {
-    NAME: runs.every(({ name }) => name === null),
-    ORIGIN: runs.every(({ imported }) => !imported),
-    REUSED: runs.every(({ calls }) => calls.reused === 0),
-    CUT: runs.every(({ calls }) => calls.truncated === 0),
-  };
-  return renderTable(
-    COLUMNS.filter(({ title }) => !isUnused[title]),
-    runs,
-    width,
-  );
-}
-
-function count(of: (run: RunSummary) => number): Pick<Column<RunSummary>, "value" | "total" | "align"> {
-  return { value: (run) => number(of(run)), total: (runs) => number(sumOf(runs, of)), align: "right" };
-}
-
-function sumOf(runs: readonly RunSummary[], of: (run: RunSummary) => number): number {
-  return runs.reduce((sum, run) => sum + of(run), 0);
-}
-
-function totalCost(runs: readonly RunSummary[]): string {
-  const known = runs.filter((run) => run.cost_usd !== null);
-  if (known.length === 0) return money(null);
-  const sum = money(sumOf(known, (run) => run.cost_usd ?? 0));
-  return known.length < runs.length ? `${sum} + unknown` : sum;
-}
+import type { RunDetails } from "../../../app/runs/show-run.ts";
+import type { FailedAttempt } from "../../../store/runs/failed-attempts.ts";
+import { modelOf, renderCalls, renderRates, renderTokens } from "../lines.ts";
+import { renderTable, tableLines } from "../table.ts";
+import { counted, money, number, oneLine } from "../text.ts";
 
 /** A run in detail, with a table of its steps and of what failed. */
 export function renderDetails(details: RunDetails, width: number): string {
@@ -182,14 +116,6 @@ function importOf({ imported }: Pick<RunDetails, "imported">): [string, string][
   return imported === null ? [] : [["imported", `${imported.file} (SHA-256 ${imported.sha256})`]];
 }
 
-export function modelOf({ provider, model }: RunSummary): string {
-  return provider === "offline" ? `offline (${model})` : model;
-}
-
-export function tokensOf(tokens: number, isEstimated: boolean): string {
-  return `${isEstimated ? "~" : ""}${number(tokens)}`;
-}
-
 function costFacts({ run, ...details }: RunDetails): [string, string][] {
   const { estimated_tokens: tokens, prices, possibly_billed: unclear, max_cost_usd: most } = details;
   const estimated = [tokens.prompt, tokens.completion].map((value) => (value === null ? "unknown" : number(value)));
@@ -209,23 +135,4 @@ function costFacts({ run, ...details }: RunDetails): [string, string][] {
   }
   const price = prices === null ? "unknown" : `${renderRates(prices)} (${prices.source}, ${prices.date})`;
   return [...facts, ["prices", price]];
-}
-
-/** What a run costs with two sets of prices. */
-export function renderRepricing({ run, before, after, applied }: Repricing): string {
-  const line = ({ prices, cost_usd: cost }: Repricing["before"]) =>
-    `${money(cost)}${prices === null ? "" : `: ${renderRates(prices)} (${prices.source}, ${prices.date})`}`;
-  return [
-    `run     ${run}`,
-    `before  ${line(before)}`,
-    `today   ${line(after)}`,
-    applied ? "The run has today's prices now." : "Nothing was changed; --apply gives the run today's prices.",
-  ]
-    .map(oneLine)
-    .join("\n");
-}
-
-/** Rates in US dollars per million tokens. */
-function renderRates({ input, cached_input: cached, output }: Rates): string {
-  return `$${input} input, $${cached} cached, $${output} output per million tokens`;
 }

@@ -1,5 +1,5 @@
-import type { Compaction } from "../../app/database/compact-database.ts";
-import { printable } from "./text.ts";
+import type { Compaction } from "../../../app/database/compact-database.ts";
+import { printable } from "../text.ts";
 
 export function renderCompaction({ database, before_bytes: before, after_bytes: after }: Compaction): string {
   return `${printable(database)}: ${megabytes(before)} before, ${megabytes(after)} after`;

@@ -1,5 +1,5 @@
-import type { DatabaseCheck } from "../../app/database/check-database.ts";
-import { counted, printable } from "./text.ts";
+import type { DatabaseCheck } from "../../../app/database/check-database.ts";
+import { counted, printable } from "../text.ts";
 
 export function renderCheck({ database, rules, violations }: DatabaseCheck): string {
   const head = `${printable(database)}: ${counted(rules, "rule")} checked, ${violations.length} broken`;

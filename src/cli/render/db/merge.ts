@@ -1,5 +1,5 @@
-import type { Merge } from "../../app/database/merge-database.ts";
-import { counted } from "./text.ts";
+import type { Merge } from "../../../app/database/merge-database.ts";
+import { counted } from "../text.ts";
 
 export function renderMerge({ runs, shards }: Merge): string {
   const lines = runs.map(({ id, result }) =>

@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { InterruptedError } from "../../errors.ts";
+import { inTransaction } from "../../store/file/transaction.ts";
+import type { Store } from "../../store/file/store.ts";
+import { describeHolder, LAPSE_MS, signOf, timeOf } from "../../store/runs/holder.ts";
+import { type HeldRun, heldRuns, releaseLease } from "../../store/runs/leases.ts";
+import type { OnEvent } from "../events.ts";
+
+/** How often a holder is looked at. */
+const LOOK_MS = 500;
+
+interface AwaitHoldersOptions {
+  /** The only run that matters; all otherwise. */
+  runId?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent: OnEvent;
+}
+
+/**
+ * Watches the holders of runs of which it cannot be told at once whether they live. A run whose holder gives no sign of
+ * life for 30 seconds, by the clock of this process, is free then.
+ * @throws InterruptedError when `signal` stopped it
+ */
+export async function awaitHolders(store: Store, { runId, signal, onEvent }: AwaitHoldersOptions): Promise<void> {
+  /** By run: the heartbeat that was seen, and since when. */
+  const seen = new Map<number, { beat: string; since: number }>();
+  const living = new Set<number>();
+
+  /** @returns whether it has to be looked at again */
+  function isInDoubt({ label, holder }: HeldRun, isLate: boolean): boolean {
+    const sign = signOf(holder);
+    if (typeof sign === "string" || living.has(holder.runId)) return false;
+    const now = performance.now();
+    const beat = [holder.token, holder.heartbeatAt, holder.heartbeatMonotonic].join(" ");
+    const last = seen.get(holder.runId);
+    if (last && last.beat !== beat) {
+      living.add(holder.runId);
+      return false;
+    }
+    const since = isLate ? now : (last?.since ?? now - (sign.silentMs ?? 0));
+    if (now - since > LAPSE_MS) {
+      releaseLease(store, holder);
+      return false;
+    }
+    seen.set(holder.runId, { beat, since });
+    if (!last) onEvent({ type: "warning", message: waitingFor({ label, holder }, LAPSE_MS - (now - since)) });
+    return true;
+  }
+
+  // Most often no run is held, and nothing needs to be locked.
+  if (heldRuns(store, runId).length === 0) return;
+  for (;;) {
+    const before = performance.now();
+    const isWaiting = inTransaction(store, () => {
+      // Where another program kept the database locked, the holder could not write a heartbeat either.
+      const isLate = performance.now() - before > LOOK_MS;
+      return heldRuns(store, runId).filter((held) => isInDoubt(held, isLate)).length > 0;
+    });
+    if (!isWaiting) return;
+    try {
+      await sleep(LOOK_MS, undefined, { signal });
+    } catch {
+      throw new InterruptedError("nothing was done: it was not known yet whether another process executes the run");
+    }
+  }
+}
+
+function waitingFor({ label, holder }: HeldRun, ms: number): string {
+  return (
+    `run ${label} is held by process ${holder.pid} on ${holder.host}, ${describeHolder(holder)}. ` +
+    `Waiting up to ${Math.ceil(ms / 1_000)} s for a sign of life; without one the run is free.`
+  );
+}
+
+/** Frees a run whose process is stuck, after saying what is known of it. */
+export function freeRun(store: Store, runId: number, onEvent: OnEvent): void {
+  inTransaction(store, () => {
+    for (const { label, holder } of heldRuns(store, runId)) {
+      onEvent({
+        type: "warning",
+        message:
+          `taking run ${label} over from process ${holder.pid} on ${holder.host}, which holds it since ` +
+          `${timeOf(holder.acquiredAt)}. It is ${describeHolder(holder)}. It stops where it next stores something; ` +
+          `what it has in flight is asked again.`,
+      });
+      releaseLease(store, holder);
+    }
+  });
+}

@@ -1,0 +1,17 @@
+import type { Repricing } from "../../../app/runs/reprice-run.ts";
+import { renderRates } from "../lines.ts";
+import { money, oneLine } from "../text.ts";
+
+/** What a run costs with two sets of prices. */
+export function renderRepricing({ run, before, after, applied }: Repricing): string {
+  const line = ({ prices, cost_usd: cost }: Repricing["before"]) =>
+    `${money(cost)}${prices === null ? "" : `: ${renderRates(prices)} (${prices.source}, ${prices.date})`}`;
+  return [
+    `run     ${run}`,
+    `before  ${line(before)}`,
+    `today   ${line(after)}`,
+    applied ? "The run has today's prices now." : "Nothing was changed; --apply gives the run today's prices.",
+  ]
+    .map(oneLine)
+    .join("\n");
+}

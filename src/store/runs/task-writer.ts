@@ -1,0 +1,65 @@
+import type { PlannedCall } from "../../plan/calls.ts";
+import { sha256 } from "../../plan/settings.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
+import { keepText } from "../texts.ts";
+
+/* Prepared SQL, as nearly all of a plan's time goes into these inserts: one statement inserts all calls of an input. */
+
+const COLUMNS = "run_id, task_id, perspective_id, step, replicate, state";
+
+const statements = oncePerStore(({ sqlite }) => ({
+  task: sqlite.prepare("insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)"),
+  call: sqlite.prepare(`insert into calls (${COLUMNS}, answer_id) values (?, ?, ?, ?, ?, ?, ?)`),
+}));
+
+export interface NewTask {
+  /** The row of the input file, from 0. */
+  position: number;
+  input: string;
+  reference: string | null;
+  /** What its calls have already, in the order of the plan; null for those that are pending. */
+  answers: readonly ({ id: number } | null)[];
+}
+
+/** Rows that one statement inserts. */
+const MOST_ROWS = 500;
+
+/**
+ * Writes tasks of a run with their calls; ids grow in the order in which the calls are planned.
+ * @param planned the calls of every input
+ */
+export function createTaskWriter(
+  store: Store,
+  runId: number,
+  perspectiveIds: readonly number[],
+  planned: readonly PlannedCall[],
+): (task: NewTask) => void {
+  const rows = planned.map(
+    ({ perspective, step, replicate }) => `${perspectiveIds[perspective]}, '${step}', ${replicate}`,
+  );
+  // Nearly all calls are pending: those of an input are inserted by one statement, which says what they are.
+  const insertPending = chunks(rows, MOST_ROWS).map((chunk) =>
+    store.sqlite.prepare<[{ taskId: number }]>(
+      `insert into calls (${COLUMNS}) values ${chunk.map((row) => `(${runId}, @taskId, ${row}, 'pending')`).join()}`,
+    ),
+  );
+  return ({ position, input, reference, answers }) => {
+    const { task, call } = statements(store);
+    const inputId = keepText(store, sha256(input), input);
+    const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
+    const taskId = Number(task.run(runId, position, inputId, referenceId).lastInsertRowid);
+    if (answers.every((answer) => answer === null)) {
+      for (const insert of insertPending) insert.run({ taskId });
+      return;
+    }
+    for (const [at, { perspective, step, replicate }] of planned.entries()) {
+      const answerId = answers[at]?.id ?? null;
+      const state = answerId === null ? "pending" : "succeeded";
+      call.run(runId, taskId, perspectiveIds[perspective], step, replicate, state, answerId);
+    }
+  };
+}
+
+function chunks<T>(list: readonly T[], most: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / most) }, (_, at) => list.slice(at * most, (at + 1) * most));
+}
