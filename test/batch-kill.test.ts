@@ -1,9 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { batchLab, type BatchLab, expectChargedOnce, MODELS, PLAIN, uploaded } from "./support/batch-lab.ts";
+import { batchLab, type BatchLab, expectChargedOnce, PLAIN, uploaded } from "./support/batch-lab.ts";
+import { BATCHING, batchesOf, modelOf } from "./support/providers/index.ts";
 import type { BatchFault, ServerOptions } from "./support/server.ts";
-
-const PROVIDERS = ["openai", "together"] as const;
-const modelOf = (provider: (typeof PROVIDERS)[number]) => ({ model_config: { model_name: MODELS[provider] } });
 
 type Api = NonNullable<ServerOptions["behaveApi"]>;
 
@@ -21,10 +19,10 @@ describe.concurrent("a kill of a run", () => {
   ];
 
   // They differ in how a submission is made and found.
-  const CASES = PROVIDERS.flatMap((provider) =>
-    POINTS.filter(([, operation]) => provider === "openai" || operation === "upload" || operation === "create").map(
-      (point) => [provider, ...point] as const,
-    ),
+  const CASES = BATCHING.flatMap((provider) =>
+    POINTS.filter(
+      ([, operation]) => batchesOf(provider).traits.keepsMetadata || operation === "upload" || operation === "create",
+    ).map((point) => [provider, ...point] as const),
   );
 
   test.for(CASES)("of %s %s (%s %i, taken: %s) loses nothing and pays nothing twice", async (point) => {
@@ -109,7 +107,7 @@ describe.concurrent("a kill", () => {
   });
 });
 
-describe.concurrent.each(PROVIDERS)("a submission to %s", (provider) => {
+describe.concurrent.each(BATCHING)("a submission to %s", (provider) => {
   const FAULTS: BatchFault[] = [
     { kind: "reset" },
     { kind: "half", isTaken: true },

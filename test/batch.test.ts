@@ -1,13 +1,11 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { batchLab, type BatchLab, expectChargedOnce, MODELS, PLAIN } from "./support/batch-lab.ts";
+import { batchLab, type BatchLab, expectChargedOnce, PLAIN } from "./support/batch-lab.ts";
+import { BATCHING, modelOf } from "./support/providers/index.ts";
 import { type BatchFault, type IncomingCall, type LineFault, TOKEN_LIMIT } from "./support/server.ts";
 
-const PROVIDERS = ["openai", "together"] as const;
-const modelOf = (provider: (typeof PROVIDERS)[number]) => ({ model_config: { model_name: MODELS[provider] } });
-
 describe.concurrent("a run in batches", () => {
-  test.for(PROVIDERS)("of %s has the dataset of a live run", async (provider) => {
+  test.for(BATCHING)("of %s has the dataset of a live run", async (provider) => {
     await using lab = await batchLab(modelOf(provider), 5);
     const result = await lab.run("run", "config.json", "--batch", "--json");
     expect(result.code, result.stderr).toBe(0);
@@ -19,7 +17,7 @@ describe.concurrent("a run in batches", () => {
     lab.expectSound();
   });
 
-  test.for(PROVIDERS)(
+  test.for(BATCHING)(
     "of %s has it too with lines that fail, lines that are missing, a batch that expires, one that fails, one too large",
     async (provider) => {
       const most = 100;

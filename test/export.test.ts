@@ -15,6 +15,7 @@ import {
   workspace,
 } from "./support/harness.ts";
 import type { Config, Expected, ExpectedTask, Perspective, Result, Row, Workspace } from "./support/harness.ts";
+import { parseCsv } from "./support/readers.ts";
 import { answerTo, startServer, usageFor } from "./support/server.ts";
 import type { Asked, Fault, LoopbackServer, Usage } from "./support/server.ts";
 
@@ -52,27 +53,6 @@ async function cutOff(ws: Workspace, server: LoopbackServer, at: number): Promis
     return undefined;
   };
   expect((await running.done).signal).toBe("SIGKILL");
-}
-
-/** A table of RFC 4180, read strictly: an empty field without quotes is null. */
-function parseCsv(text: string): (string | null)[][] {
-  const table: (string | null)[][] = [];
-  let line: (string | null)[] = [];
-  let at = 0;
-  while (at < text.length) {
-    const match = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/y;
-    match.lastIndex = at;
-    const found = match.exec(text);
-    if (!found) throw new Error(`no field at ${at}: ${JSON.stringify(text.slice(at, at + 60))}`);
-    const [all, quoted, plain, end] = found;
-    line.push(quoted === undefined ? plain || null : quoted.replaceAll('""', '"'));
-    at += all.length;
-    if (end === ",") continue;
-    table.push(line);
-    line = [];
-  }
-  expect(line).toEqual([]);
-  return table;
 }
 
 const COLUMNS = [
@@ -125,16 +105,13 @@ function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Exp
 }
 
 describe.concurrent("the documented JSON", () => {
-  test("of a run is the same bytes each time, in any time zone", async () => {
+  test("that a run writes is what an export writes", async () => {
     await using ws = await workspace();
     await using server = await startServer();
     const first = await run(ws, server, configFor({ add_references: true }), rows(3));
     const bytes = await ws.read(first.stdout.trimEnd());
     await exported(ws, "--output", "second.json");
     expect(await ws.read("second.json")).toBe(bytes);
-    const env = { TZ: "Asia/Tokyo", LC_ALL: "de_DE.UTF-8" };
-    const elsewhere = await datagen(["export", "latest", "--output", "-"], { cwd: ws.path, env });
-    expect(elsewhere).toEqual({ code: 0, signal: null, stdout: bytes, stderr: "" });
   });
 
   test("is indented by two spaces, with the documented keys in their order", async () => {
@@ -321,17 +298,6 @@ describe.concurrent("a row for each task and perspective", () => {
 });
 
 describe.concurrent("export", () => {
-  test("writes to stdout what it writes to a file", async () => {
-    await using ws = await workspace();
-    await run(ws, null, configFor(), rows(4), ["--no-export"]);
-    for (const format of ["jsonl", "csv"]) {
-      const file = await exported(ws, "--format", format, "--output", "set");
-      const stdout = await exported(ws, "--format", format, "-o", "-");
-      expect(file).toMatchObject({ code: 0, stdout: "set\n" });
-      expect(stdout).toEqual({ code: 0, signal: null, stdout: await ws.read("set"), stderr: "" });
-    }
-  });
-
   test("takes a reader that closes the pipe early as no error", async () => {
     await using ws = await workspace();
     await run(ws, null, configFor(), rows(400), ["--output", "set.json"]);
@@ -676,33 +642,6 @@ describe("for other programs, an export", () => {
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toContain("--csv-safe is for CSV, and the dataset is json");
   });
-
-  test.each(["json", "jsonl", "csv"])(
-    "as %s names cells with lone surrogates, or writes U+FFFD for them",
-    async (format) => {
-      await using ws = await workspace();
-      const data = Array.from({ length: 7 }, (_, at) => ({ input: `${at} \ud83d ends` }));
-      await run(ws, null, configFor({ agent_perspectives: [PLAIN] }), data);
-      const plain = await toStdout(ws, "--format", format);
-      expect(warningsIn(plain)).toEqual([
-        expect.stringMatching(/^Warning: \d+ cells hold half of a surrogate pair that stands alone, /),
-      ]);
-      expect(plain.stderr).toMatch(/: the context of task 0; .*; and \d+ more$/m);
-      expect(plain.stderr).toMatch(
-        format === "csv" ? /written as U\+FFFD, as UTF-8/ : /--replace-surrogates writes U\+FFFD/,
-      );
-      const replaced = await toStdout(ws, "--format", format, "--replace-surrogates");
-      expect(replaced.stdout).toContain("0 \ufffd ends");
-      expect(replaced.stdout).not.toMatch(/\\ud83d/);
-      expect(replaced.stdout).toBe(
-        format === "csv" ? plain.stdout : plain.stdout.replaceAll(String.raw`\ud83d`, "\ufffd"),
-      );
-      expect(warningsIn(replaced)).toEqual([expect.stringContaining("written as U+FFFD: the context of task 0; ")]);
-      // A file of a run says so, too.
-      const file = await exported(ws, "--format", format);
-      expect(warningsIn(file)).toEqual(warningsIn(plain));
-    },
-  );
 });
 
 test("a format may write bytes that are no text, in their place among pieces of text", async () => {

@@ -1,12 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
-import { createServer, type IncomingHttpHeaders } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { connectionOf, resolveTarget } from "../src/app/server/target.ts";
 import { parseConfig } from "../src/config/parse.ts";
+import { providers } from "../src/providers/index.ts";
 import {
   type Config,
   configFor,
@@ -18,14 +16,11 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { fakes, REMOTE } from "./support/providers/index.ts";
+import { startRecorder } from "./support/recorder.ts";
 import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
 
 const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
-
-const PROVIDERS = [
-  ["openai", "gpt-4o-mini", "OPENAI"],
-  ["together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "TOGETHER"],
-] as const;
 
 const OPENAI_API_KEY = "sk-proj-openai-Wm4tXb7QpZ2nRc9VkL5sYd8H";
 const TOGETHER_API_KEY = "together-Jf3gUv6NqAe1wTz0PiK7oBx2Mc5y";
@@ -70,152 +65,6 @@ async function setUp(config: Config, inputs = 1) {
 
 const keysSeen = (server: LoopbackServer) => server.requests.map(({ authorization }) => authorization);
 
-/** A server that keeps the headers of all requests and the hosts that it should open a tunnel to, as a proxy. */
-async function startRecorder() {
-  const headers: IncomingHttpHeaders[] = [];
-  const tunnels: (string | undefined)[] = [];
-  const message = { role: "assistant", content: "An answer." };
-  const answer = {
-    id: "one",
-    object: "chat.completion",
-    choices: [{ index: 0, message, finish_reason: "stop" }],
-    usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 },
-  };
-  const server = createServer((request, response) => {
-    headers.push(request.headers);
-    request.resume().on("end", () => {
-      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
-    });
-  });
-  server.on("connect", ({ url }, socket) => {
-    tunnels.push(url);
-    socket.destroy();
-  });
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    headers,
-    tunnels,
-    connected: once(server, "connect"),
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
-}
-
-describe.concurrent.for(PROVIDERS)("what goes to a URL: %s", ([api_provider, model_name, prefix]) => {
-  const own = { OPENAI: OPENAI_API_KEY, TOGETHER: TOGETHER_API_KEY }[prefix];
-  const configured = (base_url?: string) =>
-    oneCallEach({ api_provider, model_config: { model_name, ...(base_url !== undefined && { base_url }) } });
-  /** What the SDKs would send beside a key. */
-  const BESIDE = {
-    OPENAI_ORG_ID: "org-hush",
-    OPENAI_PROJECT_ID: "proj-hush",
-    OPENAI_ADMIN_KEY: "admin-hush",
-    OPENAI_CUSTOM_HEADERS: "X-Team: team-hush\nno header\nX-Gateway: gateway-hush\nAuthorization: Bearer header-hush",
-    TOGETHER_CUSTOM_HEADERS: "X-Team: team-hush\nno header\nX-Gateway: gateway-hush\nauthorization: Bearer header-hush",
-    TOGETHER_PROJECT_ID: "proj-hush",
-  };
-  const SECRET = new RegExp(`hush|${OPENAI_API_KEY}|${TOGETHER_API_KEY}`);
-
-  test("of a config goes neither the provider's key nor anything else of the environment", async () => {
-    await using recorder = await startRecorder();
-    await using lab = await setUp(configured(`${recorder.url}/v1`));
-    const { code, stderr } = await lab.run({ OPENAI_API_KEY, TOGETHER_API_KEY, ...BESIDE });
-    expect(code, stderr).toBe(0);
-    expect(recorder.headers).toHaveLength(1);
-    expect(recorder.headers[0]).not.toHaveProperty("authorization");
-    expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
-  });
-
-  test("of a config goes DATAGEN_API_KEY, where it is set", async () => {
-    await using recorder = await startRecorder();
-    await using lab = await setUp(configured(`${recorder.url}/v1`));
-    const { code, stderr } = await lab.run({ ...KEYS, ...BESIDE });
-    expect(code, stderr).toBe(0);
-    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${DATAGEN_API_KEY}` }]);
-    expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
-  });
-
-  test("given by flag goes the provider's key, also where the config has the same URL", async () => {
-    await using recorder = await startRecorder();
-    const url = `${recorder.url}/v1`;
-    await using lab = await setUp(configured());
-    expect((await lab.run(KEYS, ["--base-url", url])).code).toBe(0);
-    await lab.change(configured(url));
-    expect((await lab.run(KEYS, ["--base-url", url, "--fresh"])).code).toBe(0);
-    const authorization = `Bearer ${own}`;
-    expect(recorder.headers).toMatchObject([{ authorization }, { authorization }]);
-  });
-
-  test("given by flag go the other things that the environment sets for the provider", async () => {
-    await using recorder = await startRecorder();
-    await using lab = await setUp(configured());
-    const headers = { [`${prefix}_CUSTOM_HEADERS`]: "X-Team: team-hush\nX-Gateway: gateway-hush" };
-    expect((await lab.run({ ...KEYS, ...BESIDE, ...headers }, ["--base-url", recorder.url])).code).toBe(0);
-    expect(recorder.headers).toMatchObject([
-      {
-        authorization: `Bearer ${own}`,
-        "x-team": "team-hush",
-        "x-gateway": "gateway-hush",
-        ...(api_provider === "openai" && { "openai-organization": "org-hush", "openai-project": "proj-hush" }),
-      },
-    ]);
-  });
-
-  test("given by environment goes the provider's key", async () => {
-    await using recorder = await startRecorder();
-    await using lab = await setUp(configured());
-    expect((await lab.run({ ...KEYS, [`${prefix}_BASE_URL`]: `${recorder.url}/v1` })).code).toBe(0);
-    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${own}` }]);
-  });
-
-  test("given by flag or environment go requests without any Authorization header where there is no key", async () => {
-    await using recorder = await startRecorder();
-    await using lab = await setUp(configured());
-    const flag = await lab.run({ DATAGEN_API_KEY }, ["--base-url", recorder.url]);
-    expect(flag.code, flag.stderr).toBe(0);
-    const environment = await lab.run({ [`${prefix}_BASE_URL`]: recorder.url, [`${prefix}_API_KEY`]: "" }, ["--fresh"]);
-    expect(environment.code, environment.stderr).toBe(0);
-    expect(recorder.headers).toHaveLength(2);
-    for (const headers of recorder.headers) expect(headers).not.toHaveProperty("authorization");
-  });
-
-  test("that the server names in a redirect goes nothing", async () => {
-    await using recorder = await startRecorder();
-    const location = `${recorder.url}/v1/chat/completions`;
-    await using server = await startServer({
-      behave: () => ({ kind: "status", status: 307, headers: { location }, body: "" }),
-    });
-    await using lab = await setUp(configured());
-    expect((await lab.run(KEYS, ["--base-url", server[`${api_provider}Url`]])).code).toBe(3);
-    expect(server.requests.length).toBeGreaterThan(0);
-    expect(recorder.headers).toEqual([]);
-  });
-
-  test("resume keeps to the URL of the run, and to who gave it", async () => {
-    const refused = (): Fault => ({ kind: "status", status: 401 });
-    await using mine = await startServer({ behave: refused });
-    await using other = await startServer();
-    const url = mine[`${api_provider}Url`];
-    const elsewhere = { ...KEYS, [`${prefix}_BASE_URL`]: other[`${api_provider}Url`] };
-    const sources: [base_url: string | undefined, env: Record<string, string>, flags: string[], key: string][] = [
-      [url, {}, [], DATAGEN_API_KEY],
-      [undefined, {}, ["--base-url", url], own],
-      [undefined, { [`${prefix}_BASE_URL`]: url }, [], own],
-    ];
-    for (const [base_url, env, flags, key] of sources) {
-      await using lab = await setUp(configured(base_url));
-      mine.behave = refused;
-      mine.requests.length = 0;
-      expect((await lab.run({ ...KEYS, ...env }, flags)).code).toBe(3);
-      mine.behave = undefined;
-      const { code, stderr } = await lab.resume(elsewhere);
-      expect(code, stderr).toBe(0);
-      expect(keysSeen(mine)).toEqual([`Bearer ${key}`, `Bearer ${key}`]);
-    }
-    expect(other.requests).toEqual([]);
-  });
-});
-
 describe("whose host a URL of a config names", () => {
   const keyFor = (base_url: string, api_provider: "openai" | "together") => {
     const config = parseConfig(oneCallEach({ api_provider, model_config: { base_url } }));
@@ -244,24 +93,26 @@ describe("whose host a URL of a config names", () => {
   });
 });
 
-describe.concurrent("a key that is missing", () => {
-  test.for(PROVIDERS)("%s: run says which, where from, and that offline needs none", async (provider) => {
-    const [, model_name, prefix] = provider;
+describe.concurrent.each(REMOTE)("a key of %s that is missing", (provider) => {
+  const { keyVariable } = providers[provider].remote!;
+  const model_name = fakes[provider].model;
+
+  test("run says which, where from, and that offline needs none", async () => {
     await using proxy = await startRecorder();
     await using lab = await setUp(oneCallEach({ model_config: { model_name } }));
-    const others = { ...KEYS, [`${prefix}_API_KEY`]: undefined, HTTPS_PROXY: proxy.url };
-    for (const env of [others, { ...others, [`${prefix}_API_KEY`]: " " }]) {
+    const others = { ...KEYS, [keyVariable]: undefined, HTTPS_PROXY: proxy.url };
+    for (const env of [others, { ...others, [keyVariable]: " " }]) {
       const { code, stdout, stderr } = await lab.run(env);
       expect([code, stdout]).toEqual([2, ""]);
-      expect(stderr).toMatch(new RegExp(`${prefix}_API_KEY is not set`));
-      expect(stderr).toMatch(new RegExp(`Set ${prefix}_API_KEY .*\\.env.*--provider offline`));
+      expect(stderr).toMatch(new RegExp(`${keyVariable} is not set`));
+      expect(stderr).toMatch(new RegExp(`Set ${keyVariable} .*\\.env.*--provider offline`));
       expect(stderr).not.toContain("Run ");
     }
     expect(await lab.runs()).toEqual([]);
     expect(proxy.tunnels).toEqual([]);
   });
 
-  test.for(PROVIDERS)("%s: resume says the same, and leaves the run as it is", async ([, model_name, prefix]) => {
+  test("resume says the same, and leaves the run as it is", async () => {
     // A proxy that opens no tunnel: nothing leaves this machine, and no call is ever answered.
     await using proxy = await startRecorder();
     await using lab = await setUp(oneCallEach({ model_config: { model_name } }));
@@ -271,9 +122,9 @@ describe.concurrent("a key that is missing", () => {
     running.kill("SIGINT");
     expect((await running.done).code).toBe(130);
     proxy.tunnels.length = 0;
-    const { code, stdout, stderr } = await lab.resume({ ...KEYS, ...env, [`${prefix}_API_KEY`]: undefined });
+    const { code, stdout, stderr } = await lab.resume({ ...KEYS, ...env, [keyVariable]: undefined });
     expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(new RegExp(`${prefix}_API_KEY is not set.*\n.*Set ${prefix}_API_KEY .*\\.env.*offline`));
+    expect(stderr).toMatch(new RegExp(`${keyVariable} is not set.*\n.*Set ${keyVariable} .*\\.env.*offline`));
     expect(await lab.runs()).toMatchObject([{ status: "interrupted" }]);
     expect(proxy.tunnels).toEqual([]);
   });

@@ -1,28 +1,10 @@
 import { describe, expect, test } from "vitest";
-import type { RunSummary } from "../src/app/runs/summary.ts";
 import { withoutReasoning } from "../src/plan/reasoning.ts";
-import {
-  type Config,
-  configFor,
-  type ConfigOverrides,
-  datagen,
-  environmentFor,
-  openDatabase,
-  promptOf,
-  rows,
-  workspace,
-} from "./support/harness.ts";
-import { type IncomingCall, startServer } from "./support/server.ts";
+import { type ConfigOverrides, datagen, openDatabase, promptOf, rows } from "./support/harness.ts";
+import { DATABASE, type LabDataset, NO_JITTER, openLab, PLAIN } from "./support/lab.ts";
+import type { IncomingCall } from "./support/server.ts";
 
-const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
 const NOTED = { condition: "Noted", reading: "Take notes.", strategy: "Translate by these notes." };
-
-/** A run without its delays. */
-const QUICK = { NODE_OPTIONS: "--import=data:text/javascript,Math.random=()=>0" };
-
-interface Dataset {
-  tasks: { responses: (string | null)[]; preparations: (string | null)[] }[];
-}
 
 /** The body of an answer. @param given more members of it, of its choice, or in their place */
 function answer(content: unknown, finish_reason: string | null = "stop", given: object = {}): object {
@@ -37,43 +19,19 @@ async function setUp(
   bodyOf: (call: IncomingCall) => object | string | undefined,
   input?: string,
 ) {
-  const stack = new AsyncDisposableStack();
-  const server = stack.use(
-    await startServer({
+  const lab = await openLab({
+    config: { agent_perspectives: [PLAIN], give_up_after_s: 6, ...overrides },
+    data: input === undefined ? rows(count) : [{ input }],
+    server: {
       keepBodies: true,
       behave(call) {
         const body = bodyOf(call);
         return body === undefined ? undefined : { kind: "status", status: 200, body };
       },
-    }),
-  );
-  const space = stack.use(await workspace());
-  const config: Config = configFor({ agent_perspectives: [PLAIN], give_up_after_s: 6, ...overrides });
-  await space.write("config.json", config);
-  await space.write("rows.json", input === undefined ? rows(count) : [{ input }]);
-  const spawned = { cwd: space.path, env: { ...environmentFor(server), ...QUICK } };
-  const command = (...args: string[]) => datagen([...args, "--db", "datagen.db"], spawned);
-  return {
-    server,
-    space,
-    config,
-    command,
-    async run(...flags: string[]) {
-      const { code, stdout, stderr } = await command("run", "config.json", "--json", "--output", "d.json", ...flags);
-      const { run } = JSON.parse(stdout || "{}") as { run?: RunSummary };
-      return { code, stderr, run };
     },
-    dataset: () => space.json<Dataset>("d.json"),
-    query<T>(sql: string): T[] {
-      const database = openDatabase(space.at("datagen.db"));
-      try {
-        return database.prepare<[], T>(sql).all();
-      } finally {
-        database.close();
-      }
-    },
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  };
+    env: NO_JITTER,
+  });
+  return { ...lab, run: (...flags: string[]) => lab.runConfig(flags) };
 }
 
 const ATTEMPTS = "select outcome, http_status, error_code from attempts";
@@ -133,20 +91,20 @@ describe.concurrent("an answer that was cut off under another name", () => {
     );
     const { run } = await lab.run();
     expect(run?.calls).toMatchObject({ succeeded: 2, truncated: 2 });
-    const rowsOf = async () => (await lab.command("export", "latest", "--format", "jsonl", "--output", "-")).stdout;
+    const rowsOf = async () => (await lab.datagen("export", "latest", "--format", "jsonl", "--output", "-")).stdout;
     expect(JSON.parse((await rowsOf()).split("\n")[0]!)).toMatchObject({
       finish_reason: "length",
       finish_reason_raw: own,
     });
-    expect((await lab.command("db", "check")).code).toBe(0);
-    const resumed = await lab.command("resume", "latest", "--retry-truncated", "--max-tokens", "500", "--json");
+    expect((await lab.datagen("db", "check")).code).toBe(0);
+    const resumed = await lab.datagen("resume", "latest", "--retry-truncated", "--max-tokens", "500", "--json");
     expect(JSON.parse(resumed.stdout)).toMatchObject({ run: { calls: { succeeded: 2, truncated: 0 } } });
     expect(JSON.parse((await rowsOf()).split("\n")[0]!)).toMatchObject({
       response: "The whole.",
       finish_reason: "stop",
       finish_reason_raw: "COMPLETE",
     });
-    const into = await datagen(["db", "merge", lab.space.at("datagen.db"), "--db", "other.db"], {
+    const into = await datagen(["db", "merge", DATABASE, "--db", "other.db"], {
       cwd: lab.space.path,
     });
     expect(into.code).toBe(0);
@@ -230,7 +188,7 @@ describe.concurrent("answers of odd shapes", () => {
     expect(lab.query("select text, served_model from answers")).toEqual([
       { text: "It is [key].", served_model: "[key]" },
     ]);
-    expect((await lab.space.read("datagen.db")).includes(key)).toBe(false);
+    expect((await lab.space.read(DATABASE)).includes(key)).toBe(false);
   });
 });
 
@@ -252,7 +210,7 @@ describe.concurrent("usage that cannot be", () => {
       ["db", "check"],
       ["runs", "show", "latest"],
     ])
-      expect((await lab.command(...args)).code).toBe(0);
+      expect((await lab.datagen(...args)).code).toBe(0);
   });
 
   test("zeros do not get a run past its cap", async () => {
@@ -313,9 +271,9 @@ describe.concurrent("reasoning between tags", () => {
       { text: "<think>hm</think>\n\nYes." },
     ]);
     // What is left of an answer is that answer still when the dataset is taken in again.
-    expect((await lab.command("import", "d.json")).code).toBe(0);
-    expect((await lab.command("export", "latest", "--output", "again.json")).code).toBe(0);
-    expect((await lab.space.json<Dataset>("again.json")).tasks).toEqual((await lab.dataset()).tasks);
+    expect((await lab.datagen("import", "dataset.json")).code).toBe(0);
+    expect((await lab.datagen("export", "latest", "--output", "again.json")).code).toBe(0);
+    expect((await lab.space.json<LabDataset>("again.json")).tasks).toEqual((await lab.dataset()).tasks);
     expect(lab.query("select count(*) n from answers")).toEqual([{ n: 2 }]);
     // A second run asks nothing: the notes are the same, and so is the prompt on them.
     expect((await lab.run()).run?.calls.reused).toBe(2);
@@ -325,7 +283,7 @@ describe.concurrent("reasoning between tags", () => {
       model_config: { ...lab.config.model_config, reasoning_tags: "keep" },
     });
     expect((await lab.run()).run?.calls.reused).toBe(1);
-    const diff = await lab.command(
+    const diff = await lab.datagen(
       "diff",
       "latest",
       lab.query<{ id: string }>("select public_id id from runs where id = 1")[0]!.id,

@@ -16,7 +16,18 @@ import {
 } from "./support/harness.ts";
 
 const LOCAL = "http://localhost:11434/v1";
-const TODAY = new Date().toISOString().slice(0, 10);
+const dayOf = (time: number) => new Date(time).toISOString().slice(0, 10);
+const start = Date.now();
+
+/** The day on which a command ran; midnight may have come since these tests began. */
+const TODAY: unknown = expect.toSatisfy((day: string) => dayOf(start) <= day && day <= dayOf(Date.now()));
+
+/** So many whole days ago. */
+const daysSince = (day: string): unknown =>
+  expect.toSatisfy((days: number) => {
+    const [least, most] = [start, Date.now()].map((now) => Math.floor((now - Date.parse(day)) / 86_400_000));
+    return least! <= days && days <= most!;
+  });
 
 function prices(args: string[], { path: cwd }: Workspace, columns?: number): Promise<Result> {
   return datagen(["prices", ...args], { cwd, ...(columns && { env: { COLUMNS: String(columns) } }) });
@@ -92,7 +103,7 @@ describe.concurrent("datagen prices list", () => {
       long_prompts: [{ from: 272_000, input: 4, cached_input: 0.4, cache_write: 5, output: 18 }],
       source: "OpenAI's list, by @pydantic/genai-prices 0.1.8",
       date: "2026-09-23",
-      age_days: Math.floor((Date.now() - Date.parse("2026-09-23")) / 86_400_000),
+      age_days: daysSince("2026-09-23"),
     });
   });
 
@@ -122,7 +133,8 @@ describe.concurrent("datagen prices list", () => {
     }
     const ages = rows.map(({ age_days }) => age_days).toSorted((a, b) => b - a);
     const oldest = rows.find(({ age_days }) => age_days === ages[0]);
-    expect(lines.at(-1)).toBe(`${rows.length} prices; the oldest is from ${oldest?.date}, ${ages[0]} days ago.`);
+    const days = ages[0]?.toLocaleString("en");
+    expect(lines.at(-1)).toBe(`${rows.length} prices; the oldest is from ${oldest?.date}, ${days} days ago.`);
   });
 
   test("says so where no model has such a name", async () => {

@@ -1,72 +1,41 @@
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { encodingForModel } from "js-tiktoken";
 import { describe, expect, test } from "vitest";
-import type { RunSummary } from "../src/app/runs/summary.ts";
 import {
-  type Config,
   configFor,
   type ConfigOverrides,
-  datagen,
   environmentFor,
   expectedDataset,
-  openDatabase,
   promptOf,
   type Row,
   rows,
   type SpawnOptions,
-  startDatagen,
-  workspace,
 } from "./support/harness.ts";
-import { answerTo, type LoopbackServer, type ServerOptions, startServer } from "./support/server.ts";
+import { openLab, PLAIN } from "./support/lab.ts";
+import { answerTo, type LoopbackServer, type ServerOptions } from "./support/server.ts";
 
-const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
 const LLAMA = "meta-llama/Llama-3.3-70B-Instruct-Turbo";
 
 /** One call for each row: a single perspective without a reading. */
-function oneCallEach(overrides: ConfigOverrides = {}): Config {
-  return configFor({ agent_perspectives: [PLAIN], ...overrides });
-}
+const oneCallEach = (overrides: ConfigOverrides = {}): ConfigOverrides => ({
+  agent_perspectives: [PLAIN],
+  ...overrides,
+});
 
-/** A server, and a folder with a config and its inputs; `await using` removes both. */
-async function setUp(config: Config, data: Row[] = rows(1), options: ServerOptions = {}) {
-  const stack = new AsyncDisposableStack();
-  const server = stack.use(await startServer(options));
-  const space = stack.use(await workspace());
-  await space.write("config.json", config);
-  await space.write("rows.json", data);
+/** A lab whose runs have to succeed. */
+async function setUp(config: ConfigOverrides, data: Row[] = rows(1), server: ServerOptions = {}) {
+  const lab = await openLab({ config, data, server });
   return {
-    server,
-    space,
+    ...lab,
     /** Runs the config to its end; the dataset is `dataset.json`. */
-    async run(env: SpawnOptions["env"] = environmentFor(server), flags: string[] = []) {
-      const args = ["run", "config.json", "--json", "--db", "datagen.db", "--output", "dataset.json", ...flags];
-      const { code, stdout, stderr } = await datagen(args, { cwd: space.path, ...(env && { env }) });
+    async run(env?: SpawnOptions["env"], flags: string[] = []) {
+      const { code, stderr, run } = await lab.runConfig(flags, env);
       expect(code, stderr).toBe(0);
-      return { run: (JSON.parse(stdout) as { run: RunSummary }).run, stderr };
+      return { run: run!, stderr };
     },
     /** What `datagen ARGS` prints. */
-    async print(...args: string[]) {
-      return (await datagen([...args, "--db", "datagen.db"], { cwd: space.path })).stdout;
-    },
-    dataset: () => space.json<Dataset>("dataset.json"),
-    query<T>(sql: string): T[] {
-      const database = openDatabase(space.at("datagen.db"));
-      try {
-        return database.prepare<[], T>(sql).all();
-      } finally {
-        database.close();
-      }
-    },
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    print: async (...args: string[]) => (await lab.datagen(...args)).stdout,
   };
-}
-
-interface Dataset {
-  tasks: { responses: (string | null)[]; preparations: (string | null)[] }[];
-  metadata: { api_provider: string; token_usage: { prompt_tokens: number; completion_tokens: number } };
 }
 
 const pathsOf = (server: LoopbackServer) => server.requests.map(({ path }) => path);
@@ -122,7 +91,7 @@ describe.concurrent("where requests go", () => {
   test("a base_url without api_provider means the OpenAI protocol, whatever the model is called", async () => {
     await using lab = await setUp(oneCallEach());
     const model_config = { model_name: "llama3.2", base_url: `${lab.server.openaiUrl}/` };
-    await lab.space.write("config.json", oneCallEach({ model_config }));
+    await lab.space.write("config.json", configFor(oneCallEach({ model_config })));
     expect((await lab.run({ DATAGEN_API_KEY: "a-key" })).run.provider).toBe("openai");
     expect(lab.server.requests).toMatchObject([{ path: "/openai/v1/chat/completions", model: "llama3.2" }]);
   });
@@ -130,86 +99,13 @@ describe.concurrent("where requests go", () => {
   test("a base_url with api_provider is asked in that provider's protocol", async () => {
     await using lab = await setUp(oneCallEach());
     const model_config = { base_url: lab.server.togetherUrl };
-    await lab.space.write("config.json", oneCallEach({ api_provider: "together", model_config }));
+    await lab.space.write("config.json", configFor(oneCallEach({ api_provider: "together", model_config })));
     expect((await lab.run({ DATAGEN_API_KEY: "a-key" })).run.provider).toBe("together");
     expect(pathsOf(lab.server)).toEqual(["/together/v1/chat/completions"]);
   });
-
-  test.for([
-    ["openai", "gpt-4o-mini", "OPENAI_BASE_URL"],
-    ["together", LLAMA, "TOGETHER_BASE_URL"],
-  ] as const)("a flag wins over the config, the config over the environment: %s", async ([provider, model, name]) => {
-    const plain = oneCallEach({ api_provider: provider, model_config: { model_name: model } });
-    await using lab = await setUp(plain);
-    await using configs = await startServer();
-    await using flags = await startServer();
-    const key = "a-key-for-all";
-    const env = {
-      OPENAI_API_KEY: key,
-      TOGETHER_API_KEY: key,
-      DATAGEN_API_KEY: key,
-      [name]: lab.server[`${provider}Url`],
-    };
-    const seen = () => [flags, configs, lab.server].map(({ requests }) => requests.length);
-
-    await lab.run(env);
-    expect(seen()).toEqual([0, 0, 1]);
-
-    const model_config = { ...plain.model_config, base_url: configs[`${provider}Url`] };
-    await lab.space.write("config.json", { ...plain, model_config });
-    await lab.run(env);
-    expect(seen()).toEqual([0, 1, 1]);
-
-    await lab.run(env, ["--base-url", flags[`${provider}Url`]]);
-    expect(seen()).toEqual([1, 1, 1]);
-  });
-
-  test.for([
-    ["gpt-4o-mini", { OPENAI_API_KEY: "a-key", OPENAI_BASE_URL: "" }, "api.openai.com:443"],
-    [LLAMA, { TOGETHER_API_KEY: "a-key", TOGETHER_BASE_URL: "" }, "api.together.ai:443"],
-  ] as const)(
-    "%s is asked at its provider's own host where nothing says otherwise",
-    async ([model_name, env, host]) => {
-      await using lab = await setUp(oneCallEach({ model_config: { model_name } }));
-      // A proxy that opens no tunnel: nothing leaves this machine.
-      const asked: (string | undefined)[] = [];
-      await using proxy = createServer().on("connect", ({ url }, socket) => {
-        asked.push(url);
-        socket.destroy();
-      });
-      await once(proxy.listen(0, "127.0.0.1"), "listening");
-      const { port } = proxy.address() as AddressInfo;
-      const connected = once(proxy, "connect");
-      await using running = startDatagen(["run", "config.json"], {
-        cwd: lab.space.path,
-        env: { ...env, HTTPS_PROXY: `http://127.0.0.1:${port}` },
-      });
-      await Promise.race([connected, running.done]);
-      running.kill("SIGINT");
-      expect((await running.done).code).toBe(130);
-      expect(new Set(asked)).toEqual(new Set([host]));
-    },
-  );
 });
 
 describe.concurrent("the endpoint", () => {
-  test.for([
-    ["openai", "gpt-4o-mini"],
-    ["together", LLAMA],
-  ] as const)("completions is used where the config says so: %s", async ([provider, model_name]) => {
-    const config = configFor({ api_provider: provider, model_config: { model_name, endpoint: "completions" } });
-    await using lab = await setUp(config, rows(3), { keepBodies: true });
-    const { run } = await lab.run();
-    expect(new Set(pathsOf(lab.server))).toEqual(new Set([`/${provider}/v1/completions`]));
-    for (const { body } of lab.server.requests) {
-      expect(body).toMatchObject({ prompt: expect.any(String) as string });
-      expect(body).not.toHaveProperty("messages");
-    }
-    const { tasks, usage } = expectedDataset(config, rows(3));
-    expect((await lab.dataset()).tasks).toEqual(tasks);
-    expect(run.tokens).toEqual({ ...usage, estimated: false });
-  });
-
   test("chat is used for a davinci model where the config says so", async () => {
     await using lab = await setUp(oneCallEach({ model_config: { model_name: "davinci-002", endpoint: "chat" } }));
     await lab.run();
@@ -220,65 +116,10 @@ describe.concurrent("the endpoint", () => {
     const config = configFor({ model_config: { model_name: "text-davinci-003" } });
     await using lab = await setUp(config, rows(3));
     const { run } = await lab.run();
-    const { tasks, usage } = expectedDataset(config, rows(3));
+    const { tasks, usage } = expectedDataset(lab.config, rows(3));
     expect(new Set(pathsOf(lab.server))).toEqual(new Set(["/openai/v1/completions"]));
     expect((await lab.dataset()).tasks).toEqual(tasks);
     expect(run.tokens).toEqual({ ...usage, estimated: false });
-  });
-});
-
-describe.concurrent("parameters", () => {
-  const ALL = {
-    max_tokens: 321,
-    temperature: 0.25,
-    top_p: 0.5,
-    seed: 0,
-    stop: ["END", "\n\n"],
-    frequency_penalty: -0.5,
-    presence_penalty: 1.5,
-    reasoning_effort: "low",
-  };
-  const EXTRA = { top_k: 40, repetition_penalty: 1.1, nested: { list: [1, null, "Grün"], off: false } };
-  // Whether it is spelt out or left out, no answer is streamed.
-  const unstreamed = { stream: false };
-
-  test.for([
-    ["openai", "chat", "gpt-4o-mini"],
-    ["openai", "completions", "gpt-4o-mini"],
-    ["together", "chat", LLAMA],
-    ["together", "completions", LLAMA],
-  ] as const)("all reach the server as they are configured, extra_body among them: %s, %s", async (row) => {
-    const [api_provider, endpoint, model_name] = row;
-    const model_config = { model_name, endpoint, ...ALL, extra_body: EXTRA };
-    await using lab = await setUp(oneCallEach({ api_provider, model_config }), rows(1), { keepBodies: true });
-    const { stderr } = await lab.run();
-    const prompt = promptOf(PLAIN.strategy, rows(1)[0]!.input);
-    expect({ ...unstreamed, ...lab.server.requests[0]?.body }).toEqual({
-      model: model_name,
-      ...(endpoint === "chat" ? { messages: [{ role: "user", content: prompt }] } : { prompt }),
-      ...ALL,
-      ...EXTRA,
-      ...unstreamed,
-    });
-    expect(stderr).not.toContain("does not take");
-  });
-
-  test.for(["gpt-4o-mini", LLAMA, "o3"])("max_completion_tokens keeps its name: %s", async (model_name) => {
-    const limit = { max_tokens: undefined, temperature: undefined, max_completion_tokens: 64 };
-    await using lab = await setUp(oneCallEach({ model_config: { model_name, ...limit } as object }));
-    const { stderr } = await lab.run();
-    expect({ ...unstreamed, ...lab.server.requests[0]?.parameters }).toEqual({
-      max_completion_tokens: 64,
-      ...unstreamed,
-    });
-    expect(stderr).not.toContain("does not take");
-  });
-
-  test.for(["gpt-4o-mini", LLAMA])("none is sent that is not configured: %s", async (model_name) => {
-    const bare = { model_name, max_tokens: undefined, temperature: undefined } as object;
-    await using lab = await setUp(oneCallEach({ model_config: bare }));
-    await lab.run();
-    expect({ ...unstreamed, ...lab.server.requests[0]?.parameters }).toEqual(unstreamed);
   });
 });
 
@@ -299,7 +140,7 @@ describe.concurrent("models that refuse max_tokens and sampling parameters", () 
       expect(stderr.match(/.*does not take.*/g)).toEqual([
         `Warning: ${model_name} does not take temperature, top_p, frequency_penalty, presence_penalty: not sent`,
       ]);
-      const expected = expectedDataset(config, rows(2), (asked) => answerTo({ ...asked, temperature: undefined }));
+      const expected = expectedDataset(lab.config, rows(2), (asked) => answerTo({ ...asked, temperature: undefined }));
       expect((await lab.dataset()).tasks).toEqual(expected.tasks);
     },
   );

@@ -11,7 +11,7 @@ import { cleaned, refusalBody, statusError, toCallError } from "../src/providers
 import { shownAddress } from "../src/providers/redirects.ts";
 import { unfold } from "../src/providers/refusal-text.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
-import { configFor, type ConfigOverrides, datagen, openDatabase, rows, workspace } from "./support/harness.ts";
+import { configFor, type ConfigOverrides, datagen, queryRows, rows, workspace } from "./support/harness.ts";
 
 describe("what a status and its words mean", () => {
   const of = (message: string, more: object = {}) => ({ error: { message, ...more } });
@@ -303,14 +303,7 @@ async function setUp(
     requests: () => requests,
     run: (...flags: string[]) => datagen(["run", "config.json", ...args, ...flags], { cwd: space.path }),
     resume: (...flags: string[]) => datagen(["resume", "latest", ...args, ...flags], { cwd: space.path }),
-    query<T>(sql: string): T[] {
-      const database = openDatabase(space.at("datagen.db"));
-      try {
-        return database.prepare<[], T>(sql).all();
-      } finally {
-        database.close();
-      }
-    },
+    query: <T>(sql: string) => queryRows<T>(space.at("datagen.db"), sql),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

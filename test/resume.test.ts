@@ -8,7 +8,7 @@ import {
   datagen,
   environmentFor,
   expectedDataset,
-  openDatabase,
+  queryRows,
   promptOf,
   rows,
   startDatagen,
@@ -61,20 +61,10 @@ function lasting({ metadata: { run_id: _id, generation_time: _time, ...metadata 
   return { ...dataset, metadata };
 }
 
-/** Rows of a database that may still have its write-ahead log. */
-function query<T = Record<string, unknown>>(path: string, sql: string): T[] {
-  const db = openDatabase(path);
-  try {
-    return db.prepare(sql).all() as T[];
-  } finally {
-    db.close();
-  }
-}
-
 /** The prompts of the calls that are in a state in the database, which does not count the references. */
 function hashesIn(state: "succeeded" | "pending", ws: Workspace, { calls }: Expected): string[] {
   const first = Math.min(...calls.map(({ perspective }) => perspective));
-  const inState = query<{ cell: string }>(
+  const inState = queryRows<{ cell: string }>(
     ws.at(DB),
     `select t.position || '/' || (p.position + ${first}) || '/' || c.step as cell from calls c
        join tasks t on t.id = c.task_id join perspectives p on p.id = c.perspective_id where c.state = '${state}'`,
@@ -139,7 +129,7 @@ describe.concurrent("a run that was killed", () => {
     await running.done;
     await Promise.all(["config.json", "rows.json"].map((name) => rm(ws.at(name))));
     const { OPENAI_API_KEY } = environmentFor(server);
-    const [run] = query<{ public_id: string }>(ws.at(DB), "select public_id from runs");
+    const [run] = queryRows<{ public_id: string }>(ws.at(DB), "select public_id from runs");
     const env = { OPENAI_API_KEY, OPENAI_BASE_URL: "http://127.0.0.1:9/v1" };
     const result = await datagen(["resume", run!.public_id.slice(0, 5)], { cwd: ws.path, env });
     expect(result.code).toBe(0);
@@ -153,10 +143,10 @@ describe.concurrent("a run that was killed", () => {
     await ws.write("rows.json", JSON.stringify(rows(30_000)));
     const running = start(ws, server);
     await running.waitFor(/^Run /m);
-    await soon(() => expect(query(ws.at(DB), "select 1 from calls limit 1").length).toBe(1));
+    await soon(() => expect(queryRows(ws.at(DB), "select 1 from calls limit 1").length).toBe(1));
     running.kill();
     expect((await running.done).signal).toBe("SIGKILL");
-    const count = (table: string) => query<{ n: number }>(ws.at(DB), `select count(*) as n from ${table}`)[0]!.n;
+    const count = (table: string) => queryRows<{ n: number }>(ws.at(DB), `select count(*) as n from ${table}`)[0]!.n;
     expect([count("runs"), count("leases")]).toEqual([1, 1]);
     expect(count("calls")).toBeGreaterThan(0);
 
@@ -195,7 +185,7 @@ describe.concurrent("a run that is asked to stop", () => {
     const sent = server.requests.length;
     expect(sent).toBeGreaterThan(10);
     expect(sent).toBeLessThan(72);
-    expect(query(ws.at(DB), "select calls_succeeded, attempts from runs")).toEqual([
+    expect(queryRows(ws.at(DB), "select calls_succeeded, attempts from runs")).toEqual([
       { calls_succeeded: sent, attempts: sent },
     ]);
 
@@ -353,7 +343,7 @@ describe.concurrent("resume", () => {
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     const [, pid, host, since] = /held by process (\d+) on (\S+) since (\S+)$/m.exec(refused.stderr)!;
     expect([pid, host]).toEqual([String(running.child.pid), hostname()]);
-    const [lease] = query<{ acquired_at: number }>(ws.at(DB), "select acquired_at from leases");
+    const [lease] = queryRows<{ acquired_at: number }>(ws.at(DB), "select acquired_at from leases");
     expect(Date.parse(since!)).toBe(lease!.acquired_at);
     expect(server.requests.length).toBe(5);
     expect(running.child.exitCode).toBeNull();
@@ -385,9 +375,9 @@ test("a process that has lost its run stops, and stores nothing more", async () 
   const { code, stdout, stderr } = await running.done;
   expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
   expect(stderr).toMatch(/another process has taken this run over/);
-  expect(query(ws.at(DB), "select attempts from runs")).toEqual([{ attempts }]);
-  expect(query(ws.at(DB), "select count(*) as n from answers")).toEqual([{ n: attempts }]);
-  expect(query(ws.at(DB), "select token from leases")).toEqual([{ token: "of another process" }]);
+  expect(queryRows(ws.at(DB), "select attempts from runs")).toEqual([{ attempts }]);
+  expect(queryRows(ws.at(DB), "select count(*) as n from answers")).toEqual([{ n: attempts }]);
+  expect(queryRows(ws.at(DB), "select token from leases")).toEqual([{ token: "of another process" }]);
 });
 
 test("a strategy on notes from before a stop works on those, without asking for them again", async () => {

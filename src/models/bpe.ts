@@ -12,6 +12,16 @@ const SLOTS = 2 * NONE;
 /** The most bytes that are merged in one go, and the least that are added to a longer piece in one go. */
 const STRIDE = 48;
 
+const SPACE = 0x20;
+const ZERO = 0x30;
+
+/** What each character of base64 stands for, by its code. */
+const PADDING = 64;
+const SIX_BITS = new Uint8Array(256).fill(PADDING);
+for (const [six, character] of [..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].entries()) {
+  SIX_BITS[character.charCodeAt(0)] = six;
+}
+
 /**
  * A byte-pair vocabulary, and the merging of pieces of text with it. A token's number is its rank. A piece
  * that is a token as a whole is that token. Else its bytes are parts, and of all adjacent parts that spell a
@@ -37,17 +47,30 @@ export class Bpe {
    * It must have a token for every byte.
    */
   constructor(vocabulary: string) {
-    const spelling = Buffer.alloc(vocabulary.length);
+    // Read byte by byte: as 200,000 strings it would take three times as long, which every run would wait for.
+    const text = Buffer.from(vocabulary, "latin1");
+    const spelling = new Uint8Array(text.length);
     let end = 0;
-    for (const line of vocabulary.split("\n")) {
-      const [, first, ...tokens] = line.split(" ");
-      for (const [i, token] of tokens.entries()) {
+    for (let at = 0; at < text.length; at++) {
+      let rank = 0;
+      for (at += "! ".length; text[at] !== SPACE; at++) rank = 10 * rank + text[at]! - ZERO;
+      while (text[at] === SPACE) {
         const start = end;
-        end += spelling.write(token, start, "base64");
-        this.add(Number(first) + i, spelling, start, end);
+        let bits = 0;
+        let count = 0;
+        for (at++; at < text.length && text[at]! > SPACE; at++) {
+          const six = SIX_BITS[text[at]!]!;
+          if (six === PADDING) continue;
+          bits = (bits << 6) | six;
+          count += 6;
+          if (count < 8) continue;
+          count -= 8;
+          spelling[end++] = bits >> count;
+        }
+        this.add(rank++, spelling, start, end);
       }
     }
-    this.spelling = new Uint8Array(spelling.subarray(0, end));
+    this.spelling = spelling.slice(0, end);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
+import { fakes, type RemoteName } from "./providers/index.ts";
 
-export type ProviderName = "openai" | "together";
 export type Endpoint = "chat" | "completions";
 
 /** What decides an answer of the loopback server, and so all that is needed to compute it again. */
@@ -9,7 +9,7 @@ export interface Asked {
   /** The text of a single user message or of the `prompt`; for any other messages, their JSON. */
   prompt: string;
   /** Changes what is reported as usage, never the text. Default: openai. */
-  provider?: ProviderName | undefined;
+  provider?: RemoteName | undefined;
   /** Default: chat. */
   endpoint?: Endpoint | undefined;
   max_tokens?: number | undefined;
@@ -82,8 +82,7 @@ export function usageFor(asked: Asked, text?: string): Usage {
 export function usageFrom(asked: Asked, digest: Buffer, text: string): Usage {
   const prompt = Math.ceil(Buffer.byteLength(asked.prompt) / 4) + 7;
   const completion = text.match(/\S+/g)?.length ?? 0;
-  // Only OpenAI's chat endpoint breaks its totals down.
-  const detailed = (asked.provider ?? "openai") === "openai" && (asked.endpoint ?? "chat") === "chat";
+  const detailed = fakes[asked.provider ?? "openai"].detailsUsage(asked.endpoint ?? "chat");
   const blocks = Math.floor((prompt - 1) / 128);
   const cached = detailed && blocks > 0 && digest[20]! % 2 === 0 ? 128 * (1 + (digest[21]! % blocks)) : 0;
   const reasoning = detailed && digest[22]! % 4 === 0 ? digest[23]! % (completion + 1) : 0;

@@ -1,15 +1,14 @@
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ProviderName } from "./answers.ts";
-import { batchBody, fileBody } from "./batch-formats.ts";
-import { createBatches, ENDPOINTS } from "./batches.ts";
+import { createBatches } from "./batches.ts";
 import type { BatchHost, BatchOptions } from "./batches.ts";
 import type { Fault } from "./faults.ts";
 import { formIn } from "./files.ts";
 import type { StoredFile } from "./files.ts";
-import { errorBody, headersOf, requestIdOf } from "./formats.ts";
+import { errorBody } from "./formats.ts";
 import type { ErrorParts } from "./formats.ts";
+import { batchesOf, fakes, REMOTE, type RemoteName } from "./providers/index.ts";
 
 export type BatchOperation =
   | "upload"
@@ -23,7 +22,7 @@ export type BatchOperation =
 
 /** A request for files or batches that has arrived whole, as the script of a test sees it. */
 export interface BatchRequest {
-  provider: ProviderName;
+  provider: RemoteName;
   operation: BatchOperation;
   /** How many times this operation was asked for, from 1. */
   nth: number;
@@ -48,7 +47,7 @@ interface ApiHost extends BatchHost {
 }
 
 interface Route {
-  provider: ProviderName;
+  provider: RemoteName;
   operation: BatchOperation;
   id: string;
   query: URLSearchParams;
@@ -67,8 +66,6 @@ class Refusal extends Error {
     this.parts = { code: null, type: "invalid_request_error", ...parts, message };
   }
 }
-
-const MOST_BYTES: Record<ProviderName, number> = { openai: 200_000_000, together: 100_000_000 };
 
 /** The endpoints for files and batches. */
 export function createBatchApi(host: ApiHost) {
@@ -89,7 +86,7 @@ export function createBatchApi(host: ApiHost) {
     };
     requests.push(about);
     const fault = host.guarded(() => host.options.behaveApi?.(about));
-    const requestId = requestIdOf(provider);
+    const requestId = fakes[provider].requestId();
     const refuse = (status: number, parts: ErrorParts): Answer => {
       const asked = { model: "", prompt: "", provider };
       return { status, body: errorBody(asked, status, parts, requestId, about.authorization) };
@@ -104,7 +101,7 @@ export function createBatchApi(host: ApiHost) {
       }
     }
     const { socket } = response;
-    const exchange = { response, headers: headersOf(provider, requestId, 1) };
+    const exchange = { response, headers: fakes[provider].headers(requestId, 1) };
     if (fault?.kind === "hang" || !socket) return;
     if (fault?.kind === "reset") socket.resetAndDestroy();
     else if (fault?.kind === "close") socket.destroy();
@@ -131,35 +128,34 @@ export function createBatchApi(host: ApiHost) {
 
   async function perform(route: Route, request: IncomingMessage, body: Buffer): Promise<Answer> {
     const { provider, operation, query } = route;
+    const shown = batchesOf(provider);
     switch (operation) {
       case "upload":
-        return { body: fileBody(await upload(provider, body, request.headers["content-type"])) };
+        return { body: shown.file(await upload(provider, body, request.headers["content-type"])) };
       case "listFiles": {
         const purpose = query.get("purpose");
         const own = files.filter((file) => file.provider === provider && (!purpose || file.purpose === purpose));
-        return { body: provider === "openai" ? page(own, fileBody, query, 10_000) : { data: newest(own, fileBody) } };
+        return { body: shown.fileList(own, query) };
       }
       case "getFile":
-        return { body: fileBody(fileBy(route)) };
+        return { body: shown.file(fileBy(route)) };
       case "content":
         return { file: fileBy(route) };
-      case "create": {
-        const created = batchBody(await create(provider, body));
-        return provider === "openai" ? { body: created } : { status: 201, body: { job: created, warning: "" } };
-      }
+      case "create":
+        return shown.created(await create(provider, body));
       case "listBatches": {
         const own = batches.all.filter((batch) => batch.provider === provider);
-        return { body: provider === "openai" ? page(own, batchBody, query, 20) : newest(own, batchBody) };
+        return { body: shown.batchList(own, query) };
       }
       case "get": {
         const batch = batchBy(route);
         await batches.look(batch);
-        return { body: batchBody(batch) };
+        return { body: shown.batch(batch) };
       }
       case "cancel": {
         const batch = batchBy(route);
         const { status } = batch;
-        if (await batches.cancel(batch)) return { body: batchBody(batch) };
+        if (await batches.cancel(batch)) return { body: shown.batch(batch) };
         throw new Refusal(409, `A batch that is ${status} cannot be cancelled.`);
       }
       default:
@@ -167,29 +163,34 @@ export function createBatchApi(host: ApiHost) {
     }
   }
 
-  function upload(provider: ProviderName, body: Buffer, contentType: string | undefined): Promise<StoredFile> {
+  function upload(provider: RemoteName, body: Buffer, contentType: string | undefined): Promise<StoredFile> {
     const form = formIn(body, contentType);
-    const field = (name: string) => form?.get(name)?.content.toString();
+    const { mostBytes, upload: wanted } = batchesOf(provider);
+    const { purpose } = wanted;
     const file = form?.get("file");
-    const [purpose, name] = provider === "openai" ? ["batch", file?.filename] : ["batch-api", field("file_name")];
+    const name = form && wanted.nameIn(form);
     if (!file || !name) throw new Refusal(400, "The form has no file with a name.");
-    if (field("purpose") !== purpose) throw new Refusal(400, `'${field("purpose")}' is not one of ['${purpose}'].`);
+    const given = form.get("purpose")?.content.toString();
+    if (given !== purpose) throw new Refusal(400, `'${given}' is not one of ['${purpose}'].`);
     if (!name.endsWith(".jsonl")) throw new Refusal(400, "Invalid file format for Batch API. Must be .jsonl");
-    if (file.content.length > (host.options.limits?.bytes ?? MOST_BYTES[provider])) {
+    if (file.content.length > (host.options.limits?.bytes ?? mostBytes)) {
       throw new Refusal(413, `The file is too large: it has ${file.content.length} bytes.`);
     }
     return host.files.add({ provider, name, purpose }, file.content);
   }
 
-  function create(provider: ProviderName, body: Buffer) {
+  function create(provider: RemoteName, body: Buffer) {
     const wanted = objectIn(body);
-    const { input_file_id: fileId, endpoint, completion_window: window, metadata } = wanted;
+    const { endpoints, refusesCreation, traits } = batchesOf(provider);
+    const { input_file_id: fileId, endpoint, metadata } = wanted;
     const file = files.find((one) => one.id === fileId && one.provider === provider && one.purpose !== "batch_output");
     if (!file) throw new Refusal(400, `Cannot find file ${String(fileId)}.`, { type: "invalid_request_error" });
-    const isKnown = provider === "openai" ? ENDPOINTS.has(endpoint) : endpoint === "/v1/chat/completions";
-    if (!isKnown) throw new Refusal(400, `The endpoint ${String(endpoint)} cannot be batched.`);
-    if (provider === "openai" && window !== "24h") throw new Refusal(400, "The completion_window must be 24h.");
-    return batches.create(file, String(endpoint), provider === "openai" ? metadata : undefined);
+    if (typeof endpoint !== "string" || !(endpoint in endpoints)) {
+      throw new Refusal(400, `The endpoint ${String(endpoint)} cannot be batched.`);
+    }
+    const reason = refusesCreation(wanted);
+    if (reason !== null) throw new Refusal(400, reason);
+    return batches.create(file, endpoint, traits.keepsMetadata ? metadata : undefined);
   }
 
   function fileBy({ id, provider }: Route): StoredFile {
@@ -205,9 +206,7 @@ export function createBatchApi(host: ApiHost) {
   }
 }
 
-const OPERATIONS: readonly [RegExp, BatchOperation, ProviderName?][] = [
-  [/^POST files$/, "upload", "openai"],
-  [/^POST files\/upload$/, "upload", "together"],
+const OPERATIONS: readonly [RegExp, BatchOperation][] = [
   [/^GET files$/, "listFiles"],
   [/^GET files\/([^/]+)$/, "getFile"],
   [/^GET files\/([^/]+)\/content$/, "content"],
@@ -218,38 +217,18 @@ const OPERATIONS: readonly [RegExp, BatchOperation, ProviderName?][] = [
 ];
 
 function routeOf(method: string | undefined, url: string): Route | undefined {
-  if (!/^\/(openai|together)\/v1\/(files|batches)\b/.test(url)) return undefined;
   const { pathname, searchParams: query } = new URL(url, "http://loopback");
-  const [, provider, rest] = /^\/(openai|together)\/v1\/(.*)$/.exec(pathname) ?? [];
-  for (const [pattern, operation, only = provider] of OPERATIONS) {
-    const match = only === provider ? pattern.exec(`${method} ${rest}`) : null;
-    if (match && provider) return { provider: provider as ProviderName, operation, id: match[1] ?? "", query };
+  const [, name = "", rest = ""] = /^\/(\w+)\/v1\/((?:files|batches)\b.*)$/.exec(pathname) ?? [];
+  const provider = REMOTE.find((one) => one === name);
+  if (!provider || fakes[provider].batches === null) return undefined;
+  if (method === "POST" && rest === batchesOf(provider).upload.path) {
+    return { provider, operation: "upload", id: "", query };
+  }
+  for (const [pattern, operation] of OPERATIONS) {
+    const match = pattern.exec(`${method} ${rest}`);
+    if (match) return { provider, operation, id: match[1] ?? "", query };
   }
   return undefined;
-}
-
-function newest<T>(all: T[], show: (one: T) => object): object[] {
-  return all.toReversed().map(show);
-}
-
-/** A page of a list as OpenAI gives it, the newest first unless `order` is `asc`. */
-function page<T extends { id: string }>(
-  all: T[],
-  show: (one: T) => object,
-  query: URLSearchParams,
-  usual: number,
-): object {
-  const ordered = query.get("order") === "asc" ? all : all.toReversed();
-  const start = ordered.findIndex(({ id }) => id === query.get("after")) + 1;
-  const end = start + Number(query.get("limit") ?? usual);
-  const shown = ordered.slice(start, end);
-  return {
-    object: "list",
-    data: shown.map(show),
-    first_id: shown[0]?.id ?? null,
-    last_id: shown.at(-1)?.id ?? null,
-    has_more: end < ordered.length,
-  };
 }
 
 /** An answer whose connection ends in the middle of the body. */

@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setImmediate as breathe } from "node:timers/promises";
-import type { Endpoint, ProviderName, Usage } from "./answers.ts";
-import { answerLine, problemLine } from "./batch-formats.ts";
+import type { Endpoint, Usage } from "./answers.ts";
 import type { BatchFacts, BatchProblem, BatchStatus } from "./batch-formats.ts";
 import { outgoing } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import type { FileStore, StoredFile } from "./files.ts";
-import { requestIdOf } from "./formats.ts";
+import { batchesOf, fakes, type RemoteName } from "./providers/index.ts";
 import type { IncomingCall } from "./server.ts";
 
 /**
@@ -45,7 +44,7 @@ export const TOKEN_LIMIT: BatchProblem = {
 
 /** A batch that was created, as the script of a test sees it. */
 export interface NewBatch {
-  provider: ProviderName;
+  provider: RemoteName;
   /** Its place among all batches, from 0. */
   index: number;
   /** The name of its file. */
@@ -86,7 +85,7 @@ export interface BatchHost {
   options: BatchOptions;
   files: FileStore;
   incoming(
-    route: { provider: ProviderName; endpoint: Endpoint },
+    route: { provider: RemoteName; endpoint: Endpoint },
     body: Record<string, unknown>,
     customId: string,
   ): { call: IncomingCall; digest: Buffer; fault: LineFault | undefined };
@@ -102,11 +101,6 @@ interface Batch extends BatchFacts {
   lines: RecordedLine[];
 }
 
-export const ENDPOINTS: ReadonlyMap<unknown, Endpoint> = new Map([
-  ["/v1/chat/completions", "chat"],
-  ["/v1/completions", "completions"],
-]);
-
 const FINAL = new Set<BatchStatus>(["failed", "completed", "expired", "cancelled"]);
 
 /** Batches that are worked on when they are looked at: each look (`GET /batches/ID`) may bring one a step further. */
@@ -121,7 +115,7 @@ export function createBatches(host: BatchHost) {
     const course = host.guarded(() => host.options.behaveBatch?.(about)) ?? {};
     const hex = randomBytes(16).toString("hex");
     const batch: Batch = {
-      id: provider === "openai" ? `batch_${hex}` : hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-"),
+      id: batchesOf(provider).id(hex),
       provider,
       endpoint,
       file,
@@ -158,7 +152,7 @@ export function createBatches(host: BatchHost) {
   /** Whether it could be cancelled. */
   async function cancel(batch: Batch): Promise<boolean> {
     if (FINAL.has(batch.status)) return false;
-    if (batch.provider === "openai") enter(batch, "cancelling");
+    if (batchesOf(batch.provider).traits.showsEndings) enter(batch, "cancelling");
     else await end(batch, "cancelled", batch.course.doneWhenCancelled ?? 0.5);
     return true;
   }
@@ -173,7 +167,8 @@ export function createBatches(host: BatchHost) {
   /** Answers a share of the lines, in an order of its own, and writes the files. */
   async function workOn(batch: Batch, status: string, share: number): Promise<void> {
     const { provider, endpoint, file, lines } = batch;
-    const route = { provider, endpoint: ENDPOINTS.get(endpoint)! };
+    const { endpoints, traits, problemLine } = batchesOf(provider);
+    const route = { provider, endpoint: endpoints[endpoint]! };
     const texts = linesIn(await readFile(file.path, "utf8"));
     const order = shuffled(lines.length);
     const output: string[] = [];
@@ -183,8 +178,7 @@ export function createBatches(host: BatchHost) {
       const record = lines[index]!;
       if (place >= Math.floor(share * lines.length)) {
         record.outcome = status === "expired" ? "expired" : "cancelled";
-        // Together documents no line for a request that its batch did not come to.
-        if (provider === "openai") errors.push(problemLine(provider, record.customId, leftOver(status)));
+        if (traits.writesUnprocessed) errors.push(problemLine(record.customId, leftOver(status)));
         continue;
       }
       const { body } = JSON.parse(texts[index]!) as { body: Record<string, unknown> };
@@ -226,6 +220,7 @@ function resultOf(
   customId: string,
 ): { text: string | undefined; isError: boolean; usage: Usage | undefined; isGood: boolean } {
   const { provider } = call;
+  const { answerLine, problemLine } = batchesOf(provider);
   const unanswered = { usage: undefined, isGood: false };
   switch (fault?.kind) {
     case "missing":
@@ -236,15 +231,15 @@ function resultOf(
       return { ...unanswered, text: undefined, isError: false };
     case "noResponse": {
       const { code, message = "The request could not be worked on." } = fault;
-      return { ...unanswered, text: problemLine(provider, customId, { code, message }), isError: true };
+      return { ...unanswered, text: problemLine(customId, { code, message }), isError: true };
     }
   }
-  const requestId = requestIdOf(provider);
+  const requestId = fakes[provider].requestId();
   const isCut = fault?.kind === "half" || fault?.kind === "malformed";
   const sent = outgoing(call, digest, isCut ? undefined : fault, requestId, undefined);
   const raw = sent.body.toString();
   const body = fault?.kind === "status" && typeof fault.body === "string" ? JSON.stringify(raw) : raw;
-  const text = answerLine(provider, customId, { status: sent.status, requestId, body });
+  const text = answerLine(customId, { status: sent.status, requestId, body });
   if (isCut) return { ...unanswered, text: text.slice(0, text.length >> 1), isError: false };
   return { text, isError: sent.status !== 200, usage: sent.usage, isGood: sent.good };
 }
@@ -262,20 +257,21 @@ function leftOver(status: string): BatchProblem {
 async function validated(file: StoredFile, endpoint: string, most: number) {
   const problems: BatchProblem[] = [];
   const lines: RecordedLine[] = [];
+  const envelope = Object.entries(batchesOf(file.provider).envelope(endpoint));
   const seen = new Set<unknown>();
   let model: string | undefined;
   for (const [index, text] of linesIn(await readFile(file.path, "utf8")).entries()) {
     if (index % 2_000 === 0) await breathe();
     const line = index + 1;
     const refuse = (code: string, message: string) => problems.push({ code, message, line });
-    const { custom_id: id, method, url, body } = parsed(text);
+    const { custom_id: id, body, ...rest } = parsed(text);
     const { model: asked, stream } = Object(body) as Record<string, unknown>;
     if (typeof id !== "string" || id === "" || id.length > 64) refuse("invalid_custom_id", "The custom_id is invalid.");
     else if (typeof asked !== "string") refuse("invalid_json_line", "This line is not parseable as valid JSON.");
     else if (seen.has(id)) refuse("duplicate_custom_id", `The custom_id '${id}' was used before.`);
     else if (model !== undefined && asked !== model) refuse("model_mismatch", "All lines must ask the same model.");
     else if (stream !== undefined) refuse("invalid_request", "Streams cannot be batched.");
-    else if (file.provider === "openai" && (method !== "POST" || url !== endpoint)) {
+    else if (envelope.some(([key, value]) => rest[key] !== value)) {
       refuse("url_mismatch", `The line must POST to ${endpoint}.`);
     }
     seen.add(id);

@@ -1,7 +1,8 @@
 import { answerFrom, shortened, usageFrom } from "./answers.ts";
 import type { Asked, Usage } from "./answers.ts";
-import { answerBody, errorBody, HTML_PAGE } from "./formats.ts";
+import { errorBody, HTML_PAGE } from "./formats.ts";
 import type { ErrorParts, Reply } from "./formats.ts";
+import { fakes } from "./providers/index.ts";
 
 /** What goes wrong with one request. */
 export type Fault =
@@ -74,7 +75,8 @@ export function outgoing(
     }
   }
   const reply = replyOf(asked, digest, fault);
-  const body = Buffer.from(JSON.stringify(answerBody(asked, digest, requestId, reply)));
+  const { provider = "openai", endpoint = "chat" } = asked;
+  const body = Buffer.from(JSON.stringify(fakes[provider].answer({ ...asked, endpoint }, digest, requestId, reply)));
   const sent = { status: 200, headers: JSON_TYPE };
   if (fault?.kind === "malformed") return { ...failed, ...sent, body: body.subarray(0, body.length >> 1) };
   const good = !!reply.content && !reply.noChoices && reply.finish !== "content_filter";
@@ -100,7 +102,7 @@ function replyOf(asked: Asked, digest: Buffer, fault: Fault | undefined): Reply 
     case "reasoningOnly": {
       const { prompt, cached, ...usage } = usageFrom(asked, digest, "");
       const limit = asked.max_completion_tokens ?? asked.max_tokens ?? 64;
-      const detailed = asked.provider !== "together" && asked.endpoint !== "completions";
+      const detailed = fakes[asked.provider ?? "openai"].detailsUsage(asked.endpoint ?? "chat");
       usage.completion = limit;
       usage.reasoning = detailed ? limit : 0;
       return reply("", { finish: "length", usage: { ...usage, prompt, cached, total: prompt + limit } });

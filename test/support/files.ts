@@ -4,14 +4,14 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { ProviderName } from "./answers.ts";
+import type { RemoteName } from "./providers/index.ts";
 
 /** A file that a provider has: one that was sent to it, or one with the results of a batch. */
 export interface StoredFile {
   id: string;
-  provider: ProviderName;
+  provider: RemoteName;
   name: string;
-  /** `batch` or `batch-api`; `batch_output` for results. */
+  /** As the provider names it; `batch_output` for results. */
   purpose: string;
   bytes: number;
   createdAt: Date;

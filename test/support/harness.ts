@@ -6,7 +6,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { answerTo, usageFor } from "./answers.ts";
-import type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+import type { Asked, Endpoint, Usage } from "./answers.ts";
+import { providers } from "../../src/providers/index.ts";
+import { fakes, REMOTE, type RemoteName } from "./providers/index.ts";
 import type { LoopbackServer } from "./server.ts";
 
 /** The bin as `npm run build` makes it. */
@@ -202,14 +204,16 @@ function environment(home: string): Record<string, string | undefined> {
   };
 }
 
-/** The keys and base URLs with which datagen asks the loopback server. */
+/** The keys and base URLs with which datagen asks the loopback server, by the names of their variables. */
 export function environmentFor(server: LoopbackServer) {
-  return {
-    OPENAI_API_KEY: "sk-proj-loopback-openai-0123456789abcdef",
-    OPENAI_BASE_URL: server.openaiUrl,
-    TOGETHER_API_KEY: "loopback-together-0123456789abcdef",
-    TOGETHER_BASE_URL: server.togetherUrl,
-  };
+  const entries = REMOTE.flatMap((name) => {
+    const { keyVariable, baseUrlVariable } = providers[name].remote!;
+    return [
+      [keyVariable, fakes[name].key],
+      [baseUrlVariable, server[`${name}Url`]],
+    ];
+  });
+  return Object.fromEntries(entries) as Record<`${Uppercase<RemoteName>}_${"API_KEY" | "BASE_URL"}`, string>;
 }
 
 export interface Perspective {
@@ -380,12 +384,8 @@ export function expectedDataset(
 function askedBy(config: Config, prompt: string): Asked {
   const { model_name: model, max_tokens, max_completion_tokens, temperature, endpoint } = config.model_config;
   const legacy = /^(text-)?davinci-/.test(model);
-  const provider: ProviderName =
-    config.api_provider === "openai" || config.api_provider === "together"
-      ? config.api_provider
-      : legacy || model.startsWith("gpt-")
-        ? "openai"
-        : "together";
+  const provider =
+    REMOTE.find((name) => name === config.api_provider) ?? (legacy || model.startsWith("gpt-") ? "openai" : "together");
   return {
     model,
     prompt,
@@ -410,4 +410,14 @@ function usageOf(calls: ExpectedCall[]): Usage {
 /** A database of datagen, for reading only; the caller closes it. */
 export function openDatabase(path: string): Database.Database {
   return new Database(path, { readonly: true, fileMustExist: true });
+}
+
+/** The rows that a query gives, of a database that a process may still have open. */
+export function queryRows<T = Record<string, unknown>>(path: string, sql: string): T[] {
+  const database = openDatabase(path);
+  try {
+    return database.prepare<[], T>(sql).all();
+  } finally {
+    database.close();
+  }
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { digestOf, promptHashOf } from "./answers.ts";
-import type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+import type { Asked, Endpoint, Usage } from "./answers.ts";
 import { createBatchApi } from "./batch-api.ts";
 import type { BatchApiOptions, BatchRequest } from "./batch-api.ts";
 import type { RecordedBatch } from "./batches.ts";
@@ -11,10 +11,10 @@ import { outgoing } from "./faults.ts";
 import type { Fault, Outgoing } from "./faults.ts";
 import { createFileStore } from "./files.ts";
 import type { StoredFile } from "./files.ts";
-import { headersOf, requestIdOf } from "./formats.ts";
+import { fakes, REMOTE, type RemoteName } from "./providers/index.ts";
 
 export { answerTo, promptHashOf, shortened, usageFor } from "./answers.ts";
-export type { Asked, Endpoint, ProviderName, Usage } from "./answers.ts";
+export type { Asked, Endpoint, Usage } from "./answers.ts";
 export { TOKEN_LIMIT } from "./batches.ts";
 export type { LineFault } from "./batches.ts";
 export type { BatchFault } from "./batch-api.ts";
@@ -22,7 +22,7 @@ export type { Fault } from "./faults.ts";
 
 /** A request that has arrived, as the script of a test sees it; `answerTo` and `usageFor` take it too. */
 export interface IncomingCall extends Asked {
-  provider: ProviderName;
+  provider: RemoteName;
   endpoint: Endpoint;
   promptHash: string;
   /** How many times this very request (provider, endpoint, prompt, parameters) has arrived, from 1. */
@@ -42,7 +42,7 @@ export interface RecordedRequest {
   index: number;
   nth: number;
   path: string;
-  provider: ProviderName;
+  provider: RemoteName;
   endpoint: Endpoint;
   /** The header of that name, with its `Bearer `. */
   authorization: string | undefined;
@@ -80,12 +80,12 @@ export interface ServerOptions extends BatchApiOptions {
   keepBodies?: boolean | undefined;
 }
 
-/** A server on the loopback interface that answers as OpenAI and as Together; its options can be changed while it runs. */
-export interface LoopbackServer extends ServerOptions, AsyncDisposable {
+/** The base URL of each provider, with `/v1`: `openaiUrl` and so on. */
+type BaseUrls = { readonly [Name in RemoteName as `${Name}Url`]: string };
+
+/** A server on the loopback interface that answers as every provider; its options can be changed while it runs. */
+export interface LoopbackServer extends ServerOptions, BaseUrls, AsyncDisposable {
   readonly port: number;
-  /** The base URLs of the providers, with `/v1`. */
-  readonly openaiUrl: string;
-  readonly togetherUrl: string;
   readonly requests: RecordedRequest[];
   /** Requests for anything else (`GET /openai/v1/models`), or with a body that is no JSON object. */
   readonly strays: string[];
@@ -109,16 +109,18 @@ export interface LoopbackServer extends ServerOptions, AsyncDisposable {
 }
 
 interface Route {
-  provider: ProviderName;
+  provider: RemoteName;
   endpoint: Endpoint;
 }
 
-const ROUTES: ReadonlyMap<string, Route> = new Map([
-  ["/openai/v1/chat/completions", { provider: "openai", endpoint: "chat" }],
-  ["/openai/v1/completions", { provider: "openai", endpoint: "completions" }],
-  ["/together/v1/chat/completions", { provider: "together", endpoint: "chat" }],
-  ["/together/v1/completions", { provider: "together", endpoint: "completions" }],
-]);
+const ROUTES: ReadonlyMap<string, Route> = new Map(
+  REMOTE.flatMap((provider) =>
+    Object.entries(fakes[provider].paths).map(([path, endpoint]) => [
+      `/${provider}/v1/${path}`,
+      { provider, endpoint },
+    ]),
+  ),
+);
 
 /** Starts a server on a free port. `await using` closes it, and throws what the test's script threw, if it did. */
 export async function startServer(options: ServerOptions = {}): Promise<LoopbackServer> {
@@ -150,8 +152,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
   const server: LoopbackServer = {
     ...options,
     port,
-    openaiUrl: `http://127.0.0.1:${port}/openai/v1`,
-    togetherUrl: `http://127.0.0.1:${port}/together/v1`,
+    ...urlsAt(port),
     requests: [],
     strays: [],
     get inFlight() {
@@ -299,7 +300,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
       body: server.keepBodies ? body : undefined,
       fault: fault?.kind,
       status: undefined,
-      requestId: requestIdOf(route.provider),
+      requestId: fakes[route.provider].requestId(),
       usage: undefined,
       aborted: false,
     };
@@ -307,7 +308,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
 
     const send = () => {
       const sent = outgoing(call, digest, fault, record.requestId, authorization);
-      const own = headersOf(route.provider, record.requestId, performance.now() - at);
+      const own = fakes[route.provider].headers(record.requestId, performance.now() - at);
       transmit(exchange, record, { ...sent, headers: { ...own, ...headers, ...sent.headers } }, fault);
     };
     const timer = latency > 0 ? setTimeout(send, latency) : undefined;
@@ -377,6 +378,11 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     const timer = setTimeout(() => end(body.subarray(body.length >> 1)), fault.ms);
     response.once("close", () => clearTimeout(timer));
   }
+}
+
+function urlsAt(port: number): BaseUrls {
+  const urls = REMOTE.map((name) => [`${name}Url`, `http://127.0.0.1:${port}/${name}/v1`]);
+  return Object.fromEntries(urls) as BaseUrls;
 }
 
 interface Exchange {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { batchLab, type BatchLab, chargedBy, expectChargedOnce, PLAIN, PRICES } from "./support/batch-lab.ts";
-import { expectedDataset, promptOf, type ConfigOverrides } from "./support/harness.ts";
-import { answerTo, type Fault, type IncomingCall, shortened } from "./support/server.ts";
+import { EXECUTORS, type ExecutorName } from "../../src/config/executors.ts";
+import { batchLab, type BatchLab, chargedBy, expectChargedOnce, PLAIN, PRICES } from "../support/batch-lab.ts";
+import { expectedDataset, promptOf, type ConfigOverrides } from "../support/harness.ts";
+import { answerTo, type Fault, type IncomingCall, shortened } from "../support/server.ts";
 
-const EXECUTORS = ["live", "batch"] as const;
-
-const FACTOR = { live: 1, batch: PRICES.batch_factor };
+/** What a request costs in proportion to a live one. */
+const FACTOR = { live: 1, batch: PRICES.batch_factor } satisfies Record<ExecutorName, number>;
 
 /** A fault for a row of the input, with the config `PLAIN`. */
 type FaultOf = (row: number, call: IncomingCall) => Fault | undefined;
@@ -196,9 +196,10 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     lab.expectSound();
   });
 
-  test("takes earlier answers, also those of the other executor, and pays nothing for them", async () => {
+  const others = EXECUTORS.filter((name) => name !== executor);
+
+  test.for(others)("takes earlier answers, also those of the executor %s, and pays nothing for them", async (other) => {
     await using lab = await setUp({}, 3);
-    const other = EXECUTORS.find((name) => name !== executor);
     await lab.space.write("other.json", { ...lab.config, executor: other });
     expect((await lab.run("run", "other.json")).code).toBe(0);
     const before = lab.server.served.answers;

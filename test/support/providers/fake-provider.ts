@@ -1,0 +1,73 @@
+import type { Asked, Endpoint } from "../answers.ts";
+import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
+import type { FormPart, StoredFile } from "../files.ts";
+import type { Reply, SaidError } from "../formats.ts";
+
+/** How the loopback server answers in the place of a provider. */
+export interface FakeProvider {
+  /** A chat model that datagen asks this provider for, by its name alone. */
+  model: string;
+  /** An API key in the provider's own shape. */
+  key: string;
+  /** What its SDK reads of the environment beside the key, and the headers that it sends for it. */
+  beside: { variables: Record<string, string>; customHeaders: string; headers: Record<string, string> };
+  /** The endpoints that answer live requests, by their paths below the base URL. */
+  paths: Record<string, Endpoint>;
+  /** Whether the usage of an answer says how many tokens were cached, and how many went into reasoning. */
+  detailsUsage: (endpoint: Endpoint) => boolean;
+  /** A name for one request, in the shape that the provider gives it. */
+  requestId: () => string;
+  /** The headers of every response. */
+  headers: (requestId: string, tookMs: number) => Record<string, string>;
+  /** The body of an answer, as the provider documents it (and as its SDK types it). */
+  answer: (asked: Asked & { endpoint: Endpoint }, digest: Buffer, requestId: string, reply: Reply) => object;
+  /** What it says of statuses where the others do not say the same. */
+  errors: { notFoundCode: string; rateLimit: { code: string | null; type: string } };
+  /** The body of a refusal. */
+  refusal: (error: SaidError, requestId: string) => object;
+  /** Null: it has no batches. */
+  batches: FakeBatches | null;
+}
+
+/** How the loopback server works on batches in the place of a provider. */
+export interface FakeBatches {
+  /** The most bytes that a file may have. */
+  mostBytes: number;
+  /** The endpoints that a batch may name. */
+  endpoints: Record<string, Endpoint>;
+  /** How a file arrives: where, with which purpose, and where the form has its name. */
+  upload: { path: string; purpose: string; nameIn: (form: Map<string, FormPart>) => string | undefined };
+  /** The lists of files and of batches; both are handed over oldest first. */
+  fileList: (files: StoredFile[], query: URLSearchParams) => object;
+  batchList: (batches: BatchFacts[], query: URLSearchParams) => object;
+  /** Why it does not create a batch from this body; null where it does. */
+  refusesCreation: (body: Record<string, unknown>) => string | null;
+  /** What it answers when it has created a batch. */
+  created: (batch: BatchFacts) => { status: number; body: object };
+  /** A batch's id, made from 32 hex digits. */
+  id: (hex: string) => string;
+  /** A file, and a batch, as it shows them. */
+  file: (file: StoredFile) => object;
+  batch: (batch: BatchFacts) => object;
+  /** What a line of a file has beside its id and its body. */
+  envelope: (endpoint: string) => object;
+  /** A line of an output or error file with an answer, good or not; `body` is JSON. */
+  answerLine: (customId: string, answer: { status: number; requestId: string; body: string }) => string;
+  /** A line of an error file for a request that got no answer. */
+  problemLine: (customId: string, problem: BatchProblem) => string;
+  /** In what providers differ, and so what datagen can know of a batch. */
+  traits: {
+    /** Keeps the metadata of a batch, and so the mark that tells it from others. */
+    keepsMetadata: boolean;
+    /** Says how many requests have been answered, and how many have failed. */
+    counts: boolean;
+    /** Shows the state between the end of the work and the end of the batch, and that between a cancel and its end. */
+    showsEndings: boolean;
+    /** Writes a line for each request that an expired or cancelled batch did not come to. */
+    writesUnprocessed: boolean;
+    /** Says in a line of the error file which HTTP status the request got. */
+    writesStatus: boolean;
+    /** Says of a failed batch all that was wrong with it, each with a code. */
+    listsProblems: boolean;
+  };
+}
