@@ -1,6 +1,5 @@
-// Measures datagen beside the floors under it, and beside what would be used in its place. `npm run bench` measures all,
-// `npm run bench -- calls` one group, and `npm run bench:quick` the first group with fewer calls.
-// docs/performance.md tells how to read what it prints.
+// Measures datagen, the floors and the rival. `npm run bench` measures everything, `npm run bench -- calls` one group, and
+// `npm run bench:quick` the first group with fewer calls. docs/performance.md explains the output.
 import { cpus, totalmem } from "node:os";
 import { measureCalls } from "./calls.ts";
 import { Server } from "./lab.ts";
@@ -21,7 +20,7 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   scale: measureScale,
 };
 
-/** Prints something of its own. */
+/** This group prints its own table. */
 const PROFILE = "profile";
 const ALL = ["calls", "start", "log", "scale", PROFILE];
 

@@ -8,9 +8,9 @@ import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
 import { CONCURRENCY, PERSPECTIVES, SLOW, writeWorkload } from "./workload.ts";
 
 export interface Sizes {
-  /** Of the calls that take their time. */
+  /** The inputs of calls with latency. */
   inputs: Inputs;
-  /** Of those that do not. */
+  /** The number of inputs of calls without latency. */
   fastInputs: number;
   rounds: number;
   rivalInputs: Inputs;
@@ -22,7 +22,7 @@ interface MeasuredRun extends Measured {
   bytes: { database: number; texts: number };
 }
 
-/** Calls to a server: how long they take, what they cost in CPU time, and what they leave on the disk. */
+/** Measures calls to a server: their time, their CPU time, and the size of the database. */
 export async function measureCalls(server: Server, { inputs, fastInputs, rounds, rivalInputs }: Sizes): Promise<Row[]> {
   const wall: { datagen: number; floor: number }[] = [];
   const cpu: { datagen: number; sdk: number }[] = [];

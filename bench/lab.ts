@@ -8,7 +8,7 @@ import type { Behaviour, Seen } from "./server.ts";
 /** The built bin. */
 export const DATAGEN = join(import.meta.dirname, "..", "dist", "main.js");
 
-/** A folder for what a measurement writes, removed when it goes out of scope. */
+/** A folder for the files of a measurement. It is removed at the end of its scope. */
 export class Folder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "datagen-bench-"));
 
@@ -21,7 +21,7 @@ export class Folder implements Disposable {
   }
 }
 
-/** The local server, in a process of its own; see server.ts. */
+/** The local server, in another process; see server.ts. */
 export class Server implements Disposable {
   readonly #process: ChildProcess;
   readonly url: string;
@@ -37,7 +37,7 @@ export class Server implements Disposable {
     return new Server(child, port);
   }
 
-  /** What it is to do from now on; what it has seen before is forgotten. */
+  /** Sets its behaviour from now on, and resets its counts. */
   async behave(behaviour: Behaviour): Promise<void> {
     await this.#ask(behaviour);
   }
@@ -57,15 +57,15 @@ export class Server implements Disposable {
   }
 }
 
-/** What a process did. */
+/** The result of a process. */
 export interface Run {
   stdout: string;
   /** When it was started, in milliseconds since 1970. */
   startedAt: number;
   wallMs: number;
-  /** User and system time of all its threads; 0 where its use was not asked for. */
+  /** User and system time of all its threads; 0 without `withUsage`. */
   cpuMs: number;
-  /** The most memory that it had at a time (resident set); 0 where its use was not asked for. */
+  /** Its peak memory (resident set); 0 without `withUsage`. */
   peakMb: number;
   /** When a line with these words was first written to stderr, in milliseconds since 1970. */
   saidAt: number | undefined;
@@ -74,15 +74,15 @@ export interface Run {
 export interface RunOptions {
   cwd: string;
   env?: Record<string, string> | undefined;
-  /** Has the process say what it has used. It takes some milliseconds of its own. */
+  /** Makes the process report its usage, which takes some milliseconds. */
   withUsage?: boolean | undefined;
-  /** Words on stderr whose time is wanted. */
+  /** Words on stderr whose time to record. */
   waitFor?: string | undefined;
-  /** Exit codes that are none of a failure. Default: 0. */
+  /** Exit codes that count as success. Default: 0. */
   codes?: readonly number[] | undefined;
 }
 
-/** Runs a script in a Node of its own, as this one is. @throws Error with its output where it fails */
+/** Runs a script in another process, with the same Node. @throws Error with its output when it fails */
 export async function run(
   args: readonly string[],
   { cwd, env = {}, withUsage = false, waitFor, codes = [0] }: RunOptions,
@@ -119,7 +119,7 @@ function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** The middle of some numbers; of an even count, the mean of the two in the middle. */
+/** The median of some numbers; for an even count, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]];

@@ -7,15 +7,15 @@ export interface Inputs {
   many: number;
 }
 
-/** What a client did with so many calls. */
+/** The measurements of a client for a number of calls. */
 export interface Measured {
-  /** From the first request to the last commit, or, of who commits nothing, to the last answer. */
+  /** From the first request to the last commit, or to the last answer for clients that store nothing. */
   spanMs: number;
   cpuMs: number;
   calls: number;
 }
 
-/** The CPU time of a call, without what a run takes however short it is. */
+/** The CPU time of a call, without the constant time of a run. */
 export function cpuPerCall(few: Measured, many: Measured): number {
   return (many.cpuMs - few.cpuMs) / (many.calls - few.calls);
 }
@@ -24,7 +24,7 @@ export function callsPerSecond({ calls, spanMs }: Measured): number {
   return calls / (spanMs / 1_000);
 }
 
-/** What the server saw of a client that commits nothing. */
+/** The measurements of a client that stores nothing, as the server saw them. */
 export async function measured(server: Server, { cpuMs }: Run, inputs: number): Promise<Measured> {
   const { requests, firstAt, lastAt } = await server.seen();
   return { spanMs: lastAt - firstAt, cpuMs, calls: expected(requests, inputs) };

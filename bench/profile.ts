@@ -3,7 +3,7 @@ import { DATAGEN, Folder, run, type Server } from "./lab.ts";
 import { markdown } from "./table.ts";
 import { PERSPECTIVES, SLOW, writeWorkload } from "./workload.ts";
 
-/** What is read of V8's format of CPU profiles. Times are microseconds. */
+/** The part of V8's CPU profiles that is read. Times are in microseconds. */
 interface CpuProfile {
   nodes: { id: number; callFrame: { functionName: string; url: string }; children?: number[] }[];
   samples: number[];
@@ -14,7 +14,7 @@ type Frame = CpuProfile["nodes"][number]["callFrame"];
 
 const INPUTS = 500;
 
-/** The parts of a run, each with the functions that begin it. What a function calls belongs to its part, until another begins. */
+/** The parts of a run, each with the functions that begin it. A function that is called belongs to the part of its caller. */
 const PARTS: { what: string; begins: (frame: Frame) => boolean }[] = [
   { what: "idle", begins: ({ functionName }) => functionName === "(idle)" },
   { what: "garbage collection", begins: ({ functionName }) => functionName === "(garbage collector)" },
@@ -36,7 +36,7 @@ const PARTS: { what: string; begins: (frame: Frame) => boolean }[] = [
     begins: ({ functionName, url }) => isOurs(url) && /^pick\d*$/.test(functionName),
   },
   {
-    what: "sending, keys, and reading what came back",
+    what: "sending, keys, and reading answers",
     begins: ({ functionName, url }) =>
       isOurs(url) && /^(perform|send|fetch|complete|parseJson|sha256|answered)\d*$/.test(functionName),
   },
@@ -55,7 +55,7 @@ function isOurs(url: string): boolean {
   return url.includes("/dist/");
 }
 
-/** Where the time of a run goes, for each of its calls: a table in Markdown. */
+/** How the time of a run is spent, per call: a table in Markdown. */
 export async function profileCalls(server: Server): Promise<string> {
   using folder = new Folder();
   writeWorkload({ config: folder.at("config.json"), data: folder.at("inputs.jsonl") }, INPUTS);
@@ -77,7 +77,7 @@ export async function profileCalls(server: Server): Promise<string> {
     `${((100 * time) / of).toFixed(0)} %`,
   ];
   return markdown(
-    ["where the time of the main thread goes", "a call", "of the work"],
+    ["part of the main thread's time", "a call", "of the work"],
     [
       ...[...times].toSorted(([, a], [, b]) => b - a).map(([what, time]) => line(what, time, busy)),
       line("all work", busy, busy),
@@ -100,6 +100,6 @@ function timesOf({ nodes, samples, timeDeltas }: CpuProfile): Map<string, number
     for (const child of node.children ?? []) add(child, part);
   };
   const [root] = nodes;
-  if (root) add(root.id, "Node's event loop, and all else");
+  if (root) add(root.id, "Node's event loop, and everything else");
   return times;
 }

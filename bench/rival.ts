@@ -8,10 +8,10 @@ import { CONCURRENCY, inputs, instructions, SLOW } from "./workload.ts";
 
 const PROMPTFOO = "promptfoo@0.123.1";
 
-/** Where rivals are installed: git ignores it. */
+/** The folder where rivals are installed. Git ignores it. */
 const RIVALS = join(import.meta.dirname, ".rivals");
 
-/** Installs promptfoo as it comes, which takes a minute and 2.5 GB, where it is not there yet. @returns its bin */
+/** Installs promptfoo if it is missing, which takes a minute and 2.5 GB. @returns its bin */
 function install(): string {
   const bin = join(RIVALS, "node_modules", "promptfoo", "dist", "src", "entrypoint.js");
   if (existsSync(bin)) return bin;
@@ -24,7 +24,7 @@ function install(): string {
 }
 
 /**
- * promptfoo on the same prompts, inputs and server, its cache off, beside datagen.
+ * Measures promptfoo with the same prompts, inputs and server, without its cache, and compares it with datagen.
  * @param datagen the same calls, made by datagen
  */
 export async function measureRival(
@@ -61,7 +61,7 @@ export async function measureRival(
   ];
 }
 
-/** @param concurrency default: its own */
+/** @param concurrency default: promptfoo's own */
 async function promptfoo(server: Server, bin: string, count: number, concurrency?: number): Promise<Measured> {
   using folder = new Folder();
   const config = {

@@ -4,14 +4,14 @@ import { DATAGEN, Folder, median, type Run, run, type RunOptions, type Server } 
 import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
 import { PERSPECTIVES, writeWorkload } from "./workload.ts";
 
-/** Calls of the large run, and of those that its memory is compared to. */
+/** The calls of the large run, and of the smaller runs whose memory it is compared to. */
 const CALLS = { large: 1_000_000, medium: 100_000, small: 10_000 };
 const INPUTS = {
   large: Math.ceil(CALLS.large / PERSPECTIVES),
   medium: Math.ceil(CALLS.medium / PERSPECTIVES),
   small: Math.ceil(CALLS.small / PERSPECTIVES),
 };
-/** Calls that are left where a run is resumed near its end. */
+/** The calls that are left when a run is resumed near its end. */
 const LEFT = 1_000;
 const RUNS = 50;
 const ROUNDS = 3;
@@ -20,14 +20,14 @@ const STOPPED = 3;
 
 type Size = keyof typeof INPUTS;
 
-/** The peak of a command at the large size, and at a smaller one. */
+/** The peak memory of a command at the large size, and at a smaller one. */
 interface Memory {
   large: number;
   other: number;
   otherSize: "medium" | "small";
 }
 
-/** What a run of a million calls takes: planned, resumed, listed, exported, compared, merged, checked and compacted. */
+/** Time and memory of a run of a million calls: to plan, resume, list, export, compare, merge, check and compact it. */
 export async function measureScale(server: Server): Promise<Row[]> {
   using folder = new Folder();
   const scale = new Scale(folder, server);
@@ -89,13 +89,13 @@ class Scale {
     ];
   }
 
-  /** Needs the planned databases; fills them, but for the last calls. */
+  /** Needs the planned databases. Fills them, except for the last calls. */
   async resume(): Promise<Row[]> {
     await this.#planned("tiny.db", "small", Math.ceil(LEFT / PERSPECTIVES));
     await this.#fill("large.db", LEFT);
     await this.#fill("small.db", LEFT);
     await this.#server.behave({ latencyMs: 0, answerBytes: 200 });
-    // The pages of a file that was just written are in memory, as those of a copy are.
+    // The pages of a new copy are in memory, like those of any file that was just written.
     const first: { large: number; tiny: number }[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       first.push({ large: await this.#firstRequest("large.db"), tiny: await this.#firstRequest("tiny.db") });
@@ -112,7 +112,7 @@ class Scale {
     ];
   }
 
-  /** With databases of its own. */
+  /** Creates its own databases. */
   async list(): Promise<Row[]> {
     for (const size of ["large", "small"] as const) {
       const inputs = Math.ceil(INPUTS[size] / RUNS);
@@ -171,7 +171,7 @@ class Scale {
     await this.#fill("medium.db", 0);
     const using = (size: Size, ...args: string[]) =>
       this.#run([DATAGEN, ...args, "--db", this.#at(`${size}.db`)], { withUsage: true });
-    // SQLite's caches, of the file and of temporary tables, are not full at 10,000 calls.
+    // At 10,000 calls, SQLite's caches of the file and of temporary tables are not full.
     const checking = await this.#memory((size) => using(size, "db", "check"), "medium");
     const comparing = await this.#memory((size) => using(size, "diff", "latest", "latest"), "medium");
     const merging = await this.#memory(async (size) => {
@@ -246,7 +246,7 @@ function script(path: string): string {
   return join(import.meta.dirname, path);
 }
 
-/** The peak of a million calls beside that of fewer. */
+/** The peak memory at a million calls, compared to that at fewer calls. */
 function memoryRows(what: string, { large, other, otherSize }: Memory): Row[] {
   const datagen = `${large.toFixed(0)} MB`;
   return [

@@ -1,12 +1,12 @@
 /*
- * The server that everything is measured against, in a process of its own: chat completions in OpenAI's format, each
- * answer another text. It does as little as it can, so that what is measured is the client. It is told what to do, and
- * says what it saw, in messages between the processes; see lab.ts.
+ * The server of all measurements, in its own process: chat completions in OpenAI's format, each with a different text. It
+ * does as little work as possible, so that the client is measured. It gets its behaviour, and reports what it saw, by
+ * messages between the processes; see lab.ts.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** What the server is to do from now on. Counts start anew. */
+/** The behaviour of the server from now on. Setting it resets the counts. */
 export interface Behaviour {
   latencyMs: number;
   /** The length of each answer's text. */
@@ -15,12 +15,12 @@ export interface Behaviour {
   isRefusing?: boolean;
 }
 
-/** What the server has seen since it was told how to behave. Times are milliseconds since 1970. */
+/** What the server has seen since its behaviour was set. Times are milliseconds since 1970. */
 export interface Seen {
   requests: number;
   /** When the first request came. */
   firstAt: number;
-  /** When the last answer was given. */
+  /** When the last answer was sent. */
   lastAt: number;
 }
 

@@ -3,12 +3,12 @@ import { milliseconds, type Row } from "./table.ts";
 
 const ROUNDS = 15;
 
-/** What the bin takes to say its version: to start at all. */
+/** Measures the time of `datagen --version`, which is the time of a start. */
 export async function measureStart(): Promise<Row[]> {
   using folder = new Folder();
   const options = { cwd: folder.path };
   const [version, node]: [number[], number[]] = [[], []];
-  // The first start compiles what later ones have from the compile cache.
+  // The first start fills the compile cache for the later ones.
   await run([DATAGEN, "--version"], options);
   for (let round = 0; round < ROUNDS; round += 1) {
     version.push((await run([DATAGEN, "--version"], options)).wallMs);

@@ -1,17 +1,17 @@
-/** A line of the table: what datagen takes, beside its floor or a rival in the same run. */
+/** A line of the table: a figure of datagen, and that of its floor or rival in the same run of the bench. */
 export interface Row {
   what: string;
-  /** What datagen takes, with its unit. */
+  /** The figure of datagen, with its unit. */
   datagen: string;
-  /** What it is compared to, and what that takes. */
+  /** The name of the floor or rival, and its figure. */
   other: string;
-  /** What is to be reached, where something is; null where the two are not compared. */
+  /** The ratio of the figures, with its goal if there is one; null if they are not compared. */
   ratio: { value: number; atMost?: number; atLeast?: number } | null;
 }
 
 const HEAD = ["what", "datagen", "floor or rival", "ratio", "to reach", ""];
 
-/** Whether a figure is reached; true where nothing is to be reached. */
+/** Whether a row reaches its goal; true without a goal. */
 function isReached({ ratio }: Row): boolean {
   if (!ratio) return true;
   const { value, atMost = Number.POSITIVE_INFINITY, atLeast = 0 } = ratio;
@@ -40,7 +40,7 @@ export function markdown(head: readonly string[], rows: readonly string[][]): st
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
-/** A ratio with as many digits as tell something. */
+/** A ratio with its significant digits. */
 function figure(value: number): string {
   return value < 0.2 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : value.toFixed(1);
 }

@@ -8,11 +8,11 @@ import type { Row } from "./table.ts";
 import { PERSPECTIVES, SLOW, writeWorkload } from "./workload.ts";
 
 const INPUTS = 20;
-/** With so many requests of so long in flight there are 40 calls a second, as from a busy provider. */
+/** These give 40 calls a second, as with a busy provider. */
 const PACE = { inFlight: 8, latencyMs: 200 };
 const MOST_BYTES = 40_000;
 
-/** How the write-ahead log grows while another program holds a snapshot, so that nothing is taken in from it. */
+/** How the write-ahead log grows while another program holds a snapshot, which prevents checkpoints. */
 export async function measureLog(server: Server): Promise<Row[]> {
   using folder = new Folder();
   writeWorkload({ config: folder.at("config.json"), data: folder.at("inputs.jsonl") }, INPUTS);

@@ -1,12 +1,12 @@
 import { writeFileSync } from "node:fs";
 
-/** Every input is asked for from so many. */
+/** The number of perspectives. */
 export const PERSPECTIVES = 30;
 
 /** How many calls may be in flight. */
 export const CONCURRENCY = 64;
 
-/** How the server answers them where they take their time. */
+/** How the server answers in the measurements with latency. */
 export const SLOW = { latencyMs: 50, answerBytes: 2_000 };
 
 const WORDS = `the a of in for with some most under over report city council river bridge budget school market
@@ -14,7 +14,7 @@ const WORDS = `the a of in for with some most under over report city council riv
   decision argument measure figure table chapter small large early late clear doubtful careful sudden quiet describes
   claims shows denies opens closes follows changes finds keeps loses repeats`.split(/\s+/);
 
-/** Numbers between 0 and 1 that are the same each time (a linear congruential generator). */
+/** Pseudo-random numbers between 0 and 1, the same every time (a linear congruential generator). */
 function randoms(seed: number): () => number {
   let state = seed;
   return () => {
@@ -27,7 +27,7 @@ function sentence(random: () => number, words: number): string {
   return Array.from({ length: words }, () => WORDS[Math.floor(random() * WORDS.length)]).join(" ");
 }
 
-/** Texts of about 150 characters, no two of them the same. */
+/** Different texts of about 150 characters. */
 export function inputs(count: number): string[] {
   const random = randoms(1);
   return Array.from({ length: count }, (_, at) => `Number ${at}: ${sentence(random, 25)}.`);

@@ -9,7 +9,7 @@ const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8"
   dependencies: Record<string, string>;
 };
 
-/** Packages that start faster from the bundle. All others are native or large: each is loaded where it is used. */
+/** Packages that start faster from the bundle. All others are native or large, and are loaded when they are used. */
 const BUNDLED = new Set([
   "cli-table3",
   "clipanion",
@@ -40,7 +40,7 @@ const onlyDependencies: Plugin = {
   },
 };
 
-/** Loads Node's crypto where something of it is called: it takes a tenth of the time of commands that need none of it. */
+/** Loads Node's crypto only when it is called. Loading it takes a tenth of the time of commands that do not use it. */
 const lazyCrypto: Plugin = {
   name: "lazy-crypto",
   setup(bundle) {
@@ -54,7 +54,7 @@ const lazyCrypto: Plugin = {
   },
 };
 
-/** Has tables measure texts as what cuts them does, and not with an older copy of the same that reads them twice. */
+/** Makes tables measure texts with the same package that cuts them, not with an older copy that reads each text twice. */
 const oneWidth: Plugin = {
   name: "one-width",
   setup(bundle) {
@@ -78,13 +78,13 @@ await build({
   platform: "node",
   target: "node22.19",
   chunkNames: "chunks/[name]-[hash]",
-  // The module builds of packages, which have no calls of `require` that a bundle cannot follow.
+  // Use the module builds of packages, because a bundle cannot follow some calls of `require`.
   mainFields: ["module", "main"],
   external: Object.keys(dependencies).filter((name) => !BUNDLED.has(name)),
   plugins: [lazyCrypto, oneWidth, onlyDependencies],
   define: { DATAGEN_VERSION: JSON.stringify(version), DATAGEN_COMMIT: JSON.stringify(commit()) },
   banner: {
-    // Bundled CommonJS packages ask for Node's own modules with `require`.
+    // Bundled CommonJS packages load Node's modules with `require`.
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },
   logLevel: "warning",

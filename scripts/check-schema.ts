@@ -1,4 +1,4 @@
-// Fails where src/store/schema.ts has changed and no migration says so. Leaves the tree as it was.
+// Fails if src/store/schema.ts has changed without a new migration. Leaves the work tree unchanged.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Writes configs/schema.json from the schema that validates configs; with --check, fails where the file is another.
+// Writes configs/schema.json from the schema that validates configs; with --check, fails if the file differs.
 import { readFileSync, writeFileSync } from "node:fs";
 import { configJsonSchema } from "../src/config/schema.ts";
 
@@ -7,6 +7,6 @@ const schema = `${JSON.stringify(configJsonSchema(), null, 2)}\n`;
 if (!process.argv.includes("--check")) {
   writeFileSync(PATH, schema);
 } else if (readFileSync(PATH, "utf8") !== schema) {
-  process.stderr.write(`${PATH} is not what src/config/schema.ts says: run \`npm run config-schema\`.\n`);
+  process.stderr.write(`${PATH} does not match src/config/schema.ts: run \`npm run config-schema\`.\n`);
   process.exitCode = 1;
 }

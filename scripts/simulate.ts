@@ -1,5 +1,6 @@
-// Plays schedules of the simulation: `npm run simulate -- --seed N` one of them, `--count N` the first N, `--minutes N`
-// as many as fit, both the first N at most for so long. Every schedule follows from its seed, so that a failure can be played again.
+// Plays schedules of the simulation. `npm run simulate -- --seed N` plays one, `--count N` the first N, `--minutes N` as
+// many as fit into N minutes; both together stop at whichever comes first. A schedule depends only on its seed, so that a
+// failure can be played again.
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -22,7 +23,7 @@ const first = Number(values.seed ?? values.from);
 const seconds = values.minutes === undefined ? Infinity : Number(values.minutes) * 60;
 const most = Number(values.count ?? (seconds === Infinity ? 300 : Infinity));
 const count = values.seed === undefined ? most : 1;
-// The simulation has a clock of its own.
+// Use the real clock, because the simulation replaces `Date` and timers.
 const startedAt = process.hrtime.bigint();
 const elapsed = () => Number(process.hrtime.bigint() - startedAt) / 1e9;
 
@@ -40,7 +41,7 @@ if (values.seed !== undefined || isWorker) {
   process.exitCode = failed === 0 && played > 0 ? 0 : 1;
 }
 
-/** Plays every `step`th schedule from `seed` on, until one fails. @returns whether none has */
+/** Plays every `step`th schedule from `seed` on, until one fails. @returns whether all passed */
 async function playAll(seed: number, step: number): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), "datagen-template-"));
   const template = join(folder, "template.db");
@@ -61,7 +62,7 @@ async function playAll(seed: number, step: number): Promise<boolean> {
   }
 }
 
-/** Plays a share of the schedules in a process of its own. */
+/** Plays a share of the schedules in another process. */
 function work(at: number, processes: number): Promise<{ played: number; isOk: boolean }> {
   const more = [
     ...(count === Infinity ? [] : ["--count", String(count)]),

@@ -1,7 +1,7 @@
-/** Exit codes of the command line; an error that is none of ours exits with 4. */
+/** Exit codes of the command line. An error that is not a DatagenError exits with 4. */
 export const EXIT = { done: 0, someFailed: 1, usage: 2, stopped: 3, bug: 4, interrupted: 130 } as const;
 
-/** An error that the user can act on: what is wrong, and in `hint` what to do about it. */
+/** An error that the user can act on: the message says what is wrong, `hint` what to do about it. */
 export class DatagenError extends Error {
   override readonly name: string = "DatagenError";
   readonly exitCode: number;
@@ -23,7 +23,7 @@ export class UsageError extends DatagenError {
   }
 }
 
-/** The run stopped before its end for a reason that a person has to mend; it can be resumed. */
+/** The run stopped early for a reason that only a person can fix; it can be resumed. */
 export class StoppedError extends DatagenError {
   override readonly name: string = "StoppedError";
 
@@ -35,13 +35,13 @@ export class StoppedError extends DatagenError {
 /** The database was moved, removed or replaced while it was in use. */
 export class DatabaseTakenError extends StoppedError {
   override readonly name = "DatabaseTakenError";
-  /** Where what was in it is now; null where it could not be written. */
+  /** The path of the copy of its content; null if it could not be written. */
   readonly rescued: string | null;
 
   constructor(path: string, rescued: string | null, reason: string | null) {
-    const said = `the database ${path} was moved, removed or replaced while the run went on`;
+    const said = `the database ${path} was moved, removed or replaced during the run`;
     if (rescued === null) super(`${said}, and a copy of it could not be written: ${reason}`);
-    else super(`${said}; all that had come is in ${rescued}`, "Move it to where you want it, or name it with --db.");
+    else super(`${said}; its content is saved in ${rescued}`, "Move it to where you want it, or name it with --db.");
     this.rescued = rescued;
   }
 }
@@ -55,7 +55,7 @@ export class InterruptedError extends DatagenError {
   }
 }
 
-/** SQLite's and Node's error code (`SQLITE_FULL`, `ENOENT`, …) of an error or of what caused it. */
+/** SQLite's and Node's error code (`SQLITE_FULL`, `ENOENT`, …) of an error or of its cause. */
 export function errorCode(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     if ("code" in at && typeof at.code === "string") return at.code;

@@ -1,7 +1,7 @@
 /**
  * datagen as a library: a config goes in, a dataset comes out, and everything in between is in a SQLite database.
  *
- * {@link DataGenerationPipeline} is the whole way. The functions beneath it are its steps, each of which takes an open
+ * {@link DataGenerationPipeline} does everything in one call. The other functions are its steps, and take an open
  * database: {@link openStore}, {@link createRun}, {@link executeRun}, {@link exportRun}.
  */
 export { createPilot } from "./app/estimate/create-pilot.ts";

@@ -8,19 +8,19 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exitCode = 2;
 } else {
-  // Garbage is collected early: the heap does not grow with the length of a run, and to no more than twice what is used.
+  // Collect garbage early, so that the heap stays below twice the memory in use and does not grow with the run.
   const { setFlagsFromString } = process.getBuiltinModule("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--heap-growing-percent=100");
-  // What was compiled once is compiled for all later starts. Whoever can write there can have code run by this user, so it
-  // is never the system's temporary folder, which is what Node would take.
+  // Later starts reuse the compiled code. Anyone who can write to that cache can make this user run code, so it is never
+  // in the system's temporary folder, which is Node's default.
   const cache = ownCacheFolder();
   if (cache !== null) process.getBuiltinModule("node:module").enableCompileCache(cache);
   const { start } = await import("./cli/start.ts");
   process.exitCode = await start(process.argv.slice(2));
 }
 
-/** A folder that only this user can write, made where it is not there; null where there is none. */
+/** A cache folder that only this user can write, created if it is missing; null if there can be none. */
 function ownCacheFolder(): string | null {
   const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
   const path = process.getBuiltinModule("node:path");
@@ -33,7 +33,7 @@ function ownCacheFolder(): string | null {
     const own = path.join(folder, "datagen", "compiled");
     mkdirSync(own, { recursive: true, mode: 0o700 });
     const { uid, mode } = lstatSync(own);
-    // Windows has neither owners nor modes here, and its folder is the user's own. A link has a mode of 0777.
+    // Node reports no owners or modes on Windows, where the folder belongs to the user. A link has the mode 0777.
     const user = process.getuid?.();
     return user === undefined || (uid === user && (mode & 0o077) === 0) ? own : null;
   } catch {

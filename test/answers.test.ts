@@ -70,7 +70,7 @@ describe("how an answer ended", () => {
     }
   });
 
-  test("no word is none, and a word of which nothing is known is kept", () => {
+  test("a missing word stays missing, and an unknown word is kept", () => {
     expect(readEnding(null)).toEqual({ ending: "finished", word: null, raw: null });
     expect(readEnding("")).toEqual({ ending: "finished", word: null, raw: null });
     expect(readEnding("null")).toMatchObject({ ending: "finished", word: null });

@@ -6,7 +6,7 @@ import { type BatchFault, startServer } from "./support/server.ts";
 const after = (looks: number) => ({ behaveBatch: () => ({ states: Array<"in_progress">(looks).fill("in_progress") }) });
 
 describe.concurrent("a run whose batches are open", () => {
-  test("exits with 3 under --no-wait until all of it is there, and takes in what is done at each look", async () => {
+  test("exits with 3 under --no-wait until it is complete, and stores the results that are ready at each check", async () => {
     await using lab = await batchLab({}, 3, after(1));
     const codes = [(await lab.run("run", "config.json", "--batch", "--no-wait")).code];
     const succeeded = [];
@@ -16,7 +16,7 @@ describe.concurrent("a run whose batches are open", () => {
       expect(batches.at(-1)).toMatchObject({ ended_at: null });
       const looked = await lab.run("resume", "latest", "--no-wait");
       if (looked.code === 3) {
-        expect(looked.stderr).toMatch(/1 batch is under way at the provider, with \d+ requests/);
+        expect(looked.stderr).toMatch(/1 batch is open at the provider, with \d+ requests/);
         expect(looked.stderr).toMatch(/Go on with: datagen resume \w+/);
       }
       codes.push(looked.code);
@@ -97,7 +97,7 @@ describe.concurrent("a run whose batches are open", () => {
 
 describe.concurrent("runs cancel", () => {
   test.for(["gpt-4o-mini", "meta-llama/Llama-3.3-70B-Instruct-Turbo"])(
-    "takes in what is done, and leaves the rest pending: %s",
+    "stores the results that are ready, and leaves the rest pending: %s",
     async (model) => {
       await using lab = await batchLab({ model_config: { model_name: model }, max_attempts: 1 }, 4, after(99));
       expect((await lab.run("run", "config.json", "--batch", "--no-wait")).code).toBe(3);
@@ -153,7 +153,7 @@ describe.concurrent("a server", () => {
     await using lab = await batchLab({}, 2, { behaveApi: () => fault });
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(3);
-    expect(result.stderr).toMatch(/http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batches/);
+    expect(result.stderr).toMatch(/http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batch API/);
     expect(result.stderr).toMatch(/resume the run with --live/);
     expect((await lab.run("resume", "latest")).code).toBe(3);
     const resumed = await lab.run("resume", "latest", "--live");
@@ -164,14 +164,14 @@ describe.concurrent("a server", () => {
   });
 
   test.for(["get", "content"] as const)(
-    "that does not know a batch any more (%s) is told, and a cancelled batch is sent again",
+    "that no longer knows a batch (%s) is reported, and a cancelled batch is sent again",
     async (operation) => {
       await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 2, { behaveBatch: () => ({ states: [] }) });
       lab.server.behaveApi = (request) =>
         request.operation === operation ? { kind: "status", status: 404, message: "No such thing" } : undefined;
       const result = await lab.run("run", "config.json", "--batch");
       expect(result.code, result.stderr).toBe(3);
-      expect(result.stderr).toContain(`does not know batch ${lab.server.batches[0]?.id}`);
+      expect(result.stderr).toContain(`no longer knows batch ${lab.server.batches[0]?.id} or its results`);
       expect(result.stderr).toMatch(/datagen runs cancel/);
       expect(lab.show().run.status).toBe("waiting");
       const cancelled = await lab.run("runs", "cancel", "latest");
@@ -228,7 +228,7 @@ describe.concurrent("a server", () => {
     await using lab = await batchLab({ model_config: model, api_provider: "together" }, 2);
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(2);
-    expect(result.stderr).toMatch(/batches of together take requests for chat only/);
+    expect(result.stderr).toMatch(/batches of together accept only requests to the endpoint chat/);
     expect(lab.server.batchRequests).toEqual([]);
   });
 });

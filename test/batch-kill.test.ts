@@ -57,7 +57,7 @@ async function expectFinished(lab: BatchLab): Promise<void> {
 }
 
 describe.concurrent("a kill", () => {
-  test("when half of the answers are taken in takes in the other half", async () => {
+  test("when half of the answers are stored stores the other half", async () => {
     await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 5_600, {
       behaveLine: ({ nth, index }) => (nth === 1 && index % 30 === 0 ? { kind: "status", status: 500 } : undefined),
     });
@@ -117,7 +117,7 @@ describe.concurrent.each(BATCHING)("a submission to %s", (provider) => {
     FAULTS.map((fault) => [operation, fault] as const),
   );
 
-  test.for(CASES)("whose answer is lost is not made twice: %s, %j", async ([lost, fault]) => {
+  test.for(CASES)("with a lost answer is not sent twice: %s, %j", async ([lost, fault]) => {
     await using lab = await batchLab({ ...modelOf(provider), agent_perspectives: [PLAIN] }, 3, {
       behaveBatch: () => ({ states: [] }),
       behaveApi: ({ operation, nth }) => (operation === lost && nth === 1 ? fault : undefined),

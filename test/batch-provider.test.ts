@@ -78,7 +78,7 @@ function caught(work: () => unknown): unknown {
 }
 
 describe("a batch that is not as documented", () => {
-  test("a state that is not known is one that goes on; empty ids of files are none", () => {
+  test("an unknown state counts as unfinished; empty ids of files count as missing", () => {
     const batch = { id: "b", status: "QUEUED", output_file_id: "", error_file_id: "", error: "", progress: 40 };
     expect(readBatch(batch, undefined)).toEqual({
       id: "b",
@@ -101,7 +101,7 @@ describe("a batch that is not as documented", () => {
     expect(caught(() => readBatch(value, undefined))).toMatchObject(error);
   });
 
-  test("a reason that quotes the key is told without it", () => {
+  test("a reason that quotes the key is reported without it", () => {
     const batch = { id: "b", status: "failed", errors: { data: [{ message: `not with ${KEY}` }] } };
     expect(readBatch(batch, KEY).error).toEqual({ code: null, message: "not with [key]" });
   });
@@ -132,7 +132,7 @@ describe("a line of results that is not as documented", () => {
     expect(readResult(text, MODEL, undefined)).toMatchObject({ customId, error: { reason } });
   });
 
-  test("an id that is a number is one, and a model of another name is told", () => {
+  test("a number is accepted as an id, and the name of another model is reported", () => {
     const body = { ...answer, model: "gpt-4o-mini-2024-07-18" };
     const line = JSON.stringify({ custom_id: 7, response: { status_code: 200, body } });
     expect(readResult(line, MODEL, undefined)).toMatchObject({
@@ -196,14 +196,14 @@ describe("batches of the offline provider", () => {
     expect(await resultsOf(batches, state.outputFileId)).toHaveLength(500);
   });
 
-  test("a batch that is not there is told as one", async () => {
+  test("a missing batch is reported as missing", async () => {
     await using space = await workspace();
     const batches = await connect(space.at("batches"));
     expect(await failure(batches.get("none.batch", signal))).toMatchObject({ details: { httpStatus: 404 } });
     expect(batches.result("nonsense")).toMatchObject({ customId: null, error: { reason: "malformed" } });
   });
 
-  test("a file of it that is gone or damaged is told as one", async () => {
+  test("a missing or damaged file of it is reported as such", async () => {
     await using space = await workspace();
     const batches = await connect(space.at("batches"));
     const { id } = await submit({ batches, space }, requests(3));

@@ -60,7 +60,7 @@ describe.concurrent("a run in batches", () => {
     expectChargedOnce(lab);
   });
 
-  test("takes in results that come twice, in another order, for nobody, or not whole", async () => {
+  test("handles results that come twice, in another order, for unknown calls, or incomplete", async () => {
     await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 12, {
       behaveLine: ({ nth, index }) => (nth === 1 && index % 4 === 0 ? { kind: "malformed" } : undefined),
     });

@@ -141,7 +141,7 @@ describe.concurrent("help", () => {
     expect(COMMANDS.toSorted()).toEqual(commands.toSorted());
   });
 
-  test.for([...COMMANDS])("datagen %s --help shows its usage and an example of its own", (command) => {
+  test.for([...COMMANDS])("datagen %s --help shows its usage and an example", (command) => {
     const { code, stdout, stderr } = HELPS.get(command)!;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain(`$ datagen ${command}`);
@@ -566,7 +566,7 @@ describe.concurrent("datagen runs delete", () => {
       ]),
     );
 
-  test("needs --yes where nobody can be asked", async () => {
+  test("needs --yes without a terminal", async () => {
     await using space = await copyOf(finished);
     const before = counts(space);
     const refused = await datagen(["runs", "delete", finished.id], { cwd: space.path });
@@ -586,7 +586,7 @@ describe.concurrent("datagen runs delete", () => {
     await using space = await copyOf(finished);
     const options = { cwd: space.path, bin: await terminal(space), input: answer };
     const { code, stderr } = await datagen(["runs", "delete", "latest"], options);
-    expect(stderr).toMatch(/Remove run .* with 18 answers that only it has\? \[y\/N\]/);
+    expect(stderr).toMatch(/Remove run .* with 18 answers that no other run has\? \[y\/N\]/);
     expect(stderr).toContain(removed ? "was removed" : "Nothing was removed");
     expect({ code, runs: counts(space)["runs"] }).toEqual({ code: 0, runs: removed ? 0 : 1 });
   });
@@ -611,7 +611,7 @@ describe.concurrent("datagen runs delete", () => {
     const { code, stdout, stderr } = await datagen(["runs", "delete", removed, "--yes"], { cwd: space.path });
     expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
     expect(stderr).toBe(
-      `Run ${removed} was removed, with 17 answers that only it has; 19 more stay with other runs.\n`,
+      `Run ${removed} was removed, with 17 answers that no other run has; 19 more stay with other runs.\n`,
     );
     expect(counts(space)).toEqual(shared);
     expect(all(space, "pragma foreign_key_check")).toEqual([]);
@@ -703,7 +703,7 @@ describe.concurrent("RUN", () => {
     },
   );
 
-  test.for([["runs", "show"], ["resume"], ["export"]])("that is none is refused by %s %s", async (args) => {
+  test.for([["runs", "show"], ["resume"], ["export"]])("that does not exist is refused by %s %s", async (args) => {
     const result = await datagen([...args, "9"], { cwd: space.path });
     expectRefusal(result);
     expect(result.stderr).toContain("there is no run");
@@ -717,7 +717,7 @@ describe.concurrent("RUN", () => {
   });
 });
 
-test("a current folder that was removed is told as what it is", async () => {
+test("a current folder that was removed is reported as missing", async () => {
   await using space = await workspace();
   const script = `import { mkdirSync, rmdirSync } from "node:fs";
     mkdirSync("gone"); process.chdir("gone"); rmdirSync("../gone");
@@ -729,7 +729,7 @@ test("a current folder that was removed is told as what it is", async () => {
   ]) {
     const result = await datagen(args, { cwd: space.path, bin });
     expectRefusal(result);
-    expect(result.stderr).toContain("the current folder is not there any more");
+    expect(result.stderr).toContain("the current folder no longer exists");
   }
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { loadConfig } from "../src/config/load.ts";
 import { applyOverrides, parseConfig } from "../src/config/parse.ts";
+import { PROVIDERS } from "../src/config/providers.ts";
 import { configJsonSchema } from "../src/config/schema.ts";
 import { readInputs } from "../src/dataset/inputs.ts";
 import { configWarnings } from "../src/config/warnings.ts";
@@ -335,7 +336,7 @@ describe("what a config says of the model", () => {
 });
 
 describe("what is wrong with a config", () => {
-  test("is told all at once: the line, the path, what was expected and what was found", async () => {
+  test("is reported all at once: the line, the path, the expected and the found value", async () => {
     await using ws = await workspace();
     await ws.write(
       "broken.json",
@@ -379,7 +380,7 @@ describe("what is wrong with a config", () => {
       "  line 7, model_config.temperature: expected a number from 0 to 2, found 7",
       expect.stringMatching(/^ {2}line 10, model_config\.top_k: unknown key; /),
       "  line 14, agent_perspectives[1].strategy: missing; expected the main instruction, a non-empty string",
-      '  line 15, agent_perspectives[1].condition: expected a condition of its own, found "One" of agent_perspectives[0] again',
+      '  line 15, agent_perspectives[1].condition: expected a unique condition, found "One", which agent_perspectives[0] has too',
       '  line 16, agent_perspectives[1].reading: expected an instruction, a non-empty string, or null, found ["Take notes."]',
       "  line 19, data_config.input_data_path: missing; expected the path of the input file, a non-empty string",
       "  line 19, data_config.sample_size: expected a whole number of at least 1, found 0",
@@ -481,7 +482,7 @@ describe("what is wrong with a config", () => {
     [{ extra_body: [1] }, "extra_body: expected an object, found [1]"],
     [
       { max_tokens: 5, max_completion_tokens: 5 },
-      "max_completion_tokens: expected either max_tokens or max_completion_tokens, as both name one limit, found both",
+      "max_completion_tokens: expected either max_tokens or max_completion_tokens, because both set the same limit; found both",
     ],
   ])("is told of the model_config %j", (model, expected) => {
     const message = refusalOf(configFor({ model_config: { max_tokens: undefined, ...model } as object }));
@@ -499,7 +500,7 @@ describe("what is wrong with a config", () => {
     },
   );
 
-  test.each([-1, 0, 1.5, 1e308, -1_000_000, "500", true])("is told of max_tokens %j in extra_body", (limit) => {
+  test.each([-1, 0, 1.5, 1e308, -1_000_000, "500", true])("is reported for max_tokens %j in extra_body", (limit) => {
     const expected = "expected a whole number from 1 to 1000000000, or null for no limit";
     expect(refusalOf(configFor({ model_config: { extra_body: { max_tokens: limit } } }))).toBe(
       `the config has 1 error:\n  model_config.extra_body.max_tokens: ${expected}, found ${typeof limit === "number" ? String(limit) : JSON.stringify(limit)}`,
@@ -581,7 +582,11 @@ const UNREADABLE: Broken[] = [
     config: '{"task_type": "a}',
     says: ["line 1, column 15: a string is never closed"],
   },
-  { name: "single quotes", config: "{'task_type': 'a'}", says: ["line 1, column 2: \"'task_type'\" is no JSON value"] },
+  {
+    name: "single quotes",
+    config: "{'task_type': 'a'}",
+    says: ["line 1, column 2: \"'task_type'\" is not a JSON value"],
+  },
   {
     name: "text behind the object",
     config: `${json(right)}\n{}`,
@@ -590,12 +595,12 @@ const UNREADABLE: Broken[] = [
   {
     name: "Infinity as the temperature",
     config: json(right).replace("0.7", "Infinity"),
-    says: ['"Infinity" is no JSON value'],
+    says: ['"Infinity" is not a JSON value'],
   },
   {
     name: "Python's True",
     config: json({ ...right, add_references: true }).replace("true", "True"),
-    says: ['"True" is no JSON value'],
+    says: ['"True" is not a JSON value'],
   },
   {
     name: "a comment that is never closed",
@@ -630,7 +635,7 @@ UNREADABLE.push(
   {
     name: "100,000 mistakes",
     config: "x ".repeat(DEEP),
-    says: [/^UsageError: .*is not valid JSON:\n.*no JSON value$/],
+    says: [/^UsageError: .*is not valid JSON:\n.*not a JSON value$/],
   },
   {
     name: "a million values",
@@ -645,7 +650,7 @@ UNREADABLE.push(
   {
     name: "100,000 keys that stand twice",
     config: `{${'"a":1,'.repeat(DEEP)}"a":1}`,
-    says: ['line 1, column 8: the key "a" stands twice', "and 99950 more"],
+    says: ['line 1, column 8: the key "a" occurs twice', "and 99950 more"],
   },
   { name: "17 MB", config: `"${"x".repeat(17_000_000)}"`, says: ["is larger than 16 MB"] },
   { name: "a device without an end", path: "/dev/zero", says: ["/dev/zero holds NUL bytes, so it is not text."] },
@@ -663,7 +668,7 @@ UNREADABLE.push(
   {
     name: "text in Windows-1252",
     config: Buffer.from(json(right).replace("German", "Größen"), "latin1"),
-    says: [/config\.json is not UTF-8 text: the byte at \d+ \(0xF6\) is no part of it/],
+    says: [/config\.json is not UTF-8 text: the byte at \d+ \(0xF6\) is not valid UTF-8/],
   },
 );
 
@@ -688,13 +693,13 @@ const BROKEN: Broken[] = [
   {
     name: "NaN as the temperature",
     config: json(right).replace("0.7", "NaN"),
-    says: [/line \d+, column \d+: "NaN" is no JSON value/],
+    says: [/line \d+, column \d+: "NaN" is not a JSON value/],
   },
   {
     name: "keys that stand twice in one object",
     config:
       '{\n "task_type": "a",\n "task_type": "b",\n "model_config": {"seed": 1,\n "seed": 1},\n "data_config": {"seed": 1}}',
-    says: ['line 3, column 2: the key "task_type" stands twice', 'line 5, column 2: the key "seed" stands twice'],
+    says: ['line 3, column 2: the key "task_type" occurs twice', 'line 5, column 2: the key "seed" occurs twice'],
   },
   {
     name: "an empty object",
@@ -716,7 +721,7 @@ const BROKEN: Broken[] = [
       { condition: "Plain", strategy: "Three." },
     ),
     says: [
-      /line \d+, agent_perspectives\[2\]\.condition: expected a condition of its own, found "Plain" of agent_perspectives\[0\] again/,
+      /line \d+, agent_perspectives\[2\]\.condition: expected a unique condition, found "Plain", which agent_perspectives\[0\] has too/,
     ],
   },
   {
@@ -732,7 +737,7 @@ const BROKEN: Broken[] = [
   {
     name: "a perspective called Reference beside the references",
     config: { ...perspectives({ condition: "Reference", strategy: "Do it." }), add_references: true },
-    says: ['expected a condition other than "Reference", which add_references puts first'],
+    says: ['expected a condition other than "Reference", which add_references uses'],
   },
   {
     name: "a sample size of 0",
@@ -747,7 +752,7 @@ const BROKEN: Broken[] = [
   {
     name: "two limits of tokens",
     config: configFor({ model_config: { max_tokens: 5, max_completion_tokens: 5 } }),
-    says: ["expected either max_tokens or max_completion_tokens, as both name one limit, found both"],
+    says: ["expected either max_tokens or max_completion_tokens, because both set the same limit; found both"],
   },
   {
     name: "messages in extra_body",
@@ -862,6 +867,12 @@ test("what refuses nothing sends requests and plans a run, in the same place", a
   expect(server.requests).toHaveLength(18);
 });
 
+test("the README names every provider in its row of api_provider", async () => {
+  const readme = await readFile(join(ROOT, "README.md"), "utf8");
+  const [, meaning = ""] = /^\| `api_provider` +\|([^|]+)\|/m.exec(readme) ?? [];
+  expect([...meaning.matchAll(/`([^`]+)`/g)].map(([, name]) => name)).toEqual([...PROVIDERS]);
+});
+
 describe("configs/schema.json", () => {
   const schemaFile = () => readFile(join(ROOT, "configs/schema.json"), "utf8");
 
@@ -908,7 +919,7 @@ describe.each(["translation", "summarization", "peer_review"])("configs/%s.json"
     expect(task_description).toContain(task.replace("_", " "));
   });
 
-  test("has at least 16 perspectives of all four kinds, told by conditions that are all different", async () => {
+  test("has at least 16 perspectives of all four kinds, with different conditions", async () => {
     const { agent_perspectives } = await loadConfig(path);
     const conditions = agent_perspectives.map(({ condition }) => condition);
     expect(conditions.length).toBeGreaterThanOrEqual(16);
@@ -977,7 +988,7 @@ test.each([
 );
 
 describe("before anything is sent", () => {
-  test("compression_ratio is kept with the run and changes nothing, with a warning", async () => {
+  test("compression_ratio is stored with the run and has no effect, with a warning", async () => {
     await using ws = await workspace();
     await using server = await startServer();
     await ws.write("rows.json", rows(2));
@@ -999,7 +1010,7 @@ describe("before anything is sent", () => {
     };
     const first = await datagen(["run", "config.json"], options);
     expect(first.code, first.stderr).toBe(0);
-    expect(first.stderr).toContain("compression_ratio and 6 more like it is kept with the run, and changes nothing");
+    expect(first.stderr).toContain("compression_ratio and 6 more like it is stored with the run, but has no effect");
     expect(server.requests.length).toBeGreaterThan(0);
     expect(bodies).toHaveLength(server.requests.length);
     expect(bodies.join("\n")).not.toContain("compression_ratio");

@@ -140,7 +140,7 @@ describe.concurrent("a command that only reads", () => {
     expect(await readdir(space.path)).not.toContain("copy.db-shm");
   }, 60_000);
 
-  test("says that an older database cannot be brought up to date where it cannot be written, and does so where it can", async () => {
+  test("says that an older database cannot be upgraded if it cannot be written, and upgrades it if it can", async () => {
     await using space = await prepared();
     await mkdir(space.at("data"));
     await makeOlder(space);
@@ -148,7 +148,7 @@ describe.concurrent("a command that only reads", () => {
     try {
       const result = await runUnprivileged(space, ["runs", "list"]);
       expect(result).toMatchObject({ code: 2, stdout: "" });
-      expect(result.stderr).toMatch(/older datagen, and cannot be brought up to date here as it cannot be written/);
+      expect(result.stderr).toMatch(/older datagen, and cannot be upgraded because it cannot be written/);
     } finally {
       await chmod(space.at("data"), 0o755);
     }
@@ -233,7 +233,7 @@ describe.concurrent("a database that is taken away while a run goes on", () => {
     expect(error).toMatchObject({
       exitCode: 3,
       message: expect.stringMatching(
-        /was moved, removed or replaced while the run went on; all that had come is in/,
+        /was moved, removed or replaced during the run; its content is saved in/,
       ) as string,
     });
     const { rescued } = error as { rescued: string };
@@ -348,23 +348,26 @@ async function limited(space: Workspace, kilobytes: number, args: string[]): Pro
 }
 
 describe.concurrent("damage that a run meets", () => {
-  test.for([0.3, 0.5, 0.7, 0.9])("is told as that, and is no bug of datagen: at %d of the file", async (place) => {
-    await using space = await prepared(20, { data_config: { sample_size: 20 } });
-    await using server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
-    const options = { cwd: space.path, env: environmentFor(server) };
-    expect((await datagen(["run", "config.json"], options)).code).toBe(3);
-    const bytes = await readFile(space.at(DB));
-    bytes.fill(0xa5, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.1)));
-    await writeFile(space.at(DB), bytes);
-    server.behave = undefined;
-    const { code, stderr } = await datagen(["resume", "latest"], options);
-    expect([0, 2, 3], stderr).toContain(code);
-    if (code !== 0) expect(stderr).toMatch(/Error: the database .*is damaged|Error: the database is damaged|no run/);
-  });
+  test.for([0.3, 0.5, 0.7, 0.9])(
+    "is reported as damaged, not as a bug of datagen: at %d of the file",
+    async (place) => {
+      await using space = await prepared(20, { data_config: { sample_size: 20 } });
+      await using server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
+      const options = { cwd: space.path, env: environmentFor(server) };
+      expect((await datagen(["run", "config.json"], options)).code).toBe(3);
+      const bytes = await readFile(space.at(DB));
+      bytes.fill(0xa5, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.1)));
+      await writeFile(space.at(DB), bytes);
+      server.behave = undefined;
+      const { code, stderr } = await datagen(["resume", "latest"], options);
+      expect([0, 2, 3], stderr).toContain(code);
+      if (code !== 0) expect(stderr).toMatch(/Error: the database .*is damaged|Error: the database is damaged|no run/);
+    },
+  );
 });
 
 describe.concurrent("a disk", () => {
-  test("that cannot be written is told as that, and not as full, with exit code 3", async () => {
+  test("that cannot be written is reported as such, not as full, with exit code 3", async () => {
     await using space = await prepared();
     for (const kilobytes of [0, 32, 200]) {
       const result = await limited(space, kilobytes, OFFLINE);

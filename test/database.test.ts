@@ -49,23 +49,23 @@ describe("db check", () => {
     {
       what: "an input",
       sql: "update texts set text = text || '!' where id = 2",
-      found: ["a text is the one of its hash", "text 2"],
+      found: ["a text matches its hash", "text 2"],
     },
     {
       what: "an answer",
       sql: "update answers set text = upper(text) where id = 4",
-      found: ["an answer is the one of its checksum", "answer 4"],
+      found: ["an answer matches its checksum", "answer 4"],
     },
     {
       what: "an answer without a text",
       sql: "update answers set text = '', checksum = null where id = 1",
       found: ["an answer has a text", "answer 1"],
     },
-    { what: "a config", sql: "update runs set config = '{'", found: ["what is stored as JSON is JSON", /^run /] },
+    { what: "a config", sql: "update runs set config = '{'", found: ["columns of JSON contain valid JSON", /^run /] },
     {
       what: "a missing row",
       sql: "pragma foreign_keys = off; delete from texts where id = 1",
-      found: ["a row refers to rows that are there", /^tasks 1 to texts/],
+      found: ["a row refers only to rows that exist", /^tasks 1 to texts/],
     },
   ] as const)("names $what that was changed", async ({ sql, found: [rule, example] }) => {
     await using space = await workspace();
@@ -101,7 +101,7 @@ describe("db check", () => {
     const { code, stdout, stderr } = await datagen(["db", "check", "--db", "datagen.db"], { cwd: space.path });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout).toMatch(
-      sql === "" ? /not so: the file is intact/ : /cannot be checked: no such table: (main\.)?texts/,
+      sql === "" ? /broken: the file is intact/ : /cannot be checked: no such table: (main\.)?texts/,
     );
   });
 
@@ -180,7 +180,7 @@ describe("db merge", () => {
     const { code, stderr } = await datagen(["db", "merge", path], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      new RegExp(`^Error: the other database ${path} is damaged \\(.*\\)\\nNothing is wrong with the database here`),
+      new RegExp(`^Error: the other database ${path} is damaged \\(.*\\)\\nThis database is sound`),
     );
   });
 

@@ -164,7 +164,7 @@ describe.concurrent("two runs are joined", () => {
   });
 });
 
-describe.concurrent("what is told of the runs", () => {
+describe.concurrent("the report of the runs", () => {
   test("are the places where their configs differ, with what was decided beside them", async () => {
     await using space = await lab();
     const config = configFor({ model_config: { extra_body: { "top.k": 5, deep: { a: 1 } }, stop: ["a", "b"] } });

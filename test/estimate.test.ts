@@ -445,7 +445,7 @@ describe.concurrent("an estimate", () => {
 });
 
 describe.concurrent("a pilot", () => {
-  test("is a run of the first inputs, whose answers the whole reuses", async () => {
+  test("is a run of the first inputs, and the whole run reuses its answers", async () => {
     await using it = await lab(20);
     const { stdout, stderr } = done(await it.command(["estimate", "config.json", "--pilot", "4", "--json"]));
     expect(requestsTo(it.server)).toBe(4 * 5);
@@ -477,7 +477,7 @@ describe.concurrent("a pilot", () => {
   test("says so where it is the whole, and leaves nothing to send", async () => {
     await using it = await lab(3);
     const { stdout, stderr } = done(await it.command(["estimate", "config.json", "--pilot", "50", "--json"]));
-    expect(stderr).toContain("Warning: the pilot is the whole: 3 inputs are all that there are");
+    expect(stderr).toContain("Warning: the pilot is the whole run: there are only 3 inputs");
     const nothing = { low: 0, expected: 0, high: 0 };
     expect(JSON.parse(stdout)).toMatchObject({
       inputs: 3,

@@ -468,7 +468,7 @@ describe.concurrent("an output that cannot be written", () => {
     expect((await readdir(ws.path)).toSorted()).toEqual(["config.json", "data", "file", "loop", "rows.json"]);
   });
 
-  test("is refused where the default folder is none", async () => {
+  test("is refused if the default folder is not a folder", async () => {
     await using ws = await workspace();
     await run(ws, null, configFor(), rows(1), ["--no-export"]);
     await ws.write("data/agents", "a file");
@@ -534,7 +534,7 @@ describe("for other programs, an export", () => {
     const result = await toStdout(ws, "--complete-only");
     const { tasks } = await read(result);
     expect(tasks.map(({ context }) => context)).toEqual([a.input, d.input]);
-    expect(warningsIn(result)).toEqual(["Warning: 2 of 4 inputs are left out, as not every response to them is there"]);
+    expect(warningsIn(result)).toEqual(["Warning: 2 of 4 inputs are left out, because a response is missing"]);
     const lines = (await toStdout(ws, "--complete-only", "--format", "jsonl")).stdout.trimEnd().split("\n");
     expect(lines).toHaveLength(4);
     expect((await read(await toStdout(ws))).tasks).toHaveLength(4);

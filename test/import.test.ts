@@ -258,7 +258,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     const alike = { ...old, agent_perspectives: old.agent_perspectives.map(asPlain), metadata: reference().metadata };
     await ws.write("old.json", alike);
     const at = (position: number, number: number) =>
-      `agent_perspectives[${position}] has the condition "Plain" of an earlier one; it becomes "Plain #${number}"`;
+      `agent_perspectives[${position}] has the same condition "Plain" as an earlier one; it is renamed to "Plain #${number}"`;
     expect(warningsIn(await imported(ws))).toEqual([at(4, 2), at(7, 3), at(10, 4)].map((text) => `Warning: ${text}`));
     await expectSound(ws);
   });
@@ -302,7 +302,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     expect(warningsIn(first)).toEqual([]);
     const second = await imported(ws);
     expect(warningsIn(second)).toEqual([
-      `Warning: this file was imported before, as run ${first.run.id}; it becomes another run`,
+      `Warning: this file was imported before, as run ${first.run.id}; it is imported again as a new run`,
     ]);
     expect(all(ws, "select * from answers order by id")).toEqual(answers);
     const used = all<{ n: number }>(ws, "select count(distinct answer_id) n from calls group by run_id");
@@ -372,7 +372,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
       input_sha256: null,
     });
     const shown = await datagen(["runs", "show", run.id], { cwd: ws.path });
-    expect(shown.stdout).toMatch(/^requests +0, and 6 by the dataset$/m);
+    expect(shown.stdout).toMatch(/^requests +0, and 6 according to the dataset$/m);
     expect(shown.stdout).toMatch(/^input +data\/somewhere\.json \(SHA-256 unknown\)$/m);
     expect(shown.stdout).toMatch(/^imported +old\.json \(SHA-256 [0-9a-f]{64}\)$/m);
     await expectSound(ws);
@@ -503,7 +503,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
       const refused = await datagen(["import", "old.json"], { cwd: ws.path });
       expect(refused.code).toBe(2);
       expect(refused.stderr).toContain(
-        "task_type: missing, and neither task_description nor the name of the file says",
+        "task_type: missing, and neither task_description nor the name of the file tells",
       );
       expect(refused.stderr).toContain("--task-type");
       const given = await imported(ws, ["--task-type", "summarization"]);
@@ -529,7 +529,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     });
   });
 
-  test("has error texts and placeholders in the place of answers: their calls are failed", async () => {
+  test("has error texts and placeholders instead of answers: their calls are failed", async () => {
     await using ws = await workspace();
     const labelled = (letters: string, like: Perspective) => [...letters].map((condition) => ({ ...like, condition }));
     const responses = [
@@ -595,7 +595,9 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     expect(keys).toEqual([{ n: 1 }]);
     const found = warningsIn(result).join("\n");
     expect(found).toMatch(/9 error texts .*first: "No response generated" in tasks\[0\]\.responses\[0\]\)$/m);
-    expect(found).toMatch(/2 responses to such a text .*: "A review of an error\." in tasks\[0\]\.responses\[8\]\)$/m);
+    expect(found).toMatch(
+      /2 responses to an error text .*: "A review of an error\." in tasks\[0\]\.responses\[8\]\)$/m,
+    );
     expect(found).toMatch(/2 calls without an answer in the file: failed$/m);
     expect(found).toMatch(
       /1 text beginning with "Error: ": kept, .* "Error: file not found" in tasks\[0\]\.responses\[6\]\)$/m,
@@ -633,7 +635,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
         [6, "A", "A #5"],
       ].map(
         ([at, from, to]) =>
-          `Warning: agent_perspectives[${at}] has the condition "${from}" of an earlier one; it becomes "${to}"`,
+          `Warning: agent_perspectives[${at}] has the same condition "${from}" as an earlier one; it is renamed to "${to}"`,
       ),
     );
     const again = await exported(ws, result.run.id);
@@ -710,7 +712,7 @@ describe.concurrent("where the answers came from", () => {
     await using ws = await workspace();
     await ws.write("old.json", reference());
     const result = await imported(ws, ["--model", "gpt-4o", "--provider", "openai"]);
-    expect(warningsIn(result)).toEqual(['Warning: the file says "gpt-4o-mini"; --model says "gpt-4o", which is taken']);
+    expect(warningsIn(result)).toEqual(['Warning: the file says "gpt-4o-mini"; --model says "gpt-4o", which is used']);
     expect(result.run.model).toBe("gpt-4o");
   });
 
@@ -753,26 +755,34 @@ describe.concurrent("a file that does not fit is refused with the place and the 
     [
       "a comma too many",
       text.replace('"tasks": [', '"tasks": [,'),
-      /tasks\[0\] \(line \d+\) is not valid JSON: nothing/,
+      /tasks\[0\] \(line \d+\) is not valid JSON: there is no value/,
     ],
     [
       "a comma too few",
       text.replace('],\n  "metadata"', ']\n  "metadata"'),
       /line 41: expected a comma after the array "tasks"/,
     ],
-    ["a trailing comma", text.replace(/\}$/, ",}"), /not valid JSON, in the member that begins on line \d+: nothing/],
+    [
+      "a trailing comma",
+      text.replace(/\}$/, ",}"),
+      /not valid JSON, in the member that begins on line \d+: there is no value/,
+    ],
     [
       "a broken member",
       text.replace('"translation"', "translation"),
       /the member that begins on line 2: Unexpected token/,
     ],
     ["a broken task", text.replace('"Guten Tag."', '"Guten Tag.'), /tasks\[\d\]|ends in the middle/],
-    ["a key that stands twice", text.replace("{", '{"task_type": "x",'), /line 2: the key "task_type" stands twice/],
-    ["tasks that stand twice", text.replace("{", '{"tasks": [],'), /the key "tasks" stands twice/],
+    ["a key that occurs twice", text.replace("{", '{"task_type": "x",'), /line 2: the key "task_type" occurs twice/],
+    ["tasks that occur twice", text.replace("{", '{"tasks": [],'), /the key "tasks" occurs twice/],
     ["no tasks", without("tasks"), /tasks: missing or empty/],
     ["empty tasks", reference({ tasks: [] }), /tasks: missing or empty/],
-    ["tasks that are none", { ...reference(), tasks: { "0": first } }, /tasks: expected an array of tasks, found \{/],
-    ["a task that is none", withTask(["a"]), /tasks\[2\] \(line \d+\): expected an object .* found an array/],
+    [
+      "tasks that are not an array",
+      { ...reference(), tasks: { "0": first } },
+      /tasks: expected an array of tasks, found \{/,
+    ],
+    ["a task that is not an object", withTask(["a"]), /tasks\[2\] \(line \d+\): expected an object .* found an array/],
     [
       "a task without a context",
       withTask({ responses: [], preparations: [] }),
@@ -785,12 +795,12 @@ describe.concurrent("a file that does not fit is refused with the place and the 
     ],
     ["a task with more", withTask({ ...first, id: 7 }), /tasks\[2\] .*: unknown key "id"/],
     [
-      "a context that is none",
+      "a context that is not a text",
       withTask({ ...first, context: 7 }),
       /tasks\[2\]\.context .*: expected a string, found the number 7/,
     ],
     [
-      "responses that are none",
+      "responses that are not an array",
       withTask({ ...first, responses: "a" }),
       /tasks\[2\]\.responses .*: expected an array, found the string "a"/,
     ],
@@ -805,23 +815,23 @@ describe.concurrent("a file that does not fit is refused with the place and the 
       /tasks\[2\]\.preparations .*: expected 2, .* found 3/,
     ],
     [
-      "a response that is none",
+      "a response that is not a text",
       withTask({ ...first, responses: ["a", { text: "b" }] }),
       /tasks\[2\]\.responses\[1\] .*: expected a string or null, found an object/,
     ],
     [
-      "notes that are none",
+      "notes that are not a text",
       withTask({ ...first, preparations: [null, false] }),
       /tasks\[2\]\.preparations\[1\] .*found the boolean false/,
     ],
     [
       "notes without a reading",
       withTask({ ...first, preparations: ["a", "b"] }),
-      /tasks\[2\]\.preparations\[0\] .*: expected null, as agent_perspectives\[0\] has no reading/,
+      /tasks\[2\]\.preparations\[0\] .*: expected null, because agent_perspectives\[0\] has no reading/,
     ],
     ["no perspectives", without("agent_perspectives"), /has 1 error:\n {2}agent_perspectives: missing/],
     [
-      "perspectives that are none",
+      "perspectives that are not an array",
       reference({ agent_perspectives: ["Plain"] as never }),
       /agent_perspectives\[0\]: expected an object/,
     ],
@@ -897,12 +907,12 @@ describe.concurrent("a file that does not fit is refused with the place and the 
       /metadata\.api_provider: expected one of "openai", .* found "azure"/,
     ],
     [
-      "a base URL that is none",
+      "a base URL that is not a URL",
       withMetadata({ base_url: "localhost" }),
       /metadata\.base_url: expected an http or https URL/,
     ],
     [
-      "a sample size that is none",
+      "a sample size that is not a number",
       withMetadata({ data_config: { sample_size: "all" } }),
       /metadata\.data_config\.sample_size: expected/,
     ],

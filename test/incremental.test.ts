@@ -104,7 +104,7 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
     expect(tasks).toEqual(expectedDataset(config, rows(150)).tasks);
   });
 
-  test("a sample size of 150 in the place of 100 sends 350 calls", async () => {
+  test("a sample size of 150 instead of 100 sends 350 calls", async () => {
     const config = { ...BASE, data_config: { ...BASE.data_config, sample_size: 150 } };
     const { requests, tasks } = await rerun(config);
     expect(requests).toBe(350);
@@ -159,11 +159,11 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
     expect((await rerun(BASE, { args: ["--fresh"] })).requests).toBe(700);
   });
 
-  test("--fresh and --reuse-unless-truncated exclude each other", async () => {
+  test("--fresh and --reuse-unless-truncated cannot be used together", async () => {
     const args = ["run", "config.json", "--fresh", "--reuse-unless-truncated"];
     const result = await datagen(args, { cwd: first.path, env: environmentFor(server) });
     expect(result).toMatchObject({ code: 2, stdout: "" });
-    expect(result.stderr).toMatch(/exclude each other/);
+    expect(result.stderr).toMatch(/cannot be used together/);
   });
 });
 

@@ -225,7 +225,7 @@ describe("a row", () => {
     const lines = message?.split("\n") ?? [];
     expect(lines[0]).toBe("FILE has 20 bad rows:");
     expect(lines[20]).toMatch(/^ {2}row 19 /);
-    expect(lines.slice(21)).toEqual(["  (rows after these were not looked at)"]);
+    expect(lines.slice(21)).toEqual(["  (the rows after these were not checked)"]);
   });
 
   test("that is bad does not matter behind the sample, nor does what follows it", async () => {
@@ -325,7 +325,7 @@ const BROKEN: Broken[] = [
   {
     name: "a comma behind the last row",
     content: `${good.slice(0, -1)},\n]`,
-    says: [/row 3 \(line 2\) is not valid JSON: nothing stands there/],
+    says: [/row 3 \(line 2\) is not valid JSON: there is no value/],
   },
   {
     name: "two rows without a comma",
@@ -366,7 +366,7 @@ const BROKEN: Broken[] = [
   {
     name: "text in Latin-1",
     content: Buffer.from('[{"input": "a"}, {"input": "Größe"}]', "latin1"),
-    says: ["rows.json is not UTF-8 text: the byte at 30 (0xF6, in row 1) is no part of it", "Latin-1"],
+    says: ["rows.json is not UTF-8 text: the byte at 30 (0xF6, in row 1) is not valid UTF-8", "Latin-1"],
   },
   {
     name: "a Parquet file",
@@ -422,7 +422,7 @@ test("bytes that are not UTF-8 are named by their row, wherever the chunks end",
     const begin = Buffer.from(`{"input": "a"}\n{"input": "${"€".repeat(100)}${"b".repeat(before - 327)}`);
     expect(begin).toHaveLength(before - 1);
     const bad = Buffer.concat([begin, Buffer.from([0xe2, 0x82, 0x41]), Buffer.from('"}\n')]);
-    const place = `the byte at ${before - 1} (0xE2, in row 1) is no part of it`;
+    const place = `the byte at ${before - 1} (0xE2, in row 1) is not valid UTF-8`;
     expect(await refusalOf(ws, bad)).toBe(`FILE is not UTF-8 text: ${place}`);
     // Three bytes of a character, in the place of two and another.
     bad[before + 1] = 0xac;

@@ -143,7 +143,7 @@ describe("Ctrl-C", () => {
     await using running = startDatagen(["run", "config.json"], { cwd: space.path, env });
     await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBe(2);
     running.kill("SIGINT");
-    await running.waitFor(/Stopping: requests in flight get up to 10 seconds\. Once more ends at once\./);
+    await running.waitFor(/Stopping: requests in flight get up to 10 seconds\. Press Ctrl-C again to end at once\./);
     running.kill("SIGINT");
     expect((await running.done).code).toBe(130);
     expect((await readdir(join(space.path, "data"))).filter((name) => name.includes("reserve"))).toEqual([]);

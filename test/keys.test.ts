@@ -65,7 +65,7 @@ async function setUp(config: Config, inputs = 1) {
 
 const keysSeen = (server: LoopbackServer) => server.requests.map(({ authorization }) => authorization);
 
-describe("whose host a URL of a config names", () => {
+describe("the host of a URL in a config", () => {
   const keyFor = (base_url: string, api_provider: "openai" | "together") => {
     const config = parseConfig(oneCallEach({ api_provider, model_config: { base_url } }));
     const variables = { shell: KEYS, file: {} };
@@ -196,13 +196,13 @@ describe.concurrent("the file .env", () => {
     expect(keysSeen(server)).toEqual(refusal === null ? [`Bearer ${OPENAI_API_KEY}`] : []);
   });
 
-  test.for(["/dev/zero", "a pipe"])("that is no file is refused, and not waited for: %s", async (target) => {
+  test.for(["/dev/zero", "a pipe"])("that is not a regular file is refused, and not waited for: %s", async (target) => {
     await using lab = await setUp(oneCallEach());
     if (target === "a pipe") execFileSync("mkfifo", [lab.space.at(".env")]);
     else await symlink(target, lab.space.at(".env"));
     const { code, stderr } = await datagen(["runs", "list"], { cwd: lab.space.path });
     expect(code).toBe(2);
-    expect(stderr).toContain(".env is no regular file");
+    expect(stderr).toContain(".env is not a regular file");
   });
 
   test("is not hidden by variables that are set to nothing", async () => {
@@ -335,7 +335,7 @@ describe.concurrent("a key is written nowhere", () => {
   });
 
   test.for(["sk-proj-first-half-of-a-key\nsecond-half-of-a-key", "sk-proj-copied-from-a-list-…-of-keys"])(
-    "not where no header can hold it, which is told as what it is: %j",
+    "not if a header cannot hold it, and the error says so: %j",
     async (key) => {
       await using server = await startServer();
       await using lab = await setUp(oneCallEach());

@@ -139,7 +139,7 @@ describe("datagen db merge", () => {
     expect(server.requests.length).toBe(sent);
   });
 
-  test("takes in a run that was stopped, which goes on here", async () => {
+  test("copies a stopped run, which can be resumed here", async () => {
     await using server = await startServer({
       behave: ({ index }) => (index === 30 ? { kind: "status", status: 401 } : undefined),
     });
@@ -231,7 +231,7 @@ describe("--shard", () => {
     expect([...tasks]).toEqual([1, 4, 7, 10, 13, 16, 19]);
     expect((await mine.list())[0]).toMatchObject({ shard: { indices: [2], count: 3 } });
     const exported = await mine.run("export", "latest", "--output", "-");
-    expect(exported.stderr).toMatch(/the dataset has a part of the inputs: 1 shard \(2\) of 3/);
+    expect(exported.stderr).toMatch(/the dataset has only a part of the inputs: 1 shard \(2\) of 3/);
     expect((JSON.parse(exported.stdout) as Dataset).metadata).toMatchObject({ shard: { indices: [2], count: 3 } });
   });
 });
@@ -247,6 +247,6 @@ test("a run says how an input file differs from what it was for the last run", a
   await mine.space.write("rows.json", [{ ...a, input: "Etwas anderes." }, b, ...others]);
   const changed = await mine.run("run", "config.json", "--no-export");
   expect(changed.stderr).toMatch(
-    /rows\.json has changed since run \w{8}: of 25 inputs, 1 are other texts, 5 were not in that run/,
+    /rows\.json has changed since run \w{8}: of 25 inputs, 1 have changed, 5 were not in that run/,
   );
 });

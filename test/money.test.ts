@@ -115,7 +115,7 @@ describe("the cost of a run", () => {
     expect(before.steps[0]?.cost_usd).toBeNull();
     const refused = await lab.run("runs", "reprice", "latest", "--apply");
     expect(refused.code).toBe(2);
-    expect(refused.stderr).toMatch(/is left as it is: no price is known/);
+    expect(refused.stderr).toMatch(/was not changed: no price is known/);
     await lab.run(
       "prices",
       "set",
@@ -188,7 +188,7 @@ test.each([
   expect(costOf(prices, { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0 })).toBe(cost);
 });
 
-test("a cost that is no whole number to a computer is unknown", () => {
+test("a cost that is not a safe integer is unknown", () => {
   const prices = { ...FREE, input: 1e6, source: "", date: "" };
   const usage = { promptTokens: 1e15, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0 };
   expect(costOf(prices, usage)).toBeNull();
@@ -209,7 +209,7 @@ describe("a request of which it is not known what became of it", () => {
     expect(answered).toBe(4);
     expect(run.cost_usd).toBeLessThan(chargedBy(server) + 1e-9);
     expect((await lab.run("runs", "show", "latest")).stdout).toMatch(
-      /^unclear +4 requests without a known outcome, possibly billed: at most \$0\.00\d+$/m,
+      /^unclear +4 requests with an unknown outcome, possibly billed: at most \$0\.00\d+$/m,
     );
   });
 
@@ -281,7 +281,7 @@ describe("a cap", () => {
     expect((await lab.run("db", "check")).stdout).toMatch(/ 0 broken/);
   });
 
-  test("is passed by no more than the first requests where a server counts what it was not sent", async () => {
+  test("is exceeded only by the first requests, if a server counts tokens that were not sent", async () => {
     await using server = await startServer({
       latency: 20,
       behave(call) {
@@ -293,12 +293,12 @@ describe("a cap", () => {
     const cap = 0.01;
     const result = await lab.run("run", "config.json", "--max-cost", String(cap));
     expect(result.code, result.stderr).toBe(3);
-    expect(result.stderr).toMatch(/the cap of \$0\.010000 is (reached|passed)/);
+    expect(result.stderr).toMatch(/the cap of \$0\.010000 is (reached|exceeded)/);
     // At most 5 are in flight until the first answer tells; later ones differ by little.
     expect(server.requests.length).toBeGreaterThan(5);
     expect(chargedBy(server)).toBeLessThanOrEqual(cap + (10 * 1_000 * PRICES.input) / 1e6);
     const lowered = await lab.run("resume", "latest", "--max-cost", "0.000001");
-    expect(lowered.stderr).toMatch(/the cap of \$0\.000001 is passed: \$0\.0\d+ is spent or set aside/);
+    expect(lowered.stderr).toMatch(/the cap of \$0\.000001 is exceeded: \$0\.0\d+ is spent or set aside/);
   });
 
   test("that is given by a flag is kept as that of a config is", async () => {
@@ -375,7 +375,7 @@ describe("a cap", () => {
     const refused = await lab.run("resume", "latest", "--live", "--retry-failed", "--max-cost", "0.10");
     expect(refused.code).toBe(2);
     expect(refused.stderr).toMatch(
-      /a cap cannot be kept for run \w+: what 3 of its requests cost is unknown\nGo on without/,
+      /a cap cannot be kept for run \w+: the cost of 3 of its requests is unknown\nGo on without/,
     );
     expect((await lab.run("resume", "latest", "--live")).code).toBe(0);
   });

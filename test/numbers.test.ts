@@ -62,7 +62,7 @@ describe("the number of a flag", () => {
     }
   });
 
-  test("is told apart from an option where it is negative", async () => {
+  test("is not mistaken for an option if it is negative", async () => {
     await using ws = await workspace();
     await ws.write("config.json", configFor());
     const flags = ["--sample-size", "-1", "--max-cost", "-0.50"];

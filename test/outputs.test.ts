@@ -182,7 +182,7 @@ describe("a dataset", () => {
     expect(await readdir(space.at("new"))).toEqual(["set.json"]);
   });
 
-  test("goes to a pipe whose reader leaves early without an error", async () => {
+  test("goes to a pipe without an error if the reader leaves early", async () => {
     await using space = await workspace();
     using done = await finished(space);
     spawnSync("mkfifo", [space.at("pipe")]);
@@ -209,7 +209,7 @@ describe("a dataset", () => {
   });
 });
 
-describe("a dataset whose name is ours", () => {
+describe("a dataset with a name that datagen chose", () => {
   test("never replaces the dataset of another run, also where both are written at once, and replaces its own", async () => {
     await using space = await workspace();
     const runs = [await finished(space, "0.db"), await finished(space, "1.db"), await finished(space, "2.db")];
@@ -258,7 +258,7 @@ describe("the paths of a command", () => {
     expect(await readdir(space.path)).toEqual(expect.arrayContaining(["one.db", "set.json", "two.db"]));
   });
 
-  test("are told to be gone where the current folder was removed", async () => {
+  test("are reported as missing if the current folder was removed", async () => {
     await using space = await workspace();
     await rename(await space.write("x/y", ""), space.at("y"));
     const bin = join(import.meta.dirname, "../dist/main.js");
@@ -267,7 +267,7 @@ describe("the paths of a command", () => {
     let said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
     const code = await new Promise((resolve) => child.on("close", resolve));
-    expect(said).toMatch(/^Error: the current folder is not there any more\n/);
+    expect(said).toMatch(/^Error: the current folder no longer exists\n/);
     expect(code).toBe(2);
   });
 });

@@ -382,10 +382,10 @@ describe("an outage", () => {
 
   test("is hopeless once it has lasted as long as the config says", () => {
     const outage = new Outage(60_000, 0);
-    expect(outage.failed(59_000, false).isHopeless).toBe(false);
-    expect(outage.failed(60_000, true).isHopeless).toBe(true);
+    expect(outage.failed(59_000, false).isTooLong).toBe(false);
+    expect(outage.failed(60_000, true).isTooLong).toBe(true);
     outage.answered(60_500);
-    expect(outage.failed(61_000, false).isHopeless).toBe(false);
+    expect(outage.failed(61_000, false).isTooLong).toBe(false);
   });
 });
 
@@ -413,7 +413,7 @@ describe("headers of a limit", () => {
     }
   });
 
-  test("that say nothing usable are none", () => {
+  test("that say nothing usable are ignored", () => {
     expect(read({})).toBeNull();
     expect(read({ "x-ratelimit-limit-tokens": "0", "x-ratelimit-remaining-tokens": "0" })).toBeNull();
     expect(read({ "x-ratelimit-limit-tokens": "many", "x-ratelimit-remaining-tokens": "1" })).toBeNull();

@@ -127,7 +127,7 @@ describe("the packed package", () => {
     for (const name of migrations) expect(packed.has(`migrations/${name}`)).toBe(true);
   });
 
-  test("runs its bin on a config of its own, from the folder of a project", async () => {
+  test("runs its bin on another config, from the folder of a project", async () => {
     await cp(consumer.at("node_modules/datagen/configs"), consumer.at("bin/configs"), { recursive: true });
     await cp(consumer.at("node_modules/datagen/data"), consumer.at("bin/data"), { recursive: true });
     const type = (...args: string[]) =>
@@ -407,7 +407,7 @@ describe("the types", () => {
 });
 
 describe("DataGenerationPipeline", () => {
-  test("goes from a config file to a dataset, whose path it gives", async () => {
+  test("makes a dataset from a config file, and returns its path", async () => {
     const config = configFor({ api_provider: "offline" });
     await consumer.write("basic/config.json", config);
     const { code, stdout, stderr, at } = await run(

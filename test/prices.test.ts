@@ -209,7 +209,7 @@ describe.concurrent("datagen prices set", () => {
     [["m", "--input", "Infinity", "--output", "1"], "--input"],
     [["m", "--input", "1", "--output", "1", "--base-url", "localhost"], "--base-url is not a base URL"],
     [["m", "--input", "1", "--output", "1", "--base-url", "http://me:pw@localhost/v1"], "--base-url"],
-    [["", "--input", "1", "--output", "1"], "a model has a name"],
+    [["", "--input", "1", "--output", "1"], "the name of the model is empty"],
     [["--input", "1", "--output", "1"], "datagen prices --help"],
   ] as const)("refuses %j and keeps nothing", async ([args, ...parts]) => {
     await using space = await workspace();
@@ -233,9 +233,9 @@ describe.concurrent("datagen prices unset", () => {
   test("refuses what was not set, a listed price too", async () => {
     await using space = await workspace();
     await set(space, "m", "--input", "1", "--output", "1");
-    expectRefusal(await prices(["unset", "n"], space), "no price was set of n at any server", "prices list");
-    expectRefusal(await prices(["unset", "m", "--base-url", LOCAL], space), `no price was set of m at ${LOCAL}`);
-    expectRefusal(await prices(["unset", "gpt-4o"], space), "no price was set of gpt-4o");
+    expectRefusal(await prices(["unset", "n"], space), "no price was set for n at any server", "prices list");
+    expectRefusal(await prices(["unset", "m", "--base-url", LOCAL], space), `no price was set for m at ${LOCAL}`);
+    expectRefusal(await prices(["unset", "gpt-4o"], space), "no price was set for gpt-4o");
     expectRefusal(await prices(["unset", "m", "--base-url", "nowhere"], space), "--base-url is not a base URL");
   });
 });
@@ -354,7 +354,7 @@ describe("the price of a run", () => {
     const found = await priceFor(setting);
     expect(found.prices).toBeNull();
     const { reason } = found as { reason: string };
-    expect(reason).toContain(`no price is known of ${what}`);
+    expect(reason).toContain(`no price is known for ${what}`);
     expect(reason).toMatch(/`datagen prices set`.*`prices` in the config$/);
   });
 });

@@ -62,14 +62,14 @@ describe.concurrent("the provider is known by the model's name", () => {
     });
   });
 
-  test("unless the config says who answers", async () => {
+  test("unless the config names the provider", async () => {
     const config = oneCallEach({ api_provider: "together", model_config: { model_name: "davinci-002" } });
     await using lab = await setUp(config);
     expect((await lab.run()).run.provider).toBe("together");
     expect(pathsOf(lab.server)).toEqual(["/together/v1/chat/completions"]);
   });
 
-  test("unless flags say who answers, and with which model; both are stored with the run", async () => {
+  test("unless flags name the provider and the model; both are stored with the run", async () => {
     await using lab = await setUp(oneCallEach({ api_provider: "together", model_config: { model_name: LLAMA } }));
     await lab.run(undefined, ["--provider", "openai", "--model", "gpt-4o"]);
     expect(lab.server.requests).toMatchObject([{ provider: "openai", model: "gpt-4o" }]);

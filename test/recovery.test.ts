@@ -85,7 +85,7 @@ describe("a provider that goes away", () => {
     const options = { cwd: space.path, env: environmentFor(server) };
     const stopped = await datagen(["run", "config.json"], options);
     expect(stopped).toMatchObject({ code: 3, stdout: "" });
-    expect(stopped.stderr).toMatch(/has answered nothing for 3 seconds; the last failure was server_error/);
+    expect(stopped.stderr).toMatch(/has not answered for 3 seconds; the last failure was server_error/);
     const [, command = ""] = /Go on with: datagen (.+)/.exec(stopped.stderr) ?? [];
     server.behave = () => undefined;
     const resumed = await datagen(command.split(" "), options);
@@ -195,10 +195,10 @@ describe("resume --retry-truncated --max-tokens", () => {
   });
 
   test.for([
-    [["--retry-truncated"], /--retry-truncated and --max-tokens go together/],
-    [["--max-tokens", "900"], /--retry-truncated and --max-tokens go together/],
+    [["--retry-truncated"], /--retry-truncated and --max-tokens must be used together/],
+    [["--max-tokens", "900"], /--retry-truncated and --max-tokens must be used together/],
     [["--retry-truncated", "--max-tokens", "0"], /--max-tokens/],
-    [["--retry-truncated", "--max-tokens", "5"], /5 tokens are no more than the 200/],
+    [["--retry-truncated", "--max-tokens", "5"], /5 tokens are not more than the limit of 200/],
   ] as const)("is refused as %j", async ([flags, sentence]) => {
     await using space = await workspace();
     await space.write("rows.json", rows(1));
@@ -228,7 +228,7 @@ describe("a response that was made of the input, as the notes were empty,", () =
     const { tasks } = await space.json<Exported>(again.stdout.trim());
     expect(tasks.map(({ preparations }) => preparations)).toEqual([[null], [null]]);
     expect(tasks.flatMap(({ responses }) => responses)).toEqual([expect.any(String), expect.any(String)]);
-    expect(again.stderr).toContain("2 calls failed; the dataset has null where their texts would be.");
+    expect(again.stderr).toContain("2 calls failed; the dataset has null in place of their texts.");
     expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 });
@@ -263,21 +263,21 @@ describe("datagen runs show --failures", () => {
 
 describe("datagen db check", () => {
   test.for([
-    ["update calls set answer_id = null where id = 2", /a call has an answer exactly where it succeeded.*call 2/],
-    ["update calls set state = 'failed' where id = 3", /a call has a reason exactly where it failed.*call 3/],
+    ["update calls set answer_id = null where id = 2", /a call has an answer if and only if it succeeded.*call 2/],
+    ["update calls set state = 'failed' where id = 3", /a call has a failure reason if and only if it failed.*call 3/],
     [
       "update runs set prompt_tokens = prompt_tokens + 1",
       /a run's tokens and cost are the sums over its attempts.*run /,
     ],
-    ["update runs set calls_failed = 1", /a run's counts of calls are those of its calls/],
+    ["update runs set calls_failed = 1", /a run's counts of calls match its calls/],
     [
       "update answers set cached_tokens = prompt_tokens + 1 where id = 1",
       /cached and written tokens are part of the prompt/,
     ],
     ["update calls set answer_id = 1 where id = 2", /an answer is used once in a run.*answer 1/],
     ["delete from calls where id = 1", /every task of a run has a strategy for every perspective/],
-    ["delete from texts where id = 1", /a row refers to rows that are there/],
-    ["update runs set finished_at = null", /a run is finished exactly where none of its calls is pending/],
+    ["delete from texts where id = 1", /a row refers only to rows that exist/],
+    ["update runs set finished_at = null", /a run is finished if and only if none of its calls is pending/],
   ] as const)("finds what breaks after %s", async ([damage, told]) => {
     await using space = await workspace();
     await space.write("rows.json", rows(3));

@@ -385,7 +385,7 @@ describe.concurrent("in a run", () => {
     expect(code, stderr).toBe(0);
   });
 
-  test("an answer that is too large is asked for twice more, and is told", async () => {
+  test("an answer that is too large is asked for twice more, and is reported", async () => {
     await using lab = await setUp(
       (row, _, response) => {
         if (row !== 2) return false;
@@ -400,7 +400,7 @@ describe.concurrent("in a run", () => {
       Array.from({ length: 3 }, () => ({
         outcome: "broken",
         http_status: 200,
-        message: "the answer is larger than 0.2 MB, which max_answer_mb in the config allows",
+        message: "the answer is larger than the 0.2 MB that max_answer_mb in the config allows",
       })),
     );
   });

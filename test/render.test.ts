@@ -401,7 +401,7 @@ describe("an error", () => {
 });
 
 describe("what a run will do", () => {
-  test("is told in a few lines with what it rests on", () => {
+  test("is shown in a few lines with its basis", () => {
     expect(renderEstimate(estimate())).toBe(
       [
         "Estimate: 8 calls (2 readings, 6 strategies) for 4 inputs; 2 reused, 6 to send",
@@ -439,19 +439,19 @@ describe("what a run will do", () => {
       "  prompt      about 12,300 tokens (10,000 to 15,000), counted with o200k_base, " +
         "calibrated on 100 calls of runs a, b, c and 2 more",
       "  completion  about 1,230 tokens (1,000 to 1,600); 3 of 5 steps from the same condition " +
-        "(30 calls of runs a, b); 2 of 5 steps assumed, as there are no earlier calls",
+        "(30 calls of runs a, b); 2 of 5 steps assumed, because there are no earlier calls",
       "  cost        unknown: nobody has said it",
     ]);
     const uncalibrated = { encoding: "o200k_base", is_exact: false, calibration: null };
     const { completion_tokens } = estimate().basis;
     expect(renderEstimate(estimate({ basis: { prompt_tokens: uncalibrated, completion_tokens } }))).toContain(
-      "counted with o200k_base, which is not the model's own\n",
+      "counted with o200k_base, which is not the model's own tokenizer\n",
     );
     const { live } = estimate().cost_usd;
     expect(renderEstimate(estimate({ cost_usd: { live, batch: null } }))).toContain("in batches unknown");
   });
 
-  test.for([60, 80, 200])("is told in full with a table of the steps that fits %i columns", (width) => {
+  test.for([60, 80, 200])("is shown in full with a table of the steps that fits %i columns", (width) => {
     const [step] = estimate().steps;
     const condition = "A condition with a label that goes on and on and on for a whole paragraph";
     const text = renderEstimateDetails(estimate({ steps: [step!, { ...step!, condition }] }), width);
@@ -474,12 +474,12 @@ describe("what a run will do", () => {
 });
 
 describe("how a run ended", () => {
-  test("is told with what failed, is pending or was cut off", () => {
+  test("is shown with the calls that failed, are pending or were cut off", () => {
     const calls = { total: 1000, succeeded: 990, failed: 6, pending: 4, reused: 0, truncated: 3 };
     const tokens = { prompt: 1200, completion: 34, total: 1234, cached: 128, reasoning: 5, estimated: true };
     expect(renderOutcome(summary({ status: "interrupted", calls, tokens }))).toBe(
       "Run abcd2345 interrupted: 990 of 1,000 succeeded, 6 failed, 4 pending, 3 cut off by the token limit; " +
-        "1,234 tokens, in part estimated " +
+        "1,234 tokens, partly estimated " +
         "(1,200 prompt, 34 completion, 128 of the prompt cached, 5 of the completion reasoning); cost unknown",
     );
   });

@@ -240,7 +240,7 @@ describe.concurrent("a prompt", () => {
     ]);
   });
 
-  test("of a strategy holds the notes of its own task, also where two tasks have one input", async () => {
+  test("of a strategy has the notes of its own task, even if two tasks have the same input", async () => {
     await using ws = await workspace();
     const input = rows(1)[0]!.input;
     await using server = await startServer({
@@ -401,7 +401,7 @@ describe.concurrent("the command line", () => {
     expect(await jsonOf<{ id: string }[]>(ws, "runs", "list")).toMatchObject([{ id }]);
   });
 
-  test("stores the values of flags with the run in the place of the config's", async () => {
+  test("stores the values of flags with the run instead of the config's", async () => {
     await using ws = await workspace();
     await using server = await startServer();
     const config = configFor({ concurrency: 9 });

@@ -103,7 +103,7 @@ describe.concurrent("a new database", () => {
     }
   });
 
-  test("is in WAL mode, says whose it is, and has a version for each migration", async () => {
+  test("is in WAL mode, is marked as datagen's, and has a version for each migration", async () => {
     await using space = await workspace();
     await succeed(space, CREATE);
     const { entries } = JSON.parse(await readFile(join(ROOT, "migrations/meta/_journal.json"), "utf8")) as {
@@ -141,7 +141,7 @@ describe.concurrent("a new database", () => {
   });
 });
 
-describe.concurrent("a file that is no database of ours", () => {
+describe.concurrent("a file that is not a database of datagen", () => {
   /** Opens a file, and expects that it is refused and stays as it was. */
   async function expectRefused(space: Workspace, name: string, says: RegExp): Promise<void> {
     const beside = async () => (await readdir(space.path)).filter((file) => file.startsWith(name));

@@ -429,7 +429,7 @@ describe("faults", () => {
     expect(text).toBeUndefined();
   });
 
-  test.for(PROVIDERS)("content that is no answer: %s", async (provider) => {
+  test.for(PROVIDERS)("content that is not an answer: %s", async (provider) => {
     const server = await serverWith({ kind: "noChoices" });
     const call = asked("Sag etwas.", { provider });
     expect(await ask(server, provider)).toMatchObject({
@@ -690,7 +690,7 @@ describe("files and batches", () => {
     expect(files).toEqual(server.files.map(({ id }) => id).toReversed());
   });
 
-  test("a line has the faults of a live request, as far as it can, or others of its own", async () => {
+  test("a line has the faults of a live request, as far as possible, or its own faults", async () => {
     const faults: (LineFault | undefined)[] = [
       { kind: "status", status: 500 },
       { kind: "status", status: 400, code: "context_length_exceeded" },
@@ -908,7 +908,7 @@ describe("the harness", () => {
     if (process.argv[2] === "fail") { process.stderr.write("näh"); process.exitCode = 2; }
   `;
 
-  test("a workspace is a folder of its own, and is removed", async () => {
+  test("a workspace is a new folder, and is removed", async () => {
     let path = "";
     {
       await using dir = await workspace();

@@ -298,7 +298,7 @@ describe("whether a request has left", () => {
     expect(failure).toMatchObject({ reason: "wrong_protocol", details: { hasLeft: false } });
   });
 
-  test("a server that answers HTTP with TLS is told as such", async () => {
+  test("a server that answers HTTP with TLS is reported as such", async () => {
     const port = await listen(
       createTcpServer((socket) => socket.once("data", () => socket.end(Buffer.from([0x15, 3, 1, 0, 2, 2, 70])))),
     );

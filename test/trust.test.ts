@@ -124,7 +124,7 @@ describe.concurrent("a base URL that only a database names", () => {
     ]) {
       const { code, stdout, stderr } = await lab.command(args, elsewhere);
       expect([code, stdout], args.join(" ")).toEqual([2, ""]);
-      expect(stderr).toContain(`asks ${url}, a server that was not named on this machine`);
+      expect(stderr).toContain(`uses ${url}, a server that you have not named on this machine`);
       expect(stderr).toContain("--base-url");
     }
     const wrong = await lab.resume(SHELL, ["--base-url", "http://127.0.0.1:9/v1"]);
@@ -196,7 +196,9 @@ describe.concurrent("a base URL that only a database names", () => {
     await using lab = await foundIn(mine, server, {}, ["--base-url", server.openaiUrl]);
     const options = { cwd: lab.path, env: SHELL, input, bin: await terminal(lab) };
     const result = await datagen(["resume", "latest", "--no-export"], options);
-    expect(result.stderr).toContain(`asks ${server.openaiUrl}, which was not named on this machine`);
+    expect(result.stderr).toContain(
+      `sends its requests to ${server.openaiUrl}. You have not named this server on this machine`,
+    );
     expect([result.code, server.requests.length], result.stderr).toEqual([code, requests]);
   });
 
@@ -267,7 +269,7 @@ describe.concurrent("what is remembered of servers", () => {
     server.behave = ({ index }) => (index === 0 ? { kind: "status", status: 401 } : undefined);
     const { code, stderr } = await lab.run(env, ["--base-url", server.openaiUrl]);
     expect(code).toBe(3);
-    expect(stderr).toMatch(/Warning: that you use \S+ is not remembered, .*; to resume the run, add --base-url/);
+    expect(stderr).toMatch(/Warning: datagen cannot remember that you use \S+, .*; to resume the run, add --base-url/);
     expect((await lab.resume(env)).code).toBe(2);
     const resumed = await lab.resume(env, ["--base-url", server.openaiUrl]);
     expect(resumed.code, resumed.stderr).toBe(0);

@@ -42,7 +42,7 @@ test("the log grows by less than 40 kB a call while another program reads, and i
   expect(statSync(space.at(`${DB}-wal`), { throwIfNoEntry: false })?.size ?? 0).toBe(0);
 });
 
-test("a run says once that another program keeps the log from being taken in, how large it is, and what to do", async () => {
+test("a run warns once that another program prevents checkpoints, with the size of the log and what to do", async () => {
   await using space = await prepared(24);
   const text = "x".repeat(4_000_000);
   await using server = await startServer({
@@ -57,6 +57,6 @@ test("a run says once that another program keeps the log from being taken in, ho
   const reader = startReading(space.at(DB));
   const { code, stderr } = await run.done;
   expect(code, stderr).toBe(0);
-  expect(stderr.match(/datagen\.db-wal takes \d{2,3} MB and grows, .*\bEnd what that program does/g)).toHaveLength(1);
+  expect(stderr.match(/datagen\.db-wal takes \d{2,3} MB and grows, .*\bEnd that program's work/g)).toHaveLength(1);
   reader.close();
 }, 30_000);

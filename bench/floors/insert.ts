@@ -1,4 +1,4 @@
-// The rows of a plan, put into the same tables by better-sqlite3 alone: prepared statements, 5,000 calls a transaction.
+// A floor for planning: inserts the same rows with better-sqlite3, by prepared statements, 5,000 calls a transaction.
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import { inputs, PERSPECTIVES } from "../workload.ts";

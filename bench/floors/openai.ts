@@ -1,4 +1,4 @@
-// The OpenAI SDK as it comes, with p-limit: what a careful script would do. Nothing is kept.
+// A floor for calls: the plain OpenAI SDK with p-limit, as in a careful script. Nothing is stored.
 import OpenAI from "openai";
 import pLimit from "p-limit";
 import { promptsOf } from "./prompts.ts";

@@ -1,6 +1,6 @@
 import { inputs, instructions } from "../workload.ts";
 
-/** What a floor is to send, as its command line says: the server's URL, the number of inputs, the concurrency. */
+/** The requests of a floor, from its command line: the server's URL, the number of inputs, the concurrency. */
 export function promptsOf(): { url: string; concurrency: number; prompts: Generator<string, void> } {
   const [url = "", inputCount, concurrency] = process.argv.slice(2);
   return { url, concurrency: Number(concurrency), prompts: prompts(Number(inputCount)) };

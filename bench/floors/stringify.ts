@@ -1,4 +1,4 @@
-// The rows of a dataset, read by better-sqlite3 alone, each written as its JSON.
+// A floor for exports: reads the rows of a dataset with better-sqlite3, and writes each as JSON.
 import { closeSync, openSync, writeSync } from "node:fs";
 import Database from "better-sqlite3";
 

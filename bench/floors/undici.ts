@@ -1,4 +1,4 @@
-// undici.request with a number of requests in flight, as raw as it gets: bodies are read and nothing is kept.
+// A floor for calls: undici.request with many requests in flight. Bodies are read, and nothing is stored.
 import { Agent, request } from "undici";
 import { promptsOf } from "./prompts.ts";
 

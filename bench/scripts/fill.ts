@@ -1,4 +1,4 @@
-// Answers the calls of the runs in a database, all but the last ones of each, as if a server had: by SQL, in a few seconds.
+// Answers the calls of the runs in a database by SQL, in a few seconds, as if a server had. Leaves the last calls open.
 import Database from "better-sqlite3";
 
 const [database = "", left] = process.argv.slice(2);
@@ -13,7 +13,7 @@ const run = db.transaction((runId: number) => {
   const to = last.pluck().get(runId, Number(left));
   if (to === undefined) return;
   const of = { runId, to, filler: "word ".repeat(ANSWER_BYTES / 5) };
-  // The ids of answers are those of their calls, so that they stand in the order in which they would have come.
+  // Answers get the ids of their calls, so that they have the order in which they would have arrived.
   const written = db
     .prepare(
       `insert into answers (id, key, settings_id, origin, text, finish_reason, served_model, created_at, prompt_tokens, completion_tokens)

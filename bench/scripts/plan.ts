@@ -1,7 +1,7 @@
-// Plans a run with the library and says how long its rows took, from the run's own row to the last.
+// Plans a run with the library, and prints the time for its rows, from the first to the last.
 import type * as datagen from "../../src/index.ts";
 
-// What users have: the built library, as the bundle loads faster than its sources.
+// Use the built library, as users do: the bundle loads faster than the sources.
 const { createRun, loadConfig, openStore }: typeof datagen = await import(
   new URL("../../dist/index.js", import.meta.url).href
 );

@@ -2,14 +2,14 @@ import type { ExecutionEvent } from "../execute/executor.ts";
 import type { Estimate } from "../estimate/estimate.ts";
 import type { RunSummary } from "./runs/summary.ts";
 
-/** What a use case reports while it works; only the command line draws it. */
+/** Reports of a use case while it works. Only the command line shows them. */
 export type RunEvent =
   | ExecutionEvent
-  /** The tokens of so many inputs have been counted; there are more. */
+  /** The tokens of this many inputs have been counted; more inputs follow. */
   | { type: "counting"; inputs: number }
   /** The run is in the database; its calls are being planned. */
   | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
-  /** Calls are being sent from here on. */
+  /** The run starts to send calls. */
   | { type: "started"; run: RunSummary; baseUrl: string | null };
 
 export type OnEvent = (event: RunEvent) => void;

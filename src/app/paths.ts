@@ -1,17 +1,17 @@
-/** The database, from the current folder. */
+/** The default database, relative to the current folder. */
 export const DEFAULT_DATABASE = "data/datagen.db";
 
-/** Where datasets go, from the current folder. */
+/** The default folder of datasets, relative to the current folder. */
 export const DATASET_FOLDER = "data/agents";
 
-/** In bytes of UTF-8: two parts, the time, an id and an ending stay below what file systems allow. */
+/** In bytes of UTF-8. A name of two parts, a time, an id and an extension then fits what file systems allow. */
 const LONGEST_PART = 90;
-/** Two parts, the time, the shards and an id. */
+/** The length of two parts, the time, the shards and an id, in bytes of UTF-8. */
 const LONGEST_NAME = 240;
 
 /**
- * The dataset's file name without its ending: `[task_type]_[model_name]_[YYYYMMDD_HHMMSS]`, local time, with `/` and
- * `-` of the model's name as `_`. What could lead out of the folder, or is no character for a file name, is `_` too.
+ * The dataset's file name without its extension: `[task_type]_[model_name]_[YYYYMMDD_HHMMSS]`, in local time. `/` and `-`
+ * in the model's name become `_`. So do characters that could lead out of the folder or are not allowed in file names.
  */
 export function datasetName(taskType: string, model: string, createdAt: number): string {
   const timestamp = localTime(createdAt).replaceAll(/[-:]/g, "").replace("T", "_");
@@ -26,7 +26,7 @@ export function localTime(time: number): string {
   return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** The same name where {@link datasetName} can have made it; else one that stays in its folder. */
+/** A stored name, made safe: unchanged if {@link datasetName} can have made it, else a name that stays in its folder. */
 export function fileName(stored: string): string {
   return filePart(stored, LONGEST_NAME);
 }

@@ -9,15 +9,15 @@ import { isOwnHost, normaliseBaseUrl, type Server } from "./server/target.ts";
 
 const DAY_MS = 86_400_000;
 
-/** A price as `datagen prices list --json` shows it; rates are US dollars per million tokens. */
+/** A price in `datagen prices list --json`; rates are US dollars per million tokens. */
 export interface PriceRow extends Rates {
   model: string;
-  /** Who is asked, of a listed price; null of one that the user has set. */
+  /** The provider of a listed price; null for a price that the user has set. */
   provider: string | null;
-  /** The server that the user has set it for; null for any, and of a listed price. */
+  /** The server of a price that the user has set; null for any server, and for a listed price. */
   base_url: string | null;
   batch_factor: number | null;
-  /** The rates of a whole request whose prompt has at least `from` tokens. */
+  /** The rates for the whole request if its prompt has at least `from` tokens. */
   long_prompts: (Rates & { from: number })[];
   source: string;
   /** YYYY-MM-DD. */
@@ -25,14 +25,14 @@ export interface PriceRow extends Rates {
   age_days: number;
 }
 
-/** Prices as flags give them, some of which may be missing. */
+/** Prices from flags; some may be missing. */
 type GivenFlags = Record<keyof GivenPrices, number | undefined>;
 
 /**
- * What requests to a target cost: what the config says, else what the user has set for its server, else for any server,
- * else what the provider lists. Listed prices are those of the provider itself, also behind a URL from the environment,
- * and of its ordinary service tier.
- * @returns prices to freeze with a run, or the reason why they are not known
+ * The prices of requests to a target: from the config, else as the user has set them for its server, else for any server,
+ * else from the provider's list. Listed prices apply to the provider itself, to a proxy whose URL comes from the
+ * environment, and to the ordinary service tier only.
+ * @returns prices to store with a run, or the reason why they are unknown
  */
 export async function resolvePrices(
   store: Store,
@@ -49,7 +49,7 @@ export async function resolvePrices(
   if (known) return { prices: known };
   const unknown = (what: string) => ({
     prices: null,
-    reason: `no price is known of ${what}; set one with \`datagen prices set\`, or with \`prices\` in the config`,
+    reason: `no price is known for ${what}; set one with \`datagen prices set\`, or with \`prices\` in the config`,
   });
   const isListed = baseUrl !== null && (baseUrlSource === "environment" || isOwnHost(provider, baseUrl));
   const prices = isListed ? await listedPrices(provider, model) : null;
@@ -62,8 +62,8 @@ export async function resolvePrices(
 }
 
 /**
- * The user's prices, and then those that are listed.
- * @param part only of models in whose names it is found, in upper or lower case
+ * The user's prices, then the listed ones.
+ * @param part lists only models whose names contain it, in upper or lower case
  */
 export async function listPrices(store: Store, part = ""): Promise<PriceRow[]> {
   const theirs = listUserPrices(store).map(({ model, baseUrl, prices }) => rowOf(model, null, baseUrl, prices));
@@ -73,17 +73,20 @@ export async function listPrices(store: Store, part = ""): Promise<PriceRow[]> {
 }
 
 /**
- * Keeps what the user says that a model costs, in the place of what they said before.
- * @param baseUrl the server that it is for; left out: every server that has no prices of its own
- * @throws UsageError that lists every value that does not fit
+ * Stores the user's prices for a model, and replaces earlier ones.
+ * @param baseUrl the server of the prices; if missing, every server without its own prices
+ * @throws UsageError that lists every invalid value
  */
 export function setPrices(
   store: Store,
   { model, baseUrl, ...given }: GivenFlags & { model: string; baseUrl?: string | undefined },
 ): PriceRow {
-  if (model === "") throw new UsageError("a model has a name", "Give the name that configs have as model_name.");
+  if (model === "") throw new UsageError("the name of the model is empty", "Give the model_name of a config.");
   if (model !== model.trim()) {
-    throw new UsageError(`the model ${JSON.stringify(model)} has white space around its name`, "Leave it out.");
+    throw new UsageError(
+      `the model ${JSON.stringify(model)} has white space around its name`,
+      "Remove the white space.",
+    );
   }
   const parsed = givenPricesSchema.safeParse(given);
   if (!parsed.success) {
@@ -97,7 +100,7 @@ export function setPrices(
 }
 
 /**
- * Removes what {@link setPrices} has kept for the same model and server.
+ * Removes the prices that {@link setPrices} has stored for the same model and server.
  * @throws UsageError when nothing was set
  */
 export function unsetPrices(store: Store, model: string, baseUrl?: string): PriceRow {
@@ -105,8 +108,8 @@ export function unsetPrices(store: Store, model: string, baseUrl?: string): Pric
   const removed = unsetUserPrices(store, model, server);
   if (!removed) {
     throw new UsageError(
-      `no price was set of ${model} at ${server ?? "any server"}`,
-      "`datagen prices list` shows what you have set, first.",
+      `no price was set for ${model} at ${server ?? "any server"}`,
+      "`datagen prices list` shows the prices that you have set, before all others.",
     );
   }
   return rowOf(model, null, server, removed.prices);

@@ -8,10 +8,10 @@ import type { Store } from "../store/file/store.ts";
 import { renderError } from "./render/error.ts";
 import { counted, printable, printableJson } from "./render/text.ts";
 
-/** How a command's RUN is read. */
+/** What RUN means, in the help of every command that takes one. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
 
-/** What all commands have: the database, `--json`, and errors that go to stderr with their exit code. */
+/** What all commands share: the database, `--json`, and errors that go to stderr with their exit code. */
 export abstract class DatagenCommand extends Command {
   db = Option.String("--db", { description: "The database. Default: DATAGEN_DB, else data/datagen.db" });
   json = Option.Boolean("--json", false, { description: "Print one JSON value on stdout" });
@@ -26,7 +26,7 @@ export abstract class DatagenCommand extends Command {
     }
   }
 
-  /** Opens the database to write to it. @param missing whether one is made where there is none */
+  /** Opens the database to write to it. @param missing whether to create a database where there is none */
   protected async openStore(missing: "create" | "refuse" = "create"): Promise<Store> {
     const { openStore } = await import("../store/file/open.ts");
     return openStore(this.databasePath(), missing);
@@ -41,7 +41,7 @@ export abstract class DatagenCommand extends Command {
     return store;
   }
 
-  /** Opens the database to read it; one with nothing in it where there is none, which is said. */
+  /** Opens the database to read it. Where there is none, warns and returns an empty one. */
   protected async openIfThere(): Promise<Store> {
     const { emptyStore, openToRead } = await import("../store/file/open.ts");
     const path = this.databasePath();
@@ -67,18 +67,18 @@ export abstract class DatagenCommand extends Command {
     return this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE;
   }
 
-  /** The width of the terminal; what goes into a pipe or a file is not cut. */
+  /** The width of the terminal; infinite for a pipe or a file, where nothing is cut. */
   protected get width(): number {
     const { columns } = this.context.stdout as NodeJS.WriteStream;
     return columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY);
   }
 
-  // All that a command says goes through these, as texts of databases, files and servers are in it.
+  // All output of a command goes through these: it may hold texts of databases, files and servers, with control characters.
   protected print(text: string): void {
     this.context.stdout.write(`${printable(text)}\n`);
   }
 
-  /** Prints lines as they come, no faster than they are read. */
+  /** Prints lines as they come, and waits while the reader is slower. */
   protected async printLines(lines: Iterable<string>): Promise<void> {
     const { stdout } = this.context;
     for (const line of lines) if (!stdout.write(`${line}\n`)) await once(stdout, "drain");
@@ -92,34 +92,34 @@ export abstract class DatagenCommand extends Command {
     this.context.stderr.write(`${printable(text)}\n`);
   }
 
-  /** Asks a question that `y` or `yes` affirms; undefined where nobody can be asked. */
+  /** Asks a question; true after `y` or `yes`. Undefined without a terminal, where nobody can be asked. */
   protected get ask(): ((question: string) => Promise<boolean>) | undefined {
     return process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : undefined;
   }
 
-  /** A command as it can be typed here, with the database that this one was given. */
+  /** A command to type next, with the `--db` of this one. */
   protected commandLine(words: string): string {
     return `datagen ${words}${this.db === undefined ? "" : ` --db ${quoted(this.db)}`}`;
   }
 
-  /** Says what a dataset does not hold. @param hasNulls whether it has null where a response is missing */
+  /** Warns of what a dataset lacks. @param hasNulls whether the dataset has null for a missing response */
   protected warnOfGaps({ id, calls, shard }: RunSummary, hasNulls = true): void {
     if (shard) {
       this.warn(
-        `Warning: the dataset has a part of the inputs: ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}.`,
+        `Warning: the dataset has only a part of the inputs: ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}.`,
       );
     }
     if (!hasNulls) return;
     if (calls.failed > 0) {
       this.warn(
-        `Warning: ${counted(calls.failed, "call")} failed; the dataset has null where ${calls.failed === 1 ? "its text" : "their texts"} would be. ` +
+        `Warning: ${counted(calls.failed, "call")} failed; the dataset has null in place of ${calls.failed === 1 ? "its text" : "their texts"}. ` +
           `\`${this.commandLine(`runs show ${id}`)}\` says why, ` +
           `\`${this.commandLine(`resume ${id} --retry-failed`)}\` tries them again.`,
       );
     }
     if (calls.pending > 0) {
       this.warn(
-        `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; the dataset has null where ${calls.pending === 1 ? "its text" : "their texts"} would be.`,
+        `Warning: ${counted(calls.pending, "call")} ${calls.pending === 1 ? "is" : "are"} pending; the dataset has null in place of ${calls.pending === 1 ? "its text" : "their texts"}.`,
       );
     }
   }
@@ -129,10 +129,10 @@ async function askOnTerminal(question: string): Promise<boolean> {
   const { createInterface } = await import("node:readline/promises");
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    // The end of the input is no answer, and no answer is a no.
+    // Where the input ends without an answer, the answer is no.
     const ended = once(lines, "close").then(() => "");
     const interrupted = once(lines, "SIGINT").then(() => {
-      throw new InterruptedError("the question was not answered, and nothing was done");
+      throw new InterruptedError("the question was interrupted; nothing was done");
     });
     const answer = lines.question(`${printable(question)} [y/N] `);
     return /^y(es)?$/i.test((await Promise.race([answer, ended, interrupted])).trim());
@@ -141,7 +141,7 @@ async function askOnTerminal(question: string): Promise<boolean> {
   }
 }
 
-/** A word for a POSIX shell, as it is where nothing in it is special. */
+/** A word for a POSIX shell: in quotes where it has special characters. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,6 @@
 import { Builtins, type CommandClass } from "clipanion";
 
-/** The commands by their words, in the order in which help shows them. Each is loaded when it is asked for. */
+/** The commands by their words, in the order in which help shows them. Only the command that is run is loaded. */
 export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Map(
   Object.entries({
     "--version": () => Promise.resolve(Builtins.VersionCommand),

@@ -9,23 +9,27 @@ import { isNumber } from "./number.ts";
 import { renderOutcome } from "./render/lines.ts";
 import { SendingCommand } from "./sending.ts";
 
-/** What `run` and `resume` share: executing a run and exporting it. */
+/** What `run` and `resume` share: they execute a run and export it. */
 export abstract class ExecutionCommand extends SendingCommand {
   concurrency = Option.String("--concurrency", {
     description: "The most requests in flight at once",
     validator: isNumber(),
   });
   maxCost = Option.String("--max-cost", {
-    description: "What the run may cost in all, in US dollars; it stops before that could be passed",
+    description: "The most that the run may cost in all, in US dollars; it stops before it could cost more",
     validator: isNumber(),
   });
-  wait = Option.Boolean("--wait", true, { description: "With --no-wait, look at batches once and leave them" });
+  wait = Option.Boolean("--wait", true, {
+    description: "Wait until all batches are done (default); with --no-wait, check each batch once and exit",
+  });
   output = Option.String("--output,-o", {
     description: "The dataset: a file, or a folder that exists. Default: data/agents",
   });
-  noExport = Option.Boolean("--no-export", false, { description: "Leave the dataset for `datagen export`" });
+  noExport = Option.Boolean("--no-export", false, {
+    description: "Write no dataset; `datagen export` can write it later",
+  });
 
-  /** Before anything is sent: an answer is dear, and a folder that cannot be written is not. */
+  /** Checks, before anything is sent and paid, that the dataset can be written. */
   protected async checkOutput(kept: Kept): Promise<void> {
     if (this.noExport) return;
     const { checkOutput } = await import("../app/dataset/output.ts");
@@ -48,7 +52,7 @@ export abstract class ExecutionCommand extends SendingCommand {
       const run = await executeRun(store, id, { ...options, wait: this.wait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
-      this.whatStops = "the export ends, and its part is removed";
+      this.whatStops = "the export ends, and its unfinished file is removed";
       const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal, onEvent });
       this.warnOfGaps(run);
       if (this.json) this.printJson({ run, dataset });

@@ -1,12 +1,12 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
-/** What some hundred requests in flight hold, and as much again. */
+/** Twice the memory that a few hundred requests in flight hold. */
 const YOUNG_BYTES = 8_000_000;
 
 /**
- * Makes room for the objects of requests in flight among V8's young ones. At its start there is room for a megabyte: of
- * a request that takes its time all would be taken for old, and cleared away at four times the cost. V8 makes room when
- * much survives; so much is let survive here, once.
+ * Grows V8's young generation until the objects of requests in flight fit into it. At the start it holds one megabyte, so
+ * V8 would move the objects of a slow request to the old generation, where collecting them costs four times as much. V8
+ * grows the young generation only when many objects survive a collection, so this function lets many survive, once.
  */
 export function growYoungGeneration(): void {
   setFlagsFromString("--semi-space-growth-factor=8");

@@ -3,7 +3,7 @@ import { makeValidator, type StrictValidator } from "typanion";
 /** A number as people write it: `5`, `5.00`, `.5`, `-1`, `1e3`. */
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-/** A flag whose value is a number. What it may be is checked where it is used, together with the other flags. */
+/** A flag whose value is a number. Its range is checked later, together with the other flags. */
 export function isNumber(): StrictValidator<unknown, number> {
   return validator("a number", Number.isFinite);
 }
@@ -21,7 +21,7 @@ function validator(expected: string, fits: (value: number) => boolean): StrictVa
         state?.errors?.push(`.: expected ${expected}, found ${JSON.stringify(text)}`);
         return false;
       }
-      // This is how a validator of typanion hands over what it has read.
+      // A typanion validator returns the value that it has read by this callback.
       if (state?.coercion) state.coercions?.push([".", state.coercion.bind(null, value)]);
       return true;
     },

@@ -4,23 +4,23 @@ import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
 import { interruptible } from "./signals.ts";
 
-/** What commands that execute a run share: progress, signals, and how to go on after a stop. */
+/** What commands that execute a run share: progress, signals, and the command to continue after a stop. */
 export abstract class SendingCommand extends DatagenCommand {
   protected readonly progress = createProgress(process.stderr);
 
-  /** What a Ctrl-C leads to just now. */
+  /** What a Ctrl-C does at this moment. */
   protected whatStops = "requests in flight get up to 10 seconds";
 
-  /** The command that goes on with a run of this one. */
+  /** The command that continues a run. */
   protected abstract resumeCommand(id: string): string;
 
-  /** Runs `body` with a signal that a Ctrl-C aborts. Where it stops early, the error says how to go on. */
+  /** Runs `body` with a signal that a Ctrl-C aborts. If it stops early, the error says how to continue. */
   protected async interruptibly<T>(id: string, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
     try {
       return await interruptible(body, {
         first: () => {
           this.progress.end();
-          this.warn(`Stopping: ${this.whatStops}. Once more ends at once.`);
+          this.warn(`Stopping: ${this.whatStops}. Press Ctrl-C again to end at once.`);
         },
         second: () => {
           this.progress.end();
@@ -42,14 +42,14 @@ export abstract class SendingCommand extends DatagenCommand {
     }
   }
 
-  /** How the user confirms a server that only the database names: by flag, or asked on the terminal. */
+  /** How the user confirms a server that only the database names: by a flag, or by an answer on the terminal. */
   protected confirmation(baseUrl: string | undefined): Confirmation {
     const { ask } = this;
     const confirm: Confirmation["confirm"] =
       ask &&
       (({ run, baseUrl: server, variable }) =>
         ask(
-          `Run ${run} asks ${server}, which was not named on this machine; the database may be somebody else's. Send ${variable} there?`,
+          `Run ${run} sends its requests to ${server}. You have not named this server on this machine, and the database may be somebody else's. Send ${variable} there?`,
         ));
     return { baseUrl, confirm };
   }

@@ -3,8 +3,8 @@ import { EXIT } from "../errors.ts";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * Runs `body` with a signal that the first Ctrl-C aborts; the second ends the process at once. Work that no Ctrl-C has
- * to be told of needs none of this: the system ends the process, also in the midst of a long query.
+ * Runs `body` with a signal that the first Ctrl-C aborts; the second ends the process at once. Commands with nothing to
+ * clean up do not need this: the system then ends the process, even during a long query.
  */
 export async function interruptible<T>(
   body: (signal: AbortSignal) => Promise<T>,
@@ -18,7 +18,7 @@ export async function interruptible<T>(
     if (controller.signal.aborted) {
       say.second();
       stopListening();
-      // `process.exit` waits for a thread that opens or writes a pipe without a reader; the system waits for nothing.
+      // `process.exit` would wait for a thread that opens or writes a pipe without a reader; a signal does not wait.
       if (process.getActiveResourcesInfo().some((kind) => kind.startsWith("FSReq"))) process.kill(process.pid, name);
       process.exit(EXIT.interrupted);
     }

@@ -12,10 +12,10 @@ export async function start(words: string[]): Promise<number> {
     if (error.code !== "EPIPE") stderr.write(`Error: stdout cannot be written (${error.code})\n`);
     process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.stopped);
   });
-  // What is said on the way is for those who listen; a run goes on without them.
+  // Progress may go to a closed pipe; the run continues without a reader.
   stderr.on("error", () => {});
   if (!hasFolder()) {
-    stderr.write("Error: the current folder is not there any more\nChange into one that is.\n");
+    stderr.write("Error: the current folder no longer exists\nChange to another folder, then try again.\n");
     return EXIT.usage;
   }
   const context = { stdin: process.stdin, stdout, stderr };
@@ -35,11 +35,11 @@ export async function start(words: string[]): Promise<number> {
     const command = understood(() => alone.process(args, context));
     if (command) return await alone.run(command, context);
   }
-  // To say what is wrong with the words, and what they might mean, takes all commands.
+  // All commands are needed to say what is wrong with the arguments and which command they may mean.
   const { HelpCommand } = await import("./commands/help.ts");
   const all = cliOf(HelpCommand, ...(await Promise.all([...COMMANDS.values()].map((load) => load()))));
   try {
-    // clipanion itself would write what is wrong to stdout, and exit with 1.
+    // clipanion itself would write the error to stdout, and exit with 1.
     return await all.run(all.process(args, context), context);
   } catch (error) {
     const { renderUsageError } = await import("./render/error.ts");
@@ -48,7 +48,7 @@ export async function start(words: string[]): Promise<number> {
   }
 }
 
-/** Whether there is a current folder: every path is relative to it, and Node throws where it was removed. */
+/** Whether the current folder exists: every path is relative to it, and Node throws after it was removed. */
 function hasFolder(): boolean {
   try {
     return process.cwd() !== "";
@@ -57,7 +57,7 @@ function hasFolder(): boolean {
   }
 }
 
-/** What `process` makes of the words of a command, or undefined where it makes nothing of them. */
+/** The result of `process`, or undefined if it does not understand the arguments. */
 function understood<T>(process: () => T): T | undefined {
   try {
     return process();
@@ -67,8 +67,8 @@ function understood<T>(process: () => T): T | undefined {
 }
 
 /**
- * The words of a command line where `--flag -1` is written `--flag=-1`: no option is called by a digit, so the number is
- * the flag's value and not another option.
+ * Writes `--flag -1` as `--flag=-1`. No option is named by a digit, so the number is the flag's value and not another
+ * option.
  */
 function joinNegativeNumbers(args: readonly string[]): string[] {
   const joined: string[] = [];

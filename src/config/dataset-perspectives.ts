@@ -3,7 +3,7 @@ import { member } from "./members.ts";
 import type { Problem } from "./problems.ts";
 import { REFERENCE_CONDITION } from "./schema.ts";
 
-/** A perspective that has the condition of an earlier one, and the one that it gets. */
+/** A perspective with the condition of an earlier one, and its new condition. */
 export interface Renamed {
   /** In the file. */
   position: number;
@@ -13,11 +13,11 @@ export interface Renamed {
 
 /** The perspectives of a dataset as a config has them. */
 interface Perspectives {
-  /** The first perspective as it stands in the file, where that is the references. */
+  /** The first perspective of the file, if it is the one of the references. */
   reference: Record<string, unknown> | null;
-  /** Without the references, each once, and each with a condition of its own. */
+  /** Without the references; each occurs once and has a unique condition. */
   perspectives: unknown[];
-  /** How often each stands in the file. */
+  /** How often each occurs in the file. */
   replicates: number;
   renamed: Renamed[];
   /** The position in the file of a perspective of the config. */
@@ -50,7 +50,7 @@ export function perspectivesOf(members: Record<string, unknown>): Perspectives {
   };
 }
 
-/** Whether the first perspective of a dataset stands for the references, as `add_references` puts it there. */
+/** Whether a perspective is the one of the references, which `add_references` puts first. */
 function isReference(perspective: unknown): perspective is Record<string, unknown> {
   const { condition, reading = null, strategy = null } = member(perspective);
   const isNamed = typeof condition === "string" && condition.toLowerCase() === REFERENCE_CONDITION.toLowerCase();
@@ -58,8 +58,8 @@ function isReference(perspective: unknown): perspective is Record<string, unknow
 }
 
 /**
- * Perspectives of which several samples were asked stand in a row for each, with `"replicate": 1`, 2 and so on. Each is
- * one perspective of the config.
+ * A perspective with replicates is listed once for each, in a row, with `"replicate": 1`, 2 and so on. Folds these into one
+ * perspective of the config.
  */
 function foldReplicates(listed: readonly unknown[]): {
   folded: readonly unknown[];
@@ -86,7 +86,7 @@ function foldReplicates(listed: readonly unknown[]): {
   return { folded, replicates, problem: null };
 }
 
-/** Perspectives whose condition stands earlier get `NAME #2`, `NAME #3` and so on. */
+/** Renames repeated conditions to `NAME #2`, `NAME #3` and so on. */
 function withOwnConditions(
   listed: readonly unknown[],
   reserved: readonly unknown[],
@@ -94,7 +94,7 @@ function withOwnConditions(
   const given = new Set(listed.map((perspective) => member(perspective)["condition"]));
   const taken = new Set<unknown>(reserved);
   const renamed: Renamed[] = [];
-  /** The number with which the search for a free name of a condition goes on. */
+  /** The next number to try, for each condition. */
   const next = new Map<string, number>();
   const perspectives = listed.map((perspective, position) => {
     const { condition: from } = member(perspective);

@@ -1,7 +1,7 @@
-/** Objects and arrays in each other: more is a mistake, or meant to break what reads it. */
+/** How deep objects and arrays may be nested. Deeper nesting is a mistake, or an attack on the reader. */
 export const MOST_DEPTH = 100;
 
-/** Whether a JSON value has objects and arrays nested deeper than {@link MOST_DEPTH}, or goes round in a circle. */
+/** Whether a value is nested deeper than {@link MOST_DEPTH}, or contains itself. */
 export function isTooDeep(value: unknown, left = MOST_DEPTH): boolean {
   if (typeof value !== "object" || value === null) return false;
   return left === 0 || Object.values(value).some((member) => isTooDeep(member, left - 1));

@@ -1,3 +1,3 @@
-/** How calls reach a provider: a request each, or in its batches. */
+/** How calls reach a provider: one request for each call, or batches of calls. */
 export const EXECUTORS = ["live", "batch"] as const;
 export type ExecutorName = (typeof EXECUTORS)[number];

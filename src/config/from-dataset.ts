@@ -15,7 +15,7 @@ const count = z
   .max(1e15, "at most 1000000000000000")
   .nullish();
 
-/** What a dataset may say in words that datagen does not know, in characters of JSON; it is stored with the run. */
+/** The most characters, as JSON, of members that datagen does not know. They are stored with the run. */
 const MOST_UNKNOWN = 1_000_000;
 
 const KNOWN_MEMBERS = new Set([
@@ -27,14 +27,14 @@ const KNOWN_MEMBERS = new Set([
   "metadata",
 ]);
 
-/** Types of tasks, and the words of a description that readers of datasets know them by. */
+/** Types of tasks, and the words in a description by which readers of datasets recognise them. */
 const TASK_TYPES: [type: string, words: RegExp][] = [
   ["translation", /translat/i],
   ["summarization", /summari[sz]/i],
   ["peer_review", /peer[ _-]?review/i],
 ];
 
-/** What is read of a dataset beside what becomes its config; other members may be there. */
+/** The members of a dataset that are read besides those of its config. It may have others. */
 const reportSchema = z.looseObject({
   tasks: z.never("an array of tasks").optional(),
   agent_perspectives: z.array(z.unknown(), "an array of perspectives"),
@@ -60,42 +60,42 @@ const reportSchema = z.looseObject({
     .default({}),
 });
 
-/** What a dataset says of the run that made it. */
+/** What a dataset says about its run. */
 export interface DatasetReport {
-  /** The run's config; what the file lacks is filled in. */
+  /** The run's config, with defaults for values that the file lacks. */
   config: Config;
-  /** All perspectives of the file in their order: the reference, and each as often as it has samples. */
+  /** All perspectives of the file in their order, including the reference; each is repeated for its replicates. */
   perspectives: { reading: string | null }[];
   renamed: Renamed[];
-  /** The first perspective as it stands in the file, where that is the references. */
+  /** The first perspective of the file, if it is the one of the references. */
   reference: Record<string, unknown> | null;
-  /** What the file says of what flags may say, too. */
+  /** The file's values for settings that flags can override. */
   said: { taskType: unknown; provider: unknown; model: unknown; baseUrl: unknown };
-  /** Members that are not known, and the metadata as it is. */
+  /** Unknown members, and the whole metadata. */
   kept: { members: Record<string, unknown>; metadata: Record<string, unknown> };
-  /** Usage of the whole. */
+  /** The usage of the whole run. */
   usage: { prompt: number; completion: number; cached: number; reasoning: number; estimated: boolean };
   apiCalls: number;
-  // What stops nothing where it is not there or is something else.
+  // A missing or invalid value of the following members is not an error.
   estimated: { prompt: number | null; completion: number | null };
-  /** Of the input file, in hex. */
+  /** The SHA-256 of the input file, in hex. */
   inputSha256: string | null;
   generationTime: string | null;
   /** Whether datagen wrote the file. */
   isOurs: boolean;
-  /** How many of its answers were asked with other parameters than those of the config. */
+  /** How many of its answers had other parameters than the config. */
   otherParameters: number;
 }
 
-/** What flags of `datagen import` say in the place of what the file says. */
+/** Values of `datagen import`'s flags, which override the file. */
 export type GivenOrigin = Pick<Overrides, "provider" | "model" | "baseUrl"> & { taskType?: string | undefined };
 
 /**
- * The config of the run that a dataset came from, and what else the file says of it.
- * @param members those of the file, without the tasks
- * @param source what errors call it
- * @param given takes the place of what the file says
- * @throws UsageError that lists everything that is wrong
+ * The config of the run that made a dataset, and everything else that the file says about it.
+ * @param members the members of the file, without the tasks
+ * @param source the name of the file in errors
+ * @param given overrides the file
+ * @throws UsageError that lists all problems
  */
 export function configOfDataset(
   members: Record<string, unknown>,
@@ -144,7 +144,7 @@ export function configOfDataset(
   if (!config || !report.success || problems.length > 0) {
     throw new UsageError(
       formatProblems(source, problems),
-      "README.md shows what a dataset holds; --task-type, --model, --provider and --base-url say what a file does not.",
+      "README.md shows the format of a dataset; --task-type, --model, --provider and --base-url set values that a file lacks.",
     );
   }
   return {
@@ -170,7 +170,7 @@ export function configOfDataset(
   };
 }
 
-/** What a file says of what flags may say, too. */
+/** A file's values for settings that flags can override. */
 function saidIn(members: Record<string, unknown>, metadata: Record<string, unknown>): DatasetReport["said"] {
   const model = member(metadata["model_config"]);
   return {
@@ -211,9 +211,9 @@ function textOrNull(value: unknown, pattern: RegExp): string | null {
   return typeof value === "string" && pattern.test(value) ? value : null;
 }
 
-const NO_TASK_TYPE = "missing, and neither task_description nor the name of the file says it; give it with --task-type";
+const NO_TASK_TYPE = "missing, and neither task_description nor the name of the file tells it; set it with --task-type";
 
-/** The type of task that a description names first. */
+/** The first type of task that a description names. */
 function taskTypeOf(description: unknown): string | undefined {
   if (typeof description !== "string") return undefined;
   return TASK_TYPES.map(([type, words]) => ({ type, at: description.search(words) }))
@@ -221,7 +221,7 @@ function taskTypeOf(description: unknown): string | undefined {
     .toSorted((a, b) => a.at - b.at)[0]?.type;
 }
 
-/** The type of task in a file's name, which is `[task_type]_[model]_[timestamp].json`. */
+/** The type of task in a file name like `[task_type]_[model]_[timestamp].json`. */
 function taskTypeInName(path: string, model: unknown): string | undefined {
   const [, stem = ""] = /^(.+)_\d{8}_\d{6}(?:_\w+)?\.json$/.exec(basename(path)) ?? [];
   const ending = typeof model === "string" ? `_${model.replaceAll(/[/-]/g, "_")}` : "";
@@ -229,7 +229,7 @@ function taskTypeInName(path: string, model: unknown): string | undefined {
   return TASK_TYPES.find(([type]) => stem.startsWith(`${type}_`))?.[0];
 }
 
-/** @throws UsageError where a member is nested too deep, or too much of it would be kept as it is */
+/** @throws UsageError when a member is nested too deep, or when unknown members are too large to be stored */
 function checkSize(members: Record<string, unknown>, source: string): void {
   const problems = Object.entries(members).flatMap(([name, value]): Problem[] => {
     if (isTooDeep(value)) return [{ path: [name], text: TOO_DEEP }];
@@ -242,12 +242,12 @@ function checkSize(members: Record<string, unknown>, source: string): void {
   if (problems.length > 0) throw new UsageError(formatProblems(source, problems));
 }
 
-/** At least as many as there are, so that the config asks for all of them. */
+/** The sample size of the config: at least the number of tasks, so that it covers all. */
 function sampleSize(said: unknown, tasks: number): unknown {
   return typeof said === "number" ? Math.max(said, tasks) : (said ?? tasks);
 }
 
-/** Where a place of the config stands in the dataset. */
+/** The place in the dataset of a place in the config. */
 function placeOf(
   [first, ...rest]: Path,
   positionOf: (position: number) => number,

@@ -6,12 +6,12 @@ import { parseConfig } from "./parse.ts";
 import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
-/** Instructions are texts as inputs are, and there is room for some that are too long, to name them. */
+/** Room for instructions that are as long as inputs may be, and for some longer ones, so that an error can name them. */
 const MOST_BYTES = 16_000_000;
-/** A config has far fewer keys and values; each takes memory of many times its text. */
+/** A real config has far fewer keys and values. Each takes many times the memory of its text. */
 const MOST_VALUES = 250_000;
 
-/** The parser puts blanks together one by one, and takes fifty times their size for that. */
+/** The parser joins blanks one by one, which takes fifty times their size in memory. */
 const BLANKS = /[^\S\n]{1000000}/;
 
 const WORDS: FileWords = {
@@ -21,8 +21,8 @@ const WORDS: FileWords = {
 };
 
 /**
- * Reads a config: JSON, in which comments and trailing commas are accepted.
- * @throws UsageError when the file cannot be read, is no JSON, or is no valid config; all its problems at once
+ * Reads a config: JSON, with comments and trailing commas allowed.
+ * @throws UsageError when the file cannot be read, is not JSON, or is not a valid config; it lists all problems
  */
 export async function loadConfig(path: string): Promise<Config> {
   const text = await readSmallTextFile(path, WORDS, MOST_BYTES);
@@ -30,7 +30,7 @@ export async function loadConfig(path: string): Promise<Config> {
   const placeOf = placesIn(text);
   const errors = checkSyntax(text, path, placeOf);
   if (errors.length > 0) {
-    // What follows an error on its line is mostly its consequence.
+    // Later errors on a line usually follow from the first.
     const byLine = new Map(errors.toReversed().map((error) => [placeOf(error.offset).line, error]));
     const lines = [...byLine.values()].toReversed().map((error) => `  ${syntaxProblem(text, placeOf, error)}`);
     throw new UsageError(`${path} is not valid JSON:\n${lines.join("\n")}`);
@@ -38,20 +38,20 @@ export async function loadConfig(path: string): Promise<Config> {
   const tree = parseTree(text, [], SYNTAX);
   if (!tree) throw new UsageError(`${path} is empty`, WORDS.irregular);
   const repeated = repeatedKeys(tree).map(
-    ({ value, offset }) => `${said(placeOf(offset))}: the key "${value}" stands twice`,
+    ({ value, offset }) => `${said(placeOf(offset))}: the key "${value}" occurs twice`,
   );
-  if (repeated.length > 0) throw new UsageError(`${path} is not clear:\n${listed(repeated)}`);
+  if (repeated.length > 0) throw new UsageError(`${path} has repeated keys:\n${listed(repeated)}`);
   return parseConfig(valueOf(tree), path, (at) => lineOf(placeOf, tree, at));
 }
 
 const SYNTAX = { allowTrailingComma: true, allowEmptyContent: true };
 
-/** Ends a visit of a text that need not be looked at further. */
+/** Thrown to stop the visit of a text early. */
 class Enough extends Error {}
 
 /**
  * The first errors of a config's text.
- * @throws UsageError where it is nested too deep, or has too many values, to be taken as a whole
+ * @throws UsageError when it is nested too deep or has too many values
  */
 function checkSyntax(text: string, path: string, placeOf: PlaceOf): ParseError[] {
   const errors: ParseError[] = [];
@@ -92,8 +92,8 @@ function checkSyntax(text: string, path: string, placeOf: PlaceOf): ParseError[]
 function syntaxProblem(text: string, placeOf: PlaceOf, { error, offset, length }: ParseError): string {
   const found = JSON.stringify(text.slice(offset, offset + Math.max(length, 1))) ?? "";
   const problems: Record<string, string> = {
-    InvalidSymbol: `${found} is no JSON value`,
-    InvalidNumberFormat: `${found} is no JSON number`,
+    InvalidSymbol: `${found} is not a JSON value`,
+    InvalidNumberFormat: `${found} is not a JSON number`,
     PropertyNameExpected: `expected a key in double quotes, found ${found}`,
     ValueExpected: `expected a value, found ${found}`,
     ColonExpected: `expected a colon, found ${found}`,
@@ -105,7 +105,7 @@ function syntaxProblem(text: string, placeOf: PlaceOf, { error, offset, length }
     UnexpectedEndOfString: "a string is never closed",
     InvalidUnicode: `${found} holds a broken \\u escape`,
     InvalidEscapeCharacter: `${found} holds an escape that JSON does not have`,
-    InvalidCharacter: `${found} is a control character, which JSON wants escaped`,
+    InvalidCharacter: `${found} is a control character, which must be escaped in JSON`,
   };
   return `${said(placeOf(offset))}: ${problems[printParseErrorCode(error)] ?? `unexpected ${found}`}`;
 }
@@ -121,7 +121,7 @@ function repeatedKeys(node: Node): { value: string; offset: number }[] {
   ];
 }
 
-// jsonc-parser's own getNodeValue sets __proto__ as a prototype; a config's keys are data.
+// jsonc-parser's getNodeValue would set __proto__ as the prototype; here it is a key like any other.
 function valueOf(node: Node): unknown {
   if (node.type === "array") return node.children?.map(valueOf) ?? [];
   if (node.type !== "object") return node.value as unknown;
@@ -133,13 +133,13 @@ function valueOf(node: Node): unknown {
 }
 
 interface Place {
-  /** Both from 1. */
+  /** Line and column count from 1. */
   line: number;
   column: number;
 }
 type PlaceOf = (offset: number) => Place;
 
-/** Finds the place of an offset; it goes on from the last one, as most come in the order of the text. */
+/** Finds the place of an offset. It continues from the last one, because offsets mostly come in the order of the text. */
 function placesIn(text: string): PlaceOf {
   let [line, start] = [1, 0];
   return (offset) => {

@@ -2,7 +2,7 @@ import type { Config } from "./schema.ts";
 
 type ModelConfig = Config["model_config"];
 
-/** The keys of `model_config` that are no parameters: whom is asked and how, and what is done with an answer. */
+/** The keys of `model_config` that are not parameters: the model, the server, the endpoint, and the use of answers. */
 export const NO_PARAMETERS = [
   "model_name",
   "base_url",
@@ -11,5 +11,5 @@ export const NO_PARAMETERS = [
   "compression_ratio",
 ] as const satisfies readonly (keyof ModelConfig)[];
 
-/** What a request asks for beside its model and its messages: all other keys of `model_config`. Part of every key. */
+/** The parameters of a request besides its model and messages: all other keys of `model_config`. Part of every key. */
 export type Parameters = Omit<ModelConfig, (typeof NO_PARAMETERS)[number]>;

@@ -23,7 +23,7 @@ const FLAGS: Record<string, string> = {
   maxCostUsd: "--max-cost",
 };
 
-/** `--test` uses this many inputs and perspectives; the reference perspective is not one of them. */
+/** How many inputs and perspectives `--test` uses. The reference perspective is not counted. */
 const TEST_SIZE = { inputs: 10, perspectives: 4 };
 
 /**
@@ -44,12 +44,12 @@ export function parseConfig(
   );
 }
 
-/** A config from its JSON value where nothing is wrong with it; else all that is. */
+/** A config from its JSON value, or null and every problem. */
 export function checkConfig(value: unknown): { config: Config | null; problems: Problem[] } {
   const deep = Object.entries(member(value)).filter(([, inside]) => isTooDeep(inside));
   if (deep.length > 0) return { config: null, problems: deep.map(([key]) => ({ path: [key], text: TOO_DEEP })) };
   const perspectives = member(value)["agent_perspectives"];
-  // Looked at one by one, they could take more memory than there is.
+  // Problems of each of so many perspectives could take more memory than there is.
   if (Array.isArray(perspectives) && perspectives.length > MOST_PERSPECTIVES) {
     const text = `expected ${TOO_MANY_PERSPECTIVES}, found ${perspectives.length}`;
     return { config: null, problems: [{ path: ["agent_perspectives"], text }] };
@@ -73,7 +73,7 @@ export function checkOverrides(overrides: Overrides): Overrides {
 }
 
 /**
- * The config with the values of `datagen run`'s flags in the place of its own.
+ * The config with the values of `datagen run`'s flags, which override its own.
  * @throws UsageError as {@link checkOverrides} does
  */
 export function applyOverrides(config: Config, overrides: Overrides): Config {
@@ -95,7 +95,7 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
   };
 }
 
-// Works on the raw value, so that these are told together with what the schema finds.
+// Works on the raw value, so that these problems are listed together with those of the schema.
 function crossFieldProblems(value: unknown): Problem[] {
   const problems: Problem[] = [];
   const config = member(value);
@@ -103,11 +103,11 @@ function crossFieldProblems(value: unknown): Problem[] {
   if (model["max_tokens"] !== undefined && model["max_completion_tokens"] !== undefined) {
     problems.push({
       path: ["model_config", "max_completion_tokens"],
-      text: "expected either max_tokens or max_completion_tokens, as both name one limit, found both",
+      text: "expected either max_tokens or max_completion_tokens, because both set the same limit; found both",
     });
   }
   for (const [key, limit] of Object.entries(member(model["extra_body"]))) {
-    // null takes the limit away, and a cap is refused then.
+    // null removes the limit; a run with a cap is then refused elsewhere.
     if (!TOKEN_LIMITS.includes(key) || limit === null) continue;
     if (Number.isInteger(limit) && Number(limit) >= 1 && Number(limit) <= MOST_TOKENS) continue;
     const text = `expected a whole number from 1 to ${MOST_TOKENS}, or null for no limit, found ${show(limit)}`;
@@ -130,8 +130,8 @@ function crossFieldProblems(value: unknown): Problem[] {
       path: ["agent_perspectives", index, "condition"],
       text:
         earlier === undefined
-          ? `expected a condition other than "${REFERENCE_CONDITION}", which add_references puts first`
-          : `expected a condition of its own, found ${JSON.stringify(condition)} of agent_perspectives[${earlier}] again`,
+          ? `expected a condition other than "${REFERENCE_CONDITION}", which add_references uses`
+          : `expected a unique condition, found ${JSON.stringify(condition)}, which agent_perspectives[${earlier}] has too`,
     });
   }
   return problems;

@@ -1,7 +1,7 @@
 import leven from "leven";
 import { z } from "zod";
 
-/** One thing that is wrong with a config: where, what was expected and what was found. */
+/** One problem of a config: where it is, what was expected and what was found. */
 export interface Problem {
   path: Path;
   /** Such as `expected a number from 0 to 2, found 7`. */
@@ -10,17 +10,17 @@ export interface Problem {
 
 export type Path = (string | number)[];
 
-/** So many problems are told of one source; one with more has one mistake in its making. */
+/** How many problems of one source to list. With more, one mistake is usually behind all of them. */
 export const MOST_PROBLEMS = 50;
 
-/** Problems as indented lines, and how many there are beyond the first. */
+/** The first problems as indented lines, and the number of the others. */
 export function listed(problems: readonly string[]): string {
   const lines = problems.slice(0, MOST_PROBLEMS).map((problem) => `  ${problem}`);
   const more = problems.length - lines.length;
   return [...lines, ...(more > 0 ? [`  and ${more} more`] : [])].join("\n");
 }
 
-/** The problems of a value that did not pass `schema`, where each rule's message says what it expects. */
+/** The problems of a value that did not pass `schema`. The message of each rule in it says what the rule expects. */
 export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown): Problem[] {
   const meant = new Set<string>();
   const unknown: Problem[] = [];
@@ -30,7 +30,7 @@ export function problemsOf(error: z.ZodError, schema: z.ZodType, value: unknown)
     if (issue.code === "unrecognized_keys") {
       const known = keysAt(schema, path);
       for (const key of issue.keys) {
-        // What is not told need not be understood.
+        // Past the limit only the number is shown, so no advice is needed.
         if (unknown.length >= MOST_PROBLEMS) {
           unknown.push({ path, text: "" });
           continue;
@@ -76,20 +76,21 @@ function formatPath(path: Path): string {
   }, "");
 }
 
-/** A value as it is shown in an error: JSON on one line, cut where it is long. */
+/** A value for an error: JSON on one line, cut if it is long. */
 export function show(value: unknown): string {
   if (typeof value === "number") return String(value);
   const url = typeof value === "string" ? URL.parse(value) : null;
-  // What a refused URL has more than a place may be a secret.
-  if (url && (url.username || url.password || url.search || url.hash)) return `a URL of ${url.host} with more in it`;
+  // A user name, a password, a query or a fragment may be secret.
+  if (url && (url.username || url.password || url.search || url.hash))
+    return `a URL of ${url.host} with a user name, a password, a query or a fragment`;
   const json = JSON.stringify(value) ?? typeof value;
   return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }
 
-/** Longer words are near no key. */
+/** Longer words cannot be a misspelt key. */
 const LONGEST_KEY = 60;
 
-/** The candidate that `word` most likely stands for, if one is near. */
+/** The candidate that `word` most likely means, if one is similar. */
 function nearest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > LONGEST_KEY) return undefined;
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
@@ -105,7 +106,7 @@ function adviceOn(key: string, guess: string | undefined, known: readonly string
   const others = known.includes("extra_body") ? "; other members of a request go into extra_body" : "";
   if (guess) return `did you mean "${guess}"?`;
   const owner = keysAt(schema, []).find((name) => keysAt(schema, [name]).includes(key));
-  return owner ? `it belongs into ${owner}` : `the keys here are ${known.join(", ")}${others}`;
+  return owner ? `it belongs in ${owner}` : `the keys here are ${known.join(", ")}${others}`;
 }
 
 function keysAt(schema: z.ZodType, path: Path): string[] {

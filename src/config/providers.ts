@@ -1,3 +1,3 @@
-/** The names of the providers; see providers/index.ts for what each is. */
+/** The names of the providers; providers/index.ts describes each. */
 export const PROVIDERS = ["openai", "together", "offline"] as const;
 export type ProviderName = (typeof PROVIDERS)[number];

@@ -3,7 +3,7 @@ import { MOST_TOKENS } from "./token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
 import { PROVIDERS } from "./providers.ts";
 
-// The message of every rule is what was expected; problems.ts puts place and finding around it.
+// The message of every rule says what was expected; problems.ts adds the place and the value found.
 const text = (expected: string) => z.string(expected).min(1, expected);
 const between = (min: number, max: number, expected = `a number from ${min} to ${max}`) =>
   z.number(expected).min(min, expected).max(max, expected);
@@ -19,11 +19,11 @@ export type Endpoint = (typeof ENDPOINTS)[number];
 const REASONING_TAGS = ["keep", "strip"] as const;
 export type ReasoningTags = (typeof REASONING_TAGS)[number];
 
-/** Azure's older addresses carry a query, and would need it behind each path. */
+/** Azure's older URLs have a query, which would have to follow each path. */
 export const SERVER_URL =
   "an http or https URL without a user name, a password, a query or a fragment (of Azure: https://NAME.openai.azure.com/openai/v1, without ?api-version)";
 const MODEL_NAME = "the name of a model, a non-empty string";
-/** Names stand in every list, and in the names of files. */
+/** Names appear in lists and in file names. */
 const LONGEST_NAME = 1_000;
 const TOO_LONG_NAME = `a name of at most ${LONGEST_NAME} characters`;
 const limit = z.number("a number above 0").gt(0, "a number above 0");
@@ -40,13 +40,13 @@ const fields = {
   sample_size: wholeFrom(1),
 };
 
-/** How long an answer may be where a config does not say. */
+/** The longest body of an answer, if a config does not set it. */
 export const DEFAULT_MAX_ANSWER_MB = 8;
 
-/** Keys that configs of the reference pipeline have and that change nothing. They are kept with the run. */
+/** Keys of the reference pipeline's configs that have no effect. They are stored with the run. */
 export const UNUSED_KEYS = ["compression_ratio"] as const;
 const unused = {
-  compression_ratio: z.json().optional().describe("Taken and kept; it changes nothing."),
+  compression_ratio: z.json().optional().describe("Accepted and stored with the run; it has no effect."),
 } satisfies Record<(typeof UNUSED_KEYS)[number], z.ZodType>;
 
 const tokens = wholeFrom(1).max(MOST_TOKENS, `at most ${MOST_TOKENS} tokens`);
@@ -55,18 +55,18 @@ const STOP = "a non-empty string, or an array of 1 to 4 of them";
 
 const modelConfig = z.strictObject(
   {
-    model_name: fields.model_name.describe("The model that is asked. Its name decides the provider."),
+    model_name: fields.model_name.describe("The name of the model. It decides the provider."),
     max_tokens: tokens.optional().describe("The longest answer, in tokens."),
     max_completion_tokens: tokens
       .optional()
-      .describe("The longest answer in tokens, reasoning included, for models that take this name of the limit."),
+      .describe("The longest answer in tokens, reasoning included, for models that use this name for the limit."),
     temperature: between(0, 2).optional(),
     top_p: between(0, 1).optional(),
     seed: z.int("a whole number").optional(),
     stop: z
       .union([text(STOP), z.array(text(STOP), STOP).min(1, STOP).max(4, STOP)], STOP)
       .optional()
-      .describe("Where an answer ends."),
+      .describe("Texts that end an answer when the model writes them."),
     frequency_penalty: between(-2, 2).optional(),
     presence_penalty: between(-2, 2).optional(),
     reasoning_effort: z
@@ -79,7 +79,7 @@ const modelConfig = z.strictObject(
       .enum(REASONING_TAGS, 'one of "keep", "strip"')
       .optional()
       .describe(
-        'What is done with <think>...</think> at the start of an answer: "strip" leaves it out of notes and datasets; answers are stored whole. Default: keep.',
+        'What to do with <think>...</think> at the start of an answer: "strip" leaves it out of notes and datasets. Answers are always stored whole. Default: keep.',
       ),
     base_url: fields.base_url
       .optional()
@@ -87,7 +87,7 @@ const modelConfig = z.strictObject(
     endpoint: z
       .enum(ENDPOINTS, 'one of "chat", "completions"')
       .optional()
-      .describe("The API that is called. Default: chat; completions for the models that know only that."),
+      .describe("The API to call. Default: chat, or completions for models that have only that."),
     extra_body: z
       .record(z.string(), z.json(), "an object")
       .refine(
@@ -95,30 +95,30 @@ const modelConfig = z.strictObject(
         `an object without ${RESERVED_BODY_KEYS.join(", ")}, which datagen sets itself`,
       )
       .optional()
-      .describe("More members of the request's body, passed on as they are."),
+      .describe("More members of the request's body, sent as they are."),
     ...unused,
   },
   "an object",
 );
 
-/** Many more than anybody writes. Each takes memory as long as a run lasts. */
+/** Far more than anybody writes. Each takes memory as long as a run lasts. */
 export const MOST_PERSPECTIVES = 10_000;
 export const TOO_MANY_PERSPECTIVES = `at most ${MOST_PERSPECTIVES} perspectives`;
 
 const perspective = z.strictObject(
   {
-    condition: text("the label of the perspective, a non-empty string").describe("The label, unique in a config."),
+    condition: text("the label of the perspective, a non-empty string").describe("The label, unique within a config."),
     reading: text("an instruction, a non-empty string, or null")
       .nullable()
       .default(null)
-      .describe("An instruction that comes first: its answer, the notes, is what the strategy works on."),
+      .describe("An instruction that is sent first. The strategy then works on its answer, the notes."),
     strategy: text("the main instruction, a non-empty string").describe("The main instruction."),
     ...unused,
   },
   "an object",
 );
 
-// A trillionth of a dollar a token. What a request costs is counted in billionths.
+// A trillionth of a dollar per token. The cost of a request is counted in billionths.
 const LOWEST_RATE = 0.000_001;
 const rate = z
   .number("US dollars per million tokens, a number of at least 0")
@@ -126,19 +126,19 @@ const rate = z
   .max(1e6, "at most 1000000 US dollars per million tokens")
   .refine(
     (value) => value <= 0 || value >= LOWEST_RATE,
-    "US dollars per million tokens: 0, or at least 0.000001, as costs are counted in such steps",
+    "US dollars per million tokens: 0, or at least 0.000001, the smallest step of costs",
   );
 
-/** Prices as a user gives them, in a config or with `datagen prices set`. */
+/** Prices set by a user, in a config or with `datagen prices set`. */
 export const givenPricesSchema = z.strictObject(
   {
     input: rate.describe("Prompt tokens, in US dollars per million."),
-    cached_input: rate.optional().describe("Prompt tokens that come from the provider's cache. Default: as input."),
-    cache_write: rate.optional().describe("Prompt tokens that are written to its cache. Default: as input."),
+    cached_input: rate.optional().describe("Prompt tokens read from the provider's cache. Default: the same as input."),
+    cache_write: rate.optional().describe("Prompt tokens written to that cache. Default: the same as input."),
     output: rate.describe("Completion tokens, reasoning included."),
     batch_factor: between(0, 1)
       .optional()
-      .describe("What a request in a batch costs in proportion to a live one. Default: unknown."),
+      .describe("The price of a batch request divided by that of a live one. Default: unknown."),
   },
   "an object with input and output",
 );
@@ -156,15 +156,13 @@ export const configSchema = z.strictObject(
       .array(perspective, "an array of perspectives")
       .min(1, "at least one perspective")
       .max(MOST_PERSPECTIVES, TOO_MANY_PERSPECTIVES)
-      .describe("How each input is answered: one answer for every input and perspective."),
+      .describe("The instructions: every input gets one answer for each perspective."),
     data_config: z.strictObject(
       {
         input_data_path: text("the path of the input file, a non-empty string").describe(
           "A JSON array or JSON Lines of {input, reference?}, relative to the folder that datagen runs in.",
         ),
-        sample_size: fields.sample_size
-          .default(100)
-          .describe("How many inputs are used: the first ones, in the order of the file."),
+        sample_size: fields.sample_size.default(100).describe("How many inputs to use: the first ones in the file."),
         ...unused,
       },
       "an object",
@@ -172,18 +170,20 @@ export const configSchema = z.strictObject(
     add_references: z
       .boolean("true or false")
       .default(false)
-      .describe("Puts the references into the dataset as a first perspective, for which nothing is asked."),
+      .describe("Adds the references to the dataset as a first perspective. No request is sent for them."),
     executor: z
       .enum(EXECUTORS, `one of ${EXECUTORS.map((name) => `"${name}"`).join(", ")}`)
       .optional()
-      .describe("How calls reach the provider: a request each, or in its batches, later and for less. Default: live."),
+      .describe(
+        "How calls reach the provider: live sends one request for each call; batch uses the provider's batch API, which answers later for a lower price. Default: live.",
+      ),
     replicates: wholeFrom(1)
       .max(1_000, "a whole number from 1 to 1000")
       .optional()
-      .describe("How many samples are asked for of each input and perspective, notes included. Default: 1."),
+      .describe("How many samples to ask for, for each input and perspective, notes included. Default: 1."),
     api_provider: fields.api_provider
       .optional()
-      .describe("Who answers. Default: detected by the model's name; offline needs no key and no network."),
+      .describe("The provider. Default: chosen by the model's name. The offline provider needs no key and no network."),
     concurrency: fields.concurrency.default(32).describe("The most requests in flight at once."),
     timeout_s: z
       .number("a number of seconds above 0")
@@ -194,31 +194,33 @@ export const configSchema = z.strictObject(
     max_attempts: wholeFrom(1)
       .max(100, "a whole number from 1 to 100")
       .default(6)
-      .describe("How often a call is sent at most. Waiting for a rate limit does not count."),
+      .describe("How often to send a call at most. Waiting for a rate limit does not count."),
     give_up_after_s: z
       .number("a number of seconds above 0")
       .gt(0, "a number of seconds above 0")
       .default(600)
-      .describe("How long the provider may answer nothing before the run stops, in seconds."),
+      .describe("How long the provider may be unavailable before the run stops, in seconds."),
     max_answer_mb: between(0.001, 64, "a number of megabytes from 0.001 to 64")
       .optional()
-      .describe("The longest answer, in megabytes of its body. Default: 8."),
+      .describe("The longest body of an answer, in megabytes. Default: 8."),
     max_cost_usd: fields.max_cost_usd
       .optional()
-      .describe("What the run may cost, in US dollars. It stops before that could be passed."),
+      .describe("The most that the run may cost, in US dollars. The run stops before it could cost more."),
     prices: givenPricesSchema
       .optional()
-      .describe("What the model costs, in US dollars per million tokens. Default: what datagen knows of it."),
-    requests_per_minute: limit.optional().describe("A limit to keep. Default: learned from the provider."),
+      .describe("The price of the model, in US dollars per million tokens. Default: the price that datagen knows."),
+    requests_per_minute: limit.optional().describe("The most requests per minute. Default: learned from the provider."),
     tokens_per_minute: limit
       .optional()
-      .describe("A limit to keep; a request counts its prompt and its max_tokens. Default: learned from the provider."),
+      .describe(
+        "The most tokens per minute; a request counts its prompt and its max_tokens. Default: learned from the provider.",
+      ),
     ...unused,
   },
   "an object with the keys of a config",
 );
 
-/** What flags of `datagen run` put in the place of a config's values. */
+/** The values of `datagen run`'s flags, which override a config's. */
 export const overridesSchema = z.strictObject({
   provider: fields.api_provider.optional(),
   model: fields.model_name.optional(),
@@ -230,14 +232,14 @@ export const overridesSchema = z.strictObject({
   test: z.boolean().optional(),
 });
 
-/** A config as a user writes it; see `configs/schema.json`. */
+/** A config before validation; see `configs/schema.json`. */
 export type ConfigInput = z.input<typeof configSchema>;
-/** A validated config: every default filled in. */
+/** A validated config, with every default filled in. */
 export type Config = Omit<z.output<typeof configSchema>, "$schema">;
 export type Perspective = Config["agent_perspectives"][number];
 export type Overrides = z.output<typeof overridesSchema>;
 
-/** The condition that `add_references` puts first. */
+/** The condition of the perspective that `add_references` adds. */
 export const REFERENCE_CONDITION = "Reference";
 
 /** Whether a text is {@link SERVER_URL}. */
@@ -253,7 +255,7 @@ export function isServerUrl(value: string): boolean {
   );
 }
 
-/** The JSON Schema (draft 2020-12) of a config, as it stands in `configs/schema.json`. */
+/** The JSON Schema (draft 2020-12) of a config; `configs/schema.json` is a copy. */
 export function configJsonSchema(): object {
   return { ...z.toJSONSchema(configSchema, { io: "input" }), title: "A config of datagen" };
 }

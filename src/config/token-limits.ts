@@ -1,4 +1,4 @@
-/** The members of a request's body that limit its completion tokens, by the names that servers know. */
+/** The names that servers use in a request's body for the limit of completion tokens. */
 export const TOKEN_LIMITS = [
   "max_tokens",
   "max_completion_tokens",
@@ -9,5 +9,5 @@ export const TOKEN_LIMITS = [
   "num_predict",
 ];
 
-/** No model writes so many; what a request may cost can be counted up to here. */
+/** More than any model writes. The highest cost of a request can be computed up to this limit. */
 export const MOST_TOKENS = 1_000_000_000;

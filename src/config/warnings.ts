@@ -1,6 +1,6 @@
 import { type Config, UNUSED_KEYS } from "./schema.ts";
 
-/** What a user should know of a valid config before anything is paid. */
+/** Warnings about a valid config, before anything is paid. */
 export function configWarnings(config: Config): string[] {
   const places = [
     ["", config],
@@ -16,11 +16,11 @@ export function configWarnings(config: Config): string[] {
   return [
     ...unused.slice(0, 1).map((first) => {
       const others = unused.length > 1 ? ` and ${unused.length - 1} more like it` : "";
-      return `${first}${others} is kept with the run, and changes nothing`;
+      return `${first}${others} is stored with the run, but has no effect`;
     }),
     ...(replicates > 1 && hasSeed
       ? [
-          `the config has replicates: ${replicates} and a fixed seed, so each prompt is sent ${replicates} times in the same words with the same seed; many servers give the same answer each time, and charge for each`,
+          `the config has replicates: ${replicates} and a fixed seed, so each prompt is sent ${replicates} times with the same seed; many servers give the same answer each time, and charge for each`,
         ]
       : []),
   ];

@@ -3,12 +3,12 @@ import { excessOf, type FileWords, openTextFile } from "../files/text-file.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
 import { type Piece, piecesOf, repeatedKey } from "./pieces.ts";
 
-/** A dataset file but its tasks. */
+/** A dataset file without its tasks. */
 export interface DatasetHead {
-  /** The members of its object by their names; `tasks` is among them only where it is no array. */
+  /** The members of its object by name; `tasks` is one of them only if it is not an array. */
   members: Record<string, unknown>;
   tasks: number;
-  /** Of the file's bytes, in hex. */
+  /** The SHA-256 of the file's bytes, in hex. */
   sha256: string;
 }
 
@@ -29,8 +29,8 @@ const TASKS = "tasks";
 const MEMBERS = ["context", "responses", "preparations"];
 
 /**
- * Everything of a dataset file but its tasks, which are counted and not looked at. The members may stand in any order.
- * @throws UsageError when the file is no JSON object, or a member of it cannot be read
+ * Reads a dataset file except for its tasks, which it only counts. The members may have any order.
+ * @throws UsageError when the file is not a JSON object, or a member of it cannot be read
  */
 export async function readHead(path: string): Promise<DatasetHead> {
   const members = new Map<string, unknown>();
@@ -43,7 +43,7 @@ export async function readHead(path: string): Promise<DatasetHead> {
         continue;
       }
       const [name, value] = memberOf(piece, path);
-      if (members.has(name)) throw new UsageError(`${path}, line ${piece.line}: the key "${name}" stands twice`);
+      if (members.has(name)) throw new UsageError(`${path}, line ${piece.line}: the key "${name}" occurs twice`);
       members.set(name, value);
     }
     return { members: Object.fromEntries(members), tasks, sha256: await file.sha256() };
@@ -54,8 +54,8 @@ export async function readHead(path: string): Promise<DatasetHead> {
 
 /**
  * The tasks of a dataset file, as a stream; returns the SHA-256 of the file's bytes, in hex.
- * @param perspectives all that the file has, the reference included
- * @throws UsageError that names the tasks that do not fit, up to {@link MOST_BAD_ROWS} of them
+ * @param perspectives all perspectives of the file, the reference included
+ * @throws UsageError that names the invalid tasks, up to {@link MOST_BAD_ROWS} of them
  */
 export async function* readTasks(
   path: string,
@@ -80,27 +80,27 @@ export async function* readTasks(
   }
 }
 
-/** Where in the file the text stands that follows so many tasks. */
+/** The place in the file after so many tasks, for an error. */
 function placeBehind(tasks: number): string {
-  return tasks === 0 ? "before the end of tasks[0]" : `behind tasks[${tasks - 1}]`;
+  return tasks === 0 ? "before the end of tasks[0]" : `after tasks[${tasks - 1}]`;
 }
 
 function memberOf({ text, line }: Piece, path: string): [name: string, value: unknown] {
   try {
     const [member] = Object.entries(JSON.parse(`{${text}}`) as Record<string, unknown>);
     if (member) return member;
-    throw new SyntaxError("nothing stands there");
+    throw new SyntaxError("there is no value");
   } catch (error) {
     throw new UsageError(`${path} is not valid JSON, in the member that begins on line ${line}: ${reasonOf(error)}`);
   }
 }
 
-/** What a parser says, without the place in what it was given. */
+/** A parser's message without its position, which counts within a piece. */
 function reasonOf(error: unknown): string {
   return errorMessage(error).replace(/ in JSON at position \d+( \(line \d+ column \d+\))?/, "");
 }
 
-/** A task, or what is wrong with it. */
+/** A task, or the problem of it. */
 function toTask(
   { text, line, index }: Piece,
   perspectives: readonly { reading: string | null }[],
@@ -110,7 +110,7 @@ function toTask(
   try {
     task = JSON.parse(text);
   } catch (error) {
-    return at("", ` is not valid JSON: ${text.trim() === "" ? "nothing stands there" : reasonOf(error)}`);
+    return at("", ` is not valid JSON: ${text.trim() === "" ? "there is no value" : reasonOf(error)}`);
   }
   if (typeof task !== "object" || task === null || Array.isArray(task)) {
     return at("", `: expected an object {${MEMBERS.join(", ")}}, found ${kindOf(task)}`);
@@ -139,11 +139,11 @@ function toTask(
     (notes, position) => notes && perspectives[position]?.reading === null,
   );
   if (needless === -1) return fitting;
-  return at(`.preparations[${needless}]`, `: expected null, as agent_perspectives[${needless}] has no reading`);
+  return at(`.preparations[${needless}]`, `: expected null, because agent_perspectives[${needless}] has no reading`);
 }
 
 function badTasks(path: string, bad: string[]): UsageError {
-  const more = bad.length === MOST_BAD_ROWS ? "\n  (tasks after these were not looked at)" : "";
+  const more = bad.length === MOST_BAD_ROWS ? "\n  (the tasks after these were not checked)" : "";
   const count = bad.length === 1 ? "1 bad task" : `${bad.length} bad tasks`;
   return new UsageError(
     `${path} has ${count}:\n${bad.map((text) => `  ${text}`).join("\n")}${more}`,

@@ -1,21 +1,21 @@
 import { UsageError } from "../errors.ts";
 
-/** The JSON text of one element of an input file, and the line it begins on, from 1. */
+/** The JSON text of one element of an input file, and the line on which it begins, from 1. */
 export interface Element {
   text: string;
   line: number;
 }
 
-/** Longer elements are a quote or a bracket that was never closed: an input and its reference fit, as escapes too. */
+/** An input and its reference fit, even with every character escaped. A longer element has an open quote or bracket. */
 const LONGEST_ELEMENT = 36_000_000;
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * Cuts a text that comes in chunks into the elements of a JSON array or the lines of JSON Lines, whichever its first
- * character says. An element is not parsed here, so that an error in one is that element's own.
- * @throws UsageError where the text ends in the middle of the array, or goes on behind it
+ * Cuts a text that comes in chunks into the elements of a JSON array, or into the lines of JSON Lines; its first character
+ * tells which. Elements are not parsed here: an error then concerns one element only.
+ * @throws UsageError when the text ends within the array, or continues after it
  */
 export async function* elementsOf(chunks: AsyncIterable<string>, path: string): AsyncGenerator<Element> {
   let split: ((chunk: string) => Iterable<Element>) | undefined;

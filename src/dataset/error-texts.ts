@@ -1,12 +1,12 @@
-/** What the reference pipeline stores in the place of an answer where none came. */
+/** The text that the reference pipeline stores if no answer came. */
 const PLACEHOLDER = /^No response generated\.?$/;
 
-/** What it makes of an exception: this, and what the exception says. */
+/** The reference pipeline stores an exception as this prefix and the exception's message. */
 const PREFIX = "Error: ";
 
 /**
- * What the exceptions of its clients say: of the SDKs of OpenAI and Together, of the HTTP libraries beneath them, and of
- * Python where an answer has not the shape that was expected.
+ * Messages of exceptions in the reference pipeline: from the SDKs of OpenAI and Together, from their HTTP libraries, and
+ * from Python when an answer has an unexpected shape.
  */
 const EXCEPTIONS = [
   /^Error code: \d{3}\b/,
@@ -20,14 +20,14 @@ const EXCEPTIONS = [
   /^(list index out of range|Expecting value: line \d+ column \d+)/,
 ];
 
-/** Whether a text of a dataset is no answer, but what was stored in its place when the call failed. */
+/** Whether a text of a dataset is the error of a failed call, not an answer. */
 export function isErrorText(text: string): boolean {
   const trimmed = text.trim();
   if (PLACEHOLDER.test(trimmed)) return true;
   return trimmed.startsWith(PREFIX) && EXCEPTIONS.some((pattern) => pattern.test(trimmed.slice(PREFIX.length)));
 }
 
-/** Whether a text begins as an error text does, though it is none that is known: an answer may begin so too. */
+/** Whether a text begins like an error text but is not a known one. An answer may begin so too. */
 export function isLikeErrorText(text: string): boolean {
   return text.trimStart().startsWith(PREFIX) && !isErrorText(text);
 }

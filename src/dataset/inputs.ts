@@ -12,7 +12,7 @@ export interface Input {
   reference: string | null;
 }
 
-/** The keys of a row that are read; it may have others. */
+/** The keys of a row that are read. A row may have other keys. */
 const KEYS = ["input", "reference"];
 
 const WORDS: FileWords = {
@@ -22,8 +22,8 @@ const WORDS: FileWords = {
 };
 
 /**
- * The first `limit` inputs of a file that is a JSON array of `{input, reference?}`, or JSON Lines of the same. The file
- * is read as a stream to its end; the generator returns the SHA-256 of its bytes, in hex.
+ * The first `limit` inputs of a file: a JSON array of `{input, reference?}`, or JSON Lines of such objects. The file is
+ * read as a stream to its end; the generator returns the SHA-256 of its bytes, in hex.
  * @throws UsageError that names the bad rows by their index, up to {@link MOST_BAD_ROWS} of them
  */
 export async function* readInputs(path: string, limit: number): AsyncGenerator<Input, string> {
@@ -46,14 +46,14 @@ export async function* readInputs(path: string, limit: number): AsyncGenerator<I
   }
 }
 
-/** The input of a row, or what is wrong with it. */
+/** The input of a row, or the problem of the row. */
 function toInput({ text, line }: Element, index: number): Input | string {
   const place = `row ${index} (line ${line})`;
   let row: unknown;
   try {
     row = JSON.parse(text);
   } catch (error) {
-    return `${place} is not valid JSON: ${text.trim() === "" ? "nothing stands there" : errorMessage(error)}`;
+    return `${place} is not valid JSON: ${text.trim() === "" ? "there is no value" : errorMessage(error)}`;
   }
   if (typeof row !== "object" || row === null || Array.isArray(row)) {
     return `${place}: expected an object {input, reference?}, found ${kindOf(row)}`;
@@ -77,7 +77,7 @@ function toInput({ text, line }: Element, index: number): Input | string {
 }
 
 function badRows(path: string, bad: string[]): UsageError {
-  const more = bad.length === MOST_BAD_ROWS ? "\n  (rows after these were not looked at)" : "";
+  const more = bad.length === MOST_BAD_ROWS ? "\n  (the rows after these were not checked)" : "";
   const count = bad.length === 1 ? "1 bad row" : `${bad.length} bad rows`;
   return new UsageError(
     `${path} has ${count}:\n${bad.map((text) => `  ${text}`).join("\n")}${more}`,

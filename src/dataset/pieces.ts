@@ -1,26 +1,25 @@
 import { UsageError } from "../errors.ts";
 
-/** A piece of the JSON text of an object: a member, or an element of the one array that is cut up itself. */
+/** A piece of the JSON text of an object: a member, or an element of the array that is cut into elements. */
 export interface Piece {
-  /** The JSON text of an element; of a member `"name": value`. */
+  /** The JSON text of an element; for a member `"name": value`. */
   text: string;
-  /** The line it begins on, from 1. */
+  /** The line on which it begins, from 1. */
   line: number;
   /** The position in the array, from 0; null for a member. */
   index: number | null;
 }
 
-/** Longer pieces are a quote or a bracket that was never closed: a task has many answers, the other members have few. */
+/** A task may have many answers, other members are short. A longer piece has a quote or a bracket that was never closed. */
 const LONGEST = { element: 48_000_000, member: 16_000_000 };
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * Cuts the text of a JSON object, which comes in chunks, into its members, and the array that is the member `array`
- * into its elements, wherever it stands among the others. A piece is not parsed here, so that an error in one is that
- * piece's own.
- * @throws UsageError where the text is no object, ends in the middle of it, or goes on behind it
+ * Cuts the text of a JSON object, which comes in chunks, into its members. The member `array` is cut into its elements; it
+ * may be at any position. Pieces are not parsed here: an error then concerns one piece only.
+ * @throws UsageError when the text is not an object, ends within the object, or continues after it
  */
 export async function* piecesOf(chunks: AsyncIterable<string>, path: string, array: string): AsyncGenerator<Piece> {
   const cutter = createCutter(path, array);
@@ -29,8 +28,8 @@ export async function* piecesOf(chunks: AsyncIterable<string>, path: string, arr
 }
 
 /**
- * The first of some keys that stands more than once in an object's JSON text, which is valid; null where none does.
- * `JSON.parse` would take the last of them without a word.
+ * The first of some keys that occurs more than once in the valid JSON text of an object; null if none does. `JSON.parse`
+ * would silently take the last one.
  */
 export function repeatedKey(text: string, keys: readonly string[]): string | null {
   const suspects = keys.filter((key) => text.indexOf(`"${key}"`, text.indexOf(`"${key}"`) + 1) > 0);
@@ -48,7 +47,7 @@ function longest({ index }: Piece): number {
   return index === null ? LONGEST.member : LONGEST.element;
 }
 
-/** @param array the member that is cut up itself; null where none is */
+/** @param array the member that is cut into elements; null for none */
 function createCutter(
   path: string,
   array: string | null,
@@ -133,7 +132,7 @@ function createStringScanner(): {
     open() {
       isOpen = true;
     },
-    /** Where a string that goes on at `from` has ended, or the end of the chunk where it has not. */
+    /** The position after a string that continues at `from`, or the end of the chunk if the string does not end in it. */
     skip(chunk, from) {
       let at = from;
       while (at < chunk.length) {
@@ -141,7 +140,7 @@ function createStringScanner(): {
         const stop = quote === -1 ? chunk.length : quote;
         let backslashes = 0;
         while (backslashes < stop - at && chunk.charCodeAt(stop - 1 - backslashes) === BACKSLASH) backslashes += 1;
-        // The run of them may have begun in the chunk before.
+        // The backslashes may have begun in the chunk before.
         if (backslashes === stop - at && escaped) backslashes += 1;
         const isOdd = backslashes % 2 === 1;
         escaped = quote === -1 && isOdd;
@@ -154,7 +153,7 @@ function createStringScanner(): {
   };
 }
 
-/** The name of a member that begins so; undefined where it is not valid. */
+/** The name of a member that begins like this; undefined if it is not valid. */
 function nameOf(beginning: string): string | undefined {
   try {
     return Object.keys(JSON.parse(`{${beginning}0}`) as object)[0];
@@ -165,7 +164,7 @@ function nameOf(beginning: string): string | undefined {
 
 const EXPECTED = "Expected a dataset: one JSON object, as `datagen export --format json` writes it.";
 
-/** The errors of a text that cannot be cut up. */
+/** The errors for a text that cannot be cut into pieces. */
 function errorsOf(path: string, array: string | null) {
   const placeOf = ({ index, line }: Piece) =>
     `${index === null ? "the member" : `${array}[${index}]`} that begins on line ${line}`;
@@ -174,7 +173,7 @@ function errorsOf(path: string, array: string | null) {
     empty: () => new UsageError(`${path} is empty`, EXPECTED),
     noObject: (text: string) => new UsageError(`${path} begins with ${firstOf(text)}`, EXPECTED),
     noComma: (line: number) => new UsageError(`${path}, line ${line}: expected a comma after the array "${array}"`),
-    twice: (line: number) => new UsageError(`${path}, line ${line}: the key "${array}" stands twice`),
+    twice: (line: number) => new UsageError(`${path}, line ${line}: the key "${array}" occurs twice`),
     goesOn: (line: number) =>
       new UsageError(`${path}, line ${line}: expected the end of the file after its object`, EXPECTED),
     tooLong: (piece: Piece) =>

@@ -3,23 +3,23 @@ import type { PromptCounter } from "../models/prompt-tokens.ts";
 import { promptOf } from "../plan/prompt.ts";
 import type { EarlierRun, History } from "../store/reuse/history.ts";
 
-/** A calibration, and the earlier calls that it rests on; null where there are none. */
+/** A calibration, and the earlier calls that it rests on; null if there are none. */
 export interface Calibrated {
   calibration: Calibration;
   basis: { calls: number; runs: string[] } | null;
 }
 
-/** Once there are so many prompts, no more runs are looked at. */
+/** With this many prompts, no more runs are read. */
 const ENOUGH_PROMPTS = 100;
 const MOST_PROMPTS_OF_RUN = 200;
 
-/** Of the texts that are counted again; more would take seconds. */
+/** The most characters to count again; more would take seconds. */
 const MOST_CHARACTERS = 4_000_000;
 
 /**
- * Calibrates a tokenizer that is not the model's own: counts prompts on inputs of earlier runs again, and compares that
- * with what the provider reported.
- * @param runs of the model, the nearest first
+ * Calibrates a tokenizer that is not the model's own: counts prompts of earlier runs again, and compares the counts with
+ * those that the provider reported.
+ * @param runs runs of the model, the most similar first
  */
 export function calibrateTokenizer(history: History, runs: readonly EarlierRun[], count: PromptCounter): Calibrated {
   const prompts: CountedPrompt[] = [];

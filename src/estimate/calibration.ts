@@ -1,15 +1,15 @@
-/** The counted tokens of an earlier prompt, and all of them as the provider reported them. */
+/** The counted tokens of an earlier prompt, and the number that the provider reported. */
 export interface CountedPrompt {
-  /** Counted of what stands around the text: the instruction. */
+  /** The count of the instruction, which is around the text. */
   frame: number;
-  /** Counted of the text. */
+  /** The count of the text. */
   text: number;
   reported: number;
 }
 
 /**
- * What a token that another tokenizer has counted is worth in tokens of the model. Instructions and texts have factors
- * of their own, as they may be in different languages.
+ * How many tokens of the model make one token of another tokenizer. Instructions and texts have separate factors, because
+ * they may be in different languages.
  */
 export interface Calibration {
   frame: number;
@@ -18,13 +18,13 @@ export interface Calibration {
 
 export const UNCALIBRATED: Calibration = { frame: 1, text: 1 };
 
-/** With fewer prompts, one factor serves for both. */
+/** With fewer prompts, both get the same factor. */
 const LEAST_PROMPTS = 8;
 
-/** How far a factor may be from the ratio of all tokens. Beyond that the prompts do not tell the two apart. */
+/** How far a factor may be from the ratio of all tokens. If it is further, the prompts cannot separate the two. */
 const MOST_APART = 2;
 
-/** Least squares of `reported = a · frame + b · text`. Null where there are no prompts. */
+/** Least squares of `reported = a · frame + b · text`. Null without prompts. */
 export function calibrate(prompts: readonly CountedPrompt[]): Calibration | null {
   const ratio = total(prompts, ({ reported }) => reported) / total(prompts, ({ frame, text }) => frame + text);
   if (!Number.isFinite(ratio) || ratio <= 0) return null;
@@ -33,7 +33,7 @@ export function calibrate(prompts: readonly CountedPrompt[]): Calibration | null
   return factors?.every(isPlausible) ? { frame: factors[0], text: factors[1] } : { frame: ratio, text: ratio };
 }
 
-/** The normal equations of two regressors without an intercept; null where they are as good as one. */
+/** Solves the normal equations of two regressors without an intercept; null if the regressors are nearly collinear. */
 function twoFactors(prompts: readonly CountedPrompt[]): [number, number] | null {
   const frames = total(prompts, ({ frame }) => frame * frame);
   const texts = total(prompts, ({ text }) => text * text);

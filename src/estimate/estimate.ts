@@ -17,13 +17,13 @@ import { calibrateTokenizer } from "./calibrate-tokenizer.ts";
 import { findPrecedents, type Level, LEVELS } from "./precedents.ts";
 import { createStepEstimate, type StepEstimate } from "./step-estimate.ts";
 
-/** US dollars; null where they are unknown: the price, or for `batch` what a batch costs. */
+/** In US dollars; null if the price is unknown, or for `batch` if the price of batches is unknown. */
 export interface EstimatedCost {
   live: Range | null;
   batch: Range | null;
 }
 
-/** What a step of a perspective will send and get back. Reused calls send nothing and cost nothing. */
+/** The estimate of a step of a perspective. Reused calls send nothing and cost nothing. */
 export interface EstimatedStep {
   condition: string;
   step: Step;
@@ -36,14 +36,14 @@ export interface EstimatedStep {
   basis: CompletionBasis;
 }
 
-/** `assumed`: there are no earlier calls. Runs are given by their ids, the newest first. */
+/** The level is `assumed` without earlier calls. Runs are listed by id, the newest first. */
 export interface CompletionBasis {
   level: Level | "assumed";
   calls: number;
   runs: string[];
 }
 
-/** What a run will send and get back, before it is sent. Every total is the sum of the steps. */
+/** The estimate of a run. Every total is the sum of the steps. */
 export interface Estimate {
   inputs: number;
   calls: { total: number; readings: number; strategies: number; reused: number; to_send: number };
@@ -54,12 +54,12 @@ export interface Estimate {
   basis: {
     prompt_tokens: {
       encoding: string;
-      /** Whether that is what the model's own tokenizer counts. */
+      /** Whether the model's own tokenizer gives the same count. */
       is_exact: boolean;
-      /** The earlier calls that an encoding of another model was calibrated on. */
+      /** The earlier calls with which the encoding of another model was calibrated. */
       calibration: { calls: number; runs: string[] } | null;
     };
-    /** By level, from the nearest to the widest: how many steps with calls to send rest on it, and on how many calls. */
+    /** For each level, from the most to the least similar: how many steps with calls to send use it, and how many calls. */
     completion_tokens: (CompletionBasis & { steps: number })[];
   };
   prices: Prices | null;
@@ -69,7 +69,7 @@ export interface Estimate {
 /** Prices, or why they are unknown. */
 export type Priced = { prices: Prices } | { prices: null; reason: string };
 
-/** What an estimate rests on: what will be asked, and what is known of earlier calls. */
+/** The basis of an estimate: the calls to come, and the earlier ones. */
 export interface EstimateBasis {
   config: Config;
   /** Whether the provider counts tokens as this program does, so that the counts are exact. */
@@ -79,13 +79,13 @@ export interface EstimateBasis {
   history: History;
   /** The earlier answers that the calls of an input reuse, in the order of `callsPerInput`. */
   answersTo: (input: string) => readonly (EarlierAnswer | null)[];
-  /** The notes that an earlier answer to a reading gives. */
+  /** The notes in an earlier answer to a reading. */
   notesOf: (answer: EarlierAnswer) => string;
-  /** The id of a run of the first inputs whose calls tell more than all others. */
+  /** The id of a pilot: the estimate rests on its calls first. */
   pilot: string | undefined;
 }
 
-/** How far prompts may be off, in proportion, that another model's tokenizer has counted: with calibration, and without. */
+/** The relative error of prompts counted by another model's tokenizer, with and without calibration. */
 const CALIBRATED_WIDTH = 0.05;
 const UNCALIBRATED_WIDTH = 0.4;
 
@@ -218,7 +218,7 @@ function summed(
   };
 }
 
-/** Whole billionths are summed, so that totals are exactly the sums of their parts. */
+/** Sums whole billionths, so that totals are exactly the sums of their parts. */
 function costIn(prices: Prices | null, steps: readonly StepEstimate[]): EstimatedCost {
   const inUsd = (factor: number): Range =>
     map(sum(steps.map(({ cost }) => map(cost, (nano) => Math.round(nano * factor)))), (nano) => nano / 1e9);

@@ -4,37 +4,37 @@ import type { Range } from "./range.ts";
 export interface Observation {
   /** The id of the input. */
   input: number;
-  /** Tokens of the text that it works on. */
+  /** The tokens of the text that it works on. */
   text: number;
   /** Its own tokens. */
   tokens: number;
-  /** The token limit that cut it off; null where none did. */
+  /** The token limit that cut it off; null if it was not cut off. */
   cutAt: number | null;
 }
 
-/** How long answers are, by the text that they work on: `intercept + slope · text` tokens. */
+/** The length of answers by the text that they work on: `intercept + slope · text` tokens. */
 export interface Lengths {
   intercept: number;
   slope: number;
-  /** Texts longer than this are taken to be as long: nothing is known of the answers to them. */
+  /** Longer texts are treated like texts of this length, because nothing is known about answers to them. */
   longestText: number;
-  /** The standard deviation of the answers from that, in proportion to their mean. */
+  /** The standard deviation of the answers from that line, divided by their mean. */
   deviation: number;
-  /** The most tokens that an answer can have; null where nothing limits them. */
+  /** The most tokens of an answer; null without a limit. */
   limit: number | null;
 }
 
-/** A slope of fewer points is not known, and one of fewer standard errors not sure. */
+/** A slope needs this many points, and it must be this many standard errors from 0. */
 const LEAST_POINTS = 5;
 const LEAST_T = 3;
 
-/** How different the growths of like steps usually are. */
+/** The usual spread of the growth of similar steps. */
 const USUAL_SPREAD = 0.25;
 
-/** How far beyond the longest text that was seen a slope may be followed. */
+/** How far a slope may be extended, as a multiple of the longest known text. */
 const REACH = 4;
 
-/** What the deviation is taken to be where there are too few answers to tell. */
+/** The deviation that is assumed if there are too few answers. */
 const USUAL_DEVIATION = 0.5;
 const LEAST_FOR_DEVIATION = 3;
 
@@ -134,19 +134,19 @@ function fitLine(points: readonly { x: number; y: number }[]): Line {
   return { meanX, meanY, slope, error };
 }
 
-/** The tokens of the answer to a text, expected. */
+/** The expected tokens of the answer to a text. */
 export function lengthFor({ intercept, slope, longestText, limit }: Lengths, text: number): number {
   const tokens = Math.max(1, intercept + slope * Math.min(text, longestText));
   return limit === null ? tokens : Math.min(limit, tokens);
 }
 
-/** Nothing is known: an answer is as long as its text, and no longer than half of what the limit allows. */
+/** Without earlier calls, an answer is assumed to be as long as its text, but at most half of the limit. */
 const ASSUMED_MOST = { expected: 500, high: 4_096 };
 const ASSUMED_LEAST = 20;
-/** Tokens that a reasoning model may use before it answers. */
+/** The assumed reasoning tokens of a reasoning model. */
 const ASSUMED_REASONING = 500;
 
-/** The tokens of the answer to a text where no earlier one tells: from little to the limit. */
+/** The tokens of the answer to a text, without earlier calls: a wide range up to the limit. */
 export function assumedLength(text: number, limit: number | null, isReasoning: boolean): Range {
   const high = limit ?? ASSUMED_MOST.high;
   const likely = Math.max(ASSUMED_LEAST, Math.min(text, limit === null ? ASSUMED_MOST.expected : limit / 2));

@@ -7,14 +7,14 @@ import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
 import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
 
 /**
- * What earlier calls have in common with those that are estimated, from the nearest to the widest: they are the pilot's;
- * the same instruction; the same condition in a task of this type; a task of this type; the same model; or, of any
- * model, the kind of step alone.
+ * What earlier calls have in common with the estimated ones, from the most to the least similar: they belong to the pilot;
+ * or they have the same instruction; the same condition in a task of this type; a task of this type; the same model; or
+ * only the same kind of step, with any model.
  */
 export const LEVELS = ["pilot", "instruction", "condition", "task_type", "model", "step"] as const;
 export type Level = (typeof LEVELS)[number];
 
-/** With fewer calls, the next level is asked first. */
+/** How many calls a level needs. With fewer, the next level is tried. */
 const LEAST_CALLS: Record<Level, number> = {
   pilot: 1,
   instruction: 2,
@@ -24,44 +24,44 @@ const LEAST_CALLS: Record<Level, number> = {
   step: 10,
 };
 
-/** So many calls say all that a level can say. */
+/** More calls would not improve the prediction. */
 const MOST_CALLS = 200;
 
-/** What earlier calls say of a step of a perspective. */
+/** The prediction for a step of a perspective, from earlier calls. */
 export interface Precedent {
   level: Level;
-  /** The answers of those calls, by their ids. */
+  /** The ids of the answers of those calls. */
   answers: number[];
-  /** Ids of the runs that the calls are of, the newest first. */
+  /** The ids of the runs of those calls, the newest first. */
   runs: string[];
   completion: Lengths;
-  /** The completion tokens that are no reasoning: of a reading, its notes. */
+  /** The completion tokens without reasoning; for a reading, those of its notes. */
   visible: Lengths;
-  /** Of a reading: what a token of its notes is in the prompt of the strategy that works on them. */
+  /** For a reading: how many prompt tokens of its strategy one token of its notes makes. */
   notesFactor: number;
-  /** The shares of the prompt that come from the provider's cache, and that are written to it. */
+  /** The share of the prompt that is read from the provider's cache; then the share that is written to it. */
   cachedShare: number;
   cacheWriteShare: number;
 }
 
-/** A perspective of the config, with all that its prompts say. */
+/** A perspective of the config, with all texts of its prompts. */
 type Instructed = Perspective & Instructions;
 
 export interface PrecededStep {
   perspective: Instructed;
   step: Step;
-  /** Null where there are no earlier calls. */
+  /** Null without earlier calls. */
   precedent: Precedent | null;
 }
 
 export interface PrecedentOptions {
-  /** What the calls to come are asked with allows so many completion tokens; null: any number. */
+  /** The most completion tokens of the calls to come; null without a limit. */
   limit: number | null;
-  /** Earlier runs that asked the same model in the same way, the newest first. */
+  /** Earlier runs of the same model with the same reasoning effort, the newest first. */
   sameModel: readonly EarlierRun[];
   /** Earlier runs of any model. */
   anyModel: () => readonly EarlierRun[];
-  /** The id of the run whose calls are the nearest. */
+  /** The id of the pilot. */
   pilot: string | undefined;
   /** The tokens of a step's prompt without the text that it works on, in those of the model. */
   frameTokens: (perspective: Instructions, step: Step) => number;
@@ -187,7 +187,7 @@ function createCollector(
   };
 }
 
-/** Whether the steps of two perspectives work on the same: the input, or notes on it. */
+/** Whether the steps of two perspectives work on the same kind of text: the input, or notes on it. */
 function isOfKind(one: Pick<Perspective, "reading">, other: Pick<Perspective, "reading">): boolean {
   return (one.reading === null) === (other.reading === null);
 }
@@ -217,7 +217,7 @@ function precedentOf({ level, examples }: Found, alike: readonly Found[], limit:
   };
 }
 
-/** Whether calls of a level have the very instruction. */
+/** Whether the calls of a level have the same instruction. */
 export function isOwn(level: Level): boolean {
   return level === "pilot" || level === "instruction";
 }

@@ -1,21 +1,21 @@
-/** What is not known exactly: the least that is likely, what is expected, and the most that is likely. */
+/** An estimated number: the lowest likely value, the expected one, and the highest likely one. */
 export interface Range {
   low: number;
   expected: number;
   high: number;
 }
 
-/** A number that is known. */
+/** The range of a known number. */
 export function exactly(value: number): Range {
   return { low: value, expected: value, high: value };
 }
 
-/** A range around a number: wider by the same factor on either side, 0 for none. */
+/** A range around a number, by the same factor on both sides. @param width 0 for an exact number */
 export function around(expected: number, width: number): Range {
   return { low: expected / (1 + width), expected, high: expected * (1 + width) };
 }
 
-/** A range within bounds; null for none. */
+/** Limits a range to bounds; null for no upper bound. */
 export function clamp(range: Range, least: number, most: number | null): Range {
   return map(range, (value) => Math.max(least, Math.min(most ?? Number.POSITIVE_INFINITY, value)));
 }
@@ -28,7 +28,7 @@ export function sum(ranges: Iterable<Range>): Range {
 
 export function addTo(total: Range, { low, expected, high }: Range): void {
   total.low += low;
-  // In steps of a power of two, so that the sum is exact, and the same in whatever order and parts it is made.
+  // Rounded to steps of a power of two, so that sums are exact in any order.
   total.expected += Math.round(expected * 1024) / 1024;
   total.high += high;
 }

@@ -11,9 +11,9 @@ import { isOwn, type Level, type PrecededStep, type Precedent } from "./preceden
 export interface Basics {
   count: PromptCounter;
   calibration: Calibration;
-  /** How far counts of prompts may be off, in proportion; 0 where they are exact. */
+  /** The relative error of prompt counts; 0 if they are exact. */
   promptWidth: number;
-  /** The most completion tokens of a call; null where nothing limits them. */
+  /** The most completion tokens of a call; null without a limit. */
   limit: number | null;
   isReasoning: boolean;
   prices: Prices | null;
@@ -21,34 +21,34 @@ export interface Basics {
   inputs: number;
 }
 
-/** The calls of one step of a perspective, added up as they are met. */
+/** Adds up the calls of one step of a perspective. */
 export interface StepEstimate {
   readonly condition: string;
   readonly step: Step;
-  /** Whether it works on what a reading has returned. */
+  /** Whether it works on notes. */
   readonly isOnNotes: boolean;
   readonly precedent: Precedent | null;
   readonly calls: number;
   readonly reused: number;
   readonly promptTokens: Range;
   readonly completionTokens: Range;
-  /** The same, not rounded. */
+  /** The expected tokens, not rounded. */
   readonly expected: { promptTokens: number; completionTokens: number };
   /** For live requests, in billionths of a US dollar; 0 where prices are unknown. */
   readonly cost: Range;
-  /** A call whose earlier answer does for it. */
+  /** Adds a call that reuses an earlier answer. */
   addReused(): void;
   /**
-   * A call whose prompt is known.
-   * @param notes what its reading returned; null where it has none
-   * @returns what a reading's notes are expected to add to the next prompt
+   * Adds a call whose prompt is known.
+   * @param notes the notes of its reading; null if it has none
+   * @returns the expected tokens of a reading's notes in the prompt of its strategy
    */
   add(input: string, notes: string | null): Range;
-  /** A call on notes that are still to come. */
+  /** Adds a call whose notes do not exist yet. */
   addOnNotes(notes: Range): void;
 }
 
-/** How different calls to come may be from those of a level, in proportion, however many those are. */
+/** The relative difference between later calls and the calls of a level that remains with any number of calls. */
 const DRIFT: Record<Level, number> = {
   pilot: 0.1,
   instruction: 0.1,
@@ -58,7 +58,7 @@ const DRIFT: Record<Level, number> = {
   step: 0.6,
 };
 
-/** Standard errors on either side. */
+/** The number of standard errors on each side of a range. */
 const SURENESS = 2;
 
 export function createStepEstimate(
@@ -154,9 +154,9 @@ function predictor(
   };
 }
 
-/** How far the mean of the calls to come may be from what was predicted, in proportion. */
+/** The relative error of the predicted mean. */
 function widthOf({ level, answers }: Precedent, { deviation }: Lengths, inputs: number): number {
   const sampling = SURENESS * deviation * Math.sqrt(1 / answers.length + 1 / inputs);
-  // Of other instructions: how those differ from each other is in their deviation.
+  // For calls of other instructions, the deviation includes the differences between these instructions.
   return DRIFT[level] + sampling + (isOwn(level) ? 0 : deviation);
 }

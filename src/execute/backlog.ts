@@ -3,7 +3,7 @@ import { openCalls, openStrategy } from "../store/runs/calls.ts";
 import type { Store } from "../store/file/store.ts";
 import { NO_TRIES, type Tries } from "./retry.ts";
 
-/** A call that waits to be sent, and how often it failed before. */
+/** A call that waits to be sent, with its earlier failures. */
 export interface Waiting {
   call: OpenCall;
   tries: Tries;
@@ -12,8 +12,8 @@ export interface Waiting {
 const PAGE = 256;
 
 /**
- * The calls of a run that can be sent now: first those that a reading has made ready or whose delay is over, then the
- * others in the order of the plan. Holds a page of calls, and the delayed ones.
+ * The calls of a run that can be sent now: first strategies whose reading is done and calls whose delay is over, then the
+ * others in the order of the plan. Only one page of calls is in memory, besides the delayed ones.
  */
 export class Backlog {
   readonly #store: Store;
@@ -29,13 +29,13 @@ export class Backlog {
     this.#runId = runId;
   }
 
-  /** Whether there are calls that were not sent yet. */
+  /** Whether there are calls that have not been sent yet. */
   get hasFresh(): boolean {
     while (this.#pageAt >= this.#page.length && !this.#isRead) this.#readPage();
     return this.#pageAt < this.#page.length;
   }
 
-  /** @param isProbe whether a call that was not sent yet goes first: of one that failed it may be the fault */
+  /** @param isProbe whether to prefer a call that has not been sent yet: a failed call may be the cause of its failure */
   next(isProbe: boolean): Waiting | undefined {
     return isProbe ? (this.#nextFresh() ?? this.#ready.shift()) : (this.#ready.shift() ?? this.#nextFresh());
   }
@@ -47,15 +47,15 @@ export class Backlog {
     return { call, tries: NO_TRIES };
   }
 
-  /** Takes a call whose delay is over. */
+  /** Adds a call whose delay is over. */
   add(waiting: Waiting): void {
     this.#ready.push(waiting);
   }
 
-  /** Takes the strategy of a reading that is done and stored. */
+  /** Adds the strategy of a reading whose result is stored. */
   addStrategyOf(reading: OpenCall): void {
     const call = openStrategy(this.#store, reading);
-    // Behind the cursor it is read in its turn, by then as ready.
+    // A strategy after the cursor is read later, and is ready then.
     if (call && call.id <= this.#cursor) this.#ready.push({ call, tries: NO_TRIES });
   }
 

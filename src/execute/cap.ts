@@ -9,14 +9,14 @@ import type { Reservation } from "../store/runs/result.ts";
 import type { CapState } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
-/** What a server may put around a prompt, in tokens. */
+/** How many tokens a server may add to a prompt. */
 const TEMPLATE_TOKENS = 64;
-/** What the counts of a long prompt's parts may miss of that of the whole. */
+/** How far the sum of the counts of a long prompt's pieces may be below the count of the whole. */
 const SEAM_TOKENS = 8;
 
 /**
- * The most that a request may be charged with. A tokenizer makes no more tokens of a text than it has bytes in UTF-8;
- * where the provider is known to count as the tokenizer here does, a prompt is counted.
+ * The most tokens that a request may be charged for. If the provider is known to count like the tokenizer here, the prompt
+ * is counted. Otherwise its bytes in UTF-8 are used, because a text never has more tokens than bytes.
  */
 export async function createReservations(
   settings: Settings,
@@ -26,21 +26,21 @@ export async function createReservations(
   const count = tokenizer && !tokenizer.estimated ? promptCounter(tokenizer, settings.endpoint) : null;
   return ({ prompt, settings: asked }) => {
     const text = count ? count(prompt) + SEAM_TOKENS : promptBytes(prompt) + TEMPLATE_TOKENS;
-    // Tools and schemas are part of the prompt.
+    // Tools and schemas count as part of the prompt.
     const extra = asked.parameters.extra_body;
     const more = extra === undefined ? 0 : Buffer.byteLength(JSON.stringify(extra));
     return { promptTokens: text + more, completionTokens: completionLimit(asked) };
   };
 }
 
-/** The most completion tokens of an answer: what the settings say, else what the model is known to give. */
+/** The most completion tokens of an answer: the limit of the settings, else the known limit of the model. */
 export function completionLimit(settings: Settings): number | null {
   return tokenLimit(settings) ?? providers[settings.provider].outputLimit(settings.model);
 }
 
 /**
- * Keeps a run from passing what it may cost: the most that a request can cost is set aside before it is sent, and given
- * back when it is known what it did cost.
+ * Keeps the cost of a run below its cap. The highest cost of a request is set aside before it is sent. When its real cost
+ * is known, the rest is given back.
  */
 export class Cap {
   readonly #prices: Prices;
@@ -50,7 +50,7 @@ export class Cap {
   #used: number;
   #excess = 0;
 
-  /** @param factor what the requests cost in proportion to live ones */
+  /** @param factor the price of the requests divided by that of live ones */
   constructor(prices: Prices, { mostNanoUsd, usedNanoUsd, completionLimit: limit }: CapState, factor: number) {
     this.#limit = limit;
     this.#factor = factor;
@@ -59,17 +59,17 @@ export class Cap {
     this.#used = usedNanoUsd;
   }
 
-  /** What a request may cost, in billionths of a US dollar. */
+  /** The highest cost of a request, in billionths of a US dollar. */
   mostOf({ promptTokens, completionTokens }: Reservation): number {
     return Math.ceil(highestCost(this.#prices, promptTokens, completionTokens ?? this.#limit) * this.#factor);
   }
 
-  /** The most that a request has cost beyond what it may, where a server counts tokens that are not in it. */
+  /** The most by which a request has passed its highest cost, because a server counts tokens that were not sent. */
   get excess(): number {
     return this.#excess;
   }
 
-  /** Sets an amount aside. @returns whether there is as much left */
+  /** Sets an amount aside. @returns false if less is left */
   reserve(mostNanoUsd: number): boolean {
     if (this.#used + mostNanoUsd > this.#most) return false;
     this.#used += mostNanoUsd;
@@ -77,9 +77,9 @@ export class Cap {
   }
 
   /**
-   * Gives back what was set aside for a request.
-   * @param reserved what it may be charged with
-   * @param costNanoUsd what it has cost; null where that is not known: what was set aside stays so
+   * Replaces the amount that was set aside for a request by its cost.
+   * @param reserved the most tokens that it may be charged for
+   * @param costNanoUsd its cost; null if unknown: then the amount stays set aside
    */
   settle(setAsideNanoUsd: number, reserved: Reservation, costNanoUsd: number | null): void {
     if (costNanoUsd === null) return;
@@ -87,15 +87,15 @@ export class Cap {
     this.#excess = Math.max(this.#excess, costNanoUsd - this.mostOf(reserved));
   }
 
-  /** The end of a run whose next request could cost more than is left. */
+  /** The error for a run whose next request could cost more than is left. */
   reached(mostNanoUsd: number): StoppedError {
     const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
     const cap = `the cap of ${dollars(this.#most)}`;
     return new StoppedError(
       this.#used > this.#most
-        ? `${cap} is passed: ${dollars(this.#used)} is spent or set aside`
-        : `${cap} is reached: the next request could cost ${dollars(mostNanoUsd)}, and less is left`,
-      "Raise it with --max-cost, in US dollars, or leave it here: `datagen export --allow-partial` exports what is there.",
+        ? `${cap} is exceeded: ${dollars(this.#used)} is spent or set aside`
+        : `${cap} is reached: the next request could cost ${dollars(mostNanoUsd)}, but less is left`,
+      "Raise it with --max-cost, in US dollars, or stop here: `datagen export --allow-partial` exports the answers so far.",
     );
   }
 }

@@ -3,14 +3,14 @@ import { tokenLimit } from "../plan/settings.ts";
 import type { Usage } from "../store/runs/result.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
-/** Of a text that nothing is known of: a little more than most have. */
+/** The first assumption, a little more than most texts have. */
 const FIRST_TOKENS_PER_CHARACTER = 0.35;
 const FIRST_COMPLETION = 512;
 const WEIGHT = 0.05;
 
 /**
- * What a provider charges against its limit of tokens when it takes a request: the prompt, and the longest answer that
- * the request allows. How many tokens a prompt has is learned from the usage of the answers before.
+ * The tokens that a request takes from the provider's rate limit: those of the prompt, and of the longest answer that the
+ * request allows. The tokens of a prompt are estimated by its length, with a ratio learned from earlier answers.
  */
 export class Charge {
   #tokensPerCharacter: number | null = null;

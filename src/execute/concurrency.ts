@@ -1,21 +1,21 @@
 import type { Step } from "../plan/calls.ts";
 
-/** Answers whose latencies are compared at a time. */
+/** How many latencies make one median. */
 const WINDOW = 64;
-/** A median that has grown by this factor is a server that queues. Answers of different lengths differ by less. */
+/** If the median grows by this factor, the server queues requests. Different lengths of answers change it less. */
 const GROWN = 3;
 const CUT = 0.7;
-/** After a cut, a server that queues answers faster by at least this factor. */
+/** After a cut, a server that queues becomes faster by at least this factor. */
 const RELIEF = 0.93;
 const GROWTH = 1.1;
 const GROWTH_EVERY_MS = 1_000;
 
-/** Until the first answer, so that a key that is refused is refused a few times only. */
+/** The limit until the first answer, so that a bad key causes only a few refusals. */
 const FIRST = 5;
 
 /**
- * How many requests may be in flight: between 1 and the configured number. Up while all is well; down when requests
- * are refused for their rate, and when answers take several times as long as they did. Pure: it is told the time.
+ * How many requests may be in flight: between 1 and the configured number. It rises while requests succeed. It falls when
+ * requests are refused for their rate, and when answers take several times as long as before. The caller passes the time.
  */
 export class AdaptiveConcurrency {
   readonly #most: number;
@@ -36,14 +36,14 @@ export class AdaptiveConcurrency {
     return this.#hasAnswer ? Math.floor(this.#current) : Math.min(FIRST, this.#most);
   }
 
-  /** An answer came, of a request that took so long. */
+  /** An answer arrived, after this latency. */
   answered(now: number, step: Step, latencyMs: number): void {
     this.#hasAnswer = true;
     if (this.#isSlow(step, latencyMs)) this.#cut(now, this.#current);
     else if (!this.#isWatching() && now - this.#changedAt >= GROWTH_EVERY_MS) this.#grow(now);
   }
 
-  /** Requests were refused for their rate while so many were in flight. */
+  /** Requests were refused for their rate while this many were in flight. */
   refused(now: number, inFlight: number): void {
     this.#cut(now, inFlight);
   }
@@ -58,7 +58,7 @@ export class AdaptiveConcurrency {
     this.#changedAt = now;
   }
 
-  /** Whether it is still open what the last cut has helped. */
+  /** Whether the effect of the last cut is still unknown. */
   #isWatching(): boolean {
     return Object.values(this.#latencies).some(({ atLastCut }) => Number.isFinite(atLastCut));
   }
@@ -69,7 +69,7 @@ export class AdaptiveConcurrency {
     const median = known.recent.toSorted((a, b) => a - b)[WINDOW / 2] ?? latencyMs;
     known.recent = [];
     if (median <= known.usual * GROWN) {
-      // The usual latency follows a lasting change, slowly.
+      // The usual latency slowly follows a lasting change.
       known.usual = Math.min(known.usual * 1.05, median);
       known.atLastCut = Number.POSITIVE_INFINITY;
       return false;
@@ -78,7 +78,7 @@ export class AdaptiveConcurrency {
       known.atLastCut = median;
       return true;
     }
-    // Fewer requests in flight were answered no faster: nothing queues, the answers themselves take longer now.
+    // The cut made answers no faster, so the server does not queue: the answers themselves take longer now.
     known.usual = median;
     known.atLastCut = Number.POSITIVE_INFINITY;
     this.#current = this.#most;
@@ -90,6 +90,6 @@ interface Latencies {
   recent: number[];
   /** The lowest median of a window. */
   usual: number;
-  /** The median that led to the last cut, while it is not known whether that helped. */
+  /** The median that caused the last cut, while its effect is unknown. */
   atLastCut: number;
 }

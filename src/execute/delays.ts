@@ -6,7 +6,7 @@ interface Delayed {
   dueAt: number;
 }
 
-/** Calls that are sent again after a while, the earliest first. Told the time. */
+/** Calls that wait to be sent again, the earliest first. The caller passes the time. */
 export class Delays {
   readonly #delayed: Delayed[] = [];
 
@@ -23,14 +23,14 @@ export class Delays {
     this.#delayed.splice(later === -1 ? this.#delayed.length : later, 0, { waiting, dueAt });
   }
 
-  /** Takes out the calls whose delay is over. */
+  /** Removes and returns the calls whose delay is over. */
   takeDue(now: number): Waiting[] {
     const waiting = this.#delayed.findIndex(({ dueAt }) => dueAt > now);
     const count = waiting === -1 ? this.#delayed.length : waiting;
     return count === 0 ? [] : this.#delayed.splice(0, count).map((delayed) => delayed.waiting);
   }
 
-  /** Milliseconds until the next delay is over; null where there is none. */
+  /** Milliseconds until the next delay is over; null if there is none. */
   wait(now: number): number | null {
     const [next] = this.#delayed;
     return next ? Math.max(0, next.dueAt - now) : null;

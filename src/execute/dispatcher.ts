@@ -20,13 +20,13 @@ import type { PreparedRequest } from "./prepare.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { stopped } from "./stops.ts";
 
-/** A call at the head of the line, rendered and waiting for the pace. */
+/** The next call in line: its request is rendered, and waits until the pace allows it. */
 interface Head extends Waiting {
   request: PreparedRequest;
-  /** What the provider charges against its limit of tokens. */
+  /** The tokens that the request takes from the provider's rate limit. */
   tokens: number;
   reserved: Reservation;
-  /** What is set aside for it, in billionths of a US dollar; 0 where the run has no cap. */
+  /** The amount set aside for it, in billionths of a US dollar; 0 if the run has no cap. */
   most: number;
 }
 
@@ -35,28 +35,28 @@ export interface Dispatched extends Head {
   ticket: Ticket;
 }
 
-/** What came of a request, and what follows once that is stored. */
+/** The result of a request, and what to do after it is stored. */
 export interface Arrival {
   result: Result;
   onStored: () => void;
 }
 
-/** What can be sent at a moment. */
+/** The requests that can be sent at a moment. */
 interface Picked {
   leaving: Dispatched[];
-  /** After how many milliseconds there may be more; null where only a result can bring more. */
+  /** The milliseconds until there may be more; null if there can be more only after a result. */
   waitMs: number | null;
 }
 
-/** In UTF-16 code units: prompts in flight take several times as much memory. One prompt may always be sent. */
+/** In UTF-16 code units. Prompts in flight take several times this memory. One prompt may always be sent. */
 const MOST_PROMPTS_IN_FLIGHT = 16_000_000;
 
-/** How long a request waits that found no connection. */
+/** How long a request waits after it found no connection. */
 const UNREACHABLE_DELAY_MS = 250;
 
 /**
- * Decides which call is sent when: by the order of the plan, the pace, the cap, the state of the provider, and what
- * failed before. It sends and stores nothing itself, sets no timer, and is told the time in milliseconds of one clock.
+ * Decides which call is sent when: by the order of the plan, the pace, the cap, the state of the provider, and earlier
+ * failures. It sends and stores nothing, and sets no timer. The caller passes the time, in milliseconds of one clock.
  */
 export class Dispatcher {
   readonly #job: Job;
@@ -95,7 +95,7 @@ export class Dispatcher {
     this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   }
 
-  /** Why the run stops before its end; undefined while it goes on. */
+  /** Why the run stops early; undefined while it continues. */
   get failure(): unknown {
     return this.#failure;
   }
@@ -109,7 +109,7 @@ export class Dispatcher {
     return this.#failure !== undefined || this.#job.drain.aborted;
   }
 
-  /** Whether all that is left to do is in flight. */
+  /** Whether every call that is left is in flight. */
   get isDone(): boolean {
     return this.#isStopping || (this.#delays.isEmpty && !this.#head);
   }
@@ -126,7 +126,7 @@ export class Dispatcher {
     try {
       this.#fill(picked, now, inFlight);
     } catch (error) {
-      // What came is stored all the same.
+      // The caller still stores the results that have arrived.
       this.fail(error);
     }
     return picked;
@@ -149,7 +149,7 @@ export class Dispatcher {
         return;
       }
       if (this.#cap?.reserve(this.#head.most) === false) {
-        // What is in flight mostly costs less than it may.
+        // Requests in flight usually cost less than was set aside for them.
         if (inFlight + leaving.length === 0) this.fail(this.#cap.reached(this.#head.most));
         return;
       }
@@ -159,7 +159,7 @@ export class Dispatcher {
     }
   }
 
-  /** The call that is next, rendered. Calls with an earlier answer take it on the way. */
+  /** The next call, with its request. Calls before it that have an earlier answer reuse it. */
   #next(): Head | undefined {
     const { isOn } = this.#outage;
     for (let waiting = this.#backlog.next(isOn); waiting; waiting = this.#backlog.next(isOn)) {
@@ -174,8 +174,8 @@ export class Dispatcher {
   }
 
   /**
-   * A request has come to its end: decides what becomes of its call.
-   * @param inFlight how many are in flight, this one included
+   * Decides what happens to the call of a finished request.
+   * @param inFlight how many requests are in flight, including this one
    */
   settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
     const { ticket, most, reserved } = dispatched;
@@ -215,7 +215,7 @@ export class Dispatcher {
           this.#job.onEvent({ type: "retrying", reason, message, delayMs });
           this.#delays.add({ call, tries: counted }, now + delayMs);
         } else if (decision.action === "fail" && call.step === "reading") {
-          // Where there are no notes, or where earlier notes stay, the strategy can go on.
+          // Without notes, or with earlier notes that stay, the strategy can be sent.
           this.#backlog.addStrategyOf(call);
         }
       },
@@ -233,33 +233,33 @@ export class Dispatcher {
     return decide(reason, details.retryAfterMs, tries, this.#job.maxAttempts, Math.random(), doubt);
   }
 
-  /** How many calls may still be answered beside one that has come back and those that wait after a refusal. */
+  /** How many calls may still be answered, besides a refused one and those that wait after a refusal. */
   #othersThan(refused: number, inFlight: number): number {
     return inFlight - 1 + Number(this.#backlog.hasFresh) + Math.max(0, this.#delays.size - (refused - 1));
   }
 
-  /** Tells a failure to the watch for outages. */
+  /** Reports a failure to the detection of outages. */
   #watch(error: CallError, tries: Tries, now: number): void {
     const { reason, message } = error;
     const kind = kindOf(reason);
-    // A call that failed before may be at fault itself: it says nothing of the provider.
+    // A call that has failed before may itself be the cause, so it does not count as a sign of an outage.
     if (kind === "transient" && tries.transient > 0 && !this.#outage.isOn && !isAway(error)) return;
     if (kind === "transient" || kind === "rateLimited") {
-      const { hasBegun, isHopeless } = this.#outage.failed(now, kind === "rateLimited");
+      const { hasBegun, isTooLong } = this.#outage.failed(now, kind === "rateLimited");
       if (hasBegun) this.#job.onEvent({ type: "outage", reason, message });
-      if (isHopeless) this.fail(hopeless(reason, message, this.#job));
+      if (isTooLong) this.fail(providerDown(reason, message, this.#job));
     } else if (kind !== "stop" && this.#outage.answered(now)) {
       this.#job.onEvent({ type: "recovered" });
     }
   }
 
   /**
-   * Whether a failure says nothing of its call, and uses up no attempt: the request has not left, or there is an outage.
-   * Where no other calls are left to tell by, an outage excuses a call only while the provider is away.
+   * Whether a failure is not the fault of its call, and uses up no attempt: the request was not sent, or there is an
+   * outage. If no other calls are left to test the provider, an outage counts only while the provider is unavailable.
    */
   #isUncounted(error: CallError): boolean {
     const { hasLeft, httpStatus } = error.details;
-    // A connection that broke in the middle of an answer: that much was generated, and may be paid.
+    // The connection broke in the middle of an answer. The beginning was generated, and may be charged.
     const isHalf = error.reason === "connection" && httpStatus !== null;
     if (kindOf(error.reason) !== "transient" || isHalf) return false;
     return !hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
@@ -271,9 +271,9 @@ function endingOf(error: CallError | null): Ending {
   return error.reason === "rate_limited" ? "rate_limited" : "failed";
 }
 
-function hopeless(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
+function providerDown(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
   return new StoppedError(
-    `${server} has answered nothing for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
-    "Resume the run once the provider answers again; give_up_after_s in the config says how long to wait for it.",
+    `${server} has not answered for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    "Resume the run when the provider answers again; give_up_after_s in the config says how long to wait for it.",
   );
 }

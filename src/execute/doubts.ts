@@ -1,10 +1,10 @@
-/** So many calls have to be refused alike to stop a run in which nothing was answered yet. */
+/** How many calls must be refused to stop a run without any answer. */
 const ENOUGH_AT_FIRST = 3;
-/** And one of which calls were answered before. */
+/** How many calls must be refused in a row to stop a run that has answers. */
 const ENOUGH_LATER = 100;
 
 /**
- * A refusal such as a 403 or a 404 may mean one call, or all of them. Tells which, by what is answered besides. Pure.
+ * A refusal such as a 403 or a 404 may concern one call or all of them. Decides which, by whether other calls are answered.
  */
 export class Doubts {
   #hasAnswers: boolean;
@@ -16,7 +16,7 @@ export class Doubts {
     this.#hasAnswers = hasAnswers;
   }
 
-  /** Whether it is open if anything is answered at all: no more than one request is to be sent until that is known. */
+  /** Whether all calls may be refused. While this is so, only one request is sent at a time. */
   get isSuspected(): boolean {
     return !this.#hasAnswers && this.#refused.size > 0;
   }
@@ -28,7 +28,7 @@ export class Doubts {
 
   /**
    * @param others how many other calls could still be answered, as far as is known
-   * @returns "retry" where that is not known before others were sent
+   * @returns "retry" if other calls must be sent first to decide
    */
   refused(callId: number, others: (refused: number) => number): "retry" | "fail" | "stop" {
     this.#refused.add(callId);

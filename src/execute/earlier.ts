@@ -4,8 +4,8 @@ import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
 /**
- * Answers of earlier calls for strategies whose notes have just come, whose keys are known only now, and for calls that
- * others may have asked since their run was planned.
+ * Reuses answers of earlier calls during a run: for strategies whose notes have just arrived, because only now their keys
+ * are known; and, in a resumed run, for calls that other runs may have sent since it was planned.
  */
 export interface Earlier {
   /** Gives a call an earlier answer. @returns whether there was one */
@@ -20,7 +20,7 @@ export function createEarlier(job: Job): Earlier {
       if (!isNew || call.answerId !== null || settingsId !== job.settingsId) return false;
       const answer = find(prompt);
       if (!answer) return false;
-      // At once, so that the next call with this key does not find it unused.
+      // Commit at once, so that the next call with this key does not reuse the same answer.
       job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });
       return true;
     },

@@ -10,7 +10,7 @@ import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
 import type { ConfiguredLimits } from "./pace.ts";
 
 /**
- * What an executor is given: a run whose lease is held.
+ * The input of an executor: a run whose lease this process holds.
  * @internal
  */
 export interface Job {
@@ -19,80 +19,80 @@ export interface Job {
   runId: number;
   settings: Settings;
   settingsId: number;
-  /** Who is asked, as errors name it. */
+  /** The name of the server in errors. */
   server: string;
   provider: Provider;
   concurrency: number;
   timeoutMs: number;
-  /** How often a call is sent at most, waits for a rate limit not counted. */
+  /** How often to send a call at most. Waits for a rate limit do not count. */
   maxAttempts: number;
-  /** How long a provider may answer nothing before the run stops. */
+  /** How long the provider may be unavailable before the run stops. */
   giveUpAfterMs: number;
   limits: ConfiguredLimits;
   batches: BatchOptions;
-  /** What attempts are priced with; null where that is unknown. */
+  /** The prices of attempts; null if unknown. */
   prices: Prices | null;
-  /** Null where the run may cost what it will; else its prices are known, and its answers limited. */
+  /** Null without a cap. With a cap, the prices are known and the answers have a limit. */
   cap: CapState | null;
   /** Whether the provider is known to count prompt tokens as the model's tokenizer here does. */
   isCountExact: boolean;
-  /** Whether the run was executed before, so that since it was planned others may have asked what it asks. */
+  /** Whether the run is resumed: since it was planned, other runs may have sent the same calls. */
   isResumed: boolean;
-  /** What is done with the reasoning at the start of an answer; null where the config does not say. */
+  /** What to do with the reasoning at the start of an answer; null if the config does not say. */
   reasoningTags: ReasoningTags | null;
-  /** Whether the server has answered a call of the run before. */
+  /** Whether the server has already answered a call of the run. */
   hasAnswers: boolean;
-  /** Which answers of earlier calls do. */
+  /** Which answers of earlier calls to reuse. */
   reuse: ReusePolicy;
-  /** Aborted when nothing more is to be sent; requests in flight may finish. */
+  /** Aborted when no more requests may be sent. Requests in flight may finish. */
   drain: AbortSignal;
   onEvent: (event: ExecutionEvent) => void;
 }
 
-/** What a run may cost, and what of that is spent or set aside, in billionths of a US dollar. */
+/** The cap of a run, and how much is spent or set aside, in billionths of a US dollar. */
 export interface CapState {
   mostNanoUsd: number;
   usedNanoUsd: number;
-  /** The most completion tokens of a request that was reserved without a limit. */
+  /** The most completion tokens of a request without a limit. */
   completionLimit: number;
 }
 
-/** How a run has to do with its provider's batch engine. */
+/** How a run uses the provider's batch API. */
 interface BatchOptions {
   connect: () => Promise<BatchProvider>;
-  /** What a request in a batch costs in proportion to a live one; null where that is unknown. */
+  /** The price of a batch request divided by that of a live one; null if unknown. */
   factor: number | null;
-  /** Whether new batches are submitted, or those that are open only waited for, or cancelled. */
+  /** `submit` sends new batches, `collect` only waits for open ones, `cancel` cancels them. */
   mode: "submit" | "collect" | "cancel";
-  /** Whether to stay until none is open; otherwise each is looked at once. */
+  /** Whether to wait until no batch is open; otherwise each is checked once. */
   waits: boolean;
 }
 
-/** What an executor reports while it works. Everything it counts has been stored. */
+/** Reports of an executor while it works. Everything that they count has been stored. */
 export type ExecutionEvent =
   | { type: "stored"; delta: TotalsDelta }
-  /** An attempt failed and the call is sent again. */
+  /** An attempt failed, and the call will be sent again. */
   | { type: "retrying"; reason: string; message: string; delayMs: number }
-  /** Something that the user should know, and that stops nothing. */
+  /** A problem that does not stop the run. */
   | { type: "warning"; message: string }
-  /** So many results that came back could not be stored: their calls are asked again. */
+  /** This many results arrived but could not be stored. A resumed run sends their calls again. */
   | { type: "lost"; results: number }
-  /** The provider answers nothing any more: only a probe now and then is sent. */
+  /** The provider no longer answers. Only single requests are sent, from time to time, to probe it. */
   | { type: "outage"; reason: string; message: string }
   /** The provider answers again. */
   | { type: "recovered" }
-  /** How a batch stands, by the provider's word and counts. */
+  /** The state of a batch, with the provider's status and counts. */
   | { type: "batch"; name: string; requests: number; status: string; completed: number; failed: number };
 
 /**
- * The second axis of datagen: how calls reach a provider. An executor asks for every pending call of a run and stores
- * what comes back; it ends when none is pending that can be sent, or when it is drained.
+ * The second axis of datagen: how calls reach a provider. An executor sends every pending call of a run and stores the
+ * results. It ends when no call that can be sent is pending, or after `drain` is aborted.
  * @internal
  */
 export interface Executor {
   /**
-   * @throws StoppedError for a reason that a person has to mend; everything that came back is stored, but for what it says
-   *   is lost
+   * @throws StoppedError for a reason that only a person can fix; all results are stored, except those that it reports as
+   *   lost
    */
   execute(job: Job): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { Outcomes } from "./outcome.ts";
 import { createPrepare } from "./prepare.ts";
 import { inTurns } from "./turns.ts";
 
-/** Requests of their own for each call, as many and as fast as the provider allows; no call waits for a slower one. */
+/** Sends each call in its own request, as fast as the provider allows. No call waits for a slower one. */
 export const live: Executor = {
   async execute(job) {
     const outcomes = new Outcomes(job);

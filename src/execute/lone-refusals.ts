@@ -1,16 +1,16 @@
-/** So many refusals in a row at least, before a call may be at fault itself. */
+/** How many refusals a call needs at least before it may be the cause itself. */
 const LEAST_REFUSALS = 6;
-/** How unlikely they have to be for a call that is like the others. */
+/** How unlikely these refusals must be for an ordinary call. */
 const UNLIKELY = 1e-9;
 
 /**
- * Tells a call that is refused for its rate whenever it is sent, while others are answered, from one that has bad luck: it
- * compares its refusals with how many of the other requests were refused in the same time. Pure.
+ * Finds calls that are always refused for their rate while other calls are answered. To tell them from calls with bad luck,
+ * it compares the refusals of a call with the share of other requests that were refused in the same time.
  */
 export class LoneRefusals {
   #answered = 0;
   #refused = 0;
-  /** By call: how often it was refused, and where the counts stood at first. */
+  /** For each call: how often it was refused, and the counts of all requests at its first refusal. */
   readonly #calls = new Map<number, { times: number; answered: number; refused: number }>();
 
   answered(callId: number): void {
@@ -18,7 +18,7 @@ export class LoneRefusals {
     this.#calls.delete(callId);
   }
 
-  /** @returns whether the call will never be taken */
+  /** @returns whether the call will always be refused */
   refused(callId: number): boolean {
     const call = this.#calls.get(callId) ?? { times: 0, answered: this.#answered, refused: this.#refused };
     this.#refused += 1;

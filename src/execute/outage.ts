@@ -1,16 +1,16 @@
-/** So many failures in a row, for so long, are an outage and not bad luck. */
+/** This many failures in a row, over this time, are an outage. */
 const ENOUGH_FAILURES = 3;
 const ENOUGH_MS = 1_000;
 
-/** How long a request waits after a failure while an outage is suspected: what is refused at once is not sent in a rush. */
+/** The pause after a failure while an outage is suspected, so that quick refusals do not cause a rush of requests. */
 const SUSPECTED_MS = 100;
 
 const FIRST_PROBE_MS = 1_000;
 const LONGEST_PROBE_MS = 5_000;
 
 /**
- * Notices when a provider answers nothing any more. Then a single request at a time probes it until it answers again.
- * Pure: it is told the time.
+ * Notices when a provider no longer answers. Then one request at a time probes it until it answers again. The caller
+ * passes the time.
  */
 export class Outage {
   readonly #giveUpAfterMs: number;
@@ -25,12 +25,12 @@ export class Outage {
     this.#answeredAt = now;
   }
 
-  /** Whether only probes are to be sent. */
+  /** Whether only probes may be sent. */
   get isOn(): boolean {
     return this.#probes > 0;
   }
 
-  /** Whether enough requests have failed in a row to send no more than one until it is known what that means. */
+  /** Whether enough requests have failed in a row that only one may be sent at a time. */
   get isSuspected(): boolean {
     return this.#failures >= ENOUGH_FAILURES;
   }
@@ -41,7 +41,7 @@ export class Outage {
     return this.isSuspected ? Math.max(0, this.#failedAt + SUSPECTED_MS - now) : 0;
   }
 
-  /** The provider answered a request, be it to say that it cannot be answered. @returns whether an outage is over */
+  /** The provider answered a request, perhaps with a refusal. @returns whether this ended an outage */
   answered(now: number): boolean {
     const wasOn = this.isOn;
     this.#answeredAt = now;
@@ -51,11 +51,11 @@ export class Outage {
   }
 
   /**
-   * A request failed in a way that passes.
-   * @param isRefusal whether it was refused for its rate: then the provider is there, but no answer came
-   * @returns whether an outage has begun, and whether it has lasted so long that the run gives up
+   * A request failed in a way that may pass.
+   * @param isRefusal whether it was refused for its rate: then the provider is up, but gives no answers
+   * @returns whether this began an outage, and whether the outage has lasted so long that the run must stop
    */
-  failed(now: number, isRefusal: boolean): { hasBegun: boolean; isHopeless: boolean } {
+  failed(now: number, isRefusal: boolean): { hasBegun: boolean; isTooLong: boolean } {
     const silentMs = now - this.#answeredAt;
     const wasOn = this.isOn;
     if (!isRefusal) {
@@ -63,11 +63,11 @@ export class Outage {
       this.#failedAt = now;
       if (wasOn || (this.#failures >= ENOUGH_FAILURES && silentMs >= ENOUGH_MS)) this.#planProbe(now);
     }
-    return { hasBegun: this.isOn && !wasOn, isHopeless: silentMs >= this.#giveUpAfterMs };
+    return { hasBegun: this.isOn && !wasOn, isTooLong: silentMs >= this.#giveUpAfterMs };
   }
 
   #planProbe(now: number): void {
-    // Requests that were in flight when it began fail together; they are one probe.
+    // Requests that were in flight when the outage began fail together, and count as one probe.
     if (now < this.#nextProbeAt) return;
     this.#nextProbeAt = now + Math.min(LONGEST_PROBE_MS, FIRST_PROBE_MS * 1.5 ** this.#probes);
     this.#probes += 1;

@@ -17,13 +17,13 @@ export interface Attempt {
   /** Its row in the database. */
   id: number;
   request: PreparedRequest;
-  /** What it may be charged with at most. */
+  /** The most tokens that it may be charged for. */
   reserved: Reservation;
   durationMs: number;
   isBatched: boolean;
 }
 
-/** What came of a request. The decision on a failure is still open. */
+/** The result of a request, before the decision about a failure. */
 export interface Sent {
   result: Result;
   error: CallError | null;
@@ -39,7 +39,7 @@ const NO_USAGE: Usage = {
   tokensEstimated: false,
 };
 
-/** Turns what a provider answered into what is stored of it, and says once a run what is odd about its answers. */
+/** Turns a provider's answers into rows to store, and warns once per run about odd answers. */
 export class Outcomes {
   readonly #job: Job;
   readonly #cutPrompts = new CutPrompts();
@@ -97,7 +97,7 @@ export class Outcomes {
     return { result: { ...resultOf(attempt), attempt: record, answer: null }, error, limits: rateLimits };
   }
 
-  /** The tokens as the provider reported them, or as they are counted here where it reported none that can be. */
+  /** The tokens that the provider reported, or, if it reported none or impossible ones, the tokens counted here. */
   async #usageOf({ prompt, settings }: PreparedRequest, { text, usage }: Completion): Promise<Usage> {
     const said = credibleUsage(usage, prompt, text, tokenLimit(settings));
     if (said && this.#cutPrompts.suspects(prompt, said)) {
@@ -111,13 +111,13 @@ export class Outcomes {
     if (this.#job.reasoningTags === null && hasReasoning(text)) {
       this.#warnOnce(
         "reasoning",
-        'answers begin with <think>…</think>, which stays in notes and datasets: set model_config.reasoning_tags to "strip" to leave it out there, or to "keep"',
+        'answers begin with <think>…</think>, which stays in notes and datasets: set model_config.reasoning_tags to "strip" to remove it there, or to "keep" to end this warning',
       );
     }
     if (readEnding(finishReason).ending === "unknown") {
       this.#warnOnce(
         "ending",
-        `the server ends answers with the finish reason ${JSON.stringify(finishReason)}, which datagen does not know: they count as whole`,
+        `the server ends answers with the finish reason ${JSON.stringify(finishReason)}, which datagen does not know: they count as complete`,
       );
     }
   }
@@ -133,12 +133,12 @@ function resultOf({ id: attemptId, request: { call }, isBatched }: Attempt): Omi
   return { call, attemptId, isBatched };
 }
 
-/** An answer of which nothing is left without its reasoning. */
+/** The failure of an answer that has only reasoning. */
 function onlyReasoning({ finishReason, httpStatus, requestId, usage, rateLimits }: Completion): CallError {
   const details = { httpStatus, requestId, usage, rateLimits };
   return finishReason === "length"
     ? new CallError("reasoning_exhausted", "the token limit was used up by reasoning", details)
-    : new CallError("empty", "the answer is nothing but reasoning", details);
+    : new CallError("empty", "the answer has only reasoning", details);
 }
 
 function reported(usage: ReportedUsage): Usage {

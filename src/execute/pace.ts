@@ -1,11 +1,10 @@
 import type { QuotaState, RateLimits } from "../providers/provider.ts";
 
 /*
- * How fast requests may be sent. Pure: every method is told the time, in milliseconds of one clock.
+ * How fast requests may be sent. The caller passes the time to every method, in milliseconds of one clock.
  *
- * Three things hold requests back, each for its own reason: the limits of the config, which are kept; the limits that
- * the provider's headers state, whose buckets are followed as the provider counts them; and, where nothing is stated,
- * a rate that refused requests have taught.
+ * Three limits slow requests down: the limits of the config; the limits in the provider's headers, whose buckets are
+ * tracked here; and, if the headers state no limits, a rate that is learned from refused requests.
  */
 
 /** The limits that a config sets. */
@@ -14,15 +13,15 @@ export interface ConfiguredLimits {
   tokensPerMinute: number | undefined;
 }
 
-/** A request that was sent, and where the counts stood then. */
+/** A sent request, and the counts at that moment. */
 export interface Ticket {
   readonly sentAt: number;
   readonly tokens: number;
-  /** All that was sent until then, this request included. */
+  /** The totals sent until then, including this request. */
   readonly total: { readonly requests: number; readonly tokens: number };
 }
 
-/** How a request ended, as far as the pace is concerned. */
+/** How a request ended, for the pace. */
 export type Ending = "accepted" | "rate_limited" | "failed";
 
 const MINUTE_MS = 60_000;
@@ -41,12 +40,12 @@ export class Pace {
     this.#learned = new LearnedRate(now);
   }
 
-  /** Whether what a request costs in tokens makes a difference. */
+  /** Whether any limit depends on the tokens of requests. */
   get countsTokens(): boolean {
     return this.#configured.tokens !== null || this.#stated.tokens.isKnown;
   }
 
-  /** Milliseconds until a request that is charged with so many tokens may be sent; 0 is now. */
+  /** Milliseconds until a request with this many tokens may be sent; 0 means now. */
   wait(now: number, tokens: number): number {
     return Math.max(
       this.#configured.requests?.wait(now, 1) ?? 0,
@@ -67,7 +66,7 @@ export class Pace {
     return { sentAt: now, tokens, total: this.#total };
   }
 
-  /** @returns whether so many requests were refused that the rate has been lowered */
+  /** @returns whether the rate was lowered because of refusals */
   end({ sentAt, total }: Ticket, now: number, ending: Ending, limits: RateLimits | null): boolean {
     const since = { requests: this.#total.requests - total.requests, tokens: this.#total.tokens - total.tokens };
     if (limits?.requests) this.#stated.requests.observe(limits.requests, sentAt, now, since.requests);
@@ -77,8 +76,8 @@ export class Pace {
 }
 
 /**
- * A limit of the config: a bucket of one second's worth, so that a minute's worth is spread over its seconds. What costs
- * more than that is sent when the bucket is full, and leaves a debt that later requests wait for.
+ * A limit of the config. The bucket holds one second's worth, so that a minute's worth is spread over its seconds. A
+ * request that costs more is sent when the bucket is full. It leaves a debt, for which later requests wait.
  */
 class Budget {
   readonly #perMs: number;
@@ -89,14 +88,14 @@ class Budget {
   constructor(perMinute: number, now: number) {
     this.#perMs = perMinute / MINUTE_MS;
     this.#capacity = this.#perMs * 1_000;
-    // Not a second's worth at once: the first minute is kept too.
+    // Start nearly empty, so that the limit holds in the first minute, too.
     this.#level = Math.min(this.#capacity, 1);
     this.#at = now;
   }
 
   wait(now: number, cost: number): number {
     const missing = Math.min(cost, this.#capacity) - this.#levelAt(now);
-    // Less than a thousandth of a second's worth is the rounding of sums.
+    // A shortage of less than a millisecond's worth comes from rounding.
     return missing <= this.#perMs ? 0 : missing / this.#perMs;
   }
 
@@ -110,7 +109,7 @@ class Budget {
   }
 }
 
-/** A bucket that the provider keeps and states in its headers, as it is thought to stand now. */
+/** A bucket of the provider, as stated in its headers, with an estimate of its present level. */
 class StatedQuota {
   #limit = Number.POSITIVE_INFINITY;
   #perMs = 0;
@@ -134,15 +133,15 @@ class StatedQuota {
   }
 
   /**
-   * Takes over what the provider states. It stated it when it took the request, so what was sent since then is not in
-   * it; were it in it, the refill of the same time would make up for it.
-   * @param spentSince what was sent after the request
+   * Updates the bucket with the state in a response. The provider computed it when it received the request, so requests
+   * that were sent later are not counted in it. If some were, the refill since then would make up for them.
+   * @param spentSince the amount sent after the request
    */
   observe({ limit, remaining, resetMs }: QuotaState, sentAt: number, now: number, spentSince: number): void {
     if (sentAt < this.#observedSentAt) return;
     this.#observedSentAt = sentAt;
     const used = limit - remaining;
-    // A reset beyond a minute tells of a longer window, such as a day.
+    // A reset after more than a minute belongs to a longer window, such as a day.
     const isMinute = resetMs === null || resetMs <= MINUTE_MS * 1.1 || used <= 0;
     this.#perMs = isMinute ? limit / MINUTE_MS : used / resetMs;
     this.#limit = limit;
@@ -154,15 +153,15 @@ class StatedQuota {
     return Math.min(this.#limit, this.#level + (now - this.#at) * this.#perMs);
   }
 
-  /** Kept back, so that a miscount is no refused request. */
+  /** The amount kept back, so that a wrong estimate does not lead to a refused request. */
   #reserve(): number {
     return Math.min(this.#perMs * 250, this.#limit / 20);
   }
 }
 
-/** Requests that are refused though nothing is stated teach a rate: it falls to what is let through, then grows. */
+/** A rate that is learned from refusals without stated limits: it falls to the rate that got through, then grows. */
 class LearnedRate {
-  /** Requests a millisecond; infinite until enough of them are refused. */
+  /** Requests per millisecond; infinite until enough of them are refused. */
   #perMs = Number.POSITIVE_INFINITY;
   #next = 0;
   #letThrough = 0;
@@ -186,8 +185,8 @@ class LearnedRate {
   }
 
   /**
-   * Only requests that were sent in an epoch count in it: those before it tell of an older rate. One that is not
-   * refused counts as let through, as refusals come fast and answers take their time.
+   * An epoch counts only requests that were sent in it, because earlier ones were sent at an older rate. A request that is
+   * not refused yet counts as let through: refusals come quickly, and answers take time.
    */
   end(sentAt: number, now: number, ending: Ending): boolean {
     const epoch = this.#epoch;
@@ -220,7 +219,7 @@ class LearnedRate {
     this.#epoch = newEpoch(now);
   }
 
-  /** By more the longer nothing was refused, but carefully beyond what was once let through. */
+  /** Grows faster the longer nothing was refused, but slowly beyond the highest rate that got through. */
   #speedUp(sent: number): void {
     const growth = 0.05 * Math.min(1, sent / 30) * 2 ** this.#cleanEpochs;
     this.#perMs *= 1 + Math.min(this.#perMs < this.#letThrough ? 0.5 : 0.1, growth);
@@ -234,7 +233,7 @@ const HEAVY_COUNT = 12;
 const HEAVY_SHARE = 0.6;
 const LARGEST_CUT = 0.3;
 const SMALLEST_CUT = 0.97;
-/** One request in a minute. */
+/** One request per minute. */
 const SLOWEST_PER_MS = 1 / MINUTE_MS;
 
 interface Epoch {
@@ -242,7 +241,7 @@ interface Epoch {
   lastSentAt: number;
   sent: number;
   refused: number;
-  /** Whether this rate has kept a request waiting: otherwise nothing was learned about a higher one. */
+  /** Whether this rate made a request wait. If not, the epoch says nothing about a higher rate. */
   isHeldBack: boolean;
 }
 

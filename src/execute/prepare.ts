@@ -7,7 +7,7 @@ import { getSettings } from "../store/runs/plan.ts";
 import { getText } from "../store/texts.ts";
 import type { Job } from "./executor.ts";
 
-/** A call that is ready to be sent: its prompt, and what it is asked with. */
+/** A call that is ready to be sent, with its prompt and settings. */
 export interface PreparedRequest {
   call: OpenCall;
   prompt: Prompt;
@@ -27,7 +27,7 @@ export function createPrepare({
 }: Job): (call: OpenCall) => PreparedRequest {
   const perspectives = instructions(store, runId);
   const keys = new Map<number, { settings: Settings; keyOf: (prompt: Prompt) => string }>();
-  // Calls come input by input.
+  // Calls of the same input come one after the other, so the last text is enough.
   let last = { id: 0, text: "" };
 
   function inputText(id: number): string {

@@ -1,19 +1,19 @@
 import type { FailureReason } from "../providers/provider.ts";
 
-/** What happens to a call whose attempt failed. */
+/** What happens to a call after a failed attempt. */
 export type Decision =
-  /** It is sent again after a while. */
+  /** The call is sent again after a delay. */
   | { action: "retry"; delayMs: number }
-  /** It has failed; the run goes on. */
+  /** The call has failed; the run continues. */
   | { action: "fail" }
-  /** Every further call would fail alike: the run stops. */
+  /** All other calls would fail in the same way, so the run stops. */
   | { action: "stop" };
 
-/** The failed attempts of one call in this execution of its run, by how they count. */
+/** The failed attempts of one call in this execution of its run, by kind. */
 export interface Tries {
-  /** Waits for a rate limit: they use up nothing. */
+  /** Refusals for a rate limit. They do not count towards `maxAttempts`. */
   rateLimited: number;
-  /** Answers that were generated, and are paid, without a text that can be used. */
+  /** Answers that were generated and paid, but have no usable text. */
   empty: number;
   /** All others. */
   transient: number;
@@ -25,10 +25,10 @@ const MAX_EMPTY_RETRIES = 2;
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
-/** A provider that asks to wait longer than this is asked again at this time. */
+/** If the provider asks for a longer wait, the call is sent again after this time. */
 const LONGEST_RETRY_AFTER_MS = 600_000;
 
-/** How a failure counts, or what it leads to at once; "doubtful" may mean one call or all of them: see doubts.ts. */
+/** How a failure counts, or its result. "doubtful" may concern one call or all of them; see doubts.ts. */
 export type Kind = keyof Tries | "doubtful" | "fail" | "stop";
 
 const KINDS = {
@@ -57,7 +57,7 @@ const KINDS = {
   proxy_refused: "stop",
 } as const satisfies Record<FailureReason, Kind>;
 
-/** The reasons for which a run may stop; what a user is told of each is in stops.ts. */
+/** The reasons for which a run may stop. stops.ts has the message for each. */
 export type StoppingReason = {
   [Reason in FailureReason]: (typeof KINDS)[Reason] extends "stop" | "doubtful" ? Reason : never;
 }[FailureReason];
@@ -69,9 +69,9 @@ export function kindOf(reason: FailureReason): Kind {
 /**
  * Decides on a failed attempt, and counts it.
  * @param tries the failed attempts before this one
- * @param maxAttempts how often the call is sent at most
+ * @param maxAttempts how often to send the call at most
  * @param random between 0 and 1, for the jitter of the delay
- * @param doubt what is done where the failure is doubtful
+ * @param doubt what to do if the failure is doubtful
  */
 export function decide(
   reason: FailureReason,
@@ -84,7 +84,7 @@ export function decide(
   const known: Kind = KINDS[reason];
   const end = known === "doubtful" ? doubt : known;
   if (end === "fail" || end === "stop") return { decision: { action: end }, tries };
-  // Like a limit, it uses up nothing until it is known what it means.
+  // A doubtful failure uses up no attempt, like a rate limit, until its meaning is known.
   const kind = known === "doubtful" || end === "retry" ? "rateLimited" : end;
   const counted = { ...tries, [kind]: tries[kind] + 1 };
   const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= maxAttempts;
@@ -92,7 +92,7 @@ export function decide(
   return { decision: { action: "retry", delayMs: delayOf(counted[kind], retryAfterMs, random) }, tries: counted };
 }
 
-/** Exponential backoff whose jitter spreads calls that failed together; never earlier than the provider asks. */
+/** Exponential backoff, with jitter to spread calls that failed together; never shorter than the provider asks. */
 function delayOf(count: number, retryAfterMs: number | null, random: number): number {
   const backoff = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (count - 1));
   const spread = backoff * (0.5 + random / 2);

@@ -3,7 +3,7 @@ import type { FailureReason } from "../providers/provider.ts";
 import type { Job } from "./executor.ts";
 import type { StoppingReason } from "./retry.ts";
 
-/** What a user is told where a run stops. */
+/** The message to the user when a run stops. */
 interface Stop {
   what: string;
   hint: string;
@@ -11,7 +11,7 @@ interface Stop {
 
 const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>> = {
   key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
-  forbidden: { what: "forbids these requests", hint: "Check what the key's account and project may do" },
+  forbidden: { what: "forbids these requests", hint: "Check the permissions of the key's account and project" },
   model_not_found: { what: "does not know the model or the address", hint: "Check model_name and base_url" },
   redirected: { what: "is not where the base URL says", hint: "Set base_url to the address that it redirects to" },
   bad_certificate: {
@@ -27,13 +27,13 @@ const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>>
     hint: "Check HTTPS_PROXY and HTTP_PROXY, the user and the password in them, and NO_PROXY",
   },
   file_too_large: {
-    what: "takes no file as large as that of the batch",
-    hint: "Go on with requests of their own, with --live, or raise the limit at the server",
+    what: "refuses the file of the batch because it is too large",
+    hint: "Use --live to send each call in its own request, or raise the limit of the server",
   },
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 
-/** The end of a run for a reason that a person has to mend. */
+/** The error that stops a run for a reason that only a person can fix. */
 export function stopped(reason: FailureReason, message: string, { server }: Job): StoppedError {
   const known = STOPS[reason];
   return new StoppedError(

@@ -7,30 +7,30 @@ import type { Arrival, Dispatched, Dispatcher } from "./dispatcher.ts";
 import type { Job } from "./executor.ts";
 import type { Sent } from "./outcome.ts";
 
-/** Sends one request, and says what came of it. */
+/** Sends one request, and returns its result. */
 export type Perform = (dispatched: Dispatched, attemptId: number) => Promise<Sent>;
 
-/** Of the requests in flight, so many share a transaction when they come back at about the same time. */
+/** The share of the requests in flight that may be stored in one transaction, if they arrive at about the same time. */
 const GATHERED_SHARE = 1 / 6;
-/** In UTF-16 code units: answers that are longer together are stored at once, as they take memory. */
+/** In UTF-16 code units. Longer answers together are stored at once, because they take memory. */
 const MOST_GATHERED = 2_000_000;
-/** How long a result waits for others to be stored with. */
+/** How long a result waits for others, to be stored in the same transaction. */
 const GATHER_MS = 1;
 
-/** Timers take no number of any size: a turn that finds nothing to do waits again. */
+/** The longest timer: Node cannot wait for any length of time. A turn with nothing to do waits again. */
 const LONGEST_WAIT_MS = 60_000;
 
 /**
  * Works in turns until the dispatcher has nothing more to send. Each turn commits, in one transaction, the results that
  * arrived and the attempts that start next. A turn takes only part of the requests in flight, or they would fall into
  * step.
- * @param perform how one request is sent
+ * @param perform sends one request
  */
 export function inTurns(job: Job, dispatcher: Dispatcher, perform: Perform): Promise<void> {
   return new Promise((resolve, reject) => {
     const turns = new Turns(job, dispatcher, perform, () => {
       if (dispatcher.failure === undefined) resolve();
-      // The error that stopped the run, whatever it is.
+      // The error that stopped the run, of any kind.
       else reject(dispatcher.failure);
     });
     turns.start();
@@ -46,14 +46,14 @@ class Turns {
   readonly #limit: LimitFunction;
   readonly #drain = () => this.#schedule(0);
   #arrivals: Arrival[] = [];
-  /** The length of their texts. */
+  /** The total length of their texts. */
   #gathered = 0;
   /** Results that could not be stored. */
   readonly #unstored: Result[] = [];
   #inFlight = 0;
-  /** The next turn, where it is due soon as something came back. */
+  /** The timer of the next turn, if results are waiting to be stored. */
   #due: NodeJS.Timeout | undefined;
-  /** The next turn, where it is due when the dispatcher has more to send. */
+  /** The timer of the next turn, if the dispatcher will have more to send. */
   #wake: NodeJS.Timeout | undefined;
   #isOver = false;
 
@@ -80,7 +80,7 @@ class Turns {
     this.#arrivals = [];
     this.#gathered = 0;
     try {
-      // The strategy of a reading goes next, and is ready only once its notes are stored.
+      // The strategy of a reading is sent next, but only after its notes are stored.
       const isNext = came.some(({ result }) => result.call.step === "reading");
       this.#store(came, isNext ? [] : this.#pick());
     } catch (error) {
@@ -134,7 +134,7 @@ class Turns {
       this.#dispatcher.fail(error);
     }
     this.#inFlight -= 1;
-    // Stored with others, if any come soon.
+    // Wait a moment for other results, to store them together.
     const isMany = this.#arrivals.length >= this.#limit.concurrency * GATHERED_SHARE;
     const isEnough = this.#inFlight === 0 || isMany || this.#gathered >= MOST_GATHERED;
     if (isEnough) this.#turn();
@@ -158,14 +158,14 @@ class Turns {
     this.#onEnd();
   }
 
-  /** What was in the way may be gone by the end. */
+  /** Tries once more to store results at the end, when the obstacle may be gone. */
   #storeAtLast(): void {
     const { store, lease, settingsId, onEvent } = this.#job;
     let delta;
     try {
       delta = commitResults(store, lease, settingsId, this.#unstored);
     } catch {
-      // Why is known: it is what has stopped the run.
+      // The reason is not reported here: it is the error that stopped the run.
       onEvent({ type: "lost", results: this.#unstored.length });
       return;
     }

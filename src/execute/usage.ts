@@ -1,25 +1,25 @@
 import { type Prompt, promptBytes, promptLength } from "../models/prompt.ts";
 import type { ReportedUsage } from "../providers/provider.ts";
 
-/** No request uses as many tokens. Sums of less over all the requests of a run stay whole numbers. */
+/** No request uses this many tokens. With fewer, the sums over a run stay exact whole numbers. */
 const MOST_TOKENS = 10_000_000;
 
-/** What is more by this factor than it can be is a mistake of the server's, and not a matter of how it counts. */
+/** A count that is too high by this factor is a mistake of the server, not another way of counting. */
 const FAR_OFF = 100;
 
-/** Providers take no lower limit of completion tokens than this, or give more all the same. */
+/** Providers refuse or ignore a lower limit of completion tokens. */
 const SMALLEST_LIMIT = 16;
 
-/** What a server may put around a prompt, in tokens, in a template or as tools. */
+/** How many tokens a server may add to a prompt, by a template or tools. */
 const AROUND_PROMPT = 1_000;
 
-/** More characters than this on average make no token, whatever the text. */
+/** No text has more characters per token on average. */
 const MOST_CHARACTERS_PER_TOKEN = 200;
 
 /**
- * A usage that a server reported, or null where it cannot be: then it counts as not reported.
- * @param text the answer's; null where there is none
- * @param limit the most completion tokens that the request allowed; null where nothing limits them
+ * The usage that a server reported, or null if it is impossible: then it counts as not reported.
+ * @param text the text of the answer; null if there is none
+ * @param limit the most completion tokens that the request allowed; null without a limit
  */
 export function credibleUsage(
   usage: ReportedUsage | null,
@@ -37,19 +37,19 @@ export function credibleUsage(
   return completionTokens < least ? null : usage;
 }
 
-/** Shorter prompts are cut by no server. Their counts differ by what is around them. */
+/** No server cuts shorter prompts, and their counts vary too much with the tokens that a server adds. */
 const SHORTEST_CUT = 200;
 
-/** How often a prompt is counted for a warning at most: that takes longer than all else about a request. */
+/** How many prompts to count for a warning at most: counting takes longer than everything else in a request. */
 const MOST_COUNTED = 8;
 
 /**
- * Notices a server that drops a part of the prompts that are too long for it, and says so by nothing but the number of
- * their tokens. Few prompts are counted: those of which fewer tokens are reported than their length makes likely.
+ * Notices a server that silently drops a part of long prompts: it then reports fewer prompt tokens. A prompt is counted
+ * only if the reported tokens are far fewer than its length suggests.
  */
 export class CutPrompts {
   #counted = 0;
-  /** Fewer tokens for the same length than any that turned out to be right. */
+  /** The ratio of reported to likely tokens below which a prompt is counted. */
   #suspicious = 0.6;
 
   /** Whether it is worth counting a prompt. */
@@ -58,12 +58,12 @@ export class CutPrompts {
     const likely = likelyTokens(prompt);
     if (likely < SHORTEST_CUT || promptTokens >= likely * this.#suspicious) return false;
     this.#counted += 1;
-    // The next one that is counted has to be further off, if this one is right.
+    // If this report turns out to be right, only a lower ratio is suspicious from now on.
     this.#suspicious = Math.min(this.#suspicious, (0.8 * promptTokens) / likely);
     return true;
   }
 
-  /** What to warn of, once; null where the server seems to have read the prompt. */
+  /** The warning, if the server seems to have cut the prompt; else null. */
   warningOf({ promptTokens }: ReportedUsage, counted: number): string | null {
     if (promptTokens * 2 >= counted) return null;
     this.#counted = MOST_COUNTED;
@@ -72,7 +72,7 @@ export class CutPrompts {
   }
 }
 
-/** About how many tokens a prompt has, by its length alone. */
+/** About how many tokens a prompt has, judged by its length. */
 function likelyTokens(prompt: Prompt): number {
   const characters = promptLength(prompt);
   if (characters < SHORTEST_CUT) return 0;

@@ -1,6 +1,6 @@
 import { flatRows, type Renderer } from "./renderer.ts";
 
-/** CSV (RFC 4180) with a header line: the members of JSON Lines as columns; null is an empty field. */
+/** CSV (RFC 4180) with a header line. The columns are the members of JSON Lines; null is an empty field. */
 export const csv: Renderer = {
   extension: "csv",
   isJson: false,
@@ -18,12 +18,12 @@ export const csv: Renderer = {
   },
 };
 
-/** By this a spreadsheet knows that the text is UTF-8. */
+/** Tells a spreadsheet that the text is UTF-8. */
 const BYTE_ORDER_MARK = "\ufeff";
 
 /**
- * A cell that begins so is a formula to a spreadsheet, which may send what stands in other cells elsewhere. In East Asian
- * locales the wide signs count as the narrow ones.
+ * A spreadsheet computes a cell that begins like this as a formula, which can send the content of other cells elsewhere.
+ * In East Asian locales the wide signs count as well.
  */
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
 

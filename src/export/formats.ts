@@ -1,3 +1,3 @@
-/** The formats of datasets; a renderer each in index.ts. */
+/** The formats of datasets; index.ts has a renderer for each. */
 export const FORMATS = ["json", "jsonl", "csv"] as const;
 export type Format = (typeof FORMATS)[number];

@@ -24,7 +24,7 @@ export const json: Renderer = {
     for (const [name, value] of Object.entries(run.imported?.members ?? {})) yield `,\n${member(name, value)}`;
     yield "\n}\n";
   },
-  // A config begins as a dataset does, and has no tasks. In JSON a quotation mark inside a text has a backslash before it.
+  // A config begins like a dataset, but has no tasks. Inside a JSON string, a quotation mark has a backslash before it.
   isDataset({ head, tail }, runId) {
     if (runId !== undefined) return new RegExp(`(?<!\\\\)"run_id": "${runId}"`).test(tail);
     return (
@@ -35,7 +35,7 @@ export const json: Renderer = {
   },
 };
 
-/** The perspectives as the responses stand: where several samples are asked for, each in a row for each of them. */
+/** The perspectives in the order of the responses: with replicates, each perspective is repeated for each sample. */
 function replicated({ agent_perspectives: perspectives, replicates = 1 }: DatasetRun["config"]) {
   if (replicates === 1) return perspectives;
   return perspectives.flatMap((perspective) =>
@@ -47,7 +47,7 @@ function member(name: string, value: unknown): string {
   return `  ${JSON.stringify(name)}: ${indented(value, 2)}`;
 }
 
-// No string in JSON holds a line break of its own, so every one of the text is a place to indent.
+// Strings in JSON contain no raw line breaks, so every line break can be indented.
 function indented(value: unknown, by: number): string {
   return JSON.stringify(value, null, 2).replaceAll("\n", `\n${" ".repeat(by)}`);
 }
@@ -61,7 +61,7 @@ function toTask(run: DatasetRun, task: TaskRow) {
   };
 }
 
-/** What datagen says, and behind it what else an imported file said: an object's members are added one by one. */
+/** datagen's metadata, and after it what an imported file had besides. Members of nested objects are added one by one. */
 function withMissing(ours: Record<string, unknown>, theirs: Record<string, unknown>): Record<string, unknown> {
   const whole = { ...ours };
   for (const [name, value] of Object.entries(theirs)) {

@@ -2,16 +2,16 @@ import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
 import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
 
-/** What a dataset says of its run. */
+/** The run that a dataset describes. */
 export type DatasetRun = RunRow & {
   otherSettings: OtherSettings[];
   costUsd: number | null;
   part: RunPart | null;
-  /** The one sample of each perspective that the dataset has, where it does not have all. */
+  /** The replicate that the dataset has, if it does not have all. */
   replicate?: number;
 };
 
-/** Of every `count` inputs in a row those at `indices`, from 1, where the run has a part of them only. */
+/** The part of the inputs that a shard has: of every `count` inputs in order, those at `indices`, counted from 1. */
 interface RunPart {
   indices: number[];
   count: number;
@@ -26,29 +26,29 @@ export interface Ends {
   tail: string;
 }
 
-/** The third axis of datagen: how a dataset is written. Rows go in one at a time, pieces of a file come out. */
+/** The third axis of datagen: how a dataset is written. A renderer takes rows one at a time, and yields pieces of a file. */
 export interface Renderer {
   /** The ending of the file's name, without a dot. */
   extension: string;
   /** Whether its texts are strings of JSON, which has an escape for every character. */
   isJson: boolean;
-  /** Renders the same bytes for the same rows. */
+  /** Always renders the same rows to the same bytes. */
   render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<Piece>;
   /** Whether a file is a dataset of this format; with an id, whether it is the dataset of that run. */
   isDataset(ends: Ends, runId?: string): boolean;
 }
 
 export interface Style {
-  /** Writes CSV that a spreadsheet shows as it is: with a byte order mark, and no cell that would be a formula. */
+  /** Writes CSV that is safe in a spreadsheet: with a byte order mark, and without formulas. */
   csvSafe: boolean;
 }
 
-/** A task seen from one perspective: the response, and the notes where a reading came first. */
+/** The cell of a task and a perspective: the response, and the notes if there is a reading. */
 export interface Cell {
   condition: string;
   replicate: number;
   reading: CellRow | null;
-  /** Null for the reference, for which nothing is asked. */
+  /** Null for the reference, which has no call. */
   strategy: CellRow | null;
   preparation: string | null;
   response: string | null;
@@ -56,12 +56,12 @@ export interface Cell {
 
 const REFERENCE = { condition: "Reference", reading: null, strategy: null };
 
-/** The perspective that stands for the references, where the dataset has it: as an imported file had it. */
+/** The perspective of the references, if the dataset has it; of an imported run, as the file had it. */
 export function referenceOf({ config, imported }: DatasetRun): Record<string, unknown> | null {
   return imported?.reference ?? (config.add_references ? REFERENCE : null);
 }
 
-/** The cells of a task in the order of the dataset's perspectives, the reference first where it is asked for. */
+/** The cells of a task in the order of the dataset's perspectives; the reference comes first, if the config adds it. */
 export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
   const { config } = run;
   const cells: Cell[] = [];
@@ -89,7 +89,7 @@ export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
   return [reference, ...cells];
 }
 
-/** The rows of the flat formats: one for each task and perspective, each of which can be read alone. */
+/** The rows of the flat formats: one for each task and perspective. Each row can be read alone. */
 export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>) {
   for (const task of tasks) {
     for (const cell of cellsOf(run, task)) {
@@ -114,7 +114,7 @@ export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>) {
   }
 }
 
-/** Why a cell has no response, or null where it has one. */
+/** Why a cell has no response; null if it has one. */
 function failureOf({ reading, strategy, response }: Cell): string | null {
   if (strategy === null || response !== null) return null;
   if (strategy.state === "pending") return "pending";

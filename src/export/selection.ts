@@ -1,17 +1,17 @@
 import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun } from "./renderer.ts";
 
-/** What a dataset is to hold of its run, and how. */
+/** What part of a run a dataset has, and how. */
 export interface Selection {
-  /** Leaves out the inputs that lack any response, the reference included where there is one. */
+  /** Leaves out inputs with a missing response; a missing reference counts, if the dataset has references. */
   completeOnly?: boolean | undefined;
-  /** Takes one sample of each perspective only, counted from 1. */
+  /** Takes only this replicate of each perspective, counted from 1. */
   replicate?: number | undefined;
-  /** Writes U+FFFD in the place of each half of a surrogate pair that stands alone, which UTF-8 does not have. */
+  /** Writes U+FFFD instead of lone surrogates, which UTF-8 cannot encode. */
   replaceSurrogates?: boolean | undefined;
 }
 
-/** Cells of one kind: how many there are, and the first of them. */
+/** Counts cells of one kind, and keeps the places of the first ones. */
 export class Found {
   count = 0;
   readonly first: string[] = [];
@@ -22,7 +22,7 @@ export class Found {
   }
 }
 
-/** What was met on the way through a run's tasks. */
+/** The findings from reading a run's tasks. */
 export interface Findings {
   inputs: number;
   leftOut: number;
@@ -34,7 +34,7 @@ export interface Findings {
   long: Found;
 }
 
-/** A spreadsheet cuts a cell here, without a word. */
+/** A spreadsheet cuts longer cells without a message. */
 const MOST_IN_A_CELL = 32_767;
 
 export function noFindings(): Findings {
@@ -78,7 +78,7 @@ export function* selectedTasks(
   }
 }
 
-/** Notes the cells that other programs stumble over. @returns whether any has a lone surrogate */
+/** Records the cells that cause problems in other programs. @returns whether any has a lone surrogate */
 function examine(run: DatasetRun, { position, input, reference, cells }: TaskRow, found: Findings): boolean {
   let isFound = false;
   const look = (text: string | null, place: () => string) => {

@@ -2,7 +2,7 @@ import type { Format } from "./formats.ts";
 import { renderers } from "./index.ts";
 import type { Findings, Found, Selection } from "./selection.ts";
 
-/** What a user should know of a dataset that was written. */
+/** Warnings about a dataset that was written. */
 export function exportWarnings(
   { inputs, leftOut, surrogates, nuls, long }: Findings,
   format: Format,
@@ -10,19 +10,21 @@ export function exportWarnings(
 ): string[] {
   const warnings: string[] = [];
   if (completeOnly) {
-    warnings.push(`${leftOut} of ${counted(inputs, "input")} left out, as not every response to them is there`);
+    warnings.push(`${leftOut} of ${counted(inputs, "input")} left out, because a response is missing`);
   }
   if (surrogates.count > 0) {
     const become = "written as U+FFFD";
     const what = replaceSurrogates
       ? become
       : renderers[format].isJson
-        ? "which many programs refuse, with the whole file; --replace-surrogates writes U+FFFD in their place"
-        : `${become}, as UTF-8 has no other way`;
-    warnings.push(`${cells(surrogates)} half of a surrogate pair that stands alone, ${what}: ${list(surrogates)}`);
+        ? "for which many programs refuse the whole file; --replace-surrogates writes U+FFFD instead"
+        : `${become}, because UTF-8 cannot encode it`;
+    warnings.push(
+      `${cells(surrogates)} a lone surrogate (half of a character in UTF-16), ${what}: ${list(surrogates)}`,
+    );
   }
   if (format === "csv" && nuls.count > 0) {
-    const what = csvSafe ? "written as U+FFFD" : "at which many programs end a field; --csv-safe writes U+FFFD for it";
+    const what = csvSafe ? "written as U+FFFD" : "where many programs end a field; --csv-safe writes U+FFFD instead";
     warnings.push(`${cells(nuls)} a NUL, ${what}: ${list(nuls)}`);
   }
   if (csvSafe && long.count > 0) {

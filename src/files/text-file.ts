@@ -4,29 +4,29 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { errorCode, errorMessage, UsageError } from "../errors.ts";
 
-/** How errors speak of a file. */
+/** The words for a file in errors. */
 export interface FileWords {
   /** Such as `input file`. */
   name: string;
-  /** What to do where it is not there. */
+  /** What to do if it does not exist. */
   missing: string;
-  /** What to do where it is no regular file, or no text. */
+  /** What to do if it is not a regular file, or not text. */
   irregular: string;
 }
 
 /** A text file that is read as a stream. */
 export interface TextFile {
-  /** Its text in chunks; may be left before its end. */
+  /** Its text in chunks. The reader may stop early. */
   text: AsyncIterable<string>;
-  /** Reads what is left. @returns the SHA-256 of all its bytes, in hex */
+  /** Reads the rest of the file. @returns the SHA-256 of all its bytes, in hex */
   sha256(): Promise<string>;
   close(): void;
 }
 
-/** A text in memory has at most so many bytes. */
+/** The most bytes of a text in memory. */
 const MOST_TEXT_BYTES = 8_000_000;
 
-/** What a text is too long by, such as `36.0 MB; expected at most 8 MB`; null where it is not. */
+/** The size of a text that is too long, such as `36 MB; expected at most 8 MB`; null if it is not too long. */
 export function excessOf(text: string): string | null {
   // A UTF-16 code unit takes at most three bytes in UTF-8.
   const bytes = text.length * 3 <= MOST_TEXT_BYTES ? 0 : Buffer.byteLength(text);
@@ -41,8 +41,8 @@ function megabytes(bytes: number): string {
 
 /**
  * Opens a regular file, which may be read more than once.
- * @param placeOf what the text that is read next belongs to, such as `in row 7`
- * @throws UsageError here, or while it is read, when it cannot be read or is not UTF-8
+ * @param placeOf says where the text that is read next belongs, such as `in row 7`
+ * @throws UsageError, now or during reading, when the file cannot be read or is not UTF-8
  */
 export async function openTextFile(path: string, words: FileWords, placeOf: () => string): Promise<TextFile> {
   await checkFile(path, words);
@@ -50,7 +50,7 @@ export async function openTextFile(path: string, words: FileWords, placeOf: () =
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const hash = createHash("sha256");
 
-  // Each chunk is hashed where it is read, so that who leaves the text early still gets the hash of the whole.
+  // Chunks are hashed as they are read. A reader that stops early can still get the hash of the whole file.
   async function next(): Promise<Buffer | undefined> {
     try {
       const { done, value } = await chunks.next();
@@ -77,7 +77,7 @@ export async function openTextFile(path: string, words: FileWords, placeOf: () =
 }
 
 /**
- * The text of a small file, which may also be a pipe: it is read once.
+ * The text of a small file. It is read only once, so it may be a pipe.
  * @throws UsageError when it cannot be read, is not UTF-8, or is larger than `mostBytes`
  */
 export async function readSmallTextFile(path: string, words: FileWords, mostBytes: number): Promise<string> {
@@ -105,20 +105,20 @@ export async function readSmallTextFile(path: string, words: FileWords, mostByte
   }
 }
 
-/** Text of bytes in UTF-8, in chunks that end between characters, without a byte order mark. */
+/** Decodes bytes of UTF-8 into chunks that end between characters, without a byte order mark. */
 async function* decoded(
   chunks: AsyncIterable<Buffer>,
   path: string,
   placeOf: () => string = () => "",
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  /** Where in the file `rest` begins: bytes of a character that is not whole yet. */
+  /** Where in the file `rest` begins. `rest` has the bytes of a character that is not complete yet. */
   let position = 0;
   let rest: Buffer = Buffer.alloc(0);
   const badByte = (at: number, byte: number | undefined) => {
     const what = [`0x${(byte ?? 0).toString(16).toUpperCase().padStart(2, "0")}`, placeOf()].filter(Boolean).join(", ");
     return new UsageError(
-      `${path} is not UTF-8 text: the byte at ${at} (${what}) is no part of it`,
+      `${path} is not UTF-8 text: the byte at ${at} (${what}) is not valid UTF-8`,
       "Save it as UTF-8. It may be Latin-1 (ISO-8859-1) or Windows-1252.",
     );
   };
@@ -128,7 +128,7 @@ async function* decoded(
     const whole = joined.subarray(0, wholeLength(joined));
     const good = isUtf8(whole) ? whole : whole.subarray(0, goodLength(whole));
     const text = decoder.decode(good);
-    // What stands before the bad byte says where the byte is.
+    // The text before the bad byte goes out first, so that `placeOf` knows the place.
     yield position === 0 && text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
     if (good.length < whole.length) throw badByte(position + good.length, whole[good.length]);
     rest = joined.subarray(whole.length);
@@ -139,7 +139,7 @@ async function* decoded(
 
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** How many of the bytes are whole characters, where the last may lack some of its own. */
+/** How many bytes belong to complete characters; the last character may be incomplete. */
 function wholeLength(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] ?? 0;
@@ -151,7 +151,7 @@ function wholeLength(bytes: Buffer): number {
   return bytes.length;
 }
 
-/** How many bytes stand before the first character that is no UTF-8. */
+/** How many bytes come before the first invalid character. */
 function goodLength(bytes: Buffer): number {
   let [good, bad] = [0, bytes.length];
   while (bad - good > 1) {
@@ -167,7 +167,7 @@ const AS_LINES = "Write its rows as JSON Lines.";
 const UNPACK = "Unpack it first.";
 const AS_UTF8 = "Save it as UTF-8.";
 
-/** What files begin with that are taken for text by mistake. */
+/** The first bytes of files that are not text, but may be named by mistake. */
 const KINDS: [begin: string, kind: string, remedy: string][] = [
   ["PAR1", "a Parquet file, not text", AS_LINES],
   ["ARROW1", "an Arrow file, not text", AS_LINES],
@@ -187,26 +187,26 @@ const KINDS: [begin: string, kind: string, remedy: string][] = [
   ["\xfe\xff", "not UTF-8 text, but UTF-16", AS_UTF8],
 ];
 
-/** @throws UsageError that names the kind of a file that is no text in UTF-8 */
+/** @throws UsageError that names the kind of a file that is not UTF-8 text */
 function checkKind(bytes: Buffer, path: string): void {
   const begin = bytes.toString("latin1", 0, 1024);
   const [, kind, remedy] = KINDS.find(([magic]) => begin.startsWith(magic)) ?? [];
   if (kind !== undefined) throw new UsageError(`${path} is ${kind}.`, remedy);
   if (!begin.includes("\0")) return;
-  // Every second byte of UTF-16 is 0 where the letters are Latin.
+  // In UTF-16 every second byte of Latin letters is 0.
   const isUtf16 = (bytes[0] === 0) !== (bytes[1] === 0);
   if (isUtf16) throw new UsageError(`${path} is not UTF-8 text, but UTF-16.`, AS_UTF8);
   throw new UsageError(`${path} holds NUL bytes, so it is not text.`, "Is it the right file?");
 }
 
-/** What is read more than once must be a file that stays. */
+/** A file that is read more than once must be a regular file. */
 async function checkFile(path: string, words: FileWords): Promise<void> {
   try {
     const kind = await stat(path);
     if (kind.isFile()) return;
     if (kind.isFIFO() || kind.isCharacterDevice() || kind.isSocket()) {
       throw new UsageError(
-        `the ${words.name} ${path} is a pipe or a device, and it is read more than once`,
+        `the ${words.name} ${path} is a pipe or a device, but it must be read more than once`,
         "Write it to a file first.",
       );
     }

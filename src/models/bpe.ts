@@ -1,15 +1,15 @@
-/** Bits of a rank. A slot of the hash table is a rank, with the top bits of its token's hash above it. */
+/** The bits of a rank. A slot of the hash table has a rank, and above it the top bits of the token's hash. */
 const RANK_BITS = 18;
 const RANK_MASK = (1 << RANK_BITS) - 1;
 const FREE = -1;
 
-/** Above every rank: what was looked up is no token. */
+/** Above every rank: the looked up bytes are not a token. */
 const NONE = 1 << RANK_BITS;
 
-/** Of the hash table: a power of two, and twice as many as there can be ranks. */
+/** The slots of the hash table: a power of two, and twice the possible number of ranks. */
 const SLOTS = 2 * NONE;
 
-/** The most bytes that are merged in one go, and the least that are added to a longer piece in one go. */
+/** The most bytes that are merged at once, and the fewest that are added to a longer piece at once. */
 const STRIDE = 48;
 
 const SPACE = 0x20;
@@ -23,9 +23,9 @@ for (const [six, character] of [..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 }
 
 /**
- * A byte-pair vocabulary, and the merging of pieces of text with it. A token's number is its rank. A piece
- * that is a token as a whole is that token. Else its bytes are parts, and of all adjacent parts that spell a
- * token together, those of the lowest rank, leftmost first, are joined to one part, until there are none.
+ * A byte-pair vocabulary that splits pieces of text into tokens. A token's number is its rank. If the whole piece is a
+ * token, that is the result. Otherwise every byte starts as one part. Two adjacent parts can be joined if their bytes
+ * together are a token; the pair of the lowest rank is joined first, the leftmost of equals, until no pair can be joined.
  */
 export class Bpe {
   /** The bytes of all tokens, one after the other: `lengths[rank]` bytes from `offsets[rank]` on. */
@@ -37,9 +37,9 @@ export class Bpe {
   private readonly slots = new Int32Array(SLOTS).fill(FREE);
   /** The ranks of the tokens of two bytes, at the first byte × 256 + the second. */
   private readonly pairs = new Int32Array(1 << 16).fill(NONE);
-  /** What `merge` leaves here: where each part starts, and where the last one ends. */
+  /** The result of `merge`: where each part starts, and where the last one ends. */
   private starts = new Int32Array(1024);
-  /** Used by `merge`: the rank of each part joined to the next one. */
+  /** Used by `merge`: the rank of the token that each part and the next one would make. */
   private joined = new Int32Array(1024);
 
   /**
@@ -137,9 +137,8 @@ export class Bpe {
     }
     starts[count] = end;
 
-    // A pass joins all pairs of the lowest rank. What it joins has new ranks with its neighbours. None is
-    // that same rank, whose token is shorter; but if one is lower, it comes first, and the pass joins no
-    // more.
+    // One pass joins all pairs of the lowest rank. A joined part makes new pairs with its neighbours. None has the same
+    // rank, because its token is longer. If one has a lower rank, the pass ends, because that pair must be joined first.
     while (lowest !== NONE) {
       let rank = lowest;
       let previous = NONE;
@@ -176,13 +175,13 @@ export class Bpe {
   }
 
   /**
-   * As `merge`, for any length in time proportional to it. Returns where each token starts and the last one
+   * Like `merge`, in time proportional to the length. Returns where each token starts, and where the last one
    * ends.
    *
-   * Tokens are those of a text if and only if any two neighbours are those of their own text: until a join
-   * crosses the outer borders of the two, joins are made within them as if there were nothing else. So when
-   * bytes are added, it is enough to merge them anew with the last few tokens: with as many as it takes for
-   * the first of these to stay as it was, and so a proper neighbour of the one before it.
+   * Why this is right: a sequence of tokens is the result for a text if and only if every two neighbours are the
+   * result for their own two texts. Joins within two neighbours do not depend on what is around them. So when bytes
+   * are added, it is enough to merge them again with the last few tokens, and with more of them until the first of
+   * these comes out unchanged: then it still fits the token before it.
    */
   private mergeLong(data: Uint8Array, start: number, end: number): number[] {
     const borders = [start];

@@ -10,19 +10,19 @@ export interface Rates {
   output: number;
 }
 
-/** What a model costs, as it is frozen with a run. */
+/** The prices of a model, as they are stored with a run. */
 export interface Prices extends Rates {
-  /** The rates of a whole request whose prompt has at least `from` tokens; the longest that fits counts. */
+  /** The rates for the whole request if its prompt has at least `from` tokens; the largest `from` that fits counts. */
   long_prompts: (Rates & { from: number })[];
-  /** What a request in a batch costs in proportion to a live one; null where there are no batches or it is unknown. */
+  /** The price of a batch request divided by that of a live one; null if unknown or if there are no batches. */
   batch_factor: number | null;
-  /** Who says so. */
+  /** The source of the prices. */
   source: string;
-  /** The day on which it was so, as YYYY-MM-DD. */
+  /** The day for which the source gives them, as YYYY-MM-DD. */
   date: string;
 }
 
-/** The tokens of a request that are priced. Cached and written tokens are disjoint parts of the prompt. */
+/** The tokens of a request that have prices. Cached and written tokens are disjoint parts of the prompt. */
 export interface PricedUsage {
   promptTokens: number;
   completionTokens: number;
@@ -30,7 +30,7 @@ export interface PricedUsage {
   cacheWriteTokens: number;
 }
 
-/** US dollars as costs are stored: in whole billionths of one. */
+/** US dollars as a stored cost: in whole billionths of a dollar. */
 export function nanoUsd(dollars: number): number {
   return Math.round(dollars * 1e9);
 }
@@ -50,8 +50,8 @@ export const FREE: Omit<Prices, "source" | "date"> = {
 };
 
 /**
- * The cost of a request, in whole billionths of a US dollar; null where it used tokens whose price is unknown.
- * @param factor of the batch, or 1
+ * The cost of a request, in whole billionths of a US dollar; null if the price of any of its tokens is unknown.
+ * @param factor the batch factor, or 1
  */
 export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): number | null {
   const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens } = usage;
@@ -64,18 +64,18 @@ export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): n
     cacheWriteTokens * perToken(rates.cache_write) +
     completionTokens * perToken(rates.output);
   const cost = Math.round((sum * factor) / 1_000);
-  // What cannot be added up exactly is not known.
+  // A cost that cannot be added up exactly counts as unknown.
   return Number.isSafeInteger(cost) ? cost : null;
 }
 
-/** The same of a live request, or of one in a batch, whose price may be unknown. */
+/** The cost of a live request, or of one in a batch, where the batch factor may be unknown. */
 export function attemptCost(prices: Prices | null, usage: PricedUsage, isBatched: boolean): number | null {
   if (!isBatched) return costOf(prices, usage);
   const factor = prices?.batch_factor ?? null;
   return factor === null ? costOf(null, usage) : costOf(prices, usage, factor);
 }
 
-/** The most that a request can cost, in billionths of a US dollar: nothing is read from the cache, all is written to it. */
+/** The most that a request can cost, in billionths of a US dollar: its whole prompt is written to the cache. */
 export function highestCost(prices: Prices, promptTokens: number, completionTokens: number): number {
   const dearest = (rates: Rates) =>
     promptTokens * perToken(Math.max(rates.input, rates.cached_input, rates.cache_write)) +
@@ -89,12 +89,12 @@ function ratesOf(prices: Prices, promptTokens: number): Rates {
   return tiers.reduce<Rates & { from?: number }>((best, tier) => (tier.from > (best.from ?? 0) ? tier : best), prices);
 }
 
-/** Trillionths of a US dollar for a token: whole ones for all prices but the smallest, so that sums are exact. */
+/** Trillionths of a US dollar for a token. All but the smallest prices give whole numbers, so that sums are exact. */
 function perToken(usdPerMillion: number): number {
   return Math.round(usdPerMillion * 1e12) / 1e6;
 }
 
-/** A moment's day in UTC, as YYYY-MM-DD. */
+/** The UTC day of a date, as YYYY-MM-DD. */
 export function dayOf(at: Date): string {
   return at.toISOString().slice(0, 10);
 }

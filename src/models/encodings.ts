@@ -2,8 +2,8 @@
 export type EncodingName = "o200k_base" | "cl100k_base" | "p50k_base" | "r50k_base";
 
 /**
- * The first that matches counts. gpt2 and the edit models have encodings of their own, which are r50k_base
- * and p50k_base but for special tokens.
+ * The first match counts. gpt2 and the edit models have their own encodings, which differ from r50k_base and p50k_base
+ * only in special tokens.
  */
 const FAMILIES: readonly (readonly [names: RegExp, encoding: EncodingName])[] = [
   [/^(gpt-[56]|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-oss|chatgpt-|o1|o3|o4)/, "o200k_base"],
@@ -13,9 +13,9 @@ const FAMILIES: readonly (readonly [names: RegExp, encoding: EncodingName])[] = 
 ];
 
 /**
- * The encoding of a model, by its name. A fine-tuned model, `ft:NAME:…`, has that of NAME; `openai/` may
- * stand before a name. A model of none of OpenAI's families has a tokenizer of its own, for which the newest
- * encoding stands in: `estimated` says that counts made with it are estimates.
+ * The encoding of a model, by its name. A fine-tuned model, `ft:NAME:…`, has the encoding of NAME. A name may begin with
+ * `openai/`. Other models have tokenizers that datagen does not have: the newest encoding of OpenAI is used instead, and
+ * `estimated` is true.
  */
 export function encodingFor(model: string): { encoding: EncodingName; estimated: boolean } {
   const name = model.replace(/^ft:([^:]*).*$/s, "$1").replace(/^openai\//, "");

@@ -1,4 +1,4 @@
-/** What datagen has to know of models, by their names. Fine-tuned models (`ft:NAME:…`) are as the model NAME. */
+/** Facts about models, by their names. A fine-tuned model (`ft:NAME:…`) is treated like the model NAME. */
 
 /** The name of the model that a fine-tuned one was made of. */
 export function baseName(model: string): string {
@@ -6,8 +6,9 @@ export function baseName(model: string): string {
 }
 
 /**
- * Reasoning models of OpenAI (o-series, gpt-5 and gpt-6 but their chat variants). They take `max_completion_tokens` in place of
- * `max_tokens`, and refuse sampling parameters (OpenAI API reference, "Reasoning models").
+ * Reasoning models of OpenAI: the o-series, gpt-5 and gpt-6 except their chat variants. They take
+ * `max_completion_tokens` instead of `max_tokens`, and refuse sampling parameters (OpenAI API reference, "Reasoning
+ * models").
  */
 export function isReasoningModel(model: string): boolean {
   return /^(o\d(-|$)|gpt-[56](?!.*-chat))/.test(baseName(model));

@@ -2,7 +2,7 @@ import type { Endpoint } from "../config/schema.ts";
 import { type Prompt, promptLength } from "./prompt.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** What a chat adds to each message, and what begins the answer, in tokens. */
+/** The tokens that a chat adds to each message, and those that begin the answer. */
 const MESSAGE_OVERHEAD = 4;
 const ANSWER_OVERHEAD = 3;
 
@@ -10,21 +10,21 @@ const ANSWER_OVERHEAD = 3;
 const COUNTED_WHOLE = 8_000;
 
 const CACHED_TEXTS = 64;
-/** In UTF-16 code units: longer texts are not kept in memory for their counts. */
+/** Counts of longer texts, in UTF-16 code units, are not cached, because the cache holds the text. */
 const LONGEST_CACHED = 200_000;
 
 /** Counts the tokens of a prompt. */
 export type PromptCounter = (prompt: Prompt) => number;
 
 /**
- * Short prompts are counted exactly. Of long ones the pieces are counted, each once: a token or two at the seams may
- * differ, and an article is not counted anew for every perspective.
+ * Short prompts are counted exactly. For a long prompt the counts of its pieces are added, and each piece is counted only
+ * once: the sum may be off by a token or two, but an article is not counted again for every perspective.
  */
 export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptCounter {
   const overheadOf = ({ messages }: Prompt) =>
     endpoint === "chat" ? messages.length * MESSAGE_OVERHEAD + ANSWER_OVERHEAD : 0;
   const counts = new Map<string, number>();
-  /** The last long text: the perspectives of an input follow each other. */
+  /** The last long text. All perspectives of an input come one after the other, so one text is enough. */
   let last = { piece: "", tokens: 0 };
   const countPiece = (piece: string): number => {
     if (piece.length > LONGEST_CACHED && last.piece === piece) return last.tokens;

@@ -4,17 +4,17 @@ export interface Message {
   readonly content: string;
 }
 
-/** What a model is sent, beside its settings. Made in plan/prompt.ts alone. */
+/** The prompt of a call. Only plan/prompt.ts makes one. */
 export interface Prompt {
   readonly messages: readonly Message[];
   /**
-   * The text of all messages, in pieces. A piece, such as an instruction or an input, stands in many prompts: whoever
-   * measures prompts can measure each piece once.
+   * The text of all messages, in pieces. A piece, such as an instruction or an input, occurs in many prompts, so that
+   * each piece needs to be measured only once.
    */
   readonly pieces: readonly string[];
 }
 
-/** A prompt as one text: what the completions endpoint is sent. */
+/** A prompt as one text, for the completions endpoint. */
 export function promptText({ messages }: Pick<Prompt, "messages">): string {
   return messages.map(({ content }) => content).join("\n\n");
 }

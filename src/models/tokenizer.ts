@@ -4,21 +4,20 @@ import { encodingFor, type EncodingName } from "./encodings.ts";
 /** Counts the tokens of texts for a model. */
 export interface Tokenizer {
   readonly encoding: EncodingName;
-  /** Whether the model's own tokenizer is another one, so that counts are estimates. */
+  /** Whether the model has another tokenizer, so that counts are estimates. */
   readonly estimated: boolean;
   /** The number of tokens of a text. Special tokens in it, such as `<|endoftext|>`, are ordinary text. */
   count(text: string): number;
 }
 
-/** What a tokenizer works with. Its tokens are those of js-tiktoken's `encode(text, [], [])`. */
+/** Turns texts into tokens: the same as js-tiktoken's `encode(text, [], [])`. */
 export interface Encoder {
   count(text: string): number;
   encode(text: string): number[];
 }
 
 /**
- * Where the piece of `data` that starts at `start` ends. `data` is UTF-8 with a byte END behind it, where no
- * piece starts.
+ * Where the piece of `data` that starts at `start` ends. `data` is UTF-8, followed by a byte END; no piece starts at END.
  */
 type PieceEnd = (data: Uint8Array, start: number) => number;
 
@@ -61,7 +60,7 @@ async function createEncoder(name: EncodingName): Promise<Encoder> {
   };
 }
 
-// The imports are spelt out for bundlers to find them.
+// Each import is written out so that bundlers find it.
 const ENCODINGS = {
   o200k_base: { ranks: () => import("js-tiktoken/ranks/o200k_base"), pieceEnd: o200kPieceEnd },
   cl100k_base: { ranks: () => import("js-tiktoken/ranks/cl100k_base"), pieceEnd: cl100kPieceEnd },
@@ -72,14 +71,14 @@ const ENCODINGS = {
 const textEncoder = new TextEncoder();
 const scratch = new Uint8Array(1 << 18);
 
-/** A text in UTF-8, with U+FFFD for a lone surrogate, and a byte END behind it. Good until the next call. */
+/** A text in UTF-8, with U+FFFD for a lone surrogate, followed by a byte END. The next call overwrites it. */
 function utf8(text: string): Uint8Array {
   const data = text.length * 3 < scratch.length ? scratch : new Uint8Array(Buffer.byteLength(text) + 1);
   data[textEncoder.encodeInto(text, data).written] = END;
   return data;
 }
 
-/** No byte of UTF-8. */
+/** A byte that never occurs in UTF-8. */
 const END = 0xff;
 
 const SPACE = 0x20;
@@ -97,10 +96,9 @@ const DIGIT = 64; // \p{N}
 const SYMBOL = 128; // all others
 const LETTER = UPPER | LOWER | CASELESS;
 
-// js-tiktoken cuts a text into pieces with the regular expressions that stand above the next three functions,
-// in which `'s…` is for `'s|'t|'re|'ve|'m|'ll|'d` (in any case, but for r50k_base). On a long piece they need
-// a stack as long as it. The functions do without: they read a character two or three times, however long the
-// piece.
+// js-tiktoken cuts a text into pieces with the regular expressions above the next three functions. In them, `'s…` means
+// `'s|'t|'re|'ve|'m|'ll|'d` (in any case, except for r50k_base). A regular expression needs a stack that grows with the
+// piece. These functions need no stack: they read each character two or three times, whatever the length.
 
 /**
  * `P?U*L+('s…)?|P?U+L*('s…)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where P is
@@ -163,7 +161,7 @@ function r50kPieceEnd(data: Uint8Array, start: number): number {
   return whitespaceEnd(data, start, false);
 }
 
-/** The end of the characters from `start` on that are of the classes `kind`. */
+/** The end of the run of characters from `start` that are in the classes `kind`. */
 function runEnd(data: Uint8Array, start: number, kind: number): number {
   let end = start;
   let char = charAt(data, end);
@@ -175,8 +173,8 @@ function runEnd(data: Uint8Array, start: number, kind: number): number {
 }
 
 /**
- * The end of `U*L+|U+L*`. Characters without case are in both U and L, so where no lower case follows, U*
- * gives back what stands behind the last of them.
+ * The end of `U*L+|U+L*`. Characters without case are in both U and L. So if no lower case follows, U* gives characters
+ * back to L+, as far as the last character without case.
  */
 function casedEnd(data: Uint8Array, start: number): number {
   let end = start;
@@ -192,7 +190,7 @@ function casedEnd(data: Uint8Array, start: number): number {
   return char & LOWER || caseless === start ? runEnd(data, end, LOWER | CASELESS | MARK) : caseless;
 }
 
-/** The end of a contraction, or `start` where there is none; in any case, or in lower case only. */
+/** The end of a contraction, or `start` if there is none; in upper and lower case, or in lower case only. */
 function contractionEnd(data: Uint8Array, start: number, anyCase: boolean): number {
   if (data[start] !== APOSTROPHE) {
     return start;
@@ -244,7 +242,7 @@ function whitespaceEnd(data: Uint8Array, start: number, newlines: boolean): numb
   return data[end] === END || last === start ? end : last;
 }
 
-/** By code point; 0 for those that have not been met. */
+/** The classes by code point; 0 for code points that have not occurred yet. */
 const classes = new Uint8Array(0x110000);
 
 /** The class of the character at `at`, plus 256 times its length in bytes; 0 at END. */

@@ -3,7 +3,7 @@ import type { Perspective } from "../config/schema.ts";
 const STEPS = ["reading", "strategy"] as const;
 export type Step = (typeof STEPS)[number];
 
-/** A call that an input needs: the perspective by its position in the config, the step, and the sample from 1. */
+/** A call that an input needs: the perspective's position in the config, the step, and the replicate from 1. */
 export interface PlannedCall {
   perspective: number;
   step: Step;
@@ -11,9 +11,9 @@ export interface PlannedCall {
 }
 
 /**
- * The calls that every input of a run needs, in the order in which they are sent: perspective by perspective, sample by
- * sample, a reading right before the strategy that works on its notes.
- * @param replicates how many samples each perspective is asked for
+ * The calls that every input of a run needs, in the order in which they are sent: by perspective, then by replicate, with
+ * a reading right before the strategy that works on its notes.
+ * @param replicates how many samples to ask for, for each perspective
  */
 export function callsPerInput(perspectives: readonly Perspective[], replicates = 1): PlannedCall[] {
   return perspectives

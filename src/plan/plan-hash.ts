@@ -1,7 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { canonicalJson, type Settings, sha256 } from "./settings.ts";
 
-/** The keys of a config that are hashed as they are: the dataset follows from them. Of the others `planHash` takes what counts. */
+/** The keys of a config that are hashed as they are, because they determine the dataset. `planHash` adds parts of others. */
 const IS_HASHED: Record<keyof Config, boolean> = {
   task_type: true,
   task_description: true,
@@ -27,8 +27,8 @@ const IS_HASHED: Record<keyof Config, boolean> = {
 };
 
 /**
- * `s256:` and the SHA-256, in hex, of the canonical JSON of all that a dataset follows from: the settings, the task, the
- * perspectives, the samples and the input file's bytes. Runs of several machines with one such hash are parts of one.
+ * `s256:` and the SHA-256, in hex, of the canonical JSON of everything that determines a dataset: the settings, the task,
+ * the perspectives, the replicates and the input file's bytes. Shards with the same hash are parts of the same run.
  */
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
   const { reasoning_tags } = config.model_config;

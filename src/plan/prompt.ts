@@ -4,7 +4,7 @@ import type { Step } from "./calls.ts";
 
 const FENCE = "```";
 
-/** What the prompts of a perspective say beside the input and the notes. */
+/** The texts of a perspective's prompts besides the input and the notes. */
 export interface Instructions {
   reading: string | null;
   strategy: string;
@@ -16,11 +16,11 @@ export function instructionsOf({ agent_perspectives: perspectives }: Config): In
 }
 
 /**
- * The prompt of a call: one user message of the instruction `I` and the text `T` that it works on. It is `I`, a blank
- * line, `T` between fences without line breaks, `I` again and a blank line: the prompt of the reference pipeline, so that
- * datasets can be compared.
- * @param notes what the reading returned; null where the perspective has no reading. A strategy works on the notes, and
- *   on the input where they are empty
+ * The prompt of a call: one user message, made of the instruction `I` and the text `T` that it works on. The message is
+ * `I`, a blank line, `T` between fences without line breaks, `I` again and a blank line. This is the prompt of the
+ * reference pipeline, so that datasets can be compared.
+ * @param notes what the reading returned; null if the perspective has no reading. A strategy works on the notes, or on
+ *   the input if they are empty
  */
 export function promptOf({ reading, strategy }: Instructions, step: Step, input: string, notes: string | null): Prompt {
   const isReading = step === "reading" && reading !== null;

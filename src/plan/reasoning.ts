@@ -9,9 +9,9 @@ export function hasReasoning(text: string): boolean {
 }
 
 /**
- * An answer without the reasoning between `<think>` and `</think>` at its start, which may stand there several times.
- * Reasoning that is never closed is all that there is. Some models are given the opening tag with the prompt: then a
- * closing tag at the end of a line ends the reasoning. What is left has none, so that a dataset can be taken in again.
+ * An answer without the reasoning between `<think>` and `</think>` at its start; there may be several such parts. If the
+ * last is never closed, nothing is left. Some models get the opening tag with the prompt: then a closing tag at the end
+ * of a line ends the reasoning. The result has no reasoning itself, so that an exported dataset can be imported again.
  */
 export function withoutReasoning(text: string): string {
   let rest = text;
@@ -26,7 +26,7 @@ export function withoutReasoning(text: string): string {
   }
 }
 
-/** The text of an answer where it is used: as notes, and in datasets. */
+/** The text of an answer as notes and datasets use it. */
 export function usedText(text: string, tags: ReasoningTags | null | undefined): string {
   return tags === "strip" ? withoutReasoning(text) : text;
 }

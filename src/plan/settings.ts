@@ -5,17 +5,17 @@ import type { Config, Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
 import { TOKEN_LIMITS } from "../config/token-limits.ts";
 
-/** What a request asks for beside its messages. Generation parameters are as configured, not as a provider adapts them. */
+/** Everything in a request but its messages. Parameters are as configured, before a provider adapts them. */
 export interface Settings {
   provider: ProviderName;
-  /** Null where it is the provider's own. */
+  /** Null for the provider's own base URL. */
   base_url: string | null;
   endpoint: Endpoint;
   model: string;
   parameters: Parameters;
 }
 
-/** Part of every key, so that keys of different rules never meet. */
+/** Part of every key, so that keys made by different rules never match. */
 export const KEY_VERSION = 1;
 
 /** The settings of a config whose provider, base URL and endpoint have been decided. */
@@ -30,9 +30,8 @@ export function settingsOf(
 }
 
 /**
- * The most completion tokens that a request with these settings allows, or null where they do not say. What
- * `extra_body` has is sent in the place of a parameter of the same name; of two limits the higher may be the one that
- * counts.
+ * The most completion tokens that a request with these settings allows; null if they set no limit. A member of
+ * `extra_body` replaces a parameter of the same name. Of two limits, the server may use the higher one.
  */
 export function tokenLimit({ parameters }: Pick<Settings, "parameters">): number | null {
   const { extra_body: extra, ...given } = parameters;
@@ -65,7 +64,7 @@ export function canonicalJson(value: unknown): string {
 /**
  * The key of a call: `s256:` and the SHA-256, in hex, of the canonical JSON of
  * `{"base_url", "endpoint", "messages", "model", "parameters", "provider", "version"}`, where `messages` are those
- * of the prompt. Equal keys ask the same of the same model.
+ * of the prompt. Calls with equal keys send the same prompt to the same model with the same parameters.
  */
 export function callKeys(settings: Settings): (prompt: Pick<Prompt, "messages">) => string {
   const name = '"messages":';
@@ -78,7 +77,7 @@ export function callKeys(settings: Settings): (prompt: Pick<Prompt, "messages">)
   };
 }
 
-/** `s256:` and the SHA-256, in hex, of bytes, or of a text's UTF-8; of its UTF-16LE where lone surrogates leave it without UTF-8. */
+/** `s256:` and the SHA-256, in hex, of bytes, or of a text in UTF-8. A text with lone surrogates is hashed in UTF-16LE. */
 export function sha256(text: string | Uint8Array): string {
   const bytes = typeof text !== "string" || text.isWellFormed() ? text : Buffer.from(text, "utf16le");
   return `s256:${createHash("sha256").update(bytes).digest("hex")}`;

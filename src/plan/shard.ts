@@ -1,6 +1,6 @@
 import { UsageError } from "../errors.ts";
 
-/** A part of some inputs: of every `count` of them in a row the ones at `indices`, which count from 1. */
+/** A part of the inputs: of every `count` inputs in order, those at `indices`, counted from 1. */
 export interface Part {
   indices: number[];
   count: number;
@@ -10,18 +10,18 @@ export interface Part {
 export interface Shard extends Part {
   /** The ids of the runs that were merged into this one, its own first. */
   runs: string[];
-  /** What was expected of the part when it was planned, not rounded, so that parts add up to the whole. */
+  /** The estimate for the part when it was planned, not rounded, so that parts add up to the whole. */
   expected: Expected;
 }
 
-/** Expected tokens, and the cost in billionths of a US dollar where its price is known. */
+/** Expected tokens, and the cost in billionths of a US dollar if the price is known. */
 export interface Expected {
   promptTokens: number;
   completionTokens: number;
   costNanoUsd: number | null;
 }
 
-/** @throws UsageError where a text is not `i/n`, with i from 1 to n */
+/** @throws UsageError when a text is not `i/n`, with i from 1 to n */
 export function parsePart(text: string): Part {
   const [index = 0, count = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text) ?? []).slice(1).map(Number);
   if (index > 0 && index <= count) return { indices: [index], count };
@@ -38,7 +38,7 @@ export function positionIn({ indices, count }: Part, nth: number): number {
   return Math.floor(nth / indices.length) * count + (indices[nth % indices.length] ?? 1) - 1;
 }
 
-/** The parts that are missing to the whole. */
+/** The parts that are still missing. */
 export function missingShards({ indices, count }: Part): number[] {
   return Array.from({ length: count }, (_, at) => at + 1).filter((index) => !indices.includes(index));
 }

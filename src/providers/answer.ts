@@ -7,23 +7,23 @@ import { answerWithoutKey, withoutKey } from "./secrets.ts";
 import { readStream } from "./stream.ts";
 
 /*
- * What an OpenAI-compatible server answers with a status of success, read with suspicion: nothing that it sends is taken
- * to have the documented shape.
+ * Reads the answers of OpenAI-compatible servers with a status of success. Nothing in them is trusted to have the
+ * documented shape.
  */
 
-/** JSON text may be wrapped in JSON strings, and an answer in objects or arrays, so often at most. */
+/** How deep JSON text may be wrapped in JSON strings, or an answer in objects or arrays. */
 const MOST_WRAPPERS = 3;
 
-/** The object or array in a response with a status of success. @throws CallError where it holds none */
+/** The object or array in a response with a status of success. @throws CallError when there is none */
 export async function readJson(response: Response): Promise<unknown> {
   const text = await response.text().catch((error: unknown) => {
     throw connectionError(error);
   });
   const body = readBody(text);
   if (typeof body === "object" && body !== null) return body;
-  const what = /^\s*</.test(text) ? "HTML" : "a body that is no JSON";
+  const what = /^\s*</.test(text) ? "HTML" : "a body that is not JSON";
   const details = detailsOf(response.status, response.headers);
-  // An answer that breaks off was generated, and is paid.
+  // An answer that breaks off was generated, so it is paid.
   const isHalf = /^\s*(?:[[{"]|data:)/.test(text) && HOLDS_TEXT.test(text);
   throw new CallError(
     isHalf ? "broken" : "malformed",
@@ -32,10 +32,10 @@ export async function readJson(response: Response): Promise<unknown> {
   );
 }
 
-/** The beginning of what was generated, in an answer or in a stream. */
+/** Whether a body has generated text in it, as an answer or as a stream. */
 const HOLDS_TEXT = /"(?:message|delta|text|content)\\?"\s*:/;
 
-/** The value in the text of a body: JSON, JSON in a JSON string, or a stream; undefined where it is none of them. */
+/** The value in the text of a body: JSON, JSON in a JSON string, or a stream; undefined for any other text. */
 export function readBody(text: string): unknown {
   let value: unknown = text;
   for (let times = 0; typeof value === "string" && times <= MOST_WRAPPERS; times += 1) {
@@ -44,18 +44,18 @@ export function readBody(text: string): unknown {
   return value;
 }
 
-/** Texts up to this length are parsed whatever they hold. */
+/** Texts up to this length are always parsed. */
 const SMALL = 500_000;
-/** Each may become an object of a hundred bytes. An answer of 8,000 tokens with the probability of each has fewer. */
+/** Each value may take a hundred bytes in memory. An answer of 8,000 tokens with their probabilities has fewer values. */
 const MOST_VALUES = 300_000;
 
-/** Whether a text holds so many values that the objects made of them would take many times its size in memory. */
+/** Whether a text has so many values that they would take many times its size in memory. */
 function isCrowded(text: string): boolean {
   if (text.length <= SMALL) return false;
   let values = 0;
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
-    // Behind a string, wherever it ends.
+    // Skip to the end of the string.
     if (code === 0x22) at = endOfString(text, at);
     // `,`, `[` and `{`
     else if (code === 0x2c || code === 0x5b || code === 0x7b) values += 1;
@@ -71,17 +71,17 @@ function endOfString(text: string, start: number): number {
 
 /**
  * The completion in a response with a status of success.
- * @param key what must not be in it
- * @throws CallError where it holds none
+ * @param key the API key, which must not be stored with the answer
+ * @throws CallError when there is none
  */
 export async function readCompletion(response: Response, model: string, key: string | undefined): Promise<Completion> {
   return completionOf(await readJson(response), model, detailsOf(response.status, response.headers), key);
 }
 
-/** The completion in the body of an answer. @throws CallError where it holds none */
+/** The completion in the body of an answer. @throws CallError when there is none */
 export function completionOf(value: unknown, model: string, details: Known, key: string | undefined): Completion {
   const body = unwrapped(value);
-  if (!body) throw new CallError("malformed", `the answer is no JSON object but ${shown(value)}`, details);
+  if (!body) throw new CallError("malformed", `the answer is not a JSON object but ${shown(value)}`, details);
   const nameOf = (name: string | null) => (name === null ? null : bounded(withoutKey(name, key)));
   const usage = readUsage(body["usage"]);
   const requestId = nameOf(details.requestId ?? asText(body["id"]));
@@ -97,7 +97,7 @@ export function completionOf(value: unknown, model: string, details: Known, key:
   if (!choice) throw new CallError(isGenerated ? "broken" : "malformed", "the response has no choices", known);
   if (refusal !== "") throw new CallError("refusal", `the model refused: ${refusal}`, known);
   if (ending.ending === "filtered" || ending.ending === "broken") throw endedBy(ending, isGenerated, known);
-  if (isOther) throw new CallError("broken", `the answer is no text but ${shown(contentIn(choice))}`, known);
+  if (isOther) throw new CallError("broken", `the answer is not text but ${shown(contentIn(choice))}`, known);
   if (!hasText) throw emptyAnswer(ending, known);
   const served = nameOf(asText(body["model"]));
   return {
@@ -111,10 +111,10 @@ export function completionOf(value: unknown, model: string, details: Known, key:
   };
 }
 
-/** Members in which gateways put the answer of the server behind them. */
+/** Members in which gateways wrap the answer of the server behind them. */
 const WRAPPERS = ["data", "response", "result", "body", "output"];
 
-/** The object with the answer, which may be wrapped in an array of one or in another object. */
+/** The object with the answer, without the arrays of one element or the objects around it. */
 function unwrapped(value: unknown): Json | undefined {
   let at = value;
   for (let times = 0; times <= MOST_WRAPPERS; times += 1) {
@@ -129,7 +129,7 @@ function unwrapped(value: unknown): Json | undefined {
   return asObject(at);
 }
 
-/** The first choice, which may stand where a list of choices should. */
+/** The first choice. Some servers send one choice instead of a list. */
 function choiceOf(choices: unknown): Json | undefined {
   if (Array.isArray(choices)) return asObject(choices.find((one) => asObject(one) !== undefined));
   const only = asObject(choices);
@@ -137,7 +137,7 @@ function choiceOf(choices: unknown): Json | undefined {
   return asObject(Object.values(only).find((one) => asObject(one) !== undefined));
 }
 
-/** What a choice of chat or of completions has in the place of its text. */
+/** The content of a choice, of chat or completions. */
 function contentIn(choice: Json): unknown {
   const message = choice["message"] ?? choice["delta"];
   return message === undefined || message === null ? choice["text"] : (asObject(message)?.["content"] ?? null);
@@ -146,7 +146,7 @@ function contentIn(choice: Json): unknown {
 interface Content {
   text: string;
   refusal: string;
-  /** Whether there is something that is neither a text nor a refusal. */
+  /** Whether there is content other than a text or a refusal. */
   isOther: boolean;
 }
 
@@ -159,7 +159,7 @@ function contentOf(choice: Json): Content {
   return content;
 }
 
-/** Parts in which a model thinks; they are no part of its answer. */
+/** Types of parts that hold reasoning, which is not part of the answer. */
 const THOUGHT = /think|reason|thought/i;
 
 function addPart(content: Content, part: unknown): void {
@@ -173,10 +173,10 @@ function addPart(content: Content, part: unknown): void {
   else content.isOther ||= asObject(part) === undefined || Object.keys(part).length > 0;
 }
 
-/** Codes and messages of errors that say that there is none. */
+/** Codes and messages that mean "no error". */
 const NO_ERROR = /^\s*(?:0|200|none|null|ok|success)?\s*$/i;
 
-/** An error that says something; undefined for one that is empty. */
+/** The error, or undefined if it means "no error". */
 export function realError(error: unknown): unknown {
   const members = asObject(error);
   if (members) return Object.values(members).some(isSaid) ? error : undefined;
@@ -189,7 +189,7 @@ function isSaid(value: unknown): boolean {
   return value === true || !NO_ERROR.test(asText(value) ?? "");
 }
 
-/** An answer that was generated, and is paid, whose server says that it went wrong. */
+/** The error for an answer that was generated, so it is paid, but that the server calls failed. */
 function brokenBy(error: unknown, details: Partial<CallErrorDetails>): CallError {
   const embedded = embeddedError(error, details);
   return new CallError("broken", embedded.message, { ...embedded.details, retryAfterMs: null });
@@ -201,7 +201,7 @@ function endedBy({ ending, word, raw }: AnswerEnding, isGenerated: boolean, deta
     const why = raw === null ? "" : ` (${raw})`;
     return new CallError("content_filter", `the provider's content filter cut the answer${why}`, details);
   }
-  const message = `the server broke the answer off: its finish reason is "${own}"`;
+  const message = `the server ended the answer early: its finish reason is "${own}"`;
   return new CallError(isGenerated ? "broken" : "server_error", message, { ...details, code: own });
 }
 

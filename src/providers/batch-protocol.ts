@@ -6,8 +6,8 @@ import { CallError } from "./provider.ts";
 import { withoutKey } from "./secrets.ts";
 
 /*
- * Batches and the lines of their files as OpenAI and Together write them, read with suspicion. Together's states are in
- * upper case, its error is a text, and it counts nothing but the progress.
+ * Reads batches and the lines of their files, as OpenAI and Together write them. Nothing in them is trusted. Together's
+ * states are in upper case, its error is a text, and it reports only the progress.
  */
 
 const STATUSES = new Set<string>([
@@ -21,21 +21,21 @@ const STATUSES = new Set<string>([
   "cancelled",
 ] satisfies BatchStatus[]);
 
-/** Codes of requests that their batch never came to. */
+/** Error codes of requests that the batch did not process. */
 const NOT_PROCESSED = /^batch_(expired|cancelled)$/;
 
-/** @throws CallError where the value is no batch */
+/** @throws CallError when the value is not a batch */
 export function readBatch(value: unknown, secret: string | undefined): BatchState {
   const batch = asObject(value);
   const id = asText(batch?.["id"]);
-  // An id that quotes the key would be stored.
+  // Refuse an id that contains the key: ids are stored.
   if (!batch || id === null || withoutKey(id, secret) !== id) throw unexpected("a batch", value, secret);
   const status = asText(batch["status"])?.toLowerCase() ?? "";
   const error = readBatchError(batch);
   const counts = readCounts(batch["request_counts"]);
   return {
     id,
-    // A state that is not known is none of the last ones: the batch is looked at again.
+    // Treat an unknown state as unfinished, so that the batch is checked again.
     status: STATUSES.has(status) ? (status as BatchStatus) : "in_progress",
     counts,
     progress: readProgress(batch["progress"], counts),
@@ -47,13 +47,13 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
   };
 }
 
-/** The error for an answer with a status of success that is not what was asked for. */
+/** The error for an unexpected answer with a status of success. */
 export function unexpected(wanted: string, value: unknown, secret: string | undefined): CallError {
   const embedded = realError(asObject(value)?.["error"]);
   const error =
     embedded !== undefined
       ? embeddedError(embedded, {})
-      : new CallError("malformed", `the server answered with what is not ${wanted}: ${shown(value)}`);
+      : new CallError("malformed", `the server did not answer with ${wanted}: ${shown(value)}`);
   return toCallError(error, secret);
 }
 
@@ -80,19 +80,19 @@ function readProgress(percent: unknown, counts: BatchState["counts"]): number | 
   return counts && counts.total > 0 ? Math.min(1, (counts.completed + counts.failed) / counts.total) : null;
 }
 
-/** @param model the one that was asked for */
+/** @param model the name of the model in the request */
 export function readResult(text: string, model: string, secret: string | undefined): BatchResult {
   const line = asObject(parseJson(text));
   const customId = line ? asText(line["custom_id"]) : customIdIn(text);
   try {
-    if (!line) throw new CallError("malformed", `a line of the results is no JSON object, or too long: ${text}`);
+    if (!line) throw new CallError("malformed", `a line of the results is not a JSON object, or too long: ${text}`);
     if (customId === null) throw new CallError("malformed", `a line of the results has no custom_id: ${text}`);
     const response = asObject(unfolded(line["response"]));
     const requestId = asText(response?.["request_id"]) || asText(line["id"]);
     const error = realError(line["error"]);
     if (error !== undefined) throw lineError(error, requestId);
     if (!response) throw new CallError("malformed", `a line of the results has no response: ${text}`, { requestId });
-    // A status of 0 was seen where there was no answer.
+    // Some servers write a status of 0 when there was no answer.
     const httpStatus = asCount(response["status_code"]) || null;
     if (httpStatus === null || httpStatus >= 300) {
       const body = unfolded(response["body"]);
@@ -106,18 +106,18 @@ export function readResult(text: string, model: string, secret: string | undefin
   }
 }
 
-/** A part of a line, which some servers write as a text of JSON. */
+/** A part of a line. Some servers write it as JSON text. */
 function unfolded(part: unknown): unknown {
   return typeof part === "string" ? (readBody(part) ?? part) : part;
 }
 
-/** The id in a line that was cut off. */
+/** The custom id in a line that was cut off. */
 function customIdIn(text: string): string | null {
   const id = /"custom_id":\s*("(?:[^"\\]|\\.)*")/.exec(text)?.[1];
   return id === undefined ? null : asText(parseJson(id));
 }
 
-/** An error that stands in the place of a response, with a code but hardly ever a status. */
+/** An error instead of a response. It usually has a code but no status. */
 function lineError(value: unknown, requestId: string | null): CallError {
   const error = errorWithoutStatus(value, { requestId });
   const { code } = error.details;

@@ -2,34 +2,34 @@ import type { Endpoint } from "../config/schema.ts";
 import type { CallError, Completion, Question } from "./provider.ts";
 
 /**
- * The batches of a provider: files of requests that it answers in its own time, usually for less. Nothing here retries
- * or waits. Every function but `line` and `result` throws a CallError where the provider gives no good answer, the signal's
- * own reason where it was aborted, and errors of the disk as they are.
+ * The batch API of a provider: it takes files of requests and answers them later, usually for a lower price. Nothing here
+ * retries or waits. Every function except `line` and `result` can throw: a CallError for a bad answer of the provider, the
+ * signal's reason if it was aborted, and errors of the disk as they are.
  *
- * A submission has a name, which is that of its file (ending in `.jsonl`) and the mark of its batch: a new one for each,
- * so that `find` can tell what has become of one that may or may not have arrived.
+ * Every submission has a new name. It names the file (ending in `.jsonl`) and marks the batch, so that `find` can tell
+ * whether a submission has arrived.
  */
 export interface BatchProvider {
-  /** The most that one file may hold; a line's bytes include its line feed. */
+  /** The limits of one file; a line's bytes include its line feed. */
   limits: { requests: number; bytes: number };
   /** A request as one line of a file, without the line feed; its parameters are those of a live request. */
   line(request: BatchRequest): string;
-  /** Sends a file, read from disk as it goes, and gives its id. */
+  /** Sends a file, which is read from disk as it is sent, and returns its id. */
   upload(path: string, name: string, signal: AbortSignal): Promise<string>;
   create(fileId: string, options: { endpoint: Endpoint; name: string }, signal: AbortSignal): Promise<BatchState>;
-  /** What the provider has of a submission. The file is that of the batch, where there is one. */
+  /** The file and the batch that the provider has of a submission. If there is a batch, the file is the batch's. */
   find(name: string, signal: AbortSignal): Promise<{ fileId: string | null; batch: BatchState | null }>;
   get(batchId: string, signal: AbortSignal): Promise<BatchState>;
-  /** Asks for the end of a batch; one that has ended stays as it is. */
+  /** Asks the provider to cancel a batch. A batch that has ended stays as it is. */
   cancel(batchId: string, signal: AbortSignal): Promise<BatchState>;
-  /** The lines of a file as they arrive, without empty ones. */
+  /** The lines of a file as they arrive, without empty lines. */
   lines(fileId: string, signal: AbortSignal): AsyncIterable<string>;
-  /** What a line of an output or error file says. */
+  /** Reads a line of an output or error file. */
   result(line: string): BatchResult;
 }
 
 export interface BatchRequest extends Question {
-  /** Tells the request's result from others: at most 64 characters, used once in a file. */
+  /** Identifies the request's result: at most 64 characters, unique within a file. */
   customId: string;
 }
 
@@ -46,19 +46,19 @@ export type BatchStatus =
 export interface BatchState {
   id: string;
   status: BatchStatus;
-  /** Requests; null where the provider does not say. */
+  /** Counts of requests; null if the provider does not report them. */
   counts: { total: number; completed: number; failed: number } | null;
-  /** Share of the requests that are done, from 0 to 1; null where the provider does not say. */
+  /** The share of requests that are done, from 0 to 1; null if the provider does not report it. */
   progress: number | null;
-  /** Answers that came; null where there are none, or none yet. */
+  /** The file of answers; null if there are none, or none yet. */
   outputFileId: string | null;
-  /** Requests that failed; null where there are none, or none yet. */
+  /** The file of failed requests; null if there are none, or none yet. */
   errorFileId: string | null;
-  /** Why the batch failed whole. */
+  /** Why the whole batch failed. */
   error: { code: string | null; message: string } | null;
-  /** Whether it failed because too many tokens are waiting already: the same requests are taken once there are fewer. */
+  /** Whether it failed because too many tokens are enqueued: the provider takes the same requests later. */
   isTokenLimit: boolean;
 }
 
-/** The result of one request, or, where the line does not say whose it is, an error without an id. */
+/** The result of one request, or an error without an id if the line does not name its request. */
 export type BatchResult = { customId: string; completion: Completion } | { customId: string | null; error: CallError };

@@ -8,13 +8,13 @@ import { CallError } from "./provider.ts";
 import { bodyOf, PATHS, type RequestOptions, type Server } from "./server.ts";
 import { uploadForm } from "./upload-form.ts";
 
-/** In what the batches of one server differ from those of another. */
+/** The differences between servers in their batch APIs. */
 interface Dialect {
   limits: BatchProvider["limits"];
-  /** What a line has beside its id and its body. */
+  /** The members of a line besides its id and its body. */
   envelope(path: string): object;
   upload: { path: string; fields(name: string): Record<string, string> };
-  /** What a new batch is given beside its file and its endpoint. */
+  /** The members that create a batch, besides its file and its endpoint. */
   creation(name: string): object;
   /** Queries for the lists of files and of batches. */
   files: Record<string, string>;
@@ -22,16 +22,16 @@ interface Dialect {
 }
 
 const ANSWER_TIMEOUT_MS = 120_000;
-/** For a whole file: a line of 1 Mbit/s takes half an hour for 200 MB. */
+/** For a whole file: at 1 Mbit/s, 200 MB take half an hour. */
 const UPLOAD_TIMEOUT_MS = 3_600_000;
 
-/** What a line of results may have beside the body of an answer, in bytes. */
+/** The most bytes of a line of results besides the body of an answer. */
 const LINE_ENVELOPE = 10_000;
 
-/** The most pages of a list, of up to 100 objects or more each. */
+/** The most pages of a list. A page has 100 objects or more. */
 const MOST_PAGES = 10_000;
 
-/** The batches of a server that has OpenAI's endpoints for files and batches. */
+/** The batch API of a server with OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
   const { apiKey, model } = server;
   const { ask, list, lines } = requestsTo(server);
@@ -51,7 +51,7 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
       const form = await uploadForm(path, name, dialect.upload.fields(name));
       const file = await ask("post", dialect.upload.path, { ...form, timeout: UPLOAD_TIMEOUT_MS }, signal).catch(
         (error: unknown) => {
-          // For a call it would be its prompt that is too long.
+          // This status means a prompt that is too long for a call, but a file that is too large here.
           const isTooLarge = error instanceof CallError && error.details.httpStatus === 413;
           throw isTooLarge ? new CallError("file_too_large", error.message, error.details) : error;
         },
@@ -101,7 +101,7 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
 /** The requests about files and batches. */
 function requestsTo({ client, apiKey, maxAnswerBytes }: Server) {
-  /** The JSON that one request brings. */
+  /** Sends one request, and returns the JSON of the answer. */
   async function ask(
     method: "get" | "post",
     path: string,
@@ -124,12 +124,12 @@ function requestsTo({ client, apiKey, maxAnswerBytes }: Server) {
     for (let after: string | null = null; seen.size < MOST_PAGES;) {
       const page = await ask("get", path, { query: { ...query, ...(after !== null && { after }) } }, signal);
       const data = Array.isArray(page) ? page : asObject(page)?.["data"];
-      // What is missing in a list would be sent again, and paid again.
+      // A batch that is missing in the list would be sent, and paid, again.
       if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
       const objects = data.map(asObject).filter((one) => one !== undefined);
       yield* objects;
       const last: string | null = asObject(page)?.["has_more"] === true ? asText(objects.at(-1)?.["id"]) : null;
-      // Some servers take no `after`, and give the newest page again and again.
+      // Some servers ignore `after`, and return the newest page again and again.
       if (last === null || seen.has(last)) return;
       seen.add(last);
       after = last;
@@ -154,7 +154,7 @@ function requestsTo({ client, apiKey, maxAnswerBytes }: Server) {
   return { ask, list, lines };
 }
 
-/** A signal for one request: the SDKs leave a listener behind on the one that they are given. */
+/** A new signal for one request: the SDKs never remove their listener from the signal that they get. */
 function ownSignal(signal: AbortSignal): { signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const abort = () => controller.abort(signal.reason);
@@ -163,7 +163,7 @@ function ownSignal(signal: AbortSignal): { signal: AbortSignal } & Disposable {
   return { signal: controller.signal, [Symbol.dispose]: () => signal.removeEventListener("abort", abort) };
 }
 
-/** The pieces of a body. @throws CallError where the connection breaks */
+/** The pieces of a body. @throws CallError when the connection breaks */
 async function* arriving(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* body;

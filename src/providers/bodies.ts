@@ -8,24 +8,24 @@ import {
 } from "node:zlib";
 import { errorCode } from "../errors.ts";
 
-/** What all bodies that are being read may hold together; one alone may always be read to its end. */
+/** The most bytes of all bodies that are being read. A single body may always be read to its end. */
 const SHARED_BYTES = 64_000_000;
 
-/** In blocks of this size small pieces are put together. */
+/** The size of the blocks into which small pieces are copied. */
 const PIECE_BYTES = 65_536;
 
 let sharedBytes = 0;
-/** The bodies of which a part has come, the oldest first. */
+/** The bodies of which a part has arrived, the oldest first. */
 const reading = new Set<Body>();
-/** Those that wait for others, and how to go on with them. */
+/** The bodies that wait for others, with the functions that resume them. */
 const waiting = new Map<Body, () => void>();
 
-/** A body that is being read: at most so many bytes, which count towards what all bodies may hold together. */
+/** A body that is being read. Its bytes have a limit, and count towards the limit of all bodies. */
 export class Body {
   readonly #most: number;
-  /** All but the last are full. */
+  /** All pieces but the last are full. */
   readonly #pieces: Buffer[] = [];
-  /** How much of the last piece is taken. */
+  /** The used bytes of the last piece. */
   #filled = 0;
   #size = 0;
 
@@ -34,9 +34,9 @@ export class Body {
   }
 
   /**
-   * Takes a piece.
-   * @param resume goes on with the body, where it has to wait for others
-   * @returns "full" where the piece is too much, "wait" where no more is to be read until `resume` is called
+   * Adds a piece.
+   * @param resume continues reading the body, if it has to wait for others
+   * @returns "full" if the piece passes the limit, "wait" if reading must pause until `resume` is called
    */
   add(piece: Buffer, resume: () => void): "more" | "wait" | "full" {
     if (this.#size + piece.length > this.#most) return "full";
@@ -48,7 +48,7 @@ export class Body {
     return "wait";
   }
 
-  /** Large pieces, and the first, are kept as they are. Small ones are put together: each takes more than its bytes. */
+  /** Keeps large pieces, and the first, as they are. Copies small ones into blocks, because every buffer has a cost. */
   #append(piece: Buffer): void {
     this.#size += piece.length;
     const last = this.#pieces.at(-1);
@@ -64,12 +64,12 @@ export class Body {
     this.#pieces.push(next);
   }
 
-  /** Whether any of it has come. */
+  /** Whether any of it has arrived. */
   get hasBegun(): boolean {
     return this.#size > 0;
   }
 
-  /** What has come. Others may go on. */
+  /** Returns all bytes that have arrived, and lets other bodies continue. */
   end(): Buffer {
     if (reading.delete(this)) {
       sharedBytes -= this.#size;
@@ -91,12 +91,12 @@ function wakeOthers(): void {
   for (const [body, resume] of waiting) {
     if (sharedBytes > SHARED_BYTES && !isOldest(body)) continue;
     waiting.delete(body);
-    // Not at once: undici may be in the middle of another answer, and then goes on with none.
+    // Not at once: if undici is in the middle of another answer, resuming here would stop all answers.
     setImmediate(resume);
   }
 }
 
-/** A body has more bytes than it may have, once it is decoded. */
+/** The decoded body passes its limit. */
 export class TooLargeError extends Error {
   override readonly name = "TooLargeError";
 }
@@ -115,16 +115,16 @@ function isZlib(bytes: Buffer): boolean {
 }
 
 /**
- * The text of a body. No coding is asked for, but servers may choose one all the same, and say so or not.
+ * The text of a body. Requests ask for no compression, but some servers compress all the same, with or without a header.
  * @param coding the header `content-encoding`
- * @throws TooLargeError where the text has more than `mostBytes`
+ * @throws TooLargeError when the text has more than `mostBytes`
  */
 export function decodeBody(bytes: Buffer, coding: string, mostBytes: number): string {
   let decoded = bytes;
   const names = coding.toLowerCase().split(",").toReversed();
   for (const name of names.slice(0, 4)) decoded = decodeOne(decoded, CODINGS[name.trim()], mostBytes);
   if (isGzip(decoded)) decoded = decodeOne(decoded, gunzipSync, mostBytes);
-  // What stands before the text is a mark of the byte order.
+  // Skip a byte order mark.
   const start = decoded[0] === 0xef && decoded[1] === 0xbb && decoded[2] === 0xbf ? 3 : 0;
   return decoded.toString("utf8", start);
 }
@@ -139,7 +139,7 @@ function decodeOne(bytes: Buffer, decode: (typeof CODINGS)[string] | undefined, 
     return decode(bytes, { maxOutputLength: mostBytes });
   } catch (error) {
     if (errorCode(error) === "ERR_BUFFER_TOO_LARGE") throw new TooLargeError("too large", { cause: error });
-    // A proxy may have decoded it and left the header.
+    // A proxy may have decoded the body without removing the header.
     return bytes;
   }
 }

@@ -2,24 +2,24 @@ import type { Socket } from "node:net";
 import { buildConnector, Client, Dispatcher } from "undici";
 
 /**
- * How long a connection rests after an answer. Some servers and proxies send a second answer, which nobody asked for,
- * shortly after the first. Bytes that arrive while a connection rests close it; bytes that arrive after the next request
- * has left would be taken for its answer.
+ * How long a connection rests after an answer. Some servers and proxies send a second answer, without a request, shortly
+ * after the first. If bytes arrive while a connection rests, it is closed. If they arrived after the next request was
+ * sent, they would be read as its answer.
  */
 const REST_MS = 20;
 
-/** The name by which undici's proxy calls a pool, in the place of `dispatch`, where it opens no tunnel. */
+/** The method that undici's proxy calls on a pool, instead of `dispatch`, when it opens no tunnel. */
 const DISPATCH = Object.getOwnPropertySymbols(Client.prototype).find(({ description }) => description === "dispatch");
 
 /**
- * The connections to one origin, each with one request at a time. As many are opened as are needed. The one that was used
- * last is used first, once it has rested.
+ * The connections to one origin. Each carries one request at a time; new ones are opened as needed. Of the rested
+ * connections, the one that was used last is used first.
  */
 export class RestingPool extends Dispatcher {
   readonly #origin: string | URL;
   readonly #options: Client.Options;
   readonly #clients = new Set<Client>();
-  /** In the order in which their last answers ended. */
+  /** Ordered by the end of their last answers. */
   readonly #resting: { client: Client; since: number }[] = [];
   readonly #rested: Client[] = [];
   #isWatching = false;
@@ -28,7 +28,7 @@ export class RestingPool extends Dispatcher {
     super();
     if (DISPATCH) Object.defineProperty(this, DISPATCH, { value: this.dispatch.bind(this) });
     this.#origin = origin;
-    // One connector for all, so that they share TLS sessions.
+    // All connections use one connector, so that they share TLS sessions.
     const connector = typeof connect === "function" ? connect : buildConnector({ ...connect, allowH2: false });
     this.#options = {
       ...options,
@@ -43,7 +43,7 @@ export class RestingPool extends Dispatcher {
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     const client = this.#take();
-    return client.dispatch(options, new Watched(handler, (isUsable) => this.#giveBack(client, isUsable)));
+    return client.dispatch(options, new Watched(handler, (isUsable) => this.#release(client, isUsable)));
   }
 
   #take(): Client {
@@ -54,7 +54,7 @@ export class RestingPool extends Dispatcher {
     return client;
   }
 
-  #giveBack(client: Client, isUsable: boolean): void {
+  #release(client: Client, isUsable: boolean): void {
     if (isUsable) {
       this.#resting.push({ client, since: performance.now() });
       this.#watch();
@@ -64,14 +64,14 @@ export class RestingPool extends Dispatcher {
     }
   }
 
-  /** Sees to it that connections can be used again once they have rested. */
+  /** Waits until the first connection has rested, and makes it usable again. */
   #watch(): void {
     const [first] = this.#resting;
     if (this.#isWatching || !first) return;
     this.#isWatching = true;
     const atEnd = () => {
       const now = performance.now();
-      // Between a timer and this, all that has arrived is read: also where the process was too busy to do so before.
+      // Sockets are read between a timer and this callback: bytes that arrived during the rest have closed the connection.
       setImmediate(() => {
         for (let next = this.#resting[0]; next && now - next.since >= REST_MS; next = this.#resting[0]) {
           this.#resting.shift();
@@ -88,21 +88,21 @@ export class RestingPool extends Dispatcher {
     await Promise.all([...this.#clients].map((client) => client.close()));
   }
 
-  /** Undici gives no callback here. */
+  /** Undici passes no callback here. */
   override async destroy(given?: unknown): Promise<void> {
     const reason = given instanceof Error ? given : null;
     await Promise.all([...this.#clients].map((client) => client.destroy(reason)));
   }
 }
 
-/** One interim answer or more; no line of JSON looks like it. */
+/** One or more interim answers. No line of JSON looks like one. */
 const CONTINUE = /^(?:HTTP\/1\.[01] 100(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+/;
 const LONGEST_CONTINUE = 4_096;
 const H = 0x48;
 
 /**
- * Leaves out "100 Continue", which a server may send although nobody has asked for it (RFC 9110, 15.2): undici breaks the
- * connection off there.
+ * Drops "100 Continue" answers. A server may send one without being asked (RFC 9110, 15.2), and undici would break off
+ * the connection.
  */
 function skippingContinue<S extends Socket>(socket: S): S {
   const read = socket.read.bind(socket) as (size?: number) => Buffer | null;
@@ -115,7 +115,7 @@ function skippingContinue<S extends Socket>(socket: S): S {
   return socket;
 }
 
-/** Hands on what comes, and says when the request has ended and whether its connection can be used again. */
+/** Passes all events on, and reports the end of a request and whether its connection can be used again. */
 class Watched implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler;
   readonly #onEnd: (isUsable: boolean) => void;

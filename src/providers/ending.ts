@@ -1,14 +1,14 @@
-/** What the way in which an answer ended says about it. */
+/** What the end of an answer says about it. */
 type Ending =
-  /** It is whole. */
+  /** The answer is whole. */
   | "finished"
-  /** A limit cut it off: it counts as truncated. */
+  /** A limit cut it off, so it counts as truncated. */
   | "cut"
-  /** A filter for safety ended it, and would end it again. */
+  /** A safety filter ended it, and would do so again. */
   | "filtered"
-  /** The server says itself that something went wrong: the attempt has failed. */
+  /** The server reports an error, so the attempt has failed. */
   | "broken"
-  /** Nothing is known of the word. The answer is kept. */
+  /** The word is unknown. The answer is kept. */
   | "unknown";
 
 /** How an answer ended. */
@@ -16,11 +16,11 @@ export interface AnswerEnding {
   ending: Ending;
   /** The normalised word, such as `stop` or `length`; null where the server gave none. */
   word: string | null;
-  /** The server's own word, where it is not the normalised one. */
+  /** The server's own word; null if it is the normalised one. */
   raw: string | null;
 }
 
-/** Names of words by their letters and digits in lower case: servers differ in case, hyphens and underscores. */
+/** Words by their letters and digits in lower case, because servers differ in case, hyphens and underscores. */
 const named = (ending: Ending, word: string | null, names: string): [string, Known][] =>
   names.split(/\s+/).map((name) => [name, { ending, word }]);
 
@@ -47,7 +47,7 @@ const KNOWN = new Map<string, Known>([
   ...named("broken", "abort", "abort aborted cancel canceled cancelled usercancel usercancelled interrupted"),
 ]);
 
-/** What a word that is not known speaks of, by its letters. The first that fits decides. */
+/** The meaning of an unknown word, by parts of it. The first match decides. */
 const SPEAKS_OF: [RegExp, Known][] = [
   [
     /safe|filter|moderat|toxic|harm|prohibit|policy|guardrail|block|sensitiv|copyright|refus|violat|censor|flagged/,
@@ -60,26 +60,26 @@ const SPEAKS_OF: [RegExp, Known][] = [
   [/max|length|window|context|limit|truncat|toolong/, { ending: "cut", word: "length" }],
 ];
 
-/** Longer words are cut: no server has them. */
+/** Longer words are cut; no server sends such words. */
 const LONGEST_WORD = 100;
 
 const FINISHED: AnswerEnding = { ending: "finished", word: "stop", raw: null };
 
-/** What was read before; words are few. */
+/** The results for words that were read before; there are few words. */
 const read = new Map<string, AnswerEnding>();
 const MOST_READ = 100;
 
 /**
- * How an answer with a `finish_reason` ended. This is the one table of it, for all endpoints, live and in batches.
- * @param reason as the server sent it; null where it sent none
+ * How an answer ended, by its `finish_reason`. All endpoints use this table, live and in batches.
+ * @param reason as the server sent it; null if it sent none
  */
 export function readEnding(reason: string | null): AnswerEnding {
   if (reason === "stop") return FINISHED;
   if (reason === null) return { ending: "finished", word: null, raw: null };
   const before = read.get(reason);
   if (before) return before;
-  // A space stays in their place: without it, a key that they stand in would be whole again.
-  // oxlint-disable-next-line no-control-regex -- they are what is taken out
+  // Each becomes a space: removing it would put together a key that was split by it.
+  // oxlint-disable-next-line no-control-regex -- these are the characters to replace
   const raw = reason.slice(0, 4 * LONGEST_WORD).replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
   const own = raw.trim().slice(0, LONGEST_WORD);
   const { ending, word } = meaningOf(own);

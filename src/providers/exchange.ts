@@ -13,13 +13,13 @@ export interface Answer {
   text: string;
 }
 
-/** Of a body that only says what is wrong, no more than this is read. */
+/** No more than this is read of the body of an error. */
 export const MOST_ERROR_BYTES = 1_000_000;
 
 /**
- * Sends one request, and reads its answer to the end. It knows whether the request has left: nothing of it is written
+ * Sends one request, and reads its answer to the end. It knows whether the request was sent: no byte of it is written
  * before `onRequestStart`.
- * @throws CallError where no whole answer comes
+ * @throws CallError when no whole answer comes
  */
 export function exchange(
   dispatcher: Dispatcher,
@@ -86,7 +86,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
     if (this.#isOver) return;
-    // Not at once: another body ends in the midst of undici's parsing, which must not be entered again.
+    // Not at once: this is called while undici parses another body, and its parser must not be entered again.
     const next = this.#body?.add(piece, () => setImmediate(() => controller.resume()));
     if (next === "wait") controller.pause();
     if (next !== "full") return;
@@ -119,7 +119,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#resolve({ status: this.#status, headers: this.#headers, text });
     } catch (error) {
       if (!(error instanceof TooLargeError)) throw error;
-      // The status of an error tells enough.
+      // For an error, the status alone is enough.
       if (this.#isSuccess) this.#reject(tooLarge(this.#status, this.#mostBytes));
       else this.#resolve({ status: this.#status, headers: this.#headers, text: "" });
     }
@@ -133,8 +133,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The failure of an answer that is too large. It was generated, and is paid. */
+/** The failure of an answer that is too large. It was generated, so it is paid. */
 export function tooLarge(status: number, mostBytes: number): CallError {
-  const message = `the answer is larger than ${mostBytes / 1e6} MB, which max_answer_mb in the config allows`;
+  const message = `the answer is larger than the ${mostBytes / 1e6} MB that max_answer_mb in the config allows`;
   return new CallError("broken", message, { httpStatus: status });
 }

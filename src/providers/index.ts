@@ -18,7 +18,7 @@ export const WITHOUT_SERVER: readonly ProviderName[] = names.filter((name) => pr
 /** The variables that the providers' keys are read from. */
 export const KEY_VARIABLES: readonly string[] = names.flatMap((name) => providers[name].remote?.keyVariable ?? []);
 
-/** Who is asked where a config names no provider: the one that serves the model, else the one with the open models. */
+/** The provider if a config names none: the one that serves the model, else the one with open models. */
 export function detectProvider(model: string): ProviderName {
   return names.find((name) => providers[name].serves(model)) ?? "together";
 }

@@ -1,12 +1,12 @@
 /*
- * JSON that others sent, read with suspicion: what is not of the wanted type is as good as absent.
+ * Reads JSON from servers, which is not trusted: a value of the wrong type counts as absent.
  */
 
 export type Json = Record<string, unknown>;
 
 const BYTE_ORDER_MARK = "\uFEFF";
 
-/** The value that a text holds, or undefined where it is no JSON. */
+/** The value of a JSON text, or undefined if it is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
@@ -28,10 +28,10 @@ export function asCount(value: unknown): number | null {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
-/** A message shows so much of a value at most: its depth, the members of each object, the characters of each string. */
+/** How much of a value a message shows: its depth, the members of each object, the characters of each string. */
 const SHOWN = { depth: 5, members: 20, characters: 4_000 };
 
-/** A value as JSON for a message. It may be of any depth and size; only its beginning is shown. */
+/** A value as JSON for a message. The value may have any depth and size; only its beginning is shown. */
 export function shown(value: unknown): string {
   return JSON.stringify(beginningOf(value, SHOWN.depth)) ?? String(value);
 }

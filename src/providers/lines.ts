@@ -1,11 +1,11 @@
 const LINE_FEED = 0x0a;
 
-/** What is left of a line that is too long: enough to tell whose it is. */
+/** How many bytes to keep of a line that is too long: enough to find its request. */
 const BEGINNING = 4_096;
 
 /**
- * The lines of a text in UTF-8, ended by line feeds alone, without those that are empty.
- * @param longest the most bytes of a line; of a longer one only the beginning comes
+ * The lines of a text in UTF-8, separated by line feeds only, without empty lines.
+ * @param longest the most bytes of a line; of a longer line only the beginning is returned
  */
 export async function* splitLines(
   text: AsyncIterable<Uint8Array>,

@@ -1,8 +1,8 @@
 import { BlockList, isIP } from "node:net";
 
 /**
- * The hosts that are reached without a proxy, for undici, which knows no ranges of addresses: what NO_PROXY has, and the
- * host of a base URL where it is an address in a range of it, such as 10.0.0.0/8. Names are not looked up.
+ * The hosts to reach without a proxy, in the form that undici takes. Undici knows no ranges of addresses: if the host of
+ * the base URL is an address in a range of NO_PROXY, such as 10.0.0.0/8, it is added to the list. Names are not resolved.
  */
 export function noProxyFor(baseUrl: string | null, environment: NodeJS.ProcessEnv = process.env): string {
   const listed = environment["no_proxy"] ?? environment["NO_PROXY"] ?? "";

@@ -4,12 +4,12 @@ import type { Parameters } from "../config/parameters.ts";
 export type ParameterName = Exclude<keyof Parameters, "extra_body">;
 
 /**
- * The names under which a server takes the parameters of a config; null for those that it does not take. What stands in
- * no such list is not sent: the compiler wants every parameter in each.
+ * The names under which a server accepts the parameters of a config; null for parameters that it refuses. A parameter in
+ * no such list is not sent. The compiler requires every parameter in each list.
  */
 export type BodyNames = Readonly<Record<ParameterName, string | null>>;
 
-/** The parameters as they stand in the body of a request, `extra_body` unfolded. */
+/** The parameters in the body of a request, with the members of `extra_body`. */
 export function bodyParameters(names: BodyNames, parameters: Parameters): Record<string, unknown> {
   const body: Record<string, unknown> = {};
   for (const name of namesOf(names)) {
@@ -19,7 +19,7 @@ export function bodyParameters(names: BodyNames, parameters: Parameters): Record
   return { ...body, ...parameters.extra_body };
 }
 
-/** The names of the parameters that are given and that a server does not take. */
+/** The names of the given parameters that a server refuses. */
 export function refusedParameters(names: BodyNames, parameters: Parameters): ParameterName[] {
   return namesOf(names).filter((name) => names[name] === null && parameters[name] !== undefined);
 }

@@ -2,7 +2,7 @@ import type { ProviderName } from "../config/providers.ts";
 import { dayOf, type Prices } from "../models/cost.ts";
 import { providers } from "./index.ts";
 
-/** What a provider's list says that a model costs, or null where the list does not have it. */
+/** The prices of a model in a provider's list; null if the list does not have it. */
 export function listedPrices(provider: ProviderName, model: string, at: Date = new Date()): Promise<Prices | null> {
   return providers[provider].prices.of(model, dayOf(at));
 }

@@ -3,16 +3,16 @@ import type { Prices } from "../models/cost.ts";
 import type { BatchProvider } from "./batch.ts";
 import type { Provider, Question } from "./provider.ts";
 
-/** Whom a provider is asked to reach. */
+/** How a provider reaches a server. */
 export interface Connection {
   model: string;
   /** Null for a provider that needs no network. */
   baseUrl: string | null;
-  /** Undefined: no key is sent. */
+  /** Undefined if no key is sent. */
   apiKey: string | undefined;
-  /** Whether what the environment sets beside the key (organisation, headers) may go there too. */
+  /** Whether the organisation and headers from the environment may go there too. */
   isTrusted: boolean;
-  /** The most bytes that the body of an answer, or the line of one in a batch, may have. */
+  /** The most bytes of the body of an answer, or of a line of a batch's results. */
   maxAnswerBytes: number;
 }
 
@@ -22,39 +22,39 @@ interface RemoteInfo {
   keyVariable: string;
   baseUrlVariable: string;
   defaultBaseUrl: string;
-  /** The provider's own hosts: its key may go there, whoever named them. */
+  /** The provider's own hosts. Its key may go there, no matter who named the URL. */
   hosts: readonly string[];
 }
 
 /** The prices that a provider lists; a day is YYYY-MM-DD. */
 export interface PriceList {
-  /** What a model costs; null where the list does not have it. A name is never taken for another that looks like it. */
+  /** The prices of a model; null if the list does not have it. A similar name does not count. */
   of(model: string, day: string): Promise<Prices | null>;
   all(day: string): Promise<{ model: string; prices: Prices }[]>;
 }
 
-/** What is known of a provider before its code is loaded. */
+/** Facts about a provider that are needed before its code is loaded. */
 export interface ProviderInfo {
-  /** Whether a model of this name is its own: it is asked for it where a config names no provider. */
+  /** Whether a model of this name belongs to this provider, if a config names no provider. */
   serves(model: string): boolean;
-  /** The endpoint that serves a model where the config does not say. */
+  /** The endpoint for a model, if the config does not name one. */
   endpointOf(model: string): Endpoint;
-  /** The most completion tokens of a request that sets no limit; null where that is not known. */
+  /** The most completion tokens of a request that sets no limit; null if unknown. */
   outputLimit(model: string): number | null;
   prices: PriceList;
-  /** Null: it needs no network and no key. */
+  /** Null if it needs no network and no key. */
   remote: RemoteInfo | null;
-  /** The names of the parameters that the model does not take, and that are not sent. */
+  /** The names of the parameters that the model refuses, and that are therefore not sent. */
   refused(settings: Pick<Question, "model" | "endpoint" | "parameters">): string[];
   connect(connection: Connection): Promise<Provider>;
-  /** Null: it takes no batches. */
+  /** Null if it has no batch API. */
   batches: BatchInfo | null;
 }
 
-/** What is known of a provider's batches before its code is loaded. */
+/** Facts about a provider's batch API that are needed before its code is loaded. */
 export interface BatchInfo {
   /** The endpoints that batches take. */
   endpoints: readonly Endpoint[];
-  /** @param folder where a provider that has no server keeps its files and its batches; made when it is needed */
+  /** @param folder where a provider without a server keeps its files and batches; created when needed */
   connect(connection: Connection, folder: string): Promise<BatchProvider>;
 }

@@ -2,7 +2,7 @@ import type { Parameters } from "../config/parameters.ts";
 import type { Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
 
-/** What an answer is asked for with. */
+/** A request for one answer. */
 export interface Question {
   endpoint: Endpoint;
   model: string;
@@ -15,7 +15,7 @@ interface CompletionRequest extends Question {
   timeoutMs: number;
 }
 
-/** Token counts as a provider reports them; cached and written are disjoint parts of prompt, reasoning of completion. */
+/** Token counts of a provider. Cached and written tokens are disjoint parts of the prompt, reasoning a part of the completion. */
 export interface ReportedUsage {
   promptTokens: number;
   completionTokens: number;
@@ -28,30 +28,30 @@ export interface ReportedUsage {
 export interface Completion {
   /** Never empty. */
   text: string;
-  /** How the answer ended, in the words of ending.ts; null where the provider said nothing. */
+  /** How the answer ended, in the words of ending.ts; null if the provider did not say. */
   finishReason: string | null;
-  /** The provider's own word for it; null where that is the same. */
+  /** The provider's own word for it; null if it is the same. */
   finishReasonRaw: string | null;
-  /** Null where the provider reported none. */
+  /** Null if the provider reported none. */
   usage: ReportedUsage | null;
   httpStatus: number | null;
   requestId: string | null;
-  /** The model that answered, where that is not the name that was asked for. */
+  /** The model that answered; null if it has the requested name. */
   servedModel: string | null;
-  /** Null where the response states none. */
+  /** Null if the response states none. */
   rateLimits: RateLimits | null;
 }
 
-/** What went wrong with a request, in the terms that decide what happens next; see execute/retry.ts. */
+/** Why a request failed. The reason decides what happens next; see execute/retry.ts. */
 export type FailureReason =
   | "rate_limited"
   | "server_error"
   | "timeout"
   | "connection"
   | "malformed"
-  /** An answer was generated, and is paid, that cannot be used: the server broke it off, or it is no text. */
+  /** An answer was generated and paid but cannot be used: the server ended it early, or it is not text. */
   | "broken"
-  /** A batch ended before it came to this request: nothing was done, and nothing is charged. */
+  /** A batch ended before it processed this request, so nothing is charged. */
   | "not_processed"
   | "empty"
   | "reasoning_exhausted"
@@ -64,16 +64,16 @@ export type FailureReason =
   | "forbidden"
   | "model_not_found"
   | "no_quota"
-  /** The file of a batch has more bytes than the server takes. */
+  /** The file of a batch is larger than the server allows. */
   | "file_too_large"
-  /** It leads to an address that is not followed. */
+  /** The server redirects to an address that is not followed. */
   | "redirected"
   | "bad_certificate"
-  /** HTTP where TLS is spoken, or the other way round. */
+  /** The URL says HTTP and the server speaks TLS, or the other way round. */
   | "wrong_protocol"
   | "proxy_refused";
 
-/** A request that brought no answer. The message never holds a key. */
+/** A request failed. The message never contains a key. */
 export class CallError extends Error {
   override readonly name = "CallError";
   readonly reason: FailureReason;
@@ -98,22 +98,22 @@ export class CallError extends Error {
 export interface CallErrorDetails {
   httpStatus: number | null;
   requestId: string | null;
-  /** The provider's own code of the error. */
+  /** The provider's error code. */
   code: string | null;
   /** How long the provider asks to wait. */
   retryAfterMs: number | null;
-  /** What the provider charged all the same. */
+  /** The usage that the provider reported, and charged, despite the failure. */
   usage: ReportedUsage | null;
   rateLimits: RateLimits | null;
-  /** Whether any of the request may have been sent: what has not left is not charged, and says nothing of its call. */
+  /** Whether any byte of the request may have been sent. If not, it is not charged, and the failure is not the call's. */
   hasLeft: boolean;
 }
 
-/** The first axis of datagen: who answers. A provider classifies what comes back; the executor decides on it. */
+/** The first axis of datagen: who answers. A provider classifies answers and failures; the executor decides what to do. */
 export interface Provider {
-  /** @throws CallError when there is no answer, or the reason for which it was given up */
+  /** @throws CallError when there is no answer, or the reason given to `giveUp` */
   complete(request: CompletionRequest): Promise<Completion>;
-  /** Gives up all requests in flight. None can be sent any more. */
+  /** Aborts all requests in flight. After that, no request can be sent. */
   giveUp(reason: Error): void;
 }
 
@@ -121,7 +121,7 @@ export interface Provider {
 export interface QuotaState {
   limit: number;
   remaining: number;
-  /** Until the bucket is full again; null where it is not stated. */
+  /** The time until the bucket is full again; null if the headers do not state it. */
   resetMs: number | null;
 }
 

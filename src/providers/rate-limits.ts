@@ -1,8 +1,8 @@
 import type { QuotaState, RateLimits } from "./provider.ts";
 
 /**
- * The state of a provider's limits as its headers give it: OpenAI's `x-ratelimit-{limit,remaining,reset}-requests` and
- * `-tokens`, which Groq, Azure and others share.
+ * Reads the state of a provider's rate limits from the headers `x-ratelimit-{limit,remaining,reset}-requests` and
+ * `-tokens`, which OpenAI, Groq, Azure and others send.
  */
 export function readRateLimits(headers: Headers): RateLimits | null {
   const requests = readQuota(headers, "requests");
@@ -21,7 +21,7 @@ function readQuota(headers: Headers, of: "requests" | "tokens"): QuotaState | nu
   };
 }
 
-/** A header of the server, or of the provider behind it as LiteLLM hands it on. */
+/** A header of the server, or that of the provider behind LiteLLM, which adds a prefix. */
 function fieldOf(headers: Headers, name: string): string | null {
   return headers.get(name) ?? headers.get(`llm_provider-${name}`);
 }
@@ -38,11 +38,11 @@ export function retryAfterOf(headers: Headers): number | null {
 
 const DAY_MS = 86_400_000;
 
-/** Numbers above these are no durations but times, in seconds and in milliseconds since 1970. */
+/** Larger numbers are not durations but times since 1970, in seconds or in milliseconds. */
 const EPOCH_S = 1e9;
 const EPOCH_MS = 1e11;
 
-/** One part of a duration, right behind the one before. */
+/** One part of a duration, directly after the part before. */
 const PART = /(-?\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d)(?:\s*,?\s*|$)(?![a-z])/iy;
 const UNITS: Record<string, number> = {
   ms: 1,
@@ -54,14 +54,14 @@ const UNITS: Record<string, number> = {
   d: DAY_MS,
 };
 
-/** A date of HTTP, or one as RFC 3339 has it: `Date.parse` takes much else for one. */
+/** A date in the format of HTTP or RFC 3339. `Date.parse` alone would accept many other texts. */
 const DATE = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? \d|^\d{4}-\d\d-\d\dT/i;
 
 /**
  * A wait in a header, in milliseconds from 0 to a day: `1s`, `6m0s`, `120ms`, `1h2m3.5s`, a date, a time since 1970, or a
  * bare number.
  * @param unit the milliseconds of a bare number
- * @returns null where it is none of these
+ * @returns null for any other text
  */
 export function readWait(text: string | null, unit = 1_000, now = Date.now()): number | null {
   const wait = text === null ? null : waitIn(text.trim(), unit, now);

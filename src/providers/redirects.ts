@@ -1,20 +1,20 @@
 /*
- * Which redirects are followed: the one place that decides it, for single answers and for files.
+ * Decides which redirects are followed, both for single answers and for files.
  */
 
-/** How many redirects are followed one after the other. */
+/** How many redirects in a row are followed. */
 export const MOST_HOPS = 5;
 
-/** These keep the method and the body. */
+/** Statuses that keep the method and the body. */
 const KEEPING = new Set([301, 307, 308]);
 
-/** What a redirect leads to, and whether what is meant for the server may go there: its key, its headers, a prompt. */
+/** The target of a redirect, and whether the key, the headers and the prompt may go there. */
 export interface Redirect {
   url: URL;
   isSameServer: boolean;
 }
 
-/** @returns null where the answer is none that leads anywhere; never from https to http */
+/** @returns null if the answer is not a redirect, or leads from https to http */
 export function redirectOf(status: number, location: string | null, from: URL): Redirect | null {
   if (status < 300 || status > 399 || location === null || !URL.canParse(location, from.href)) return null;
   const url = new URL(location, from);
@@ -23,13 +23,13 @@ export function redirectOf(status: number, location: string | null, from: URL): 
   return { url, isSameServer: url.origin === from.origin || isUpgrade };
 }
 
-/** Where a request for an answer goes on; null where it does not. */
+/** The next address of a request for an answer; null if the redirect is not followed. */
 export function nextOf(status: number, location: string | null, from: URL): URL | null {
   const redirect = KEEPING.has(status) ? redirectOf(status, location, from) : null;
   return redirect?.isSameServer ? redirect.url : null;
 }
 
-/** An address as it may be shown: a query or a user may hold what is secret. It is not cut: a key has to be found in it. */
+/** An address without its query and user, which may be secret. It is not cut, so that a key in it can still be found. */
 export function shownAddress(location: string | null, from: URL): string | null {
   if (location === null || !URL.canParse(location, from.href)) return null;
   const { protocol, host, pathname } = new URL(location, from);

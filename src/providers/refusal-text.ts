@@ -1,30 +1,30 @@
 import { asObject, asText, type Json, parseJson } from "./json.ts";
 
 /*
- * What the body of a refusal says. Servers, gateways and proxies wrap it in many shapes: all come out as one message, and
- * the names that the error has.
+ * Reads the body of a refusal. Servers, gateways and proxies use many shapes for it. The result is always one message and
+ * the names of the error.
  */
 
-/** What a refusal says of itself. */
-export interface Told {
+/** The message of a refusal, and the names of its error. */
+export interface RefusalText {
   message: string | null;
-  /** Codes, types and names of the error, those that are no bare numbers first. */
+  /** Codes, types and names of the error; bare numbers come last. */
   names: string[];
 }
 
-const NOTHING: Told = { message: null, names: [] };
+const NOTHING: RefusalText = { message: null, names: [] };
 
-/** A refusal lies so deep in its body at most. */
+/** How deep in its body a refusal is looked for. */
 const DEEPEST = 8;
-/** Of a list of errors, so many are told. */
+/** How many errors of a list are shown. */
 const MOST_LISTED = 3;
 
-/** Where an object has its names, and where it has its message, the best first. */
+/** The keys that may hold the names of an error, and those that may hold its message, the best first. */
 const NAME_KEYS = ["code", "type", "status", "name", "error_code", "error"];
 const MESSAGE_KEYS = ["error", "message", "msg", "detail", "details", "errors", "error_description", "title", "reason"];
 
 /** @param value the body, as text or as JSON */
-export function unfold(value: unknown, depth = 0): Told {
+export function unfold(value: unknown, depth = 0): RefusalText {
   if (depth > DEEPEST) return NOTHING;
   if (typeof value === "string") return unfoldText(value, depth);
   if (Array.isArray(value)) return unfoldList(value.slice(0, MOST_LISTED), depth);
@@ -32,38 +32,38 @@ export function unfold(value: unknown, depth = 0): Told {
   return object ? unfoldObject(object, depth) : NOTHING;
 }
 
-function unfoldObject(object: Json, depth: number): Told {
-  const inner = MESSAGE_KEYS.map((key) => ({ key, told: unfold(object[key], depth + 1) })).filter(
-    ({ told }) => told.message !== null,
+function unfoldObject(object: Json, depth: number): RefusalText {
+  const inner = MESSAGE_KEYS.map((key) => ({ key, parsed: unfold(object[key], depth + 1) })).filter(
+    ({ parsed }) => parsed.message !== null,
   );
-  // `error` may be the error, its text, or its name beside a text.
+  // `error` may be the error, its text, or its name next to a text.
   const isName = ({ key }: { key: string }) => key === "error" && typeof object[key] === "string";
   const best = inner.find((one) => !isName(one)) ?? inner[0];
   const own = NAME_KEYS.filter((key) => !(key === "error" && best?.key === "error"))
     .map((key) => asText(object[key]))
     .filter((name) => name !== null && name !== "" && name.length <= 200) as string[];
-  const names = [...new Set([...(best?.told.names ?? []), ...own])];
+  const names = [...new Set([...(best?.parsed.names ?? []), ...own])];
   const isNumber = (name: string) => /^-?\d+$/.test(name);
   const place = Array.isArray(object["loc"]) ? object["loc"].slice(0, 8).map(asText).join(".") : "";
-  const message = best?.told.message ?? null;
+  const message = best?.parsed.message ?? null;
   return {
     message: place !== "" && message !== null ? `${place}: ${message}` : message,
     names: [...names.filter((name) => !isNumber(name)), ...names.filter(isNumber)],
   };
 }
 
-function unfoldList(list: readonly unknown[], depth: number): Told {
+function unfoldList(list: readonly unknown[], depth: number): RefusalText {
   const all = list.map((one) => unfold(one, depth + 1)).filter(({ message }) => message !== null);
   if (all.length === 0) return NOTHING;
   return { message: all.map(({ message }) => message).join("; "), names: all.flatMap(({ names }) => names) };
 }
 
-function unfoldText(text: string, depth: number): Told {
+function unfoldText(text: string, depth: number): RefusalText {
   const trimmed = text.trim();
   if (trimmed === "") return NOTHING;
   if (/^[[{]/.test(trimmed)) {
-    const told = unfold(parseJson(trimmed), depth + 1);
-    if (told.message !== null) return told;
+    const parsed = unfold(parseJson(trimmed), depth + 1);
+    if (parsed.message !== null) return parsed;
   }
   const message = /^<|<html/i.test(trimmed) ? wordsOf(trimmed) : trimmed;
   return message === "" ? NOTHING : { message, names: [] };
@@ -71,13 +71,13 @@ function unfoldText(text: string, depth: number): Told {
 
 /** The title of a page, or the first words of its text. */
 function wordsOf(html: string): string {
-  // A word that is cut off is left out: it may be a part of a key.
+  // Drop a word that is cut off, because it may be a part of a key.
   const start = html.length > 20_000 ? html.slice(0, Math.max(0, html.lastIndexOf(" ", 20_000))) : html;
   const [, title = ""] = /<title[^>]*>([^<]*)/i.exec(start) ?? [];
   if (title.trim() !== "") return plain(title);
   const text = start.replace(/<(script|style|head)\b.*?<\/\1\s*>/gis, " ").replace(/<[^>]*>?/g, " ");
   const words = plain(text);
-  // Without a space it stays whole: a key in it has to be found.
+  // Without a space the text stays whole, so that a key in it can be found.
   const end = words.length > 300 ? words.lastIndexOf(" ", 300) : -1;
   return end > 0 ? words.slice(0, end) : words;
 }

@@ -1,17 +1,17 @@
 import { errorCode, errorMessage } from "../errors.ts";
 import { asObject, asText, type Json, shown } from "./json.ts";
 import { CallError, type CallErrorDetails, type FailureReason } from "./provider.ts";
-import { type Told, unfold } from "./refusal-text.ts";
+import { type RefusalText, unfold } from "./refusal-text.ts";
 import { retryAfterOf } from "./rate-limits.ts";
 import { detailsOf } from "./response-details.ts";
 import { withoutKey } from "./secrets.ts";
 
 /*
- * What an OpenAI-compatible server refuses, and why: the one place that turns a status, a body or a broken connection
- * into the reason of a failure.
+ * Turns a status, a body or a broken connection of an OpenAI-compatible server into the reason of a failure. Nothing else
+ * does that.
  */
 
-/** The part of the SDKs' errors that both have. */
+/** The members that the errors of both SDKs have. */
 interface ApiError extends Error {
   status: number | undefined;
   headers: Headers | undefined;
@@ -20,7 +20,7 @@ interface ApiError extends Error {
 
 const LONGEST_MESSAGE = 1_000;
 
-/** An error that an SDK threw, classified. @throws the error itself where it is none of a request */
+/** Classifies an error that an SDK threw. @throws the error itself when it is not about a request */
 export function toCallError(error: unknown, secret: string | undefined): CallError {
   if (error instanceof CallError) return redacted(error, secret);
   if (!(error instanceof Error)) throw error;
@@ -37,8 +37,8 @@ export function toCallError(error: unknown, secret: string | undefined): CallErr
 }
 
 /**
- * Where a request failed below HTTP. The SDKs look for words such as "timed out" in what a `fetch` throws, and call that a
- * time-out: the message of this error has none, and the failure is kept beside it.
+ * A request failed below HTTP. The SDKs treat an error of `fetch` as a timeout if its message has words such as "timed
+ * out". So the message of this error has no such words, and the failure is in a member.
  */
 export class TransportError extends Error {
   override readonly name = "TransportError";
@@ -50,8 +50,8 @@ export class TransportError extends Error {
   }
 }
 
-/** What only a person can mend, by the errors of a connection that is being made: nothing of a request has left. */
-const HOPELESS: readonly [reason: FailureReason, errors: RegExp][] = [
+/** Errors of a new connection that only a person can fix. No byte of a request was sent. */
+const PERMANENT: readonly [reason: FailureReason, errors: RegExp][] = [
   [
     "bad_certificate",
     /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_(?:CA|PURPOSE)|HOSTNAME_MISMATCH|CRL_|PATH_LENGTH)/,
@@ -68,43 +68,43 @@ const HOPELESS: readonly [reason: FailureReason, errors: RegExp][] = [
  */
 export function connectionError(error: unknown, hasLeft = true): CallError {
   if (error instanceof CallError) return error;
-  // The errors of `fetch` say no more than that it failed; what went wrong is their cause.
+  // The message of a `fetch` error only says that it failed; its cause says why.
   const cause = error instanceof TypeError ? (error.cause ?? error) : error;
   const code = errorCode(cause) ?? null;
   const proxyStatus = proxyStatusIn(errorMessage(cause));
   if (proxyStatus !== null) return proxyError(proxyStatus);
   if (isAlert(cause)) {
-    return new CallError("wrong_protocol", "it speaks TLS: the address has to begin with https", { code });
+    return new CallError("wrong_protocol", "the server speaks TLS: its URL must begin with https", { code });
   }
   const message = `${code ? `${code}: ` : ""}${errorMessage(cause)}`;
-  const hopeless = HOPELESS.find(([, errors]) => errors.test(message))?.[0];
-  if (hopeless) return new CallError(hopeless, message, { code, hasLeft: false });
+  const permanent = PERMANENT.find(([, errors]) => errors.test(message))?.[0];
+  if (permanent) return new CallError(permanent, message, { code, hasLeft: false });
   return new CallError("connection", message, { code, hasLeft });
 }
 
-/** The status with which a proxy refused, in the words of undici. */
+/** The status of a proxy's refusal, from undici's message. */
 function proxyStatusIn(message: string): number | null {
   const [, tunnel, forward] = /^Proxy response \((\d+)\)|^Proxy Authentication Required \((407)\)/.exec(message) ?? [];
   return tunnel !== undefined || forward !== undefined ? Number(tunnel ?? forward) : null;
 }
 
-/** What a proxy refuses has not reached the server. It may pass, unless it is the user's fault or the proxy's rule. */
+/** A refusal of the proxy: the request did not reach the server. A retry may help, unless the proxy refuses the user. */
 function proxyError(status: number): CallError {
   const details = { code: `proxy_${status}`, hasLeft: false };
   const passes = status === 408 || status === 429 || status >= 500;
   return new CallError(passes ? "connection" : "proxy_refused", `the proxy answered ${status}`, details);
 }
 
-/** Whether an answer that is no HTTP begins as an alert of TLS does. */
+/** Whether an answer that is not HTTP begins like a TLS alert. */
 function isAlert(error: unknown): boolean {
   const data = typeof error === "object" && error !== null && "data" in error ? error.data : undefined;
   return typeof data === "string" && data.startsWith("\x15\x03");
 }
 
 /**
- * What an answer with a status that is none of success says.
- * @param body the error that it holds, or what holds it, in any shape
- * @param fallback the message where it has none
+ * The error for an answer with a status of failure.
+ * @param body the error, in any shape
+ * @param fallback the message if the body has none
  */
 export function statusError(
   status: number,
@@ -112,25 +112,28 @@ export function statusError(
   fallback: string,
   details: Partial<CallErrorDetails>,
 ): CallError {
-  const told = unfold(body);
-  return new CallError(reasonOf(status, told), told.message ?? fallback, { ...details, code: told.names[0] ?? null });
+  const parsed = unfold(body);
+  return new CallError(reasonOf(status, parsed), parsed.message ?? fallback, {
+    ...details,
+    code: parsed.names[0] ?? null,
+  });
 }
 
 /**
- * The body of a refusal as the SDKs read it: they know one shape alone, and fail at what is nested deep.
- * @param location where a redirect leads
+ * The body of a refusal in the one shape that the SDKs can read; they fail on deep nesting.
+ * @param location the target of a redirect
  */
 export function refusalBody(status: number, text: string, location: string | null): string {
-  const told = unfold(text);
-  const [code, type] = told.names;
+  const parsed = unfold(text);
+  const [code, type] = parsed.names;
   const message =
     status < 400
       ? `it answered ${status}, ${location === null ? "without an address" : `a redirect to ${location}`}`
-      : told.message;
+      : parsed.message;
   return JSON.stringify({ error: { message: message ?? `it answered ${status}, without a reason`, code, type } });
 }
 
-/** What a status means where the words say nothing else. */
+/** The reason for a status, if the words of the refusal do not decide. */
 const BY_STATUS: Record<number, FailureReason> = {
   401: "key_refused",
   402: "no_quota",
@@ -138,7 +141,7 @@ const BY_STATUS: Record<number, FailureReason> = {
   404: "model_not_found",
   407: "proxy_refused",
   408: "timeout",
-  // These pass: a conflict, a part that failed, too early, no answer, a gateway or a client that gave up.
+  // A retry may help: a conflict, a failed dependency, too early, no answer, a gateway or a client that gave up.
   409: "server_error",
   421: "server_error",
   424: "server_error",
@@ -157,10 +160,10 @@ const BY_STATUS: Record<number, FailureReason> = {
 const anyStatus = () => true;
 const ofRefusal = (status: number) => status >= 400 && status < 500 && status !== 401;
 const ofRequest = (status: number) => ofRefusal(status) && status !== 429;
-/** Statuses that some servers have for everything. */
+/** Statuses that some servers use for every error. */
 const ofAnything = (status: number) => status === 400 || status === 422;
 
-/** What the words of a refusal mean, whatever its status is otherwise. The first row that fits decides. */
+/** The reason by the words of a refusal. The first matching row decides. */
 const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boolean, words: RegExp][] = [
   ["no_quota", anyStatus, /insufficient_quota|billing_hard_limit|billing_not_active/],
   ["context_too_long", ofRefusal, /request(?: is)? too large|must be reduced|reduce your message size/i],
@@ -188,12 +191,12 @@ const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boole
   ],
 ];
 
-function reasonOf(status: number, { message, names }: Told): FailureReason {
+function reasonOf(status: number, { message, names }: RefusalText): FailureReason {
   const texts = [...names, message ?? ""];
   for (const [reason, fits, words] of BY_WORDS) {
     if (fits(status) && texts.some((text) => words.test(text))) return reason;
   }
-  // "Limit 10000, Requested 12000": it will never fit.
+  // "Limit 10000, Requested 12000": this request can never fit.
   if (status === 429 && isOverLimit(message ?? "")) return "context_too_long";
   const known = BY_STATUS[status];
   if (known) return known;
@@ -208,72 +211,72 @@ function isOverLimit(message: string): boolean {
   return limit !== undefined && asked !== undefined && numberOf(asked) > numberOf(limit);
 }
 
-/** The status that an error without one would have had, by its words. The first that fits decides. */
+/** The status for an error without one, by its words. The first match decides. */
 const STATUS_BY_WORDS: readonly [status: number, words: RegExp][] = [
   [429, /rate.?limit|too many requests|throttl/i],
   [408, /time.?out|timed out/i],
   [401, /invalid_api_key/],
 ];
 
-/** Words of a request that is refused, and would be again. */
+/** Words of a refusal that a retry does not help. */
 const REFUSED = /invalid|unsupported|bad.?request|not.found/i;
 
 /**
- * An error that came without a status of its own, such as one in a line of a batch: the status that its code names
- * decides, else that of its words. It is an error of the server where neither says anything.
+ * An error without a status, such as one in a line of a batch. Its code decides if it is a status, else its words. If
+ * neither decides, it is a server error.
  */
 export function errorWithoutStatus(value: unknown, details: Partial<CallErrorDetails>): CallError {
-  const told = unfold(value);
+  const parsed = unfold(value);
   const named = statusIn(asObject(value) ?? {});
-  const status = named ?? statusByWords(told);
-  // Without a response there is none that could be stored.
+  const status = named ?? statusByWords(parsed);
+  // Without a response there is no status to store, and a guessed one is not stored.
   const stored = named ?? (status < 500 && details.httpStatus ? status : details.httpStatus);
-  return statusError(status, value, told.names[0] ?? shown(value), { ...details, httpStatus: stored ?? null });
+  return statusError(status, value, parsed.names[0] ?? shown(value), { ...details, httpStatus: stored ?? null });
 }
 
-function statusByWords(told: Told): number {
-  const text = [...told.names, told.message ?? ""].join(" ");
+function statusByWords(parsed: RefusalText): number {
+  const text = [...parsed.names, parsed.message ?? ""].join(" ");
   const known = STATUS_BY_WORDS.find(([, words]) => words.test(text))?.[0];
   if (known !== undefined) return known;
-  const reason = reasonOf(400, told);
+  const reason = reasonOf(400, parsed);
   if (reason === "server_error") return 500;
   return reason !== "bad_request" || REFUSED.test(text) ? 400 : 500;
 }
 
-/** An error that stands where an answer should be, with a status of success. */
+/** An error in the body of an answer with a status of success. */
 export function embeddedError(value: unknown, details: Partial<CallErrorDetails>): CallError {
   const error = errorWithoutStatus(value, details);
   return new CallError(error.reason, `the server answered with an error: ${error.message}`, error.details);
 }
 
-/** The status of a refusal that an error names by its number. */
+/** The HTTP status that an error has as its code or status. */
 function statusIn(error: Json): number | null {
   const names = ["code", "status", "status_code"].map((name) => asText(error[name]) ?? "");
   const status = names.find((name) => /^[45]\d\d$/.test(name));
   return status === undefined ? null : Number(status);
 }
 
-/** Statuses of a gateway whose server is away, or that takes no requests for now. */
+/** Statuses of a gateway whose server is down or overloaded. */
 const AWAY = new Set([502, 503, 504, 529]);
 
-/** Whether a failure is the provider's alone, whatever it was asked. */
+/** Whether a failure says that the provider is unavailable, for any request. */
 export function isAway({ details }: CallError): boolean {
   return !details.hasLeft || AWAY.has(details.httpStatus ?? 0);
 }
 
-/** Statuses of servers that have lost patience, with what may still be working on the answer. */
-const LOST_PATIENCE = new Set([408, 499, 504, 524]);
+/** Statuses of a gateway that stopped waiting; the server behind it may still work on the answer. */
+const STOPPED_WAITING = new Set([408, 499, 504, 524]);
 
-/** Whether a provider that reported no usage may have worked on an answer, and charge it. */
+/** Whether a provider may charge a failed request for which it reported no usage. */
 export function mayBeCharged({ reason, details: { httpStatus, hasLeft } }: CallError): boolean {
   if (reason === "broken") return true;
   if (httpStatus === null || !hasLeft) return hasLeft;
-  return httpStatus < 300 || LOST_PATIENCE.has(httpStatus);
+  return httpStatus < 300 || STOPPED_WAITING.has(httpStatus);
 }
 
 /**
- * Whether a provider may charge a request of a batch. The batch says of each whether it was answered; what was may come
- * back so that it cannot be read.
+ * Whether a provider may charge a failed request of a batch. The batch reports which requests it answered, but such an
+ * answer may be unreadable.
  */
 export function mayBeChargedInBatch({ reason, details: { httpStatus } }: CallError): boolean {
   return reason === "broken" || reason === "malformed" || (httpStatus !== null && httpStatus < 300);
@@ -288,9 +291,9 @@ function redacted(error: CallError, secret: string | undefined): CallError {
   });
 }
 
-/** A server's text without the key and without control characters, and not too long. */
+/** A server's text without the key and without control characters, cut if it is long. */
 export function cleaned(text: string, secret: string | undefined): string {
-  // Servers like to quote the key that they refuse. It is taken out before the cut, lest a part of it stays.
+  // Servers often quote the key that they refuse. It is removed before the cut, so that no part of it stays.
   const clean = withoutKey(text, secret).replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
   return clean.length > LONGEST_MESSAGE ? `${clean.slice(0, LONGEST_MESSAGE)}...` : clean;
 }

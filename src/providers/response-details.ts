@@ -1,7 +1,7 @@
 import type { CallErrorDetails } from "./provider.ts";
 import { readRateLimits } from "./rate-limits.ts";
 
-/** What is known of a response beside its body. */
+/** Facts about a response besides its body. */
 export type Known = Pick<CallErrorDetails, "httpStatus" | "requestId" | "rateLimits">;
 
 export function detailsOf(status: number, headers: Headers | undefined): Known {
@@ -12,7 +12,7 @@ export function detailsOf(status: number, headers: Headers | undefined): Known {
   };
 }
 
-/** Where servers write the id of a request; the last is LiteLLM's. */
+/** Headers with the id of a request; the last is LiteLLM's. */
 const REQUEST_IDS = ["x-request-id", "x-together-request-id", "x-litellm-call-id"];
 
 function requestIdOf(headers: Headers): string | null {
@@ -23,13 +23,13 @@ function requestIdOf(headers: Headers): string | null {
   return null;
 }
 
-/** The most bytes that are kept of an id or a name of a server's. */
+/** The most bytes to keep of an id or a name from a server. */
 const LONGEST_NAME = 1_024;
 
-/** An id or a name, cut where it is too long to be one. */
+/** An id or a name, cut if it is too long. */
 export function bounded(name: string): string {
   if (name.length <= LONGEST_NAME / 3) return name;
-  // A copy, as a part of a string keeps the whole in memory.
+  // Make a copy: a slice of a string keeps the whole string in memory.
   const start = Buffer.from(name.slice(0, LONGEST_NAME)).toString();
   // A character of UTF-16 has at most 3 bytes in UTF-8.
   return Buffer.byteLength(start) > LONGEST_NAME ? start.slice(0, Math.floor(LONGEST_NAME / 3)) : start;

@@ -1,4 +1,4 @@
-/** Shorter keys are placeholders, such as `none`: as parts of words, and in answers, they are only words. */
+/** Shorter keys are placeholders, such as `none`, which occur as ordinary words too. Only whole words of messages are hidden. */
 const SHORTEST_SECRET = 8;
 
 const HIDDEN = "[key]";

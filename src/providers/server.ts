@@ -5,7 +5,7 @@ import { type BodyNames, bodyParameters } from "./parameters.ts";
 import { toCallError } from "./refusal.ts";
 import type { Provider, Question } from "./provider.ts";
 
-/** The part of the SDKs' clients that both have. */
+/** The members that the clients of both SDKs have. */
 interface Client {
   buildRequest(options: { path: string; body?: unknown }, context?: object): Promise<BuiltRequest>;
   get(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
@@ -21,22 +21,22 @@ interface BuiltRequest {
 export interface RequestOptions {
   query?: Record<string, string>;
   headers?: Record<string, string>;
-  /** An object to be sent as JSON, or what is to be sent piece by piece. */
+  /** An object to send as JSON, or a stream of pieces. */
   body?: object | AsyncIterable<Uint8Array>;
   /** Milliseconds until the headers of the answer. */
   timeout: number;
-  /** Costs as much as all else that an SDK does about a request; see `close` in transport.ts. */
+  /** Costs as much time as everything else that an SDK does for a request; see `close` in transport.ts. */
   signal?: AbortSignal;
 }
 
 /** A server that speaks the OpenAI protocol, reached through a provider's SDK. */
 export interface Server {
   client: Client;
-  /** The key that the client sends, to be kept out of messages. */
+  /** The key that the client sends. It must not appear in messages. */
   apiKey: string | undefined;
-  /** The model that is asked for. */
+  /** The name of the model in the requests. */
   model: string;
-  /** The most bytes that the body of an answer may have. */
+  /** The most bytes of the body of an answer. */
   maxAnswerBytes: number;
   /** The names under which a model takes the parameters of a config. */
   bodyNames(model: string, endpoint: Endpoint): BodyNames;
@@ -52,8 +52,8 @@ export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: 
 }
 
 /**
- * Has a client build the address and the headers of its requests once for each path: those of live requests differ in
- * nothing but their bodies, and to build them anew takes an SDK as long as all else that it does about a request.
+ * Makes a client build the URL and the headers once for each path. Live requests differ only in their bodies, and building
+ * the rest takes an SDK as long as everything else that it does for a request.
  */
 function buildOnce(client: Client): void {
   const build = client.buildRequest.bind(client);
@@ -66,7 +66,7 @@ function buildOnce(client: Client): void {
 }
 
 /**
- * The provider that asks a server for one answer at a time.
+ * A provider that sends each request on its own.
  * @param close ends all requests in flight
  */
 export function liveProvider(server: Server, close: (reason: Error) => void): Provider {

@@ -1,13 +1,13 @@
 import { asObject, type Json, parseJson } from "./json.ts";
 
 /*
- * Answers of servers that stream although no stream was asked for: server-sent events, or a JSON object on each line.
+ * Reads answers that a server streams without being asked to: server-sent events, or a JSON object on each line.
  */
 
-/** A text with more lines is no stream of an answer. */
+/** A text with more lines is not a streamed answer. */
 const MOST_LINES = 500_000;
 
-/** The whole answer that a streamed body holds, in the shape of one that was not streamed; undefined where it is none. */
+/** A streamed answer in the shape of one that was not streamed; undefined if the text is not a stream. */
 export function readStream(text: string): Json | undefined {
   const answer = createAnswer();
   for (const event of eventsOf(text)) {
@@ -21,10 +21,10 @@ interface StreamEvent {
   data: string;
 }
 
-/** Line breaks as they stand in streams of events. */
+/** Line breaks in streams of events. */
 const LINE_BREAK = /\r\n|\n|\r/g;
 
-/** The events of a text. Where each line is JSON, each is an event. Yields one with no data where a line is neither. */
+/** The events of a text. A line of JSON is an event, too. For any other line, yields an event without data. */
 function* eventsOf(text: string): Generator<StreamEvent> {
   let name = "";
   let data: string[] = [];
@@ -93,16 +93,16 @@ function createAnswer() {
   }
 
   function addChoice(part: Json): void {
-    // One answer is asked for; what else comes is none of it.
+    // Only one answer was asked for; skip parts of other choices.
     if (part["index"] !== undefined && part["index"] !== 0) return;
     hasChoice = true;
     const message = asObject(part["message"]);
-    // It holds the whole text again.
+    // A message repeats the whole text.
     if (message) pieces.length = 0;
     const delta = message ?? asObject(part["delta"]);
     const content = delta ? delta["content"] : part["text"];
     if (typeof content === "string") pieces.push(content);
-    // One at a time: a call takes only so many arguments.
+    // Push one at a time: a function call takes a limited number of arguments.
     if (Array.isArray(content)) for (const piece of content as unknown[]) pieces.push(piece);
     if (typeof delta?.["refusal"] === "string") refusal += delta["refusal"];
     for (const member of ["finish_reason", "error"]) {
@@ -116,7 +116,7 @@ function createAnswer() {
     const isCutOff = !isDone && choice["finish_reason"] === undefined && whole["error"] === undefined;
     return {
       ...whole,
-      ...(isCutOff && { error: { message: "the stream broke off before the end of the answer" } }),
+      ...(isCutOff && { error: { message: "the stream ended before the end of the answer" } }),
       choices: [{ ...choice, message: { content: pieces, refusal } }],
     };
   }

@@ -17,13 +17,13 @@ import { connectionError, refusalBody, TransportError } from "./refusal.ts";
 
 const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
 
-/** How long the body of a file may stand still. */
+/** The longest pause while the body of a file arrives. */
 const STALLED_MS = 120_000;
 
-/** What of a connection decides how its requests are sent. */
+/** The parts of a connection that decide how requests are sent. */
 type Reached = Pick<Connection, "maxAnswerBytes" | "baseUrl">;
 
-/** How requests for single answers are sent. */
+/** Sends requests for single answers. */
 export interface Transport {
   /** A `fetch` for the SDKs. */
   fetch: typeof fetch;
@@ -32,10 +32,10 @@ export interface Transport {
 }
 
 /**
- * A `fetch` for the SDKs on undici's dispatchers, which costs less time per call than the built-in one. It opens as many
- * sockets as there are requests, honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and has read the whole body when it
- * returns, so that a timeout or a connection that breaks covers the body too. Where there is no answer it throws a
- * TransportError.
+ * A `fetch` for the SDKs, built on undici's dispatchers; it takes less time per call than the built-in one. It opens a
+ * socket for each request in flight, and uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY. It returns only after the whole body
+ * has arrived, so that timeouts and broken connections cover the body, too. It throws a TransportError when no answer
+ * comes.
  */
 export function createTransport({ maxAnswerBytes, baseUrl }: Reached): Transport {
   const dispatcher = createDispatcher(baseUrl, {
@@ -43,7 +43,7 @@ export function createTransport({ maxAnswerBytes, baseUrl }: Reached): Transport
     allowH2: false,
     factory: (origin, options) => new RestingPool(origin, options),
   });
-  // Nearly all requests have the same address and the same headers.
+  // Nearly all requests have the same URL and headers.
   const addressOf = remembering((url: string) => new URL(url));
   const fieldsOf = remembering((headers: RequestInit["headers"]) => [
     ...[...new Headers(headers)].filter(([name]) => name !== "accept-encoding").flat(),
@@ -78,7 +78,7 @@ export function createTransport({ maxAnswerBytes, baseUrl }: Reached): Transport
   };
 }
 
-/** The same function, which does not compute anew what it has computed last. */
+/** The same function with a cache for its last result. */
 function remembering<A, B>(compute: (argument: A) => B): (argument: A) => B {
   let last: { argument: A; result: B } | undefined;
   return (argument) => {
@@ -99,8 +99,8 @@ function wholeResponse(answer: Answer, url: URL): Response {
 }
 
 /**
- * A response whose body has been read: what the SDKs and answer.ts ask of one. To build a `Response` takes as long as
- * to send the request.
+ * A response whose body has been read, with only the members that the SDKs and answer.ts use. Building a `Response` would
+ * take as long as sending the request.
  */
 class WholeResponse {
   readonly status: number;
@@ -137,15 +137,15 @@ class WholeHeaders {
     return value === undefined ? null : typeof value === "string" ? value : value.join(", ");
   }
 
-  /** What the SDKs would write into their logs: nothing of it is wanted. */
+  /** The SDKs use this only for their logs, which are off. */
   entries(): IterableIterator<[string, string]> {
     return [].values();
   }
 }
 
 /**
- * A `fetch` for the SDKs that sends files and receives their contents piece by piece, and goes through proxies as the
- * other one does. All other answers are whole when it returns.
+ * A `fetch` for the SDKs that sends and receives files piece by piece, and uses proxies like the other one. It returns
+ * all other answers only after the whole body has arrived.
  */
 export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached): typeof fetch {
   const dispatcher = createDispatcher(baseUrl, { bodyTimeout: STALLED_MS });
@@ -164,19 +164,19 @@ export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached): typeof fe
           return wholeResponse(await readWhole(response, maxAnswerBytes), url);
         }
         await response.body?.cancel();
-        // Elsewhere goes nothing that is meant for the server: no key, and no header of the environment.
+        // Another server gets neither the key nor the headers from the environment.
         if (!next.isSameServer) headers = {};
         url = next.url;
       }
     } catch (error) {
-      // Who gave the request up knows why; otherwise the SDK's time for it is over.
+      // If the caller aborted the request, it throws its own reason; otherwise the SDK's timeout has passed.
       const isOver = init.signal?.aborted === true;
       throw new TransportError(isOver ? new CallError("timeout", "the request timed out") : connectionError(error));
     }
   };
 }
 
-/** Files may lie elsewhere; all else is asked of the server alone. What is sent piece by piece cannot be sent again. */
+/** Files may be on another server, other answers may not. An upload is not redirected: it cannot be sent again. */
 function fileRedirect(
   status: number,
   location: string | null,
@@ -209,7 +209,7 @@ async function readWhole(response: UndiciResponse, maxAnswerBytes: number): Prom
 }
 
 function createDispatcher(baseUrl: string | null, own: Agent.Options): Agent | EnvHttpProxyAgent {
-  // Timeouts are the caller's: a slow answer is not a dead one.
+  // The caller sets the timeouts.
   const options = { headersTimeout: 0, connections: null, ...own };
   return PROXY_VARIABLES.some((name) => process.env[name])
     ? proxyAgent({ ...options, noProxy: noProxyFor(baseUrl) })
@@ -222,15 +222,16 @@ function proxyAgent(options: EnvHttpProxyAgent.Options): EnvHttpProxyAgent {
   } catch (error) {
     throw new UsageError(
       `${PROXY_VARIABLES.filter((name) => process.env[name]).join(" or ")} is not the URL of a proxy`,
-      "Expected such as http://127.0.0.1:3128.",
+      "Set it to a URL such as http://127.0.0.1:3128.",
       error,
     );
   }
 }
 
 /**
- * The headers that make an SDK send the right key, or none, and nothing else that is meant for the provider's own hosts.
- * @param variable the environment's variable whose headers the SDK adds to every request
+ * Headers that override the SDK's own, so that it sends the right key or none, and sends the user's other settings for the
+ * provider only to the provider's own hosts.
+ * @param variable the environment variable with headers that the SDK adds to every request
  */
 export function headersOf({ apiKey, isTrusted }: Connection, variable: string): Record<string, string | null> {
   const lines = isTrusted ? [] : (process.env[variable] ?? "").split("\n").filter((line) => line.includes(":"));

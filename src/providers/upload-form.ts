@@ -3,8 +3,8 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 
 /**
- * A form with a file that is read from disk as it is sent: a built-in one reads ahead, and takes the memory of the whole
- * file. No name or value may have a quote or a line break.
+ * A form with a file that is read from disk as it is sent. The built-in form reads ahead, and would hold the whole file in
+ * memory. No name or value may contain a quote or a line break.
  */
 export async function uploadForm(
   path: string,

@@ -1,6 +1,6 @@
 import { customType } from "drizzle-orm/sqlite-core";
 
-/** Any JavaScript string. One with lone surrogates has no UTF-8; it is stored as a blob of UTF-16LE. */
+/** Any JavaScript string. UTF-8 cannot encode lone surrogates, so a string with any is stored as a blob of UTF-16LE. */
 export const exactText = customType<{ data: string; driverData: string | Buffer }>({
   dataType: () => "text",
   toDriver: storedText,
@@ -17,7 +17,7 @@ export function textFrom(value: string | Buffer): string {
   return typeof value === "string" ? value : value.toString("utf16le");
 }
 
-/** A value as JSON. Where what is stored is no JSON, the database is damaged, and the error says so as SQLite does. */
+/** A value stored as JSON. If the column has anything else, the database is damaged; the error has SQLite's code for that. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the type of the column
 export function storedJson<T>(name: string) {
   return customType<{ data: T; driverData: string }>({
@@ -27,7 +27,7 @@ export function storedJson<T>(name: string) {
       try {
         return JSON.parse(text) as T;
       } catch (error) {
-        const damage = new Error(`a ${name} in the database is no JSON`, { cause: error });
+        const damage = new Error(`a ${name} in the database is not JSON`, { cause: error });
         throw Object.assign(damage, { code: "SQLITE_CORRUPT" });
       }
     },

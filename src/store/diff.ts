@@ -4,73 +4,73 @@ import { storedText, textFrom } from "./columns.ts";
 import type { Store } from "./file/store.ts";
 import { wholeSumOf } from "./whole-sum.ts";
 
-/* Prepared SQL, as the two runs are joined in temporary tables, which the schema does not have. */
+/* Prepared SQL, because the two runs are joined in temporary tables, which are not in the schema. */
 
 /** Which of two runs. */
 export type Side = "a" | "b";
 
-/** A condition that both runs have. A cell is one of its responses that both are to have: an input and a replicate. */
+/** A condition of both runs. A cell is an input and a replicate that both runs have, whether answered or not. */
 export interface PairRow {
   condition: string;
   cells: number;
   /** Cells where both have a response. */
   compared: number;
-  /** Of these, the cells where it is the same text. */
+  /** The number of these with the same text. */
   identical: number;
 }
 
-/** What one of the runs has for the cells of a condition. */
+/** The figures of one run for the cells of a condition. */
 export interface SideRow {
-  /** Unicode code points of the compared responses; null where there are none. */
+  /** Unicode code points of the compared responses; null if there are none. */
   meanCharacters: number | null;
-  /** Of the compared responses; null where there are none, or the tokens of one are unknown. */
+  /** Of the compared responses; null if there are none, or if the tokens of any are unknown. */
   meanCompletionTokens: number | null;
   /** Responses that the token limit cut off. */
   truncated: number;
   failed: number;
   pending: number;
-  /** Of all answers, notes included; null where the tokens of one are unknown. */
+  /** Of all answers, notes included; null if the tokens of any are unknown. */
   promptTokens: number | null;
   completionTokens: number | null;
-  /** 1 where any of the counts is ours, else 0. */
+  /** 1 if any of the tokens were counted by datagen, else 0. */
   tokensEstimated: number;
-  /** Of all attempts, for notes too; null where the cost of one is unknown. */
+  /** Of all attempts, including those for notes; null if the cost of any is unknown. */
   costNanoUsd: number | null;
-  /** Of the attempts that succeeded, for notes too; null where there are none. */
+  /** Of the attempts that succeeded, including those for notes; null if there are none. */
   medianLatencyMs: number | null;
 }
 
-/** A cell where the runs have responses that are not the same text. */
+/** A cell with different responses in the two runs. */
 export interface DifferingCell {
   id: number;
-  /** The answers that hold the responses; see `answerText`. */
+  /** The ids of the answers; `answerText` reads them. */
   answerA: number;
   answerB: number;
 }
 
-/** Where a cell stands. */
+/** The place of a cell. */
 export interface CellPlace {
   condition: string;
   replicate: number;
   /** The rows of the input files, from 0. */
   taskA: number;
   taskB: number;
-  /** Texts; see `getText`. The reference is that of the first run, or of the second where that has none. */
+  /** Ids of texts; `getText` reads them. The reference is the first run's, or the second's if the first has none. */
   inputId: number;
   referenceId: number | null;
 }
 
-/** A task without a partner: the other run does not have its input, or not as often. */
+/** A task without a partner: the other run lacks its input, or has it fewer times. */
 export interface LoneTask {
   position: number;
   inputId: number;
 }
 
-/** Two runs, joined. Good only within the call of {@link joinRuns} that made it. */
+/** Two joined runs. Valid only during the call of {@link joinRuns}. */
 export interface JoinedRuns {
   /** Tasks that have a partner. */
   tasks: number;
-  /** The first tasks of a run that have none, in file order. */
+  /** The first tasks of a run without a partner, in the order of the file. */
   loneTasks(side: Side, limit: number): LoneTask[];
   /** In the order of the first run's conditions. */
   pairs(): PairRow[];
@@ -85,7 +85,7 @@ const DROP = ["diff_tasks", "diff_conditions", "diff_cells"]
   .map((name) => `drop table if exists temp.${name};`)
   .join("");
 
-// SQLite keeps temporary tables in a file, so that they take no memory. a and b are calls, the strategies.
+// Temporary tables are in a file and take no memory. `a` and `b` are the calls of the strategies.
 const CREATE = `
   create temp table diff_tasks (position integer primary key, a integer not null unique, b integer not null unique);
   create temp table diff_conditions
@@ -120,18 +120,18 @@ const JOIN_CELLS = `
       and cb.replicate = ca.replicate
   order by t.position, p.position, ca.replicate`;
 
-/** The texts of the answers of each run as its datasets have them, in SQL. */
+/** SQL for the text of an answer, as the datasets of each run have it. */
 type Responses = Record<Side, (column: string) => string>;
 
 const USED_TEXT = "used_text";
 const usedIn = (tags: ReasoningTags | undefined) => (column: string) =>
   tags === "strip" ? `${USED_TEXT}(${column})` : column;
 
-/** Whether two answers, aa and ab, are the same text as responses of the two runs. */
+/** SQL for whether two answers, `aa` and `ab`, have the same text as responses of the two runs. */
 const isSame = ({ a, b }: Responses) =>
   `(${a("x") === b("x") ? "aa.id = ab.id or " : ""}${a("aa.text")} = ${b("ab.text")})`;
 
-// Grouping sorts its rows, so what is grouped holds no texts.
+// Grouping sorts rows, so these rows have no texts.
 const pairsOf = (responses: Responses) => `
   with pairs as materialized (
     select c.condition, ${isSame(responses)} as same
@@ -141,11 +141,11 @@ const pairsOf = (responses: Responses) => `
   from temp.diff_conditions p left join pairs on pairs.condition = p.position
   group by p.position order by p.position`;
 
-// length() ends at a NUL, and counts the bytes of a blob.
+// SQLite's length() stops at a NUL, and counts the bytes of a blob.
 const charactersIn = (text: string) => `
   iif(typeof(${text}) = 'blob' or instr(${text}, char(0)) > 0, code_points(${text}), length(${text}))`;
 
-/** Columns of a query that has a row for each condition with cells, for all conditions that both runs have. */
+/** A row for every condition of both runs, with columns of a query that lacks conditions without cells. */
 const ofEach = (columns: string, query: string) => `
   select ${columns} from temp.diff_conditions p left join (${query}) g on g.condition = p.position order by p.position`;
 
@@ -154,7 +154,7 @@ const chainOf = (side: Side) => `
     select condition, ${side} as call from temp.diff_cells
     union all select condition, notes_${side} from temp.diff_cells where notes_${side} is not null)`;
 
-// An imported answer has no tokens of its own.
+// The tokens of an imported answer are unknown.
 const lengthsOf = (side: Side, other: Side, responses: Responses) =>
   ofEach(
     `meanCharacters, meanCompletionTokens, coalesce(truncated, 0) as truncated, coalesce(failed, 0) as failed,
@@ -182,8 +182,8 @@ const tokensOf = (side: Side) =>
      group by condition`,
   );
 
-// A call that has an answer and no attempt was reused and cost nothing, or imported and nobody knows. It was imported
-// where the run has reused nothing.
+// A call with an answer but without an attempt was reused, at no cost, or imported, at an unknown cost. It was imported if
+// its run has reused nothing.
 const costsOf = (side: Side) =>
   ofEach(
     "iif(hasUnknown, null, coalesce(cost, 0)) as costNanoUsd",
@@ -223,8 +223,8 @@ const PLACE = `
   where c.id = ?`;
 
 /**
- * Joins two runs, which may be one, on the texts of their inputs, on conditions and replicates. An input that both have
- * several times is matched occurrence by occurrence, in file order. `body` sees both as they stand at one moment.
+ * Joins two runs on the texts of their inputs, on conditions and replicates. They may be the same run. Inputs that repeat
+ * are matched in the order of the file. `body` sees both runs at one moment.
  * @param tags what each run does with the reasoning at the start of an answer
  */
 export function joinRuns<T>(
@@ -257,7 +257,7 @@ export function joinRuns<T>(
       differing: () => sqlite.prepare<[], DifferingCell>(differingOf(responses)).iterate(),
       place: (cellId) => {
         const row = place.get(cellId);
-        if (!row) throw new Error(`the cell ${cellId} is not there`);
+        if (!row) throw new Error(`there is no cell ${cellId}`);
         return row;
       },
     });
@@ -266,7 +266,7 @@ export function joinRuns<T>(
   })();
 }
 
-// One statement at a time, as each holds what it sorts until its end.
+// Run one statement at a time, because each keeps its sorted rows until it ends.
 function sideRows(sqlite: Store["sqlite"], side: Side, responses: Responses): SideRow[] {
   const parts = [
     lengthsOf(side, side === "a" ? "b" : "a", responses),
@@ -278,12 +278,12 @@ function sideRows(sqlite: Store["sqlite"], side: Side, responses: Responses): Si
   return first.map((row, at) => Object.assign(row, ...others.map((rows) => rows[at])) as SideRow);
 }
 
-/** A stored text without its reasoning, as it would be stored; null where there is none. */
+/** A stored text without its reasoning, as a stored value; null stays null. */
 function strippedText(stored: unknown): unknown {
   return stored === null ? null : storedText(withoutReasoning(textFrom(stored as string | Buffer)));
 }
 
-/** Of a stored text; one that has no UTF-8 is a blob of UTF-16LE. */
+/** The number of code points of a stored text, which may be a blob of UTF-16LE. */
 function codePoints(stored: unknown): number {
   let count = 0;
   for (const _ of Buffer.isBuffer(stored) ? stored.toString("utf16le") : String(stored)) count += 1;

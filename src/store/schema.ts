@@ -12,8 +12,9 @@ import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 
 /*
- * Times are milliseconds since 1970 UTC, costs billionths of a US dollar. Integer ids are local to one database file. No foreign key cascades: rows are
- * removed by runs.ts alone, so that rebuilding a table in a migration can never take others with it.
+ * Times are milliseconds since 1970 UTC, costs are billionths of a US dollar. Integer ids are local to one database file.
+ * No foreign key cascades: only runs.ts removes rows, so that a migration that rebuilds a table cannot remove rows of
+ * another.
  */
 
 const usage = () => ({
@@ -25,11 +26,11 @@ const usage = () => ({
   cacheWriteTokens: integer("cache_write_tokens").notNull().default(0),
   /** A subset of the completion tokens. */
   reasoningTokens: integer("reasoning_tokens").notNull().default(0),
-  /** Whether any of the counts is ours, as the provider reported none. */
+  /** Whether datagen counted any of these tokens, because the provider reported none. */
   tokensEstimated: integer("tokens_estimated", { mode: "boolean" }).notNull().default(false),
 });
 
-/** Given texts, inputs and references alike, each once by its hash and shared by runs. */
+/** The texts of inputs and references. Each is stored once, by its hash, and shared by runs. */
 export const texts = sqliteTable("texts", {
   id: integer().primaryKey(),
   /** `s256:` and the SHA-256 of the text. */
@@ -37,7 +38,7 @@ export const texts = sqliteTable("texts", {
   text: exactText().notNull(),
 });
 
-/** What requests ask for beside their messages, each combination once. */
+/** Everything in requests but their messages. Each combination is stored once. */
 export const settings = sqliteTable("settings", {
   id: integer().primaryKey(),
   /** `s256:` and the SHA-256 of the canonical JSON in `value`. */
@@ -49,7 +50,7 @@ export const runs = sqliteTable(
   "runs",
   {
     id: integer().primaryKey(),
-    /** Random and short: what users type, and what survives merging databases. */
+    /** A short random id, for users to type. It stays the same when databases are merged. */
     publicId: text("public_id").notNull().unique(),
     name: text(),
     taskType: text("task_type").notNull(),
@@ -58,70 +59,70 @@ export const runs = sqliteTable(
     settingsId: integer("settings_id")
       .notNull()
       .references(() => settings.id),
-    /** Where requests go; null for the offline provider. */
+    /** The server of the requests; null for the offline provider. */
     baseUrl: text("base_url"),
-    /** Who said so, which decides the API key that may go there. */
+    /** Where the base URL came from. This decides which API key may go there. */
     baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
-    /** The validated config with the flags of `run` in it. */
+    /** The validated config, including the flags of `run`. */
     config: storedJson<Config>("config").notNull(),
-    /** SHA-256 of the input file's bytes, in hex; empty where it is not known, of an imported run. */
+    /** The SHA-256 of the input file's bytes, in hex; empty if unknown, for an imported run. */
     inputSha256: text("input_sha256").notNull(),
-    /** Which part of the inputs the run has; null where it has all. */
+    /** The part of the inputs that the run has; null if it has all. */
     shard: storedJson<Shard>("shard"),
-    /** `s256:` and the SHA-256 of what the calls of the whole follow from; see `planHash` in plan/plan-hash.ts. */
+    /** `s256:` and the SHA-256 of everything that determines the dataset; see `planHash` in plan/plan-hash.ts. */
     planHash: text("plan_hash").notNull().default(""),
-    /** Of a run that was taken in from a dataset; null of all others. */
+    /** For a run that was imported from a dataset; else null. */
     imported: storedJson<ImportedFrom>("imported"),
     toolVersion: text("tool_version").notNull(),
     gitCommit: text("git_commit"),
     createdAt: integer("created_at").notNull(),
     /** `createdAt` in the local time of the machine that planned the run: ISO 8601 to the second, without a zone. */
     createdLocal: text("created_local").notNull(),
-    /** The dataset's file name without its ending. */
+    /** The dataset's file name without its extension. */
     datasetName: text("dataset_name").notNull(),
-    /** When the plan was whole. Until then, and once the run is being deleted, nothing shows the run. */
+    /** When the plan was complete. Before that, and during its deletion, the run is hidden. */
     plannedAt: integer("planned_at"),
     /** When the last call was done; null while any is pending. */
     finishedAt: integer("finished_at"),
     estimatedPromptTokens: integer("estimated_prompt_tokens"),
     estimatedCompletionTokens: integer("estimated_completion_tokens"),
     estimatedCostNanoUsd: integer("estimated_cost_nano_usd"),
-    /** What the run's attempts are priced with; null where that is unknown. */
+    /** The prices of the run's attempts; null if unknown. */
     prices: storedJson<Prices>("prices"),
-    /** What the run may cost; null where nothing was said. */
+    /** The cap of the run; null if it has none. */
     maxCostNanoUsd: integer("max_cost_nano_usd"),
     /** How calls reach the provider. */
     executor: text().$type<ExecutorName>().notNull().default("live"),
-    /** Batches whose results are not in. */
+    /** Batches without all their results. */
     batchesOpen: integer("batches_open").notNull().default(0),
-    /** Which answers of earlier calls do. */
+    /** Which answers of earlier calls the run may reuse. */
     reuse: text({ enum: REUSE_POLICIES }).notNull().default("same"),
-    // Totals of the rows below, changed in the same transactions as those.
+    // Totals of the rows below. They change in the same transactions as these rows.
     tasks: integer().notNull().default(0),
     perspectives: integer().notNull().default(0),
     callsTotal: integer("calls_total").notNull().default(0),
-    /** Includes the reused ones. */
+    /** Includes calls that reuse an answer. */
     callsSucceeded: integer("calls_succeeded").notNull().default(0),
     callsFailed: integer("calls_failed").notNull().default(0),
     callsReused: integer("calls_reused").notNull().default(0),
     /** Answers that the token limit cut off. */
     callsTruncated: integer("calls_truncated").notNull().default(0),
-    /** Answered calls that are to be answered better. */
+    /** Answered calls that wait for a better answer. */
     callsReopened: integer("calls_reopened").notNull().default(0),
-    /** Attempts that have come to an end. */
+    /** Attempts that have ended. */
     attempts: integer().notNull().default(0),
-    /** What the attempts cost, as far as it is known. */
+    /** The cost of the attempts, as far as it is known. */
     costNanoUsd: integer("cost_nano_usd").notNull().default(0),
     /** Attempts whose cost is unknown. */
     attemptsUnpriced: integer("attempts_unpriced").notNull().default(0),
-    /** Whether an answer was asked with other settings than the run's. */
+    /** Whether any answer had other settings than the run's. */
     hasMixedSettings: integer("has_mixed_settings", { mode: "boolean" }).notNull().default(false),
     ...usage(),
   },
   (table) => [index("runs_created").on(table.createdAt), index("runs_dataset_name").on(table.datasetName)],
 );
 
-/** The process that executes a run. It alone commits results; see leases.ts. */
+/** The process that executes a run. Only this process commits results; see leases.ts. */
 export const leases = sqliteTable("leases", {
   runId: integer("run_id")
     .primaryKey()
@@ -149,7 +150,7 @@ export const perspectives = sqliteTable(
     runId: integer("run_id")
       .notNull()
       .references(() => runs.id),
-    /** From 0, in the order of the config; the reference perspective is none of them. */
+    /** From 0, in the order of the config. The reference perspective has no row. */
     position: integer().notNull(),
     condition: text().notNull(),
     reading: exactText(),
@@ -182,27 +183,27 @@ export const tasks = sqliteTable(
   ],
 );
 
-/** Texts that were paid for. An answer stands alone: calls point to it, of one run or of several. */
+/** Texts that a model returned. An answer does not belong to a run: calls of one or more runs point to it. */
 export const answers = sqliteTable(
   "answers",
   {
     id: integer().primaryKey(),
     /** The call's key; see `callKeys` in plan/settings.ts. */
     key: text().notNull(),
-    /** What the index has of the key: nearly always all that it takes to tell one from others, in a third of the space. */
+    /** The part of the key in the index: enough to tell nearly all keys apart, in a third of the space. */
     keyPrefix: text("key_prefix").generatedAlwaysAs(sql`substr(key, 6, 16)`, { mode: "virtual" }),
     settingsId: integer("settings_id")
       .notNull()
       .references(() => settings.id),
     origin: text({ enum: ["live", "batch", "imported"] }).notNull(),
     text: exactText().notNull(),
-    /** How the answer ended, in words of ours; `length` means truncated. */
+    /** How the answer ended, in datagen's words; `length` means truncated. */
     finishReason: text("finish_reason"),
-    /** The provider's own word for it; null where that is the same. */
+    /** The provider's own word for it; null if it is the same. */
     finishReasonRaw: text("finish_reason_raw"),
-    /** CRC-32 of the text's bytes as they are stored; null of answers from before there was one. */
+    /** The CRC-32 of the text's stored bytes; null for answers from before this column existed. */
     checksum: integer(),
-    /** The model that the provider says has answered, where it is not the one that was asked. */
+    /** The model that answered, by the provider; null if it has the requested name. */
     servedModel: text("served_model"),
     createdAt: integer("created_at").notNull(),
     ...usage(),
@@ -229,13 +230,13 @@ export const calls = sqliteTable(
     state: text({ enum: ["pending", "succeeded", "failed"] })
       .notNull()
       .default("pending"),
-    /** Set where, and only where, the state is `succeeded`. */
+    /** Set if and only if the state is `succeeded`. */
     answerId: integer("answer_id").references(() => answers.id),
-    /** Why it failed: a reason of providers/provider.ts, or one of calls.ts. */
+    /** Why it failed: a reason from providers/provider.ts or calls.ts. */
     failure: text(),
-    /** What the call is to be asked with, where not with the run's settings; it keeps its answer until a better comes. */
+    /** The settings to send the call with, if not the run's. The call keeps its answer until a better one arrives. */
     wantedSettingsId: integer("wanted_settings_id").references(() => settings.id),
-    /** The batch that it is in until its result is. */
+    /** The batch that the call is in, until its result is stored. */
     batchId: integer("batch_id").references((): AnySQLiteColumn => batches.id),
   },
   (table) => [
@@ -253,8 +254,8 @@ export const calls = sqliteTable(
 );
 
 /**
- * Files of requests that were handed to a provider's batch engine, or are about to be. The requests of one are attempts,
- * and their calls point to it until their results are in.
+ * Files of requests for a provider's batch API, submitted or about to be. Each request of a batch is an attempt. Its call
+ * points to the batch until the result is stored.
  */
 export const batches = sqliteTable(
   "batches",
@@ -263,22 +264,22 @@ export const batches = sqliteTable(
     runId: integer("run_id")
       .notNull()
       .references(() => runs.id),
-    /** Random: the name of its file at the provider, and its mark, by which a lost submission is found again. */
+    /** A random name for its file at the provider. It also marks the batch there, so that a lost submission can be found. */
     name: text().notNull().unique(),
-    /** How far it has come here; `done` when its results are in. */
+    /** Its progress in datagen; `done` when all its results are stored. */
     state: text({ enum: ["prepared", "uploaded", "submitted", "done"] })
       .notNull()
       .default("prepared"),
-    /** The provider's ids of its file and of itself, as soon as they are known. */
+    /** The provider's ids of the file and of the batch, once they are known. */
     fileId: text("file_id"),
     batchId: text("batch_id"),
-    /** As the provider says it. */
+    /** The provider's status. */
     status: text(),
     requests: integer().notNull(),
     /** The provider's counts. */
     completed: integer().notNull().default(0),
     failed: integer().notNull().default(0),
-    /** Why it has failed whole. */
+    /** Why the whole batch failed. */
     error: text(),
     createdAt: integer("created_at").notNull(),
     endedAt: integer("ended_at"),
@@ -291,8 +292,8 @@ export const batches = sqliteTable(
 );
 
 /**
- * Requests that were sent. A row is written before its request leaves, as `unanswered`, with what the request may use
- * at most; that stays while it is not known what came of it.
+ * Requests that were sent. A row is written before its request is sent, as `unanswered`, with the most tokens that the
+ * request may use. It stays so until the result is known.
  */
 export const attempts = sqliteTable(
   "attempts",
@@ -305,7 +306,7 @@ export const attempts = sqliteTable(
     durationMs: integer("duration_ms").notNull(),
     /** `succeeded`, the reason of the failure, or `unanswered`. */
     outcome: text().notNull(),
-    /** What was decided: the answer was kept, the call is tried again, has failed, or the run stops. */
+    /** The decision: keep the answer, try the call again, fail the call, or stop the run. */
     decision: text({ enum: ["kept", "retry", "fail", "stop"] }).notNull(),
     httpStatus: integer("http_status"),
     /** The provider's id of the request. */
@@ -313,13 +314,13 @@ export const attempts = sqliteTable(
     /** The provider's code of the error. */
     errorCode: text("error_code"),
     message: text(),
-    /** The batch that it was sent in; null of a request of its own. */
+    /** The batch that it was sent in; null for a live request. */
     batchId: integer("batch_id").references(() => batches.id),
-    /** Null where its price is unknown, or whether it was charged. */
+    /** Null if its price is unknown, or if it is unknown whether it was charged. */
     costNanoUsd: integer("cost_nano_usd"),
-    /** The most prompt tokens that it may be charged with; null once that is known. */
+    /** The most prompt tokens that it may be charged for; null once its charge is known. */
     reservedPromptTokens: integer("reserved_prompt_tokens"),
-    /** The same of completion tokens; null too where nothing limits them. */
+    /** The same for completion tokens; also null if they have no limit. */
     reservedCompletionTokens: integer("reserved_completion_tokens"),
     ...usage(),
   },
@@ -340,7 +341,7 @@ export const userPrices = sqliteTable(
   {
     id: integer().primaryKey(),
     model: text().notNull(),
-    /** The server that they are for; empty for every server that has none of its own. */
+    /** The server of the prices; empty for every server without its own prices. */
     baseUrl: text("base_url").notNull(),
     value: storedJson<Prices>("value").notNull(),
   },

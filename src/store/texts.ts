@@ -16,7 +16,7 @@ const statements = oncePerStore(({ db }) => ({
   insert: db.insert(texts).values(placeholders("hash", "text")).returning({ id: texts.id }).prepare(),
 }));
 
-/** The id of a text; it is stored where it is not yet. */
+/** The id of a text. Stores the text if it is new. */
 export function keepText(store: Store, hash: string, text: string): number {
   const { find, insert } = statements(store);
   return (find.get({ hash }) ?? insert.get({ hash, text })).id;

@@ -4,18 +4,18 @@ import { inTransaction } from "./file/transaction.ts";
 import type { Store } from "./file/store.ts";
 import { userPrices } from "./schema.ts";
 
-/** What a user has said that a model costs. */
+/** Prices of a model, set by the user. */
 export interface UserPrices {
   model: string;
-  /** The server that it is for; null: every server that has no prices of its own. */
+  /** The server of the prices; null for every server without its own prices. */
   baseUrl: string | null;
   prices: Prices;
 }
 
-/** How the table writes null, which would not be unique there. */
+/** Stands for null in the table, because null would not be unique. */
 const ANY_SERVER = "";
 
-/** Sets prices, in the place of those that were set for the same model and server. */
+/** Sets prices, and replaces those for the same model and server. */
 export function setUserPrices(store: Store, { model, baseUrl, prices: value }: UserPrices): void {
   inTransaction(store, () =>
     store.db
@@ -26,19 +26,19 @@ export function setUserPrices(store: Store, { model, baseUrl, prices: value }: U
   );
 }
 
-/** @returns what was removed, or null where nothing was set */
+/** @returns the removed prices; null if none were set */
 export function unsetUserPrices(store: Store, model: string, baseUrl: string | null): UserPrices | null {
   const isMeant = and(eq(userPrices.model, model), eq(userPrices.baseUrl, baseUrl ?? ANY_SERVER));
   const row = inTransaction(store, () => store.db.delete(userPrices).where(isMeant).returning().get());
   return row ? fromRow(row) : null;
 }
 
-/** All prices that were set, ordered by model and server. */
+/** All prices that the user has set, ordered by model and server. */
 export function listUserPrices(store: Store): UserPrices[] {
   return store.db.select().from(userPrices).orderBy(asc(userPrices.model), asc(userPrices.baseUrl)).all().map(fromRow);
 }
 
-/** The prices of a model at a server: those that were set for that very server, else those for any, else null. */
+/** The prices of a model at a server: those set for this server, else those for any server, else null. */
 export function findUserPrices(store: Store, model: string, baseUrl: string): Prices | null {
   const row = store.db
     .select({ value: userPrices.value })

@@ -191,7 +191,7 @@ describe("the price list", async () => {
     }
   });
 
-  test("says of each price who says so and when", () => {
+  test("names the source and the date of each price", () => {
     for (const { model, prices } of list) {
       expect(prices.source, model).toMatch(/^(OpenAI|Together)'s (list|model catalog)/);
       expect(prices.date, model).toBe(dayOf(new Date(prices.date)));

@@ -1,16 +1,16 @@
 import { checkStore, RULE_COUNT, type Violation } from "../../store/check/check.ts";
 import type { Store } from "../../store/file/store.ts";
 
-/** What a check of a database found. */
+/** The result of checking a database. */
 export interface DatabaseCheck {
   database: string;
   /** How many rules were checked. */
   rules: number;
-  /** The rules that are broken; none where all is well. */
+  /** The broken rules; empty if the database is sound. */
   violations: Violation[];
 }
 
-/** SQLite's own checks of the file, and what datagen holds to of its rows. Changes nothing. */
+/** Runs SQLite's own checks of the file, and datagen's rules for its rows. Changes nothing. */
 export function checkDatabase(store: Store): DatabaseCheck {
   return { database: store.path, rules: RULE_COUNT, violations: checkStore(store) };
 }

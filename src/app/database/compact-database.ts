@@ -4,7 +4,7 @@ import type { Store } from "../../store/file/store.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import type { OnEvent } from "../events.ts";
 
-/** What a database took on the disk before it was compacted, and after. */
+/** The size of a database on the disk, before and after compacting. */
 export interface Compaction {
   database: string;
   before_bytes: number;
@@ -12,8 +12,8 @@ export interface Compaction {
 }
 
 /**
- * Gives the space back to the disk that nothing in the database needs: what deletions that were cut off have left is
- * removed, and the file is written anew without gaps. Takes a while, in which no run can start.
+ * Gives unused space back to the disk: removes the remains of interrupted deletions, and writes the file again without
+ * gaps. No run can start meanwhile.
  * @throws UsageError when a living process executes a run or uses the database, or there is too little room for a copy
  */
 export function compactDatabase(store: Store, options: { onEvent?: OnEvent | undefined } = {}): Compaction {
@@ -22,7 +22,7 @@ export function compactDatabase(store: Store, options: { onEvent?: OnEvent | und
   const before = sizeOf(store);
   sweep(store);
   if (!compact(store)) {
-    const message = "another process reads the database; the space is free once it is done";
+    const message = "another process is reading the database; the space is given back when it is done";
     onEvent({ type: "warning", message });
   }
   return { database: store.path, before_bytes: before, after_bytes: sizeOf(store) };

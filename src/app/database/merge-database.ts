@@ -4,30 +4,30 @@ import { OtherDatabase } from "../../store/merge/other.ts";
 import type { Store } from "../../store/file/store.ts";
 import { checkPublicId, getRun, isDatasetNameTaken, renameDataset } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
-import { foldShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
+import { joinShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 
-/** What came of merging a database. */
+/** The result of merging a database. */
 export interface Merge {
   runs: {
     id: string;
-    /** `differs`: the run is here already, with fewer answers than there, and was left as it is. */
+    /** `differs`: this database has the run already, with fewer answers than the other, and it was not changed. */
     result: "taken in" | "here already" | "differs";
   }[];
-  /** The runs here that were made in parts. */
+  /** The runs in this database that consist of shards. */
   shards: { run: string; indices: number[]; count: number; missing: number[]; pending: number }[];
 }
 
 /**
- * Takes in the runs of another database, and makes one run of the parts of a plan that are here. What is here already
- * stays as it is, so that merging twice changes nothing. The other database is not written to.
+ * Copies the runs of another database into this one, and joins shards of the same plan into one run. Runs that are in both
+ * stay as they are here, so that merging twice changes nothing. The other database is not written to.
  * @param other its path
- * @throws UsageError when it is no database of this version, is damaged, or a run of it is being executed
+ * @throws UsageError when it is not a database of this version, is damaged, or one of its runs is being executed
  */
 export function mergeDatabase(store: Store, other: string): Merge {
   sweep(store);
-  const runs = takeInRuns(store, other);
-  const whole = foldAll(store);
+  const runs = copyRuns(store, other);
+  const whole = joinAllShards(store);
   const shards = whole.map((run) => {
     const { publicId, indices, count } = run;
     const { callsTotal, callsSucceeded, callsFailed } = getRun(store, run.id);
@@ -37,7 +37,7 @@ export function mergeDatabase(store: Store, other: string): Merge {
   return { runs, shards };
 }
 
-function takeInRuns(store: Store, path: string): Merge["runs"] {
+function copyRuns(store: Store, path: string): Merge["runs"] {
   using other = new OtherDatabase(store, path);
   return other.runs().map((run) => {
     const { publicId: id, callsSucceeded } = run;
@@ -49,8 +49,8 @@ function takeInRuns(store: Store, path: string): Merge["runs"] {
   });
 }
 
-/** Folds every part into an earlier one of the same plan that does not have it. */
-function foldAll(store: Store): ShardRun[] {
+/** Joins every shard with an earlier one of the same plan that lacks it. */
+function joinAllShards(store: Store): ShardRun[] {
   const folded: ShardRun[] = [];
   for (const part of shardRuns(store)) {
     const at = folded.findIndex(
@@ -62,7 +62,7 @@ function foldAll(store: Store): ShardRun[] {
       folded.push(part);
       continue;
     }
-    const run = foldShards(store, into, part);
+    const run = joinShards(store, into, part);
     folded[at] = run;
     if (missingShards(run).length === 0) {
       const { config, createdAt } = getRun(store, run.id);

@@ -7,8 +7,8 @@ import { isDatasetNameTaken } from "../../store/runs/runs.ts";
 import { DATASET_FOLDER, datasetName } from "../paths.ts";
 
 /**
- * The name of a new run's dataset, with the run's id in it where another run or a file has the name without.
- * @param part which of the inputs the run has; null where it has all
+ * The name of a new run's dataset. If another run or a file has that name already, the run's id is added.
+ * @param part the part of the inputs that the run has; null if it has all
  */
 export function freeDatasetName(
   store: Store,

@@ -17,31 +17,31 @@ import { fileName } from "../paths.ts";
 import { summaryOf } from "../runs/summary.ts";
 
 export interface RenderOptions extends Selection {
-  /** Default: what the ending of the output says, else json, the documented dataset. */
+  /** Default: the extension of the output, else json, the documented dataset. */
   format?: Format | undefined;
-  /** Whether a run with pending calls may be rendered; their responses are null. */
+  /** Whether to render a run with pending calls; their responses are null. */
   allowPartial?: boolean | undefined;
-  /** Writes all but ASCII as `\\u` escapes, in JSON and JSON Lines. */
+  /** Escapes characters outside ASCII as `\\u…`, in JSON and JSON Lines. */
   ascii?: boolean | undefined;
-  /** Writes CSV that a spreadsheet shows as it is: with a byte order mark, and no cell that would be a formula. */
+  /** Writes CSV that is safe in a spreadsheet: with a byte order mark, and without formulas. */
   csvSafe?: boolean | undefined;
-  /** Is told, at the end, of what was left out, and of cells that other programs stumble over. */
+  /** Gets warnings at the end: about inputs that were left out, and about cells that cause problems in other programs. */
   onEvent?: OnEvent | undefined;
 }
 
 export interface ExportRunOptions extends RenderOptions {
   /**
-   * A file, or a folder that exists. Default: the folder `data/agents`. A link is followed. A file that is there is
-   * replaced where it is a dataset; in a folder, where it is this run's.
+   * A file, or a folder that exists. Default: the folder `data/agents`. A link is followed. An existing file is replaced
+   * only if it is a dataset; inside a folder, only if it is a dataset of this run.
    */
   output?: string | undefined;
-  /** Ends the export; what is written so far is removed. */
+  /** Ends the export, and removes the unfinished file. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Renders the dataset of a run from its rows into a file, which is there whole or not at all. The database, the run's
- * inputs, and files that are no datasets are never replaced.
+ * Renders the dataset of a run from its rows into a file. The file appears only when it is complete. The database, the
+ * run's inputs, and files that are not datasets are never replaced.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @returns the path of the file
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
@@ -50,7 +50,7 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
   const { output, signal } = options;
   const format = options.format ?? formatOf(output);
   const { datasetName, publicId } = getRun(store, findRun(store, run));
-  // The name in a database that was merged or found is somebody else's.
+  // The database may be somebody else's, so the name in it is not trusted.
   const place = placeOf(output, fileName(datasetName), renderers[format].extension);
   await checkPlace(place, keptOfRun(store, run));
   try {
@@ -62,7 +62,7 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
 }
 
 /**
- * The dataset of a run as a stream of text, or of bytes where its format is not text. The store must not be written to until the stream ends.
+ * The dataset of a run as a stream of text, or of bytes if its format is not text. Do not write to the store before the stream ends.
  * @throws UsageError when there is no such run, or calls are pending
  */
 export function renderRun(store: Store, wanted: string, options: RenderOptions = {}): Readable {
@@ -75,7 +75,7 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
   if (pending > 0 && !allowPartial) {
     throw new UsageError(
       `${pending} of ${callsTotal} calls of run ${publicId} are pending`,
-      `Finish it with \`datagen resume ${publicId}\`, or export what is there with --allow-partial.`,
+      `Finish it with \`datagen resume ${publicId}\`, or export it as it is with --allow-partial.`,
     );
   }
   return Readable.from(
@@ -99,7 +99,7 @@ export function renderRun(store: Store, wanted: string, options: RenderOptions =
   );
 }
 
-/** Characters of a piece that is written at once: each write takes as long as rendering some kilobytes. */
+/** How many characters to write at once. A write takes as long as rendering several kilobytes. */
 const PIECE = 16_384;
 
 function* inPieces(pieces: Iterable<Piece>, ascii: boolean, atEnd: () => void): Generator<Piece> {
@@ -115,12 +115,12 @@ function* inPieces(pieces: Iterable<Piece>, ascii: boolean, atEnd: () => void): 
   atEnd();
 }
 
-/** JSON in ASCII alone: what is not stands in strings, where JSON has escapes for it. */
+/** JSON in ASCII only. Other characters occur only in strings, where JSON allows escapes. */
 function escaped(json: string): string {
   return json.replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** @throws UsageError where an option does not go with the format */
+/** @throws UsageError when an option does not fit the format */
 function checkStyle(format: Format, { ascii, csvSafe }: RenderOptions): void {
   if (csvSafe && format !== "csv") {
     throw new UsageError(`--csv-safe is for CSV, and the dataset is ${format}`, "Add --format csv, or leave it out.");
@@ -133,14 +133,14 @@ function checkStyle(format: Format, { ascii, csvSafe }: RenderOptions): void {
   }
 }
 
-/** @throws UsageError where a run has no such replicate */
+/** @throws UsageError when a run has no such replicate */
 function checkReplicate(run: string, { replicates = 1 }: Config, wanted: number | undefined): void {
   if (wanted === undefined || (Number.isInteger(wanted) && wanted >= 1 && wanted <= replicates)) return;
   const has = replicates === 1 ? "one replicate" : `the replicates 1 to ${replicates}`;
   throw new UsageError(`run ${run} has no replicate ${wanted}; it has ${has}`, "Give one of them with --replicate.");
 }
 
-/** The format that the ending of a file's name says. */
+/** The format by the extension of a file's name. */
 function formatOf(output: string | undefined): Format {
   return FORMATS.find((format) => output?.toLowerCase().endsWith(`.${format}`)) ?? "json";
 }

@@ -2,17 +2,17 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { renderers } from "../../export/index.ts";
 import type { Ends } from "../../export/renderer.ts";
 
-/** What is read of a file's beginning and of its end. */
+/** How many bytes to read of a file's beginning and of its end. */
 const HEAD_BYTES = 1 << 20;
 const TAIL_BYTES = 1 << 16;
 
-/** Whether a file is a dataset of any of our formats, or one of the documented format, by its beginning and its end. */
+/** Whether a file is a dataset of any format. Only its beginning and its end are read. */
 export function isDataset(path: string): boolean {
   const ends = endsOf(path);
   return Object.values(renderers).some((renderer) => renderer.isDataset(ends));
 }
 
-/** Whether a file is a dataset of a run: its rows, or its metadata, have the run's id. False where it cannot be read. */
+/** Whether a file is a dataset of a run: its rows or its metadata have the run's id. False if it cannot be read. */
 export function isDatasetOf(path: string, runId: string): boolean {
   let ends: Ends;
   try {

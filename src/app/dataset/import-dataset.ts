@@ -22,15 +22,15 @@ import { bindTarget } from "../server/server-of-run.ts";
 import { resolveTarget } from "../server/target.ts";
 import { toolVersion } from "../version.ts";
 
-/** What one transaction writes at most, a task more or less, so that other processes can write in between. */
+/** About the most that one transaction writes, so that other processes can write in between. */
 const CHUNK = { calls: 1_000, characters: 4_000_000 };
 
 export interface ImportDatasetOptions {
-  /** Where the answers came from, in the place of what the file says. */
+  /** Where the answers came from; overrides the file. */
   provider?: Overrides["provider"];
   model?: string | undefined;
   baseUrl?: string | undefined;
-  /** The type of task, in the place of what the file says. */
+  /** The type of the task; overrides the file. */
   taskType?: string | undefined;
   /** A label for lists. */
   name?: string | undefined;
@@ -40,12 +40,12 @@ export interface ImportDatasetOptions {
 }
 
 /**
- * Takes a dataset of the documented format into the store, as a run whose calls are all done: answered, or failed where
- * the file has no answer. Its answers are reused as those of any other run. The file is read as a stream, and checked to
- * the end before anything is written.
- * @param path a file as `exportRun` writes it, or as the reference pipeline did
+ * Imports a dataset of the documented format as a run whose calls are all done: answered, or failed if the file has no
+ * answer. Later runs reuse its answers like those of any other run. The file is read as a stream. All of it is checked
+ * before anything is written.
+ * @param path a file written by `exportRun` or by the reference pipeline
  * @returns the id of the run
- * @throws UsageError that says what is wrong with the file and where; then no run was made
+ * @throws UsageError that says what is wrong with the file and where; then no run is created
  */
 export async function importDataset(store: Store, path: string, options: ImportDatasetOptions = {}): Promise<string> {
   const { name = null, environment, onEvent = () => {} } = options;
@@ -54,7 +54,7 @@ export async function importDataset(store: Store, path: string, options: ImportD
   const head = await readHead(path);
   const report = configOfDataset(head.members, path, head.tasks, given);
   const { config } = report;
-  // A file of ours names every base URL that is not the provider's own.
+  // A file of datagen names every base URL except the provider's own, so the environment must not add one.
   const target = resolveTarget(config, given.baseUrl !== undefined, readVariables(report.isOurs ? {} : environment));
   const offset = report.reference === null ? 0 : 1;
   const callsOf = importedCalls(config, offset, callKeys(target.settings));
@@ -91,7 +91,7 @@ export async function importDataset(store: Store, path: string, options: ImportD
         ...(report.reference !== null && { reference: report.reference }),
         ...report.kept,
       },
-      // Of its answers none is an earlier call's.
+      // An imported run reuses no earlier answers.
       reuse: "none",
       toolVersion: version,
       gitCommit,
@@ -105,7 +105,7 @@ export async function importDataset(store: Store, path: string, options: ImportD
       cachedTokens: tokens.cached,
       reasoningTokens: tokens.reasoning,
       tokensEstimated,
-      // For what is asked later of its failed calls.
+      // For requests that `resume` sends later for its failed calls.
       prices,
     });
     return { lease: acquireLease(store, runId, publicId), settingsId: kept };
@@ -128,7 +128,7 @@ interface Source {
   callsOf: (task: DatasetTask) => ImportedCall[];
 }
 
-/** Writes the run's rows in short transactions, of which the last makes it visible. */
+/** Writes the run's rows in short transactions. The last one makes the run visible. */
 async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: Source): Promise<void> {
   const { config, reference } = source.report;
   const { runId: id } = lease;
@@ -172,7 +172,7 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
   );
 }
 
-/** @throws UsageError also where the file is another than that which `head` was read of */
+/** @throws UsageError also when the file has changed since `head` was read */
 async function eachTask(
   path: string,
   head: DatasetHead,
@@ -191,7 +191,7 @@ async function eachTask(
   }
 }
 
-/** When a dataset was made, as far as it says so: local time of some machine, where it names no zone. */
+/** When a dataset was created, if it says so. A time without a zone is the local time of an unknown machine. */
 function creationOf(said: string | null): { createdAt: number; createdLocal: string } {
   const [, day, time, fraction = "", zone] =
     /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(said ?? "") ?? [];

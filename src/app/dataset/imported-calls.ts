@@ -8,8 +8,8 @@ import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../../s
 import type { ImportedCall } from "../../store/import/import.ts";
 
 /**
- * The calls that a task of a dataset holds the answers of, each with the key that it has when it is asked.
- * @param offset how many perspectives of the dataset stand before those of the config: 1 where it has references
+ * The calls whose answers a task of a dataset has, each with the key of the same call in a run.
+ * @param offset how many perspectives of the dataset come before those of the config: 1 if it has references
  */
 export function importedCalls(
   config: Config,
@@ -32,20 +32,20 @@ export function importedCalls(
         return { ...call, outcome: { text, key: keyOf(promptOf(perspective, call.step, context, notes)) } };
       };
       if (call.step === "reading") return done(noNotes, notes);
-      // What a strategy made of an error text in the place of notes is the answer to no prompt of the config.
-      const isAsked = noNotes === null || noNotes === EMPTY;
-      return done(isAsked ? failureOf(response) : READING_FAILED, response);
+      // A response that worked on an error text instead of notes does not answer any prompt of the config.
+      const isUsable = noNotes === null || noNotes === EMPTY;
+      return done(isUsable ? failureOf(response) : READING_FAILED, response);
     });
 }
 
-/** Why a response is none; null where it is one. */
+/** The failure of a response; null if it is an answer. */
 function failureOf(response: string | null): string | null {
   if (response === null) return IMPORTED_MISSING;
   if (response.trim() === "") return EMPTY;
   return isErrorText(response) ? IMPORTED_ERROR : null;
 }
 
-/** Why notes are none. With a response, notes that are not there came back empty, and it works on the input. */
+/** The failure of notes; null if they are an answer. Missing notes with a response were empty: it works on the input. */
 function notesFailureOf(notes: string | null, response: string | null): string | null {
   if (notes === null) return response === null ? IMPORTED_MISSING : EMPTY;
   if (notes === "") return EMPTY;

@@ -24,35 +24,35 @@ import { putInPlace, removeLeftovers, removeTemporary, temporaryPath } from "../
 import { isDataset, isDatasetOf } from "./found-dataset.ts";
 import { DATASET_FOLDER } from "../paths.ts";
 
-/** What a dataset must not replace. */
+/** The files that a dataset must not replace. */
 export interface Kept {
-  /** The path of the database, beside which there are more files. */
+  /** The path of the database. The files beside it that belong to it are protected, too. */
   database: string;
   inputs: readonly string[];
   config?: string | undefined;
 }
 
-/** What a dataset of a run must not replace, as far as its row says what it was read from. */
+/** The files that a dataset of a stored run must not replace, as far as the database knows them. */
 export function keptOfRun(store: Store, run: string): Kept {
   const { config, imported } = getRun(store, findRun(store, run));
   return keptOf(store, config, imported?.file);
 }
 
-/** @param config of the run; what follows is what else it was read from */
+/** @param config the run's config @param others the paths of other files that the run was read from */
 export function keptOf(store: Store, { data_config: data }: Config, ...others: (string | undefined)[]): Kept {
   return { database: store.path, inputs: [data.input_data_path, ...others].filter((path) => path !== undefined) };
 }
 
-/** Where a dataset goes. */
+/** The place of a dataset. */
 export interface Place {
   /** As the user named it. */
   path: string;
-  /** What is tried where the name is ours and another file has it: the run's id is in it. Null where the user named it. */
+  /** The path without its extension, if datagen chose the name and may add the run's id. Null if the user chose it. */
   stem: string | null;
   ending: string;
 }
 
-/** Where a dataset of that name goes. */
+/** The place of a dataset with this name. */
 export function placeOf(output: string | undefined, stem: string, extension: string): Place {
   const named = output === undefined ? undefined : expandHome(output);
   if (named === "")
@@ -64,8 +64,8 @@ export function placeOf(output: string | undefined, stem: string, extension: str
 }
 
 /**
- * Makes sure, before anything is sent, that a dataset can be written as far as can be seen, and that it replaces nothing
- * but a dataset.
+ * Checks, before anything is sent, that a dataset can probably be written, and that it replaces nothing but another
+ * dataset.
  * @param output as `exportRun` takes it
  * @throws UsageError when it cannot
  */
@@ -77,19 +77,19 @@ export function checkOutput(output: string | undefined, kept: Kept): Promise<voi
 export async function checkPlace({ path, stem }: Place, kept: Kept): Promise<void> {
   try {
     const found = statOf(path);
-    if (found?.isBlockDevice()) throw new UsageError(`${path} is a disk, and is not replaced`, ANOTHER);
+    if (found?.isBlockDevice()) throw new UsageError(`${path} is a disk, which is not overwritten`, ANOTHER);
     if (isDevice(found)) return;
     const target = realPath(path);
     let folder = dirname(target);
     while (statOf(folder) === undefined) folder = dirname(folder);
-    // The slash asks for a folder.
+    // With the slash, only a folder passes.
     await access(`${folder}/`, constants.W_OK);
     if (stem !== null) return;
     const what = whatIsKept(target, found, kept);
     if (what !== null) throw new UsageError(`the dataset cannot be written to ${path}, which is ${what}`, ANOTHER);
     if (found?.isFile() && found.size > 0 && !isDataset(target)) {
       throw new UsageError(
-        `${path} is there already, and is not a dataset`,
+        `${path} exists already, and is not a dataset`,
         "Name another file with --output, or remove this one first.",
       );
     }
@@ -101,16 +101,16 @@ export async function checkPlace({ path, stem }: Place, kept: Kept): Promise<voi
 const ANOTHER = "Name another file or folder with --output.";
 
 /**
- * Writes a dataset into a file, which is there whole or not at all.
- * @param runId whose dataset it is
- * @param signal ends the writing; what is written so far is removed
+ * Writes a dataset into a file, which appears only when it is complete.
+ * @param runId the run of the dataset
+ * @param signal ends the writing, and removes the unfinished file
  * @returns its path
  */
 export async function writeDataset(place: Place, runId: string, text: Readable, signal?: AbortSignal): Promise<string> {
   const { path } = place;
   if (isDevice(statOf(path))) {
     await pipeline(text, createWriteStream(path), { signal }).catch((error: unknown) => {
-      // A reader that has seen enough closes the pipe.
+      // The reader closed the pipe, as `head` does.
       if (errorCode(error) !== "EPIPE") throw asOutputError(error, path);
     });
     return path;
@@ -134,7 +134,7 @@ export async function writeDataset(place: Place, runId: string, text: Readable, 
   }
 }
 
-/** Names a dataset in a folder: as it is called, or with more in its name where another file than its own is called so. */
+/** Gives a dataset its name in a folder. If a file that is not this run's has the name, the run's id is added to it. */
 function putUnderFreeName(part: string, { ending }: Place, stem: string, runId: string): string {
   const withId = stem.endsWith(`_${runId}`) ? stem : `${stem}_${runId}`;
   for (let number = 0; ; number += 1) {
@@ -146,13 +146,13 @@ function putUnderFreeName(part: string, { ending }: Place, stem: string, runId: 
   }
 }
 
-/** Characters or bytes, as one piece may be as long as an answer. */
+/** How many characters or bytes to write before signals and timers get a turn. */
 const A_TURN = 1_000_000;
 
 /**
- * Each piece at once, as threads of which one writes what the other renders wait for each other. Only this user can read
- * the file until it is whole.
- * @param replaced the file whose mode and owner it gets
+ * Writes synchronously, which is faster: with writes in another thread, the two threads would wait for each other. Only
+ * this user can read the file until it is complete.
+ * @param replaced the file whose mode and owner the new one gets
  */
 async function writeNew(
   path: string,
@@ -167,17 +167,17 @@ async function writeNew(
     written += (piece as Piece).length;
     if (written < A_TURN) continue;
     written = 0;
-    // Signals and timers have their turn too.
+    // Let signals and timers run.
     await setImmediate();
     signal?.throwIfAborted();
   }
-  // Not every file system has modes and owners, and only root gives files away.
+  // Not every file system has modes and owners, and only root can change an owner.
   if (replaced) await file.chown(replaced.uid, replaced.gid).catch(() => {});
   const mode = replaced ? replaced.mode & 0o777 : modeOfNew(dirname(path));
   await file.chmod(mode).catch(() => {});
 }
 
-/** The mode that a new file gets in a folder, which is what the umask leaves of it. */
+/** The mode of a new file in a folder, which depends on the umask. */
 function modeOfNew(folder: string): number {
   const path = temporaryPath(folder);
   const file = openSync(path, "wx");
@@ -195,7 +195,11 @@ function asOutputError(error: unknown, path: string): unknown {
     return new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);
   }
   if (code === "EIO" || code === "EFBIG") {
-    return new StoppedError(`the disk of ${path} cannot be written (${code})`, "Export the run to another one.", error);
+    return new StoppedError(
+      `the disk of ${path} cannot be written (${code})`,
+      "Export the run to another disk.",
+      error,
+    );
   }
   if (
     code &&
@@ -206,11 +210,11 @@ function asOutputError(error: unknown, path: string): unknown {
   return error;
 }
 
-/** What a file is that must not be replaced; null where it may be. */
+/** Why a file must not be replaced; null if it may be. */
 function whatIsKept(target: string, found: Stats | undefined, { database, inputs, config }: Kept): string | null {
   const isAny = (...paths: string[]) => paths.some((path) => isSame(target, found, path));
   if (isAny(database)) return "the database";
-  // Some of them are there for a while only.
+  // Some of these files exist only at times.
   const beside = /^-(wal|shm|journal|lock|reserve-\d+)$|^\.v\d+(\.\d+)?\.backup$/;
   const isBeside = target.startsWith(database) && beside.test(target.slice(database.length));
   if (isBeside || isAny(...["-wal", "-shm", "-journal", "-lock"].map((ending) => database + ending))) {
@@ -220,14 +224,14 @@ function whatIsKept(target: string, found: Stats | undefined, { database, inputs
   return config !== undefined && isAny(config) ? "the config of the run" : null;
 }
 
-/** Whether two paths lead to one file, or would if both were there. */
+/** Whether two paths lead to the same file, or would if it existed. */
 function isSame(target: string, found: Stats | undefined, path: string): boolean {
   try {
     if (realPath(path) === target) return true;
     const other = statSync(path, { throwIfNoEntry: false });
     return found !== undefined && other !== undefined && other.dev === found.dev && other.ino === found.ino;
   } catch {
-    // What cannot be reached is not what is written.
+    // A path that cannot be reached is not the file to write.
     return false;
   }
 }
@@ -236,7 +240,7 @@ function isDirectory(path: string): boolean {
   return statOf(path)?.isDirectory() ?? false;
 }
 
-/** Whether a path is something like a pipe or a terminal, which another file must not take the place of. */
+/** Whether a path is a pipe, a terminal or the like, which must not be replaced by a file. */
 function isDevice(found: Stats | undefined): boolean {
   return found !== undefined && !found.isFile() && !found.isDirectory();
 }

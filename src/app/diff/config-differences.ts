@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Config, Perspective } from "../../config/schema.ts";
 
-/** A place where the configs of two runs differ. A run that has nothing there lacks the member. */
+/** A place where the configs of two runs differ. If a run has no value there, `a` or `b` is missing. */
 export interface ConfigDifference {
   /** Such as `model_config.temperature`, or `agent_perspectives["Original"].strategy`. */
   path: string;
@@ -10,8 +10,8 @@ export interface ConfigDifference {
 }
 
 /**
- * Where two configs differ. Perspectives are matched by their conditions, and those that only one has are not told; the
- * order of the others is one place, with their conditions as its value. Other arrays are compared as a whole.
+ * The differences of two configs. Perspectives are matched by their conditions; those that only one config has are left
+ * out. The order of the others counts as one place, with the conditions as its value. Other arrays are compared whole.
  */
 export function configDifferences(a: Config, b: Config): ConfigDifference[] {
   const { agent_perspectives: perspectivesA, ...restA } = a;

@@ -12,31 +12,31 @@ import { differenceOf } from "./difference.ts";
 import { decidedConfig } from "../runs/run-config.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
 
-/** How many inputs are named that only one run has. */
+/** How many inputs to show that only one run has. */
 const MOST_EXAMPLES = 5;
 
 export interface DiffRunsOptions {
-  /** How many of the most different pairs of responses are shown. Default: none. */
+  /** How many of the most different pairs of responses to show. Default: none. */
   show?: number | undefined;
 }
 
-/** Two runs, joined on input, condition and replicate. */
+/** Two runs compared, matched by input, condition and replicate. */
 export interface RunDiff {
   a: RunSummary;
   b: RunSummary;
-  /** Where their configs differ; what was decided beside them and the SHA-256 of the input file count as parts. */
+  /** The differences of their configs, including values that datagen chose and the SHA-256 of the input file. */
   config: ConfigDifference[];
   inputs: { both: number; only_a: LoneInputs; only_b: LoneInputs };
-  /** Those of both in the order of the first run. */
+  /** `both` is in the order of the first run. */
   conditions: { both: ConditionDiff[]; only_a: string[]; only_b: string[] };
-  /** The pairs of responses that differ most, the most different first; only where they were asked for. */
+  /** The pairs of responses that differ most, the most different first; only if `show` asks for them. */
   most_different?: DifferentPair[];
 }
 
-/** Inputs that the other run does not have, or not as often. */
+/** Inputs that the other run lacks, or has fewer times. */
 export interface LoneInputs {
   count: number;
-  /** The first of them; `task` is the row of the input file, from 0. */
+  /** The first inputs; `task` is the row of the input file, from 0. */
   examples: { task: number; input: string }[];
 }
 
@@ -46,25 +46,25 @@ export interface ConditionDiff {
   cells: number;
   /** Cells where both have a response. */
   compared: number;
-  /** Of these, the cells where it is the same text. */
+  /** The number of these with the same text. */
   identical: number;
-  /** Of the compared ones; null where there are none. */
+  /** The share of the compared cells; null if there are none. */
   identical_share: number | null;
   a: ConditionSide;
   b: ConditionSide;
 }
 
-/** What one run has for these cells. Null is unknown, or the mean or median of nothing. */
+/** The figures of one run for these cells. Null means unknown, or the mean or median of no values. */
 export interface ConditionSide {
   /** Of the compared responses, in Unicode code points. */
   mean_characters: number | null;
   /** Of the compared responses. */
   mean_completion_tokens: number | null;
-  /** Of all answers, notes included, those of reused answers too. */
+  /** Of all answers, including notes and reused answers. */
   tokens: { prompt: number | null; completion: number | null; estimated: boolean };
-  /** What this run paid, for notes too. */
+  /** The cost of this run, including notes. */
   cost_usd: number | null;
-  /** Of the requests that succeeded, those for notes too, in milliseconds. */
+  /** Of the requests that succeeded, including those for notes, in milliseconds. */
   median_latency_ms: number | null;
   /** Responses that the token limit cut off. */
   truncated: number;
@@ -72,7 +72,7 @@ export interface ConditionSide {
   pending: number;
 }
 
-/** Two responses to one input that are not the same. */
+/** Two different responses to the same input. */
 export interface DifferentPair {
   condition: string;
   replicate: number;
@@ -80,7 +80,7 @@ export interface DifferentPair {
   task_a: number;
   task_b: number;
   context: string;
-  /** That of the first run, or of the second where that has none. */
+  /** The reference of the first run, or of the second if the first has none. */
   reference: string | null;
   a: string;
   b: string;
@@ -89,8 +89,8 @@ export interface DifferentPair {
 }
 
 /**
- * Compares two runs of one database, which may be the same. Inputs are matched by their text, and where they repeat,
- * occurrence by occurrence in file order.
+ * Compares two runs of one database; they may be the same run. Inputs are matched by their text. Inputs that repeat are
+ * matched in the order of the file.
  * @param a the id of a run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run
  */
@@ -155,7 +155,7 @@ function toSide(row: SideRow): ConditionSide {
   };
 }
 
-/** Holds no more than twice as many pairs as are wanted, and no texts. Of equally different pairs the first ones win. */
+/** Keeps at most twice the wanted number of pairs in memory, and no texts. Of equally different pairs the first win. */
 function mostDifferent(
   store: Store,
   joined: JoinedRuns,

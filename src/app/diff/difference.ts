@@ -1,13 +1,13 @@
-// In scripts that are written without spaces each character is a word, elsewhere what has no other sign in it.
+// In scripts without spaces between words, each character counts as a word. Elsewhere a word is a run of letters and digits.
 const UNSPACED = ["Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"]
   .map((script) => `\\p{Script=${script}}`)
   .join("");
 const WORD = new RegExp(`[${UNSPACED}]|(?:(?![${UNSPACED}])[\\p{L}\\p{M}\\p{N}])+`, "gu");
 
 /**
- * How different two texts are, from 0 to 1: 1 − the Dice similarity of their words, which is twice the number of words
- * that they share (each as often as both have it), divided by the number of words in both together. Case, punctuation
- * and the order of the words make no difference.
+ * How different two texts are, from 0 to 1: 1 − the Dice similarity of their words. That is twice the number of words that
+ * they share, divided by the number of all words in both. A word that occurs several times in both is shared several
+ * times. Case, punctuation and order make no difference.
  */
 export function differenceOf(a: string, b: string): number {
   const wordsA = wordsOf(a);

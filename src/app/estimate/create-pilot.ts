@@ -5,9 +5,9 @@ import { createRun, type CreateRunOptions } from "../run/create-run.ts";
 import { eachInput } from "./survey.ts";
 
 /**
- * Plans a run of the first inputs of a config, named "pilot", to estimate the whole from; see `estimateRun`. The whole
- * run reuses its answers.
- * @param size how many inputs; at most those of the whole
+ * Plans a run of the first inputs of a config, named "pilot". `estimateRun` can estimate the whole run from its answers,
+ * and the whole run reuses them.
+ * @param size how many inputs; at most those of the whole run
  * @returns the id of the run
  * @throws UsageError as `createRun` does
  */
@@ -24,7 +24,7 @@ export async function createPilot(
     inputs += 1;
   });
   if (size >= inputs) {
-    onEvent({ type: "warning", message: `the pilot is the whole: ${inputs} inputs are all that there are` });
+    onEvent({ type: "warning", message: `the pilot is the whole run: there are only ${inputs} inputs` });
   }
   return await createRun(store, given, {
     ...options,

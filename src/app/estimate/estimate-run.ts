@@ -7,7 +7,7 @@ import { resolve } from "../run/resolve.ts";
 import { type EstimateOptions, survey } from "./survey.ts";
 
 export interface EstimateRunOptions extends EstimateOptions {
-  /** Take the place of the config's values. */
+  /** Values that override the config's. */
   overrides?: Overrides | undefined;
   /** Where base URLs come from; no key is needed. Default: the process's environment and `.env`. */
   environment?: Environment | undefined;
@@ -15,7 +15,7 @@ export interface EstimateRunOptions extends EstimateOptions {
 }
 
 /**
- * What a run of a config will send, get back and cost. Reads all inputs, sends nothing, and writes nothing to the
+ * Estimates the calls, tokens and cost of a run of a config. Reads all inputs, sends nothing, and writes nothing to the
  * database.
  * @throws UsageError when anything is wrong with the config or its inputs
  */

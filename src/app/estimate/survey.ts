@@ -17,9 +17,9 @@ import type { OnEvent } from "../events.ts";
 import type { Resolved } from "../run/resolve.ts";
 
 export interface EstimateOptions {
-  /** Which answers of earlier calls do; see `createRun`. */
+  /** Which answers of earlier calls the run reuses; see `createRun`. */
   reuse?: ReusePolicy | undefined;
-  /** The id of a run of the first inputs whose calls tell more than all others. */
+  /** The id of a pilot: the estimate rests on its calls first. */
   pilot?: string | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 
-/** @throws UsageError where a cap cannot be kept, as it is not known what a request may cost */
+/** @throws UsageError when a cap cannot be kept because the highest cost of a request is unknown */
 export function checkCap(
   prices: Prices | null,
   settings: Settings,
@@ -19,13 +19,13 @@ export function checkCap(
   if (prices === null) {
     throw new UsageError(
       `a cap cannot be kept for ${settings.model}: ${reason}`,
-      "Say what it costs with `datagen prices set`, or in the config's `prices`.",
+      "Set the price with `datagen prices set`, or in the config's `prices`.",
     );
   }
   if (executor === "batch" && prices.batch_factor === null) {
     throw new UsageError(
-      `a cap cannot be kept for ${settings.model}: what it costs in a batch is unknown`,
-      "Say it with `datagen prices set --batch-factor`, or in the config's `prices`.",
+      `a cap cannot be kept for ${settings.model}: its price in a batch is unknown`,
+      "Set it with `datagen prices set --batch-factor`, or in the config's `prices`.",
     );
   }
   if (completionLimit(settings) === null) {
@@ -38,25 +38,25 @@ export function checkCap(
 }
 
 /**
- * What a run may cost, what it has cost and what it may have cost.
- * @throws UsageError as {@link checkCap} does, and where it is not known what a request that was sent has cost
+ * The cap of a run, its cost, and the possible cost of its requests with an unknown outcome.
+ * @throws UsageError as {@link checkCap} does, and when the cost of a finished request is unknown
  */
 export function capOf(store: Store, run: RunRow): CapState | null {
   if (run.maxCostNanoUsd === null) return null;
   const settings = getSettings(store, run.settingsId);
   const prices = checkCap(run.prices, settings, run.executor);
   const limit = completionLimit(settings);
-  // The check above has refused settings that limit nothing.
-  if (limit === null) throw new Error("nothing limits what a request may cost");
+  // The check above has refused settings without a limit.
+  if (limit === null) throw new Error("the cost of a request has no limit");
   const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
   if (run.attemptsUnpriced > 0 || mostNanoUsd === null) {
     const what =
       run.attemptsUnpriced > 0
-        ? `what ${run.attemptsUnpriced} of its requests cost is unknown`
-        : "what its requests may cost that are possibly billed is unknown";
+        ? `the cost of ${run.attemptsUnpriced} of its requests is unknown`
+        : "the highest cost of its possibly billed requests is unknown";
     throw new UsageError(
       `a cap cannot be kept for run ${run.publicId}: ${what}`,
-      `Go on without a cap, or say what ${settings.model} costs, in batches too, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
+      `Go on without a cap, or set the prices of ${settings.model}, including its batch factor, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
     );
   }
   return {
@@ -67,9 +67,8 @@ export function capOf(store: Store, run: RunRow): CapState | null {
 }
 
 /**
- * How many attempts there are of which it is not known whether they were charged, and what they may have cost at most;
- * null where that is unknown.
- * @param limit the most completion tokens of those that set no limit; null where that is unknown
+ * The number of attempts that may have been charged, and the most that they may have cost; null if that is unknown.
+ * @param limit the most completion tokens of attempts that set no limit; null if unknown
  */
 export function possiblyCharged(
   reservations: readonly OpenReservation[],

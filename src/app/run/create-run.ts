@@ -22,19 +22,19 @@ import type { Environment } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { inputChanges } from "./input-changes.ts";
 import { eachInput, survey } from "../estimate/survey.ts";
-import { introduceServer } from "../server/server-of-run.ts";
+import { rememberServer } from "../server/server-of-run.ts";
 import { checkSendable, resolve } from "./resolve.ts";
 import { toolVersion } from "../version.ts";
 
-/** What one transaction of the plan writes, an input more or less, so that other processes can write in between. */
+/** About the most that one transaction of the plan writes, so that other processes can write in between. */
 const PLAN_CHUNK = { calls: 5_000, characters: 8_000_000 };
 
 export interface CreateRunOptions {
-  /** Take the place of the config's values. */
+  /** Values that override the config's. */
   overrides?: Overrides | undefined;
-  /** Takes a part of the inputs only; `mergeDatabase` makes one run of all parts. */
+  /** Runs only a part of the inputs; `mergeDatabase` joins all parts into one run. */
   shard?: Part | undefined;
-  /** Which answers of earlier calls do: those that asked the `same` (default), or other ones. */
+  /** Which answers of earlier calls to reuse: by default those with the `same` key. */
   reuse?: ReusePolicy | undefined;
   /** A label for lists. */
   name?: string | undefined;
@@ -44,10 +44,10 @@ export interface CreateRunOptions {
 }
 
 /**
- * Checks a config and its inputs to the end, and plans the run into the store: every call as a pending row. Nothing is
- * sent; see `executeRun`.
+ * Checks a config and all its inputs, and plans the run into the store: every call becomes a pending row. Nothing is sent;
+ * `executeRun` does that.
  * @returns the id of the run
- * @throws UsageError when anything is wrong; then no run was made
+ * @throws UsageError when anything is wrong; then no run is created
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
   const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
@@ -61,7 +61,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
 
   const publicId = newPublicId();
   const createdAt = Date.now();
-  // Before the settings are there: what nobody has asked with them before need not be looked for.
+  // Created before the settings are stored: if they are new, there are no earlier answers to look for.
   using reuse = createReuse(store, target.settings, policy, config.model_config.reasoning_tags ?? null);
   const settingsId = keepSettings(store, target.settings);
   const lease = inTransaction(store, () => {
@@ -96,7 +96,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   });
   const { provider, baseUrl, settings } = target;
   onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrl, estimate });
-  introduceServer(store, resolved, connection, onEvent);
+  rememberServer(store, resolved, connection, onEvent);
   const notSent = providers[provider].refused(settings);
   if (notSent.length > 0) {
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
@@ -109,7 +109,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
   return publicId;
 }
 
-/** Writes the run's rows in short transactions, of which the last makes it visible. */
+/** Writes the run's rows in short transactions. The last one makes the run visible. */
 async function plan(
   store: Store,
   lease: Lease,

@@ -4,9 +4,9 @@ import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
 
 /**
- * The earlier answers that do for the calls of an input, in the order of `calls`, null where there is none. A strategy
- * on notes has one only where its reading has: notes that are still to come are not known.
- * @param calls what every input needs; see `callsPerInput`
+ * The earlier answers that the calls of an input reuse, in the order of `calls`; null for a call without one. A strategy
+ * on notes can reuse an answer only if its reading does, because otherwise its notes are not known yet.
+ * @param calls the calls of every input; see `callsPerInput`
  */
 export function earlierAnswers(
   config: Config,

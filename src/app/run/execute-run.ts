@@ -27,23 +27,23 @@ import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
 import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
 
-/** How long requests in flight may take to finish once the run is asked to stop. */
+/** How long requests in flight may take to finish after the run is asked to stop. */
 const GRACE_MS = 10_000;
 
 export interface ExecuteRunOptions extends Confirmation {
   /** Takes the run from the process that holds it, also where that lives. */
   takeOver?: boolean | undefined;
-  /** Sends the calls again that have failed. */
+  /** Sends the failed calls again. */
   retryFailed?: boolean | undefined;
-  /** Asks again, with this token limit, for the answers that theirs cut off; each stays until the better one is there. */
+  /** Asks again, with this token limit, for answers that were cut off. Each stays until the longer one arrives. */
   retryTruncated?: { maxTokens: number } | undefined;
-  /** What the run may cost from now on in all, in US dollars, in the place of what was said before. */
+  /** The most that the run may cost in all, in US dollars; replaces the earlier cap. */
   maxCostUsd?: number | undefined;
-  /** How calls that are not sent yet reach the provider from now on, in the place of what was said before. */
+  /** How calls that are not sent yet reach the provider; replaces the earlier executor. */
   executor?: ExecutorName | undefined;
-  /** Whether to stay until all batches are in. Default: true; otherwise each is looked at once. */
+  /** Whether to wait until all batches are done. Default: true; otherwise each is checked once. */
   wait?: boolean | undefined;
-  /** The most requests in flight at once, in the place of the config's number. */
+  /** The most requests in flight at once; overrides the config. */
   concurrency?: number | undefined;
   /** Stops the run: nothing more is sent, and requests in flight get up to 10 seconds. */
   signal?: AbortSignal | undefined;
@@ -53,28 +53,28 @@ export interface ExecuteRunOptions extends Confirmation {
 }
 
 /**
- * Sends every call of a run that is not done, and stores each answer as it comes. A run that was stopped or killed goes
- * on where it stood.
+ * Sends every call of a run that is not done, and stores each answer when it arrives. A run that was stopped or killed
+ * continues from there.
  * @param run the id of the run, a unique prefix of it, or `latest`
- * @returns the run as it stands when none of its calls is pending
- * @throws UsageError when there is no such run, another process holds it, or a key is missing
- * @throws StoppedError when only a person can mend what is wrong, InterruptedError when `signal` stopped it
+ * @returns the run after all its calls are done
+ * @throws UsageError when there is no such run, another process executes it, or a key is missing
+ * @throws StoppedError when only a person can fix the problem, InterruptedError when `signal` stopped it
  */
 export async function executeRun(store: Store, run: string, options: ExecuteRunOptions = {}): Promise<RunSummary> {
   checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   sweep(store);
-  // Before the run is held: a question may wait for long.
+  // Before taking the lease, because a question to the user may wait long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
   const connection = isSending ? await connect(store, runId, options) : null;
-  await holding(store, runId, options, async (lease) => {
+  await withLease(store, runId, options, async (lease) => {
     const row = getRun(store, runId);
     inTransaction(store, () => {
       if (options.executor !== undefined) useExecutor(store, row, options.executor);
       if (options.maxCostUsd !== undefined) setCap(store, runId, nanoUsd(options.maxCostUsd));
       reopen(store, row, options);
-      // What is not wanted any more is undone where this throws.
+      // If this throws, the changes above are undone.
       capOf(store, getRun(store, runId));
     });
     if (hasOpenCalls(store, runId)) {
@@ -88,9 +88,9 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
 }
 
 /**
- * Cancels the batches of a run at the provider, and takes in what of them is done. The calls that are not are pending.
+ * Cancels the batches of a run at the provider, and stores the results that are ready. The other calls become pending.
  * @param run the id of the run, a unique prefix of it, or `latest`
- * @returns the run as it stands then
+ * @returns the run after that
  * @throws UsageError and InterruptedError as {@link executeRun} does
  */
 export async function cancelRun(
@@ -101,7 +101,7 @@ export async function cancelRun(
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connection = await connect(store, runId, options);
-  await holding(store, runId, options, (lease) => execute(store, lease, connection, "cancel", options));
+  await withLease(store, runId, options, (lease) => execute(store, lease, connection, "cancel", options));
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -126,8 +126,8 @@ function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
   setExecutor(store, run.id, executor);
 }
 
-/** Works on a run while this process holds it. @throws StoppedError where the database cannot be used any more */
-async function holding(
+/** Runs `body` while this process holds the run's lease. @throws StoppedError when the database can no longer be used */
+async function withLease(
   store: Store,
   runId: number,
   { takeOver = false, signal, onEvent = () => {} }: Pick<ExecuteRunOptions, "takeOver" | "signal" | "onEvent">,
@@ -141,21 +141,21 @@ async function holding(
   } catch (error) {
     throw asStop(store, error);
   } finally {
-    giveBack(store, lease);
+    releaseIfPossible(store, lease);
     rescueIfTaken(store);
   }
 }
 
-function giveBack(store: Store, lease: Lease): void {
+function releaseIfPossible(store: Store, lease: Lease): void {
   try {
     releaseLease(store, lease);
   } catch (error) {
-    // The lease stays then; it ends with this process. What is wrong with the database stopped the run before.
+    // The lease stays, and ends with this process. The same problem of the database has stopped the run.
     if (!isOfDatabase(error)) throw error;
   }
 }
 
-/** Whether an error says that the database cannot be used: it is locked or damaged, or its disk is full or fails. */
+/** Whether the database cannot be used: it is locked or damaged, or its disk is full or fails. */
 function isOfDatabase(error: unknown): boolean {
   return isDiskError(error) || /^SQLITE_(BUSY|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(errorCode(error) ?? "");
 }
@@ -166,7 +166,7 @@ function asStop(store: Store, error: unknown): unknown {
   if (isLocked(error)) {
     return new StoppedError(
       `another process keeps the database ${store.path} locked`,
-      "Find out which one does, and end what it does there.",
+      "Find that process, and end its work on the database.",
       error,
     );
   }
@@ -179,7 +179,7 @@ function asStop(store: Store, error: unknown): unknown {
       )
     : new StoppedError(
         `the database ${store.path} cannot be written any more (${code})`,
-        "Check the rights of the file and of its folder, and that its disk is there.",
+        "Check the permissions of the file and of its folder, and that its disk is mounted.",
         error,
       );
 }
@@ -191,8 +191,8 @@ function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: Exec
   const extra = settings.parameters.extra_body ?? {};
   if ("max_tokens" in extra || "max_completion_tokens" in extra) {
     throw new UsageError(
-      `the token limit of run ${run.publicId} is in extra_body, which is sent as it is`,
-      "Change it there and run the config again; answers that were not cut off stay with --reuse-unless-truncated where the limit is a parameter.",
+      `the token limit of run ${run.publicId} is in extra_body, which datagen cannot change`,
+      "Raise it in the config, and run the config again. If the limit is max_tokens instead, --reuse-unless-truncated keeps the answers that were not cut off.",
     );
   }
   const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
@@ -200,7 +200,7 @@ function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: Exec
   const limit = settings.parameters[name];
   if (limit !== undefined && maxTokens <= limit) {
     throw new UsageError(
-      `${maxTokens} tokens are no more than the ${limit} that the answers of run ${run.publicId} had`,
+      `${maxTokens} tokens are not more than the limit of ${limit} that the answers of run ${run.publicId} had`,
       "Give a larger number, with --max-tokens.",
     );
   }
@@ -276,7 +276,7 @@ async function execute(
 }
 
 /**
- * Renews the lease of a run while it is executed, and stops the run where the lease or the database is lost.
+ * Renews the lease of a run while it is executed, and stops the run if the lease or the database is lost.
  * @param stop lets requests in flight finish for a while
  */
 function startHeartbeat(
@@ -287,7 +287,7 @@ function startHeartbeat(
   let lost: Error | null = null;
   let isWarned = false;
   const timer = setInterval(() => {
-    // What follows from it is said once all that comes is stored.
+    // The database was taken away. It is rescued, and the user informed, after the last results are stored.
     if (!isInPlace(store)) return stop();
     const held = isWarned ? null : heldLog(store);
     if (held !== null) {
@@ -297,7 +297,7 @@ function startHeartbeat(
     try {
       renewLease(store, lease);
     } catch (error) {
-      // The next one may be in time, and whoever locks it out keeps others from taking the run over too.
+      // The next heartbeat may be in time. The lock also keeps other processes from taking the run over.
       if (isLocked(error)) return;
       lost = error instanceof Error ? error : new Error(String(error));
       stop();
@@ -311,7 +311,7 @@ function startHeartbeat(
 }
 
 /**
- * Takes in what is in batches, and sends all else in the way of the run.
+ * Finishes open batches, and sends all other calls with the run's executor.
  * @internal
  */
 export async function work(job: Omit<Job, "cap">): Promise<void> {
@@ -321,7 +321,7 @@ export async function work(job: Omit<Job, "cap">): Promise<void> {
     await batch.execute(withCap());
     return;
   }
-  // Strategies can be sent once the notes of a batch are in.
+  // When the notes of a batch arrive, their strategies can be sent.
   do {
     await live.execute(withCap());
     if (drain.aborted || openBatches(store, runId).length === 0) return;

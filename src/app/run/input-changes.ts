@@ -6,8 +6,8 @@ import type { Store } from "../../store/file/store.ts";
 import { inputHash, lastRunOf } from "../../store/runs/runs.ts";
 
 /**
- * Says how an input file differs from what it was for the last run of the same path; null where it does not, or where
- * there was none.
+ * Says how an input file has changed since the last run with the same path; null if it has not, or if there was no such
+ * run.
  * @param sha256 of the file's bytes, in hex
  */
 export async function inputChanges(
@@ -27,7 +27,7 @@ export async function inputChanges(
     else if (before !== hashOf(text)) count.changed += 1;
   });
   return (
-    `${path} has changed since run ${last.publicId}: of ${count.all} inputs, ${count.changed} are other texts, ` +
+    `${path} has changed since run ${last.publicId}: of ${count.all} inputs, ${count.changed} have changed, ` +
     `${count.added} were not in that run`
   );
 }

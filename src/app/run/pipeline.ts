@@ -15,14 +15,14 @@ export interface PipelineOptions {
   output?: string | undefined;
   /** A label for lists. */
   name?: string | undefined;
-  /** Take the place of the config's values. */
+  /** Values that override the config's. */
   overrides?: Overrides | undefined;
   /** Stops the run; it can be resumed with `datagen resume`, or with `executeRun`. */
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
 }
 
-/** The way from a config to a dataset in one call: plan, execute, export. */
+/** Makes a dataset from a config in one call: plans, executes and exports a run. */
 export class DataGenerationPipeline {
   readonly config: Config;
   readonly #options: PipelineOptions;
@@ -34,7 +34,7 @@ export class DataGenerationPipeline {
   }
 
   /**
-   * Runs the config. Every answer is in the database as soon as it is there, so that nothing is lost when this throws.
+   * Runs the config. Every answer is stored when it arrives, so that nothing is lost if this throws.
    * @returns the path of the dataset
    * @throws DatagenError of the kinds that `createRun`, `executeRun` and `exportRun` name
    */

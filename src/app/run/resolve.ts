@@ -9,9 +9,9 @@ import { connectionOf, resolveTarget, type Target } from "../server/target.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
 
-/** A config with all that its run follows from: who is asked, with which settings, and at what price. */
+/** A config with everything that its run needs: the provider, the settings and the prices. */
 export interface Resolved {
-  /** With the values of flags in it. */
+  /** Includes the values of flags. */
   config: Config;
   target: Target;
   priced: Priced;
@@ -20,7 +20,7 @@ export interface Resolved {
 }
 
 /**
- * Decides, once, what a config leaves to flags, the environment, the provider and the user's prices.
+ * Decides, once, everything that a config leaves to flags, the environment, the provider and the user's prices.
  * @throws UsageError when a flag or a base URL does not fit
  */
 export async function resolve(
@@ -35,8 +35,8 @@ export async function resolve(
 }
 
 /**
- * Makes sure that a run can be sent as it is asked for.
- * @returns the connection that it will have
+ * Checks that a run can be sent.
+ * @returns its connection
  * @throws UsageError where a key is missing, the provider's batches do not take its requests, or its cap cannot be kept
  */
 export function checkSendable({ config, target, priced, variables }: Resolved): Connection {

@@ -5,18 +5,18 @@ import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun, hideRun } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 
-/** What a deletion takes away: the answers that no other run has. */
+/** The effect of a deletion on answers. */
 export interface Deletion {
   run: string;
   answers_lost: number;
-  /** Answers that stay, as other runs have them. */
+  /** Answers that stay, because other runs have them too. */
   answers_kept: number;
   /** Batches that the provider goes on with, whose answers nothing takes in then. */
   batches_open: number;
 }
 
 /**
- * What {@link deleteRun} would take away.
+ * What {@link deleteRun} would remove.
  * @throws UsageError when there is no such run
  */
 export function planDeletion(store: Store, run: string): Deletion {
@@ -26,8 +26,8 @@ export function planDeletion(store: Store, run: string): Deletion {
 }
 
 /**
- * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Datasets that
- * were exported stay.
+ * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Exported datasets
+ * stay.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run, or a living process executes it
  */

@@ -8,7 +8,7 @@ import { findRun, getRun } from "../../store/runs/runs.ts";
 import { resolvePrices } from "../prices.ts";
 import { summaryOf } from "./summary.ts";
 
-/** What a run costs with the prices that it was made with, and with today's. */
+/** The cost of a run at the prices that it was planned with, and at today's. */
 export interface Repricing {
   run: string;
   before: PricedCost;
@@ -18,14 +18,14 @@ export interface Repricing {
 }
 
 interface PricedCost {
-  /** Null where they are unknown. */
+  /** Null if unknown. */
   prices: Prices | null;
-  /** Null where any part of it is unknown. */
+  /** Null if any part of it is unknown. */
   cost_usd: number | null;
 }
 
 /**
- * Prices a run with today's prices. Its recorded usage is left as it is, and so is all else but with `apply`.
+ * Computes the cost of a run at today's prices. With `apply`, stores the prices and the cost. Its usage never changes.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run, a living process executes it, or unknown prices are to be applied
  */
@@ -43,7 +43,7 @@ export async function repriceRun(
   if (apply) {
     if (prices === null) {
       throw new UsageError(
-        `run ${publicId} is left as it is: ${"reason" in unknown ? unknown.reason : "no price is known"}`,
+        `run ${publicId} was not changed: ${"reason" in unknown ? unknown.reason : "no price is known"}`,
       );
     }
     const lease = acquireLease(store, id, publicId);

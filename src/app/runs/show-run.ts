@@ -13,9 +13,9 @@ import { possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
-/** What came of one step of a perspective. */
+/** The results of one step of a perspective. */
 export type RunStep = Omit<StepRow, "costNanoUsd"> & {
-  /** Null where any part of it is unknown. */
+  /** Null if any part of it is unknown. */
   cost_usd: number | null;
 };
 
@@ -25,16 +25,16 @@ export interface RunBatch {
   name: string;
   /** The provider's id; null until it is known. */
   id: string | null;
-  /** `prepared` or `uploaded` before it is there, then as the provider says it. */
+  /** `prepared` or `uploaded` before the provider has it, then the provider's own word. */
   status: string;
   requests: number;
   completed: number;
   failed: number;
-  /** Why it failed whole. */
+  /** Why the whole batch failed. */
   error: string | null;
   /** ISO 8601, UTC. */
   created_at: string;
-  /** When its results were in; null until then. */
+  /** When all its results were stored; null until then. */
   ended_at: string | null;
 }
 
@@ -43,25 +43,25 @@ export interface RunDetails {
   run: RunSummary;
   base_url: string | null;
   attempts: number;
-  /** As expected when the run was planned; null where that was unknown. */
+  /** The estimate when the run was planned; null if unknown. */
   estimated_tokens: { prompt: number | null; completion: number | null };
   estimated_cost_usd: number | null;
-  /** What the run is priced with; null where that is unknown. */
+  /** The prices of the run; null if unknown. */
   prices: Prices | null;
-  /** What the run may cost; null where nothing was said. */
+  /** The cap of the run; null if it has none. */
   max_cost_usd: number | null;
   /**
-   * Requests of which it is not known whether they were charged: no answer came, or it did not say. At most so much, or
-   * null where that is unknown; it is no part of the cost.
+   * Requests that may have been charged: no answer came, or it did not say. `cost_usd` is the most that they may have cost,
+   * or null if unknown. It is not part of the run's cost.
    */
   possibly_billed: { requests: number; cost_usd: number | null };
-  /** What the reused answers would have cost; null where that is unknown. */
+  /** The cost that the reused answers saved; null if unknown. */
   saved_usd: number | null;
-  /** The dataset's file name without its ending. */
+  /** The dataset's file name without its extension. */
   dataset_name: string;
-  /** Null where it is not known, of an imported run. */
+  /** Null if unknown, for an imported run. */
   input_sha256: string | null;
-  /** The dataset that the run was taken in from, and what that reports; null of all other runs. */
+  /** The dataset that the run was imported from, and what it reports; null for all other runs. */
   imported: ImportedFrom | null;
   datagen_version: string;
   git_commit: string | null;
@@ -71,7 +71,7 @@ export interface RunDetails {
   config: Config;
 }
 
-/** A run as lists show it; as {@link showRun} without its details. */
+/** A run as in lists: {@link showRun} without the details. */
 export function showSummary(store: Store, run: string): RunSummary {
   return summaryOf(getRun(store, findRun(store, run)));
 }
@@ -131,8 +131,8 @@ function dollars(nanoUsd: number | null): number | null {
 }
 
 /**
- * Every attempt of a run that failed, the oldest first, read as they are gone through. Of one store, one list is in use
- * at a time.
+ * Every failed attempt of a run, the oldest first, read while the list is iterated. A store can have only one such list
+ * in use at a time.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run
  */

@@ -3,7 +3,7 @@ import { missingShards, type Part } from "../../plan/shard.ts";
 import type { RunSummaryRow } from "../../store/runs/runs.ts";
 import type { RunStatus } from "../../store/runs/status.ts";
 
-/** A run as `datagen runs list --json` shows it. */
+/** A run in `datagen runs list --json`. */
 export interface RunSummary {
   id: string;
   name: string | null;
@@ -20,22 +20,22 @@ export interface RunSummary {
     total: number;
     cached: number;
     reasoning: number;
-    /** Whether any of the counts is ours. */
+    /** Whether any of the tokens were counted by datagen. */
     estimated: boolean;
   };
-  /** What its requests cost, those that failed included; null where any part is unknown, as of an imported run. */
+  /** The cost of its requests, including failed ones; null if any part is unknown, as for an imported run. */
   cost_usd: number | null;
   /** ISO 8601, UTC. */
   created_at: string;
   /** Null while any call is pending. */
   finished_at: string | null;
-  /** Of a run that has a part of its inputs only: of every `count` in a row those at `indices`, from 1. */
+  /** For a run with a part of the inputs: of every `count` inputs in order, those at `indices`, counted from 1. */
   shard?: { indices: number[]; count: number };
-  /** Whether it was taken in from a dataset; not there where it was not. */
+  /** Set if the run was imported from a dataset. */
   imported?: true;
 }
 
-/** Which part of its inputs a run has. */
+/** The part of the inputs that a run has. */
 function partOf({ indices, count }: Part): Part {
   return { indices, count };
 }

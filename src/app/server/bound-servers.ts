@@ -5,8 +5,8 @@ import { errorCode, errorMessage } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
 
 /**
- * A server that this user has named on this machine. Such servers are kept outside of any database and any project
- * folder, since what comes with those may be somebody else's; see docs/security.md.
+ * A server that this user has named on this machine. The list of such servers is stored outside of databases and project
+ * folders, because those may be somebody else's; see docs/security.md.
  */
 export interface Binding {
   /** The variable whose key may go there, such as OPENAI_API_KEY. */
@@ -14,15 +14,15 @@ export interface Binding {
   baseUrl: string;
 }
 
-/** Many more lines than anybody names servers. */
+/** Room for far more servers than anybody names. */
 const LARGEST_BYTES = 4 * 1024 * 1024;
 
-/** What was bound in this process: a run goes on with it where nothing can be written. */
+/** The servers that were bound in this process. They count even if the file cannot be written. */
 const boundHere = new WeakMap<Store, Set<string>>();
 
 /**
  * Remembers a server, for this process and in the user's state folder.
- * @returns why it could not be written there; null where it is
+ * @returns why it could not be stored there; null if it is stored
  */
 export function bindServer(store: Store, binding: Binding): string | null {
   if (isBound(store, binding)) return null;
@@ -33,8 +33,8 @@ export function bindServer(store: Store, binding: Binding): string | null {
   if (path === null) return "there is no home folder";
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // One write to the end of the file: processes that do it at once do not touch each other's lines. A line that a
-    // crash cut off is ended first, and is no JSON.
+    // A single write to the end of the file keeps the lines of concurrent processes apart. The line break in front ends a
+    // line that a crash has cut off; that line is then not valid JSON, and is skipped.
     appendFileSync(path, `\n${line}\n`, { mode: 0o600 });
   } catch (error) {
     return `${path} cannot be written (${errorCode(error) ?? errorMessage(error)})`;
@@ -56,7 +56,7 @@ function readLines(): string[] {
   try {
     return path !== null && isOurs(path) ? readFileSync(path, "utf8").split("\n") : [];
   } catch {
-    // What cannot be read binds nothing.
+    // A file that cannot be read binds no server.
     return [];
   }
 }
@@ -65,12 +65,12 @@ function readLines(): string[] {
 function isOurs(path: string): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isFile() || stat.size > LARGEST_BYTES) return false;
-  // Windows has neither owners nor modes here, and its folder is the user's own.
+  // Node reports no owners or modes on Windows, where the folder belongs to the user.
   const user = process.getuid?.();
   return user === undefined || (stat.uid === user && (stat.mode & 0o022) === 0);
 }
 
-/** Null where the user has no home. */
+/** Null if the user has no home folder. */
 function bindingsFile(): string | null {
   const folder = stateFolder();
   return folder === null ? null : join(folder, "datagen", "servers.jsonl");
@@ -78,7 +78,7 @@ function bindingsFile(): string | null {
 
 function stateFolder(): string | null {
   const { XDG_STATE_HOME: state = "", LOCALAPPDATA: local = "" } = process.env;
-  // A relative one would lead into whatever folder the user stands in.
+  // A relative path would depend on the current folder.
   if (isAbsolute(state)) return state;
   if (process.platform === "win32" && isAbsolute(local)) return local;
   let home: string;

@@ -17,7 +17,7 @@ import {
   type Target,
 } from "./target.ts";
 
-/** A server that a database names, and that this user has not named on this machine. */
+/** A server that only a database names: this user has not named it on this machine. */
 export interface ForeignServer {
   run: string;
   baseUrl: string;
@@ -25,18 +25,18 @@ export interface ForeignServer {
   variable: string;
 }
 
-/** How a server that only a database names can be confirmed. */
+/** How the user can confirm such a server. */
 export interface Confirmation {
-  /** The base URL that the user gives; it has to be that of the run. */
+  /** The base URL that the user gives; it must be the run's. */
   baseUrl?: string | undefined;
-  /** Asks the user. Default: nobody can be asked. */
+  /** Asks the user. Left out if nobody can be asked. */
   confirm?: ((server: ForeignServer) => Promise<boolean>) | undefined;
 }
 
 /**
- * The connection to the server of a run that is stored. The database may come from somebody else, and so may the server
- * in it: a key goes there only where the server is the provider's own, or the user has named it on this machine.
- * @throws UsageError when it is neither, and nobody confirms it; or when a key is missing
+ * The connection to the server of a stored run. The database, and so the server in it, may be somebody else's. A key goes
+ * there only if the server is the provider's own, or if the user has named it on this machine.
+ * @throws UsageError when neither holds and nobody confirms the server, or when a key is missing
  * @internal
  */
 export async function connectionOfRun(
@@ -58,8 +58,8 @@ async function keysFor(
   const { publicId, provider, baseUrl, baseUrlSource } = run;
   if (given !== undefined && (baseUrl === null || normaliseBaseUrl(given, "--base-url") !== baseUrl)) {
     throw new UsageError(
-      `run ${publicId} asks ${baseUrl ?? "no server"}, and --base-url names another one`,
-      "A run keeps its server. To ask another one, run the config again with --base-url.",
+      `run ${publicId} uses ${baseUrl ?? "no server"}, but --base-url names another one`,
+      "A run keeps its server. To use another one, run the config again with --base-url.",
     );
   }
   const { remote } = providers[provider];
@@ -78,7 +78,7 @@ async function keysFor(
   };
   const binding = { variable, baseUrl };
   if (given !== undefined || isNamedBy(variables.shell)) {
-    // Where it cannot be kept, it has to be named again next time.
+    // If the binding cannot be stored, the user has to name the server again next time.
     bindServer(store, binding);
     return "anywhere";
   }
@@ -88,8 +88,8 @@ async function keysFor(
   if (valueOf(variables, variable) === undefined && !process.env[headers]) return "nowhere";
   if (!confirm) {
     throw new UsageError(
-      `run ${publicId} asks ${baseUrl}, a server that was not named on this machine; ${variable} may not go there yet`,
-      `The database may be somebody else's. If you know the server, add --base-url with its URL, or set ${remote.baseUrlVariable} to it. Without ${variable} in the environment and in .env the run goes on without a key.`,
+      `run ${publicId} uses ${baseUrl}, a server that you have not named on this machine; ${variable} may not go there yet`,
+      `The database may be somebody else's. If you know the server, add --base-url with its URL, or set ${remote.baseUrlVariable} to it. If ${variable} is set neither in the environment nor in .env, the run continues without a key.`,
     );
   }
   if (!(await confirm({ run: publicId, baseUrl, variable }))) {
@@ -99,8 +99,8 @@ async function keysFor(
   return "anywhere";
 }
 
-/** Remembers the server of a new run, and says what the user should know of the key that it gets. */
-export function introduceServer(
+/** Stores the server of a new run as named by the user, and warns about its key if necessary. */
+export function rememberServer(
   store: Store,
   { target, variables }: { target: Target; variables: Variables },
   connection: Connection,
@@ -112,7 +112,7 @@ export function introduceServer(
 }
 
 /**
- * Remembers that the user has named the server of a new run, for `resume`.
+ * Stores that the user has named the server of a new run, for `resume`.
  * @internal
  */
 export function bindTarget(store: Store, target: Target, hasKey: boolean, onEvent: OnEvent): void {
@@ -120,11 +120,11 @@ export function bindTarget(store: Store, target: Target, hasKey: boolean, onEven
   if (binding === null) return;
   const reason = bindServer(store, binding);
   if (reason === null || !hasKey) return;
-  const message = `that you use ${binding.baseUrl} is not remembered, as ${reason}; to resume the run, add --base-url with this URL`;
+  const message = `datagen cannot remember that you use ${binding.baseUrl}, because ${reason}; to resume the run, add --base-url with this URL`;
   onEvent({ type: "warning", message });
 }
 
-/** Null where nothing is to be remembered: keys for the server of a `.env` are those of the same file, at each time. */
+/** Null if there is nothing to store: a server named by `.env` always gets keys of the same file. */
 function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string; baseUrl: string } | null {
   const { provider, baseUrl, keysFrom } = target;
   const variable = keyVariableOf(target);
@@ -133,7 +133,7 @@ function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string;
 }
 
 /**
- * What the user should know where a server gets no key as only `.env` names it; null where nothing is missing.
+ * A warning if a server gets no key because only `.env` names it; else null.
  * @internal
  */
 function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
@@ -141,5 +141,5 @@ function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables
   const { remote } = providers[target.provider];
   if (target.keysFrom !== "file" || apiKey !== undefined || variable === null || remote === null) return null;
   if (setValue(variables.shell, variable) === undefined) return null;
-  return `${remote.baseUrlVariable} comes from .env, so that only a key of .env is sent there, and not the ${variable} of the shell; put the key into .env too, or set ${remote.baseUrlVariable} in the shell`;
+  return `${remote.baseUrlVariable} comes from .env, so only a key from .env is sent there, not the ${variable} of the shell; put the key into .env too, or set ${remote.baseUrlVariable} in the shell`;
 }

@@ -6,28 +6,28 @@ import { detectProvider, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../
 import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
 
-/** Who said where requests go. */
+/** Where the base URL of a run comes from. */
 type BaseUrlSource = "flag" | "config" | "environment" | "default";
 
-/** Where requests of a run go. */
+/** The server of a run. */
 export interface Server {
   provider: ProviderName;
-  /** Null for a provider that needs no network. */
+  /** Null for a provider without a network. */
   baseUrl: string | null;
   baseUrlSource: BaseUrlSource;
 }
 
-/** Where a key for a server may come from: from the shell or `.env`, from `.env` alone, or none may go there. */
+/** Where a key for a server may come from: the shell or `.env`, only `.env`, or nowhere. */
 export type KeysFrom = "anywhere" | "file" | "nowhere";
 
-/** Whom a run asks, decided once when it is planned. */
+/** The server, model and settings of a run, decided once when it is planned. */
 export interface Target extends Server {
-  /** `file` where only the `.env` of the folder names the base URL. */
+  /** `file` if only the `.env` of the folder names the base URL. */
   keysFrom: KeysFrom;
   settings: Settings;
 }
 
-/** @param isFlag whether the config's `base_url` is the value of a flag */
+/** @param isFlag whether the config's `base_url` came from a flag */
 export function resolveTarget(config: Config, isFlag: boolean, variables: Variables): Target {
   const { model_name: model, base_url: configured } = config.model_config;
   const provider = config.api_provider ?? (configured === undefined ? detectProvider(model) : OF_OTHER_SERVERS);
@@ -51,8 +51,8 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
 }
 
 /**
- * The variable whose key may go to a server: a provider's own key goes to its own hosts, and to a URL that the user
- * gave by flag or environment. A `base_url` in a config may be somebody else's, and gets DATAGEN_API_KEY.
+ * The variable whose key may go to a server. A provider's key goes to its own hosts, and to a URL that the user gave by a
+ * flag or the environment. A `base_url` in a config may be somebody else's, so it gets DATAGEN_API_KEY.
  */
 export function keyVariableOf({ provider, baseUrl, baseUrlSource }: Server): string | null {
   const { remote } = providers[provider];
@@ -81,18 +81,18 @@ export function connectionOf(
   const apiKey = keyFrom(keysFrom, variable, variables);
   if (isOwn && apiKey === undefined) {
     throw new UsageError(
-      `${remote.keyVariable} is not set, and ${remote.label} wants a key for ${model}`,
+      `${remote.keyVariable} is not set, but ${remote.label} needs a key for ${model}`,
       `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.`,
     );
   }
-  // A quote is what a shell or an editor has left of a pair.
+  // A quote in a key is left over from a pair of quotes.
   if (apiKey !== undefined && !/^[\x21\x23-\x26\x28-\x7e]+$/.test(apiKey)) {
     throw new UsageError(
-      `${variable} holds a character that no key has`,
+      `${variable} has a character that is not allowed in a key`,
       "Copy the whole key again, without line breaks and quotes.",
     );
   }
-  // What the environment sets beside the key comes from the shell.
+  // The SDKs read other settings, such as headers, from the shell's environment.
   return { ...asked, baseUrl, apiKey, isTrusted: variable === remote.keyVariable && keysFrom === "anywhere" };
 }
 
@@ -101,16 +101,16 @@ function keyFrom(keysFrom: KeysFrom, variable: string, variables: Variables): st
   return keysFrom === "file" ? setValue(variables.file, variable) : valueOf(variables, variable);
 }
 
-/** Whether a URL leads to the provider itself. */
+/** Whether a URL belongs to the provider itself. */
 export function isOwnHost(provider: ProviderName, baseUrl: string): boolean {
   const { protocol, host } = new URL(baseUrl);
   return protocol === "https:" && providers[provider].remote?.hosts.includes(host) === true;
 }
 
 /**
- * A base URL as runs and prices have it: without slashes at its end, its host in lower case.
- * @param from what gave it, for the error: a variable or a flag
- * @throws UsageError when it is none
+ * A base URL in the form that is stored: without slashes at its end, and with its host in lower case.
+ * @param from the variable or flag that gave it, for the error
+ * @throws UsageError when it is not a base URL
  */
 export function normaliseBaseUrl(url: string, from: string): string {
   if (!isServerUrl(url)) {

@@ -8,7 +8,7 @@ export class DbCommand extends Command {
     description: "The commands for the database: check, compact, merge",
     examples: [
       ["Check the database of this folder", "datagen db check"],
-      ["Give the space back that deleted runs have left", "datagen db compact"],
+      ["Give the space of deleted runs back to the disk", "datagen db compact"],
     ],
   });
 

@@ -8,16 +8,17 @@ export class DiffCommand extends DatagenCommand {
     category: "Data",
     description: "Compare two runs: configs, and the responses to the inputs that both have",
     details: `
-      \`A\` and \`B\` are ids of runs of this database, prefixes of them that no other run has, or \`latest\`. Responses are
-      matched by the text of their input, by condition and replicate, never by their position; inputs that repeat, in the
-      order of the files.
+      \`A\` and \`B\` are run ids, prefixes that no other run has, or \`latest\`. Responses are matched by the text of their
+      input, by condition and by replicate, never by position. Inputs with the same text are matched in the order of the
+      files.
 
-      Each condition has a line for A and one for B. \`COMPARED\` is how many responses both have, of how many both are to
-      have, \`SAME\` how many of them are the same text. \`CHARS\` and \`TOKENS\` are the mean length of the compared
-      responses; \`PROMPT\` and \`COST\` are sums, \`LATENCY\` is the median of the requests, all three with the notes.
+      Each condition has a line for A and one for B. \`COMPARED\` is the number of responses that both runs have, out of
+      the number that both should have. \`SAME\` is the share of these with the same text. \`CHARS\` and \`TOKENS\` are the
+      mean lengths of the compared responses. \`PROMPT\` and \`COST\` are sums, \`LATENCY\` is the median of the requests;
+      these three include the notes.
 
-      \`--show\` puts the pairs side by side that differ most, by 1 − the Dice similarity of their words: twice the words
-      that they share, divided by all words of both. Case, punctuation and order make no difference.
+      \`--show\` puts the pairs that differ most side by side. The difference is 1 − the Dice similarity of their words:
+      twice the words that they share, divided by all words of both. Case, punctuation and order make no difference.
     `,
     examples: [
       ["What changed from an earlier run to the newest", "datagen diff 7g4k latest"],
@@ -29,7 +30,7 @@ export class DiffCommand extends DatagenCommand {
   a = Option.String({ name: "A" });
   b = Option.String({ name: "B" });
   show = Option.String("--show", {
-    description: "Show so many of the most different pairs of responses",
+    description: "Show this many of the most different pairs of responses",
     validator: isCount(),
   });
 

@@ -15,19 +15,19 @@ export class EstimateCommand extends SendingCommand {
   static override paths = [["estimate"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Say what a config will send, get back and cost, before anything is sent",
+    description: "Estimate the calls, tokens and cost of a config before anything is sent",
     details: `
-      Prompts are counted over every input and perspective. How long answers will be is predicted from earlier runs in
-      the database: of the same instruction, else of the same condition, type of task, or model. What an earlier answer
-      does for is reused and costs nothing. No API key is needed, and no run is made.
+      Prompts are counted over every input and perspective. The length of the answers is predicted from earlier calls in
+      the database: of the same instruction, else of the same condition, type of task, or model. A call that can reuse an
+      earlier answer costs nothing. No API key is needed, and no run is created.
 
-      With \`--pilot N\` the first N inputs are run before, and the whole is estimated from their answers, which it will
-      reuse. This sends requests, and needs a key.
+      \`--pilot N\` first runs the first N inputs, and estimates the whole run from their answers. The whole run reuses
+      them later. A pilot sends requests, and needs a key.
     `,
     examples: [
       ["What a config will cost", "datagen estimate configs/translation.json"],
       [
-        "With another model, from 5 inputs that are run first",
+        "For another model, after a pilot of 5 inputs",
         "datagen estimate configs/summarization.json --model gpt-4.1 --pilot 5",
       ],
       ["Every number, by perspective and step", "datagen estimate configs/peer_review.json --json"],
@@ -37,19 +37,19 @@ export class EstimateCommand extends SendingCommand {
   config = Option.String({ name: "CONFIG" });
   test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
   provider = Option.String("--provider", {
-    description: `Who answers: ${either(PROVIDERS)}`,
+    description: `The provider: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
-  model = Option.String("--model", { description: "The model that is asked" });
+  model = Option.String("--model", { description: "The name of the model" });
   baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
-  sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
-  fresh = Option.Boolean("--fresh", false, { description: "Count every call as sent, none as reused" });
+  sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
+  fresh = Option.Boolean("--fresh", false, { description: "Reuse no earlier answers; count every call as sent" });
   maxCost = Option.String("--max-cost", {
-    description: "What the pilot may cost, in US dollars",
+    description: "The most that the pilot may cost, in US dollars",
     validator: isNumber(),
   });
   pilot = Option.String("--pilot", {
-    description: "Run so many inputs first, and estimate from their answers",
+    description: "Run this many inputs first, and estimate from their answers",
     validator: isCount(),
   });
 

@@ -12,7 +12,7 @@ export class ExportCommand extends DatagenCommand {
   static override paths = [["export"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Render the dataset of a run from its rows",
+    description: "Write the dataset of a run again from the database",
     details: `
       ${RUN_DESCRIPTION}
 
@@ -20,13 +20,13 @@ export class ExportCommand extends DatagenCommand {
       finish reason. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
 
-      Programs of the reference pipeline stumble over a response that is missing, take replicates for perspectives of
-      their own, and open files without saying that they are UTF-8: \`--complete-only\`, \`--replicate\` and \`--ascii\`
-      write what they read.
+      Programs of the reference pipeline fail on missing responses, treat replicates as more perspectives, and may not
+      read files as UTF-8. \`--complete-only\`, \`--replicate\` and \`--ascii\` write files that they can read.
 
-      Use \`--csv-safe\` for a CSV file that is opened in Excel, LibreOffice or Google Sheets: a response that begins with
-      =, +, - or @ would be computed there as a formula, which can send data elsewhere. It gets an apostrophe before it,
-      the file a byte order mark, and cells that are too long for a spreadsheet are named. Leave it out for programs.
+      Use \`--csv-safe\` for a CSV file that will be opened in Excel, LibreOffice or Google Sheets. They would compute a
+      response that begins with =, +, - or @ as a formula, which can send data elsewhere. \`--csv-safe\` puts an
+      apostrophe before such a response and a byte order mark at the start of the file, and warns of cells that are too
+      long for a spreadsheet. Leave it out for other programs.
     `,
     examples: [
       ["The dataset of the newest run, into data/agents", "datagen export latest"],
@@ -41,21 +41,21 @@ export class ExportCommand extends DatagenCommand {
     description: "A file, a folder that exists, or - for stdout. Default: data/agents",
   });
   format = Option.String("--format", {
-    description: `${either(FORMATS)}. Default: by the ending of --output, else json`,
+    description: `${either(FORMATS)}. Default: the extension of --output, else json`,
     validator: isEnum(FORMATS),
   });
-  allowPartial = Option.Boolean("--allow-partial", false, { description: "Export although calls are pending" });
+  allowPartial = Option.Boolean("--allow-partial", false, { description: "Export even while calls are pending" });
   completeOnly = Option.Boolean("--complete-only", false, {
-    description: "Leave out the inputs that lack any response, and say how many",
+    description: "Leave out inputs with a missing response, and say how many",
   });
   replicate = Option.String("--replicate", {
-    description: "Only this sample of each perspective, from 1",
+    description: "Write only this replicate of each perspective, from 1",
     validator: isCount(),
   });
-  ascii = Option.Boolean("--ascii", false, { description: "Write all but ASCII as escapes, in json and jsonl" });
+  ascii = Option.Boolean("--ascii", false, { description: "Escape every character outside ASCII, in json and jsonl" });
   csvSafe = Option.Boolean("--csv-safe", false, { description: "Write CSV that is safe to open in a spreadsheet" });
   replaceSurrogates = Option.Boolean("--replace-surrogates", false, {
-    description: "Write U+FFFD for each half of a surrogate pair that stands alone",
+    description: "Write U+FFFD for each lone surrogate",
   });
 
   async execute(): Promise<void> {
@@ -85,7 +85,8 @@ export class ExportCommand extends DatagenCommand {
     }
     const { output } = this;
     const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, output, signal }), {
-      first: () => this.warn("Stopping: the export ends, and its part is removed. Once more ends at once."),
+      first: () =>
+        this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
       second: () => this.warn("Ended."),
     });
     this.warnOfGaps(run, !completeOnly);

@@ -1,6 +1,6 @@
 import { Command } from "clipanion";
 
-/** `datagen`, `datagen --help`: what there is, and the first things to type. */
+/** `datagen`, `datagen --help`: all commands, and the first things to type. */
 export class HelpCommand extends Command {
   static override paths = [[], ["-h"], ["--help"]];
 

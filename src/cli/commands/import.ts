@@ -9,22 +9,22 @@ export class ImportCommand extends DatagenCommand {
   static override paths = [["import"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Take a dataset in as a run, whose answers later runs reuse",
+    description: "Import a dataset as a run, so that later runs reuse its answers",
     details: `
-      \`FILE\` is a dataset of the documented format, as \`datagen export\` or the reference pipeline wrote it. It is
-      checked to the end before anything is written. Nothing is asked: an answer of the file is the answer of its call,
-      and where the file has an error text or nothing, the call is failed; \`datagen resume RUN --retry-failed\` asks for
-      those. The run's id is printed on stdout.
+      \`FILE\` is a dataset of the documented format, written by \`datagen export\` or the reference pipeline. The whole
+      file is checked before anything is written. No request is sent: each answer in the file becomes the answer of its
+      call. Where the file has an error text or nothing, the call is failed; \`datagen resume RUN --retry-failed\` sends
+      these calls. The run's id is printed on stdout.
 
-      What an answer can be reused for depends on where it came from. \`--provider\`, \`--model\` and \`--base-url\` say it
-      where the file does not. The type of the task is what the file says, else what its description or its name says,
-      else \`--task-type\`.
+      A later call can reuse an answer only if both have the same origin. \`--provider\`, \`--model\` and \`--base-url\` name
+      the origin where the file does not. The type of the task comes from the file, else from its description or its
+      name, else from \`--task-type\`.
     `,
     examples: [
       ["A dataset that was made elsewhere", "datagen import old/translation.json"],
       ["With a label for lists", "datagen import old/translation.json --name pilot"],
       [
-        "One whose answers came from a server of your own",
+        "A dataset whose answers came from your own server",
         "datagen import old/translation.json --base-url http://localhost:11434/v1",
       ],
     ],
@@ -38,7 +38,7 @@ export class ImportCommand extends DatagenCommand {
   model = Option.String("--model", { description: "The model that answered" });
   baseUrl = Option.String("--base-url", { description: "The base URL of the server that answered" });
   taskType = Option.String("--task-type", {
-    description: "The type of the task, such as translation, where the file does not say it",
+    description: "The type of the task, such as translation, if the file does not say it",
   });
   name = Option.String("--name", { description: "A label for the run in lists" });
 
@@ -61,7 +61,8 @@ export class ImportCommand extends DatagenCommand {
     });
     const run = showSummary(store, id);
     this.warn(renderImported(run));
-    if (run.calls.failed > 0) this.warn(`\`${this.commandLine(`resume ${id} --retry-failed`)}\` asks for what failed.`);
+    if (run.calls.failed > 0)
+      this.warn(`\`${this.commandLine(`resume ${id} --retry-failed`)}\` sends the failed calls.`);
     if (this.json) this.printJson({ run });
     else this.print(id);
   }

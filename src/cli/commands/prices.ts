@@ -7,8 +7,8 @@ export class PricesCommand extends Command {
     category: "Prices",
     description: "The commands for prices: list, set, unset",
     examples: [
-      ["What is known of one model", "datagen prices list gpt-4o-mini"],
-      ["A server of your own costs nothing", "datagen prices set llama3.2 --input 0 --output 0"],
+      ["The price of one model", "datagen prices list gpt-4o-mini"],
+      ["Your own server costs nothing", "datagen prices set llama3.2 --input 0 --output 0"],
     ],
   });
 

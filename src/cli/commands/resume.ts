@@ -8,7 +8,7 @@ export class ResumeCommand extends ExecutionCommand {
   static override paths = [["resume"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Go on with a run: send what is not done, and export the dataset",
+    description: "Continue a run: send the calls that are not done, and export the dataset",
     details: `
       ${RUN_DESCRIPTION}
 
@@ -31,44 +31,44 @@ export class ResumeCommand extends ExecutionCommand {
       the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
     `,
     examples: [
-      ["Go on with the newest run", "datagen resume latest"],
-      ["Try its failed calls again, gently", "datagen resume latest --retry-failed --concurrency 4"],
-      ["Let it cost more than its cap", "datagen resume latest --max-cost 20"],
-      ["See how its batches stand, and take in what is done", "datagen resume latest --no-wait"],
+      ["Continue the newest run", "datagen resume latest"],
+      ["Try its failed calls again, with few requests at once", "datagen resume latest --retry-failed --concurrency 4"],
+      ["Raise its cap to 20 dollars", "datagen resume latest --max-cost 20"],
+      ["Check its batches once, and store the results that are ready", "datagen resume latest --no-wait"],
       ["Take it from a process that is stuck", "datagen resume latest --take-over"],
       ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
 
   run = Option.String({ name: "RUN" });
-  retryFailed = Option.Boolean("--retry-failed", false, { description: "Also send the calls again that have failed" });
+  retryFailed = Option.Boolean("--retry-failed", false, { description: "Also send the failed calls again" });
 
   retryTruncated = Option.Boolean("--retry-truncated", false, {
-    description: "Also ask again for the answers that the token limit cut off, with --max-tokens",
+    description: "Also ask again for answers that the token limit cut off; needs --max-tokens",
   });
   maxTokens = Option.String("--max-tokens", {
-    description: "The token limit for --retry-truncated",
+    description: "The new token limit, for --retry-truncated",
     validator: isCount(),
   });
 
   baseUrl = Option.String("--base-url", {
-    description: "Confirms the base URL of the run, where this machine does not know it",
+    description: "Confirm the base URL of the run, if you have not named that server on this machine",
   });
   takeOver = Option.Boolean("--take-over", false, {
     description: "Take the run from the process that holds it, once you know that it is stuck",
   });
-  batch = Option.Boolean("--batch", false, { description: "Send what is not sent yet in batches from now on" });
+  batch = Option.Boolean("--batch", false, { description: "From now on, send the remaining calls in batches" });
   live = Option.Boolean("--live", false, {
-    description: "Send what is not sent yet in requests of their own from now on",
+    description: "From now on, send each remaining call in its own request",
   });
 
   async execute(): Promise<number> {
     if (this.batch && this.live)
-      throw new UsageError("--batch and --live exclude each other", "Leave one of them out.");
+      throw new UsageError("--batch and --live cannot be used together", "Leave one of them out.");
     if (this.retryTruncated !== (this.maxTokens !== undefined)) {
       throw new UsageError(
-        "--retry-truncated and --max-tokens go together",
-        "Such as: --retry-truncated --max-tokens 2000",
+        "--retry-truncated and --max-tokens must be used together",
+        "For example: --retry-truncated --max-tokens 2000",
       );
     }
     const [{ showSummary }, { keptOfRun }] = await Promise.all([

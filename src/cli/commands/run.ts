@@ -12,18 +12,18 @@ export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Ask for every input of a config from every perspective, and export the dataset",
+    description: "Ask the model for every input from every perspective, and export the dataset",
     details: `
-      The config and its inputs are checked to the end before anything is sent. Every answer is stored as it comes, so
-      that a run can be stopped or killed at any time and goes on with \`datagen resume\`. The run's id is printed at
-      once, on stderr; the dataset's path at the end, on stdout.
+      The config and all inputs are checked before anything is sent. Every answer is stored when it arrives: a run can be
+      stopped or killed at any time, and \`datagen resume\` continues it. The run's id is printed at once, on stderr; the
+      dataset's path is printed at the end, on stdout.
 
-      A call that asks what an earlier call of this database has asked, in the same words, of the same model with the
-      same parameters, is not sent: it takes the earlier answer, at no cost. With \`--fresh\` every call is sent; with
-      \`--reuse-unless-truncated\` answers that were asked with another token limit do too, if it did not cut them off.
+      A call is not sent if an earlier call of this database had the same prompt, the same model and the same parameters:
+      it reuses that answer, at no cost. With \`--fresh\` every call is sent. \`--reuse-unless-truncated\` also reuses
+      answers that had another token limit, unless that limit cut them off.
 
       API keys are read from the environment and from a .env file in the current folder: ${KEY_VARIABLES.join(", ")},
-      and DATAGEN_API_KEY for a \`base_url\` that stands in a config.
+      and DATAGEN_API_KEY for a \`base_url\` in a config.
 
       Exit codes: 0 all done, 1 some calls failed, 2 something is wrong with the command, the config or the input,
       3 stopped early, 130 interrupted; after 3 and 130 the run can be resumed.
@@ -32,10 +32,10 @@ export class RunCommand extends ExecutionCommand {
       ["Without a key and without a network", "datagen run configs/translation.json --provider offline"],
       ["A quick look: 10 inputs, 4 perspectives", "datagen run configs/summarization.json --test --provider offline"],
       ["For at most 5 dollars", "datagen run configs/peer_review.json --max-cost 5"],
-      ["In the provider's batches, for about half the price", "datagen run configs/translation.json --batch"],
+      ["In batches, for about half the price", "datagen run configs/translation.json --batch"],
       ["With another model", "datagen run configs/peer_review.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
       [
-        "On a server of your own",
+        "On your own server",
         "datagen run configs/translation.json --base-url http://localhost:11434/v1 --model llama3.2",
       ],
     ],
@@ -44,27 +44,27 @@ export class RunCommand extends ExecutionCommand {
   config = Option.String({ name: "CONFIG" });
   test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
   provider = Option.String("--provider", {
-    description: `Who answers: ${either(PROVIDERS)}`,
+    description: `The provider: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
-  model = Option.String("--model", { description: "The model that is asked" });
+  model = Option.String("--model", { description: "The name of the model" });
   baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
-  sampleSize = Option.String("--sample-size", { description: "How many inputs are used", validator: isNumber() });
+  sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
   fresh = Option.Boolean("--fresh", false, {
-    description: "Send every call, also where an earlier one asked the same",
+    description: "Reuse no earlier answers; send every call",
   });
-  batch = Option.Boolean("--batch", false, { description: "Send the calls to the provider's batch engine" });
+  batch = Option.Boolean("--batch", false, { description: "Send the calls in batches, with the provider's batch API" });
   shard = Option.String("--shard", {
-    description: "Only part i of n of the inputs, such as 1/3; see `datagen db merge`",
+    description: "Run only part i of n of the inputs, such as 1/3; see `datagen db merge`",
   });
   reuseUnlessTruncated = Option.Boolean("--reuse-unless-truncated", false, {
-    description: "Take earlier answers with another token limit too, where it did not cut them off",
+    description: "Also reuse answers that had another token limit, unless it cut them off",
   });
   name = Option.String("--name", { description: "A label for the run in lists" });
 
   async execute(): Promise<number> {
     if (this.fresh && this.reuseUnlessTruncated) {
-      throw new UsageError("--fresh and --reuse-unless-truncated exclude each other", "Leave one of them out.");
+      throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
     const [{ loadConfig }, { createRun }, { keptOf }] = await Promise.all([
       import("../../config/load.ts"),

@@ -9,7 +9,7 @@ export interface TextColumn {
   text: string;
 }
 
-/** Texts side by side in columns of one width, wrapped, and together no wider than `width`. */
+/** Texts side by side: wrapped, in columns of equal width, together no wider than `width`. */
 export function sideBySide(columns: readonly TextColumn[], width: number): string[] {
   const each = Math.max(1, Math.floor((width - BETWEEN.length * (columns.length - 1)) / columns.length));
   const cells = columns.map(({ title, text }) => [...wrap(title, each), "─".repeat(each), ...wrap(text, each)]);
@@ -21,8 +21,8 @@ export function sideBySide(columns: readonly TextColumn[], width: number): strin
 }
 
 /**
- * The lines of a text, none wider than `width` where that is 2 or more: broken between words, and within a word that is
- * wider than a line. What a terminal would obey is written as escapes.
+ * A text as lines no wider than `width`, which must be at least 2. Lines are broken between words, or within a word that
+ * is wider than a line. Control characters are escaped.
  */
 export function wrap(text: string, width: number): string[] {
   return printable(text.replaceAll(/\r\n?/g, "\n").replaceAll("\t", "  "))

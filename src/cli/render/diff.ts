@@ -6,12 +6,12 @@ import { modelOf, tokensOf } from "./lines.ts";
 import { type Column, cut, renderTable } from "./table.ts";
 import { counted, money, number, oneLine, printable } from "./text.ts";
 
-/** How wide texts are where nothing limits the lines; from this width on, three of them stand side by side. */
+/** The width of texts where lines have no limit. From this width on, three texts fit side by side. */
 const WIDTH_OF_TEXTS = 120;
 
 const MOST_INPUT_LINES = 4;
 
-/** How much is shown of two values before the place from which they differ. */
+/** How many characters to show before the first difference of two values. */
 const LEAD = 20;
 
 /** Two runs compared, no wider than `width`. */
@@ -170,7 +170,7 @@ function renderPair(pair: DifferentPair, place: number, width: number): string[]
 }
 
 function percent(share: number | null): string {
-  // Only all are 100%, and only none are 0%.
+  // 100% means all and 0% means none: a share in between is never rounded to either.
   if (share === null) return "-";
   return `${share > 0.99 && share < 1 ? 99 : share > 0 && share < 0.01 ? 1 : Math.round(share * 100)}%`;
 }
@@ -184,7 +184,7 @@ function unknownOr(value: number | null): string {
   return value === null ? "unknown" : number(value);
 }
 
-/** With what is below a cent, as one condition may cost less. */
+/** A duration as `250 ms` or `1.5 s`. */
 function seconds(ms: number | null): string {
   if (ms === null) return "-";
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;

@@ -1,7 +1,7 @@
 import { DatagenError, errorCode, EXIT } from "../../errors.ts";
 import { printable } from "./text.ts";
 
-/** An error as it is written to stderr, and the exit code that goes with it. */
+/** The text of an error for stderr, and its exit code. */
 export function renderError(error: unknown): { text: string; exitCode: number } {
   if (error instanceof DatagenError) {
     const lines = [`Error: ${error.message}`, ...(error.hint === undefined ? [] : [error.hint])];
@@ -20,25 +20,25 @@ export function renderError(error: unknown): { text: string; exitCode: number } 
     return { text: `Error: the disk is full (${code})\nMake room on it, then try again.`, exitCode: EXIT.stopped };
   }
   if (/^(SQLITE_IOERR|EIO$)/.test(code)) {
-    const text = `Error: the disk cannot be read or written (${code})\nLook into the system's log for what is wrong with it.`;
+    const text = `Error: the disk cannot be read or written (${code})\nThe system's log says what is wrong with it.`;
     return { text, exitCode: EXIT.stopped };
   }
   if (/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(code)) {
-    const text = `Error: the database cannot be written (${code})\nCheck the rights of the file and of its folder.`;
+    const text = `Error: the database cannot be written (${code})\nCheck the permissions of the file and of its folder.`;
     return { text, exitCode: EXIT.usage };
   }
   if (error instanceof Error && "syscall" in error && error.syscall === "uv_cwd") {
-    const text = "Error: the current folder is not there any more\nChange to another one, then try again.";
+    const text = "Error: the current folder no longer exists\nChange to another folder, then try again.";
     return { text, exitCode: EXIT.usage };
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `Unexpected error, a bug of datagen:\n${printable(stack)}`, exitCode: EXIT.bug };
 }
 
-/** An error in the words of a command. */
+/** The text of an error in how a command was typed. */
 export function renderUsageError(error: unknown, args: readonly string[]): string {
   const message = error instanceof Error ? error.message : String(error);
-  // clipanion puts the usage of all that the words could have meant behind its first line.
+  // The first line of clipanion's message is the error; the usages of similar commands follow.
   const words = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, args[0] === "runs" ? 2 : 1);
   const help = [
     "datagen",

@@ -3,10 +3,10 @@ import type { Range } from "../../estimate/range.ts";
 import { type Column, renderTable } from "./table.ts";
 import { counted, number, oneLine, usd } from "./text.ts";
 
-/** A name, and the lines of what is said of it. */
+/** A name, and the lines behind it. */
 type Fact = [name: string, values: string[]];
 
-/** What the lengths of answers are predicted from. */
+/** The names of the levels that the lengths of answers are predicted from. */
 const LEVELS: Record<EstimatedStep["basis"]["level"], { short: string; long: string }> = {
   pilot: { short: "pilot", long: "the pilot" },
   instruction: { short: "instruction", long: "the same instruction" },
@@ -17,10 +17,10 @@ const LEVELS: Record<EstimatedStep["basis"]["level"], { short: string; long: str
   assumed: { short: "assumed", long: "" },
 };
 
-/** So many runs are named. */
+/** How many runs to name at most. */
 const MOST_RUNS = 3;
 
-/** What a run will do before it does it, in a few lines. */
+/** An estimate in a few lines. */
 export function renderEstimate(estimate: Estimate): string {
   const facts: Fact[] = [
     ["prompt", [prompt(estimate)]],
@@ -32,7 +32,7 @@ export function renderEstimate(estimate: Estimate): string {
   return [first, ...lines(facts, "  ")].join("\n");
 }
 
-/** The same in full, with a table of the steps. */
+/** An estimate in full, with a table of the steps. */
 export function renderEstimateDetails(estimate: Estimate, width: number): string {
   const { inputs, calls } = estimate;
   const facts: Fact[] = [
@@ -79,7 +79,7 @@ function prompt({ prompt_tokens: range, basis: { prompt_tokens } }: Estimate): s
   const { encoding, is_exact, calibration } = prompt_tokens;
   const how = calibration
     ? `, calibrated on ${counted(calibration.calls, "call")}${ofRuns(calibration.runs)}`
-    : ", which is not the model's own";
+    : ", which is not the model's own tokenizer";
   return `${tokens(range)}, counted with ${encoding}${is_exact ? "" : how}`;
 }
 
@@ -87,7 +87,7 @@ function completionBases({ basis: { completion_tokens: bases } }: Estimate): str
   const all = bases.reduce((sum, { steps }) => sum + steps, 0);
   return bases.map(({ level, steps, calls: earlier, runs }) => {
     const which = bases.length === 1 ? "" : `${steps} of ${all} steps `;
-    if (level === "assumed") return `${which}assumed, as there are no earlier calls`;
+    if (level === "assumed") return `${which}assumed, because there are no earlier calls`;
     return `${which}from ${LEVELS[level].long} (${counted(earlier, "call")}${ofRuns(runs)})`;
   });
 }
@@ -128,7 +128,7 @@ function bounds(range: Range, text: (value: number) => string): string {
   return low === high ? "" : ` (${low} to ${high})`;
 }
 
-/** To three digits, as no more of an estimate is sure. */
+/** Rounded to three digits: an estimate is no more exact. */
 function rounded(value: number): string {
   return number(Number(value.toPrecision(3)));
 }

@@ -1,4 +1,4 @@
-/** A JSON array as `JSON.stringify` writes it with two blanks, in pieces of one member each. */
+/** A JSON array, indented by two spaces as `JSON.stringify` does, in pieces of one element each. */
 export function* jsonLines(members: Iterable<unknown>): Generator<string> {
   let before: string | undefined;
   for (const member of members) {

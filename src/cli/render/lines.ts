@@ -3,7 +3,7 @@ import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Rates } from "../../models/cost.ts";
 import { counted, money, number } from "./text.ts";
 
-/** How a run ended, in a line. */
+/** How a run ended, in one line. */
 export function renderOutcome(run: RunSummary): string {
   return `Run ${run.id} ${run.status}: ${renderCalls(run)}; ${renderTokens(run)}; ${renderCost(run)}`;
 }
@@ -12,7 +12,7 @@ function renderCost({ cost_usd: cost }: RunSummary): string {
   return cost === null ? "cost unknown" : money(cost);
 }
 
-/** What became of a dataset that was taken in, in a line. */
+/** The outcome of an import, in one line. */
 export function renderImported(run: RunSummary): string {
   const size = `${counted(run.tasks, "input")} × ${counted(run.perspectives, "perspective")}`;
   return `Imported as run ${run.id}: ${size}; ${renderCalls(run)}; the file reports ${renderTokens(run)}`;
@@ -31,7 +31,7 @@ export function renderTokens({ tokens }: RunSummary): string {
   const parts = [`${number(tokens.prompt)} prompt`, `${number(tokens.completion)} completion`];
   if (tokens.cached > 0) parts.push(`${number(tokens.cached)} of the prompt cached`);
   if (tokens.reasoning > 0) parts.push(`${number(tokens.reasoning)} of the completion reasoning`);
-  return `${number(tokens.total)} tokens${tokens.estimated ? ", in part estimated" : ""} (${parts.join(", ")})`;
+  return `${number(tokens.total)} tokens${tokens.estimated ? ", partly estimated" : ""} (${parts.join(", ")})`;
 }
 
 export function modelOf({ provider, model }: RunSummary): string {

@@ -5,7 +5,7 @@ import { counted, number } from "./text.ts";
 /** A line of the table: a price, or the rates of its long prompts. */
 type Line = Pick<PriceRow, "input" | "cached_input" | "cache_write" | "output"> & { name: string; price?: PriceRow };
 
-// Models are told apart by the ends of their names: those that are listed are not cut.
+// Names of models often differ only at their ends, so names from the price list are not cut.
 const COLUMNS: Column<Line>[] = [
   { title: "MODEL", value: ({ name }) => name, rank: 0, least: 49 },
   { title: "INPUT", value: ({ input }) => rate(input), align: "right", rank: 0 },
@@ -21,7 +21,7 @@ const COLUMNS: Column<Line>[] = [
 /** Prices as a table no wider than `width`, and a line that says how old they are. */
 export function renderPrices(rows: readonly PriceRow[], width: number): string {
   const [oldest] = rows.toSorted((a, b) => b.age_days - a.age_days);
-  if (!oldest) return "No price is known of such a model. Set one with `datagen prices set MODEL`.";
+  if (!oldest) return "No price is known for such a model. Set one with `datagen prices set MODEL`.";
   const lines = rows.flatMap((price): Line[] => [
     { name: labelOf(price), ...price, price },
     ...price.long_prompts.map((rates) => ({ name: `└ prompts from ${number(rates.from)}`, ...rates })),
@@ -37,8 +37,8 @@ export function renderPrices(rows: readonly PriceRow[], width: number): string {
 export function renderSetPrice(row: PriceRow): string {
   const rates = [
     `${rate(row.input)} for input`,
-    ...(row.cached_input === row.input ? [] : [`${rate(row.cached_input)} where it is cached`]),
-    ...(row.cache_write === row.input ? [] : [`${rate(row.cache_write)} where it is written to the cache`]),
+    ...(row.cached_input === row.input ? [] : [`${rate(row.cached_input)} for cached input`]),
+    ...(row.cache_write === row.input ? [] : [`${rate(row.cache_write)} for input written to the cache`]),
     `${rate(row.output)} for output`,
   ];
   const batch = row.batch_factor === null ? "" : `; batches ${factor(row)}`;
@@ -62,7 +62,7 @@ function factor({ batch_factor: batch }: PriceRow): string {
   return batch === null ? "" : `×${String(batch)}`;
 }
 
-/** Dollars with two digits behind the point, and more only where there are more. */
+/** Dollars with two digits after the point, or with more where the price has more. */
 function rate(usd: number): string {
   return usd.toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1");
 }

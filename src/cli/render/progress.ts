@@ -4,7 +4,7 @@ import { usd } from "../../models/cost.ts";
 import { renderEstimate } from "./estimate.ts";
 import { counted, duration, money, number, oneLine, printable } from "./text.ts";
 
-/** The part of a terminal, or of a file in its place, that progress is written to. */
+/** The stream that progress is written to: a terminal or a file. */
 export interface ProgressStream {
   isTTY?: boolean;
   columns?: number;
@@ -13,7 +13,7 @@ export interface ProgressStream {
 
 const REDRAW_MS = 100;
 const LINE_EVERY_MS = 10_000;
-/** The rate is that of the last seconds, so that it follows a change. */
+/** The rate covers the last seconds only, so that it follows a change. */
 const RATE_WINDOW_MS = 15_000;
 const BAR_WIDTH = 24;
 
@@ -25,11 +25,11 @@ interface State {
   /** In US dollars; null where it is unknown. */
   cost: number | null;
   retries: number;
-  /** Why the last one was needed. */
+  /** Why the last retry was needed. */
   reason: string;
 }
 
-/** Draws a run's events: a bar on a terminal, elsewhere a line now and then. */
+/** Shows a run's events: as a bar on a terminal, elsewhere as a line from time to time. */
 export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
   const lines = createLines(stream);
   let state: State | undefined;
@@ -60,7 +60,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
       case "started":
         if (!isNew) lines.write(renderResumed(event.run, event.baseUrl));
         state = stateOf(event.run);
-        // Also while nothing comes back.
+        // The timer redraws even while no answer arrives.
         timer ??= setInterval(draw, lines.everyMs).unref();
         samples.push({ at: Date.now(), done: state.succeeded + state.failed });
         break;
@@ -69,7 +69,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         break;
       case "lost":
         lines.write(
-          `Warning: ${counted(event.results, "result")} that came back could not be stored; a resume asks again.`,
+          `Warning: ${counted(event.results, "result")} arrived but could not be stored; \`datagen resume\` asks again.`,
         );
         break;
       case "outage":
@@ -106,7 +106,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   return { onEvent, end };
 }
 
-/** Writes lines that stay, and one that the next replaces where the stream is a terminal. */
+/** Writes lines. On a terminal, a progress line is replaced by the next line. */
 function createLines(stream: ProgressStream) {
   const isTerminal = stream.isTTY === true;
   const everyMs = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
@@ -132,7 +132,7 @@ function createLines(stream: ProgressStream) {
       else stream.write(`${shown}\n`);
       isBarShown = isTerminal;
     },
-    /** Whether it is time to show a line again. */
+    /** Whether it is time for the next line. */
     isDue(): boolean {
       const now = Date.now();
       if (now - shownAt < everyMs) return false;

@@ -5,12 +5,12 @@ import { widthOf } from "./width.ts";
 export interface Column<Row> {
   title: string;
   value: (row: Row) => string;
-  /** What stands beneath several rows; a table in which a column has it gets a last line. */
+  /** The cell in the last line. A table gets a last line if it has several rows and a column with a total. */
   total?: (rows: readonly Row[]) => string;
   align?: "left" | "right";
-  /** Columns with a higher rank leave first where the terminal is narrow; rank 0 never leaves. */
+  /** On a narrow terminal, columns with the highest rank are left out first; rank 0 always stays. */
   rank: number;
-  /** The least width that says something; the column is cut to it before any leaves. Default: never cut. */
+  /** The least useful width; the column is cut to it before any column is left out. Default: never cut. */
   least?: number;
 }
 
@@ -18,8 +18,8 @@ const GAP = 2;
 
 /**
  * Rows as the lines of a table no wider than `width` characters: long texts are cut, then the least important columns
- * leave.
- * @param rows gone through twice, first for the widths; they need not be in memory
+ * are left out.
+ * @param rows read twice, first for the widths; they need not be in memory
  */
 export function* tableLines<Row>(
   columns: readonly Column<Row>[],
@@ -46,10 +46,10 @@ export function* tableLines<Row>(
   yield* lines();
 }
 
-/** So many rows are laid out at a time: for a whole table that takes time that grows with the square of its rows. */
+/** How many rows to lay out at a time. The time for one layout grows with the square of its rows. */
 const PAGE_ROWS = 100;
 
-/** @param rows the cells of the columns that are shown, none wider than its column */
+/** @param rows the cells of the shown columns, none wider than its column */
 function laidOut<Row>(rows: readonly string[][], columns: readonly Column<Row>[], shown: readonly Shown[]): string[] {
   if (rows.length === 0) return [];
   const table = new Table({
@@ -83,20 +83,20 @@ const NO_LINES = {
   middle: " ".repeat(GAP),
 };
 
-/** The same as one text, with a last line where a column has a total. */
+/** A table as one text, with a last line if a column has a total. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
   const isTotalled = rows.length > 1 && columns.some(({ total }) => total);
   const totals = isTotalled ? columns.map(({ total }) => total?.(rows) ?? "") : null;
   return [...tableLines(columns, rows, width, totals)].join("\n");
 }
 
-/** A column that is shown, by its position, and how wide it is. */
+/** The position of a shown column, and its width. */
 interface Shown {
   at: number;
   width: number;
 }
 
-/** The columns that are shown. */
+/** Chooses the columns to show, and their widths. */
 function fit<Row>(columns: readonly Column<Row>[], natural: readonly number[], width: number): Shown[] {
   const least = columns.map((column, at) => Math.min(natural[at] ?? 0, column.least ?? Number.POSITIVE_INFINITY));
   const shown = new Set(columns.keys());
@@ -116,7 +116,7 @@ function fit<Row>(columns: readonly Column<Row>[], natural: readonly number[], w
     });
 }
 
-/** A text that is no wider than `width`, with a mark where it was cut. */
+/** A text cut to `width`, with a mark where it was cut. */
 export function cut(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = "";

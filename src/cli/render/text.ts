@@ -1,6 +1,6 @@
 /**
- * Text that a terminal shows and does not obey: control characters other than line breaks and tabs, and the marks that
- * turn the direction of a line, are written as escapes.
+ * Text that is safe to show on a terminal: control characters other than line breaks and tabs, and the marks that turn
+ * the direction of a line, are escaped.
  */
 export function printable(text: string): string {
   return text.replaceAll(OBEYED, (character) => {
@@ -9,20 +9,20 @@ export function printable(text: string): string {
   });
 }
 
-/** JSON text that a terminal shows and does not obey; its value is the same. */
+/** JSON text that is safe to show on a terminal; its value is the same. */
 export function printableJson(json: string): string {
   return json.replaceAll(OBEYED, jsonEscape);
 }
 
 const OBEYED =
-  // oxlint-disable-next-line no-control-regex -- control characters are what this is about
+  // oxlint-disable-next-line no-control-regex -- this expression finds control characters
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
 
 function jsonEscape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** The same on one line. */
+/** Text that is safe to show on a terminal, on one line. */
 export function oneLine(text: string): string {
   return printable(text.replaceAll(/\s+/g, " ").trim());
 }
@@ -45,7 +45,7 @@ export function duration(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
-/** US dollars: with two decimals, or below one dollar with two digits that say something. */
+/** US dollars: with two decimals, or below one dollar with two significant digits. */
 export function usd(value: number): string {
   if (value === 0 || value >= 1) return `$${value.toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ",")}`;
   return `$${value.toFixed(Math.max(2, 1 - Math.floor(Math.log10(value))))}`;

@@ -5,8 +5,8 @@ const require = createRequire(import.meta.url);
 let measure: typeof stringWidth | undefined;
 
 /**
- * How many columns of a terminal a text takes. What is needed for characters beyond ASCII and the ellipsis is loaded with the first of
- * them: it takes as long as half of a command.
+ * How many columns of a terminal a text takes. The library for other characters than ASCII and the ellipsis is loaded
+ * only when one occurs: loading it takes as long as half a command.
  */
 export function widthOf(text: string): number {
   if (/^[ -~…]*$/.test(text)) return text.length;

@@ -6,14 +6,14 @@ import type { Job } from "../executor.ts";
 import { decide, kindOf, NO_TRIES } from "../retry.ts";
 import { stopped } from "../stops.ts";
 
-/** How often a request about a batch is sent at most. */
+/** How often to send a request about a batch at most. */
 const MAX_TRIES = 6;
 
 /**
- * Asks the provider something, again and again while what goes wrong may pass.
- * @param lookUp what to look for before the same is sent again, where the answer to it may have been lost
- * @param onMissing what it means that the server does not know what it is asked for; that it has no batches, by default
- * @returns null where the run is stopping
+ * Sends a request about a batch, and repeats it after failures that may pass.
+ * @param lookUp checks, before the request is repeated, whether an earlier one had its effect
+ * @param onMissing the result if the server does not know the file or batch; by default, the server has no batches
+ * @returns null if the run is stopping
  */
 export async function ask<T>(
   job: Job,
@@ -46,13 +46,13 @@ export async function ask<T>(
   }
 }
 
-/** Statuses of what is not there, or of an address that takes no such request. */
+/** Statuses of a missing file or batch, or of an address that does not take such requests. */
 const MISSING = new Set([404, 405, 501]);
 
-/** The server does not know the address of batches or of files. */
+/** The server has no addresses for batches or files. */
 export class NoBatchesError extends StoppedError {
   constructor({ server }: Job) {
-    super(`${server} has no batches`, "Go on with requests of their own: resume the run with --live.");
+    super(`${server} has no batch API`, "Resume the run with --live, which sends each call in its own request.");
   }
 }
 
@@ -60,16 +60,16 @@ function noBatches(job: Job): never {
   throw new NoBatchesError(job);
 }
 
-/** What becomes of a batch that the provider does not know any more, or its results: that is for the user to say. */
+/** The provider no longer knows a batch or its results. The user has to decide what to do. */
 export function givenUp<T>({ server, batches: { mode } }: Job, row: BatchRow, nothing: T): T {
   if (mode === "cancel") return nothing;
   throw new StoppedError(
-    `${server} does not know batch ${row.batchId}, or has its results no more`,
-    "Check that the API key is of the account that sent it. To send its requests again, cancel it with `datagen runs cancel`.",
+    `${server} no longer knows batch ${row.batchId} or its results`,
+    "Check that the API key belongs to the account that sent it. To send its requests again, cancel it with `datagen runs cancel`.",
   );
 }
 
-/** Waits, unless the run is stopping. */
+/** Waits, but no longer when the run is stopping. */
 export async function pause({ drain }: Job, ms: number): Promise<void> {
   await sleep(ms, undefined, { signal: drain }).catch(() => {});
 }

@@ -13,9 +13,9 @@ import type { BatchRun } from "./run.ts";
 import { submit, submitPending } from "./submission.ts";
 
 /**
- * The provider's batch engine: first the readings and the strategies that need none, then, as their notes come back, the
- * others. Every batch is in the database before anything of it is sent, so that a run that was killed at any point
- * attaches to it again.
+ * Sends calls with the provider's batch API: first the readings and the strategies without a reading, then the strategies
+ * whose notes have arrived. Every batch is in the database before any of it is sent, so that a run that was killed at any
+ * point finds its batches again.
  */
 export const batch: Executor = {
   async execute(job) {
@@ -51,12 +51,12 @@ export const batch: Executor = {
 function openStill(open: readonly BatchRow[]): StoppedError {
   const requests = open.reduce((sum, row) => sum + row.requests, 0);
   return new StoppedError(
-    `${open.length} ${open.length === 1 ? "batch is" : "batches are"} under way at the provider, with ${requests} requests`,
-    "They go on without datagen; resume the run to take in what is done.",
+    `${open.length} ${open.length === 1 ? "batch is" : "batches are"} open at the provider, with ${requests} requests`,
+    "The provider works on without datagen; resume the run to store the results that are ready.",
   );
 }
 
-/** Brings a batch as far as it can be brought now: sends it, asks how it stands, takes in its results. */
+/** Advances a batch as far as possible now: sends it, checks its state, or stores its results. */
 async function advanceBatch(run: BatchRun, row: BatchRow): Promise<void> {
   const { job } = run;
   const { batchId } = row;
@@ -81,7 +81,7 @@ async function advanceBatch(run: BatchRun, row: BatchRow): Promise<void> {
   }
 }
 
-/** Stores and reports how a batch stands, where that has changed. */
+/** Stores and reports the state of a batch, if it has changed. */
 function recordState({ job }: BatchRun, row: BatchRow, { status, counts, error }: BatchState): void {
   const known = { status, completed: counts?.completed ?? row.completed, failed: counts?.failed ?? row.failed };
   if (status === row.status && known.completed === row.completed && known.failed === row.failed) return;
@@ -89,11 +89,11 @@ function recordState({ job }: BatchRun, row: BatchRow, { status, counts, error }
   job.onEvent({ type: "batch", name: row.name, requests: row.requests, ...known });
 }
 
-/** Takes back a batch of which it is not known whether it has arrived; one that has goes its way. */
+/** Removes a batch that never arrived at the provider. A batch that did arrive stays. */
 async function reclaimBatch(run: BatchRun, row: BatchRow): Promise<void> {
   const { job, provider } = run;
   const found = await ask(job, () => provider.find(row.name, job.drain), {
-    // A server without batches has none.
+    // A server without a batch API has no batch.
     onMissing: () => ({ fileId: null, batch: null }),
   });
   if (found === null) return;
@@ -102,13 +102,13 @@ async function reclaimBatch(run: BatchRun, row: BatchRow): Promise<void> {
     updateBatch(job.store, job.lease, row.id, { state: "submitted", batchId: arrived.id, status: arrived.status });
     await advanceBatch(run, { ...row, state: "submitted", batchId: arrived.id });
   } else {
-    const withdrawn = { ...NOTHING_DONE, id: row.name };
-    recordState(run, row, withdrawn);
-    await collectResults(run, row, withdrawn);
+    const removed = { ...NOTHING_DONE, id: row.name };
+    recordState(run, row, removed);
+    await collectResults(run, row, removed);
   }
 }
 
-/** Of a batch of which the provider knows nothing. */
+/** The state of a batch that the provider does not know. */
 const NOTHING_DONE: Omit<BatchState, "id"> = {
   status: "cancelled",
   counts: null,

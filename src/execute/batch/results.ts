@@ -24,13 +24,13 @@ import { ask, givenUp } from "./ask.ts";
 import { FIRST_POLL_MS, LONGEST_POLL_MS } from "./polls.ts";
 import type { BatchRun } from "./run.ts";
 
-/** What one transaction stores of results at most, one more or less. */
+/** About the most results that one transaction stores. */
 const CHUNK = { results: 5_000, characters: 8_000_000 };
 
-/** After a refusal, by how much the next batch may be larger each time that one has completed. */
+/** After a refusal batches are smaller. This is how fast they may grow again, with each completed batch. */
 const REGROWTH = 1.25;
 
-/** So many batches in a row may fail whole before it counts for their calls: while they get smaller. */
+/** How many batches in a row may fail as a whole, while they get smaller, before a failure counts for their calls. */
 const MAX_FAILED_WHOLE = 8;
 
 /** Stores the results of a batch that has ended, from both of its files. A request that is in neither is sent again. */
@@ -58,7 +58,7 @@ export async function collectResults(run: BatchRun, row: BatchRow, state: BatchS
   collector.throwIfStopped();
 }
 
-/** Takes the results of a batch, and commits them in pieces. */
+/** Collects the results of a batch, and commits them in chunks. */
 class Collector {
   readonly #run: BatchRun;
   readonly #row: BatchRow;
@@ -67,7 +67,7 @@ class Collector {
   #characters = 0;
   /** How many requests have a result. */
   #taken = 0;
-  /** Why the run has to stop once all is stored. */
+  /** Why the run has to stop after all results are stored. */
   #stop: StoppedError | undefined;
 
   constructor(run: BatchRun, row: BatchRow, state: BatchState) {
@@ -87,17 +87,17 @@ class Collector {
     if (this.#results.size >= CHUNK.results || this.#characters >= CHUNK.characters) await this.flush();
   }
 
-  /** The requests that are in no file: they were not worked on, unless the batch counts more answers than it has given. */
+  /** Adds requests without a result: they were not processed, unless the batch counts more answers than its files have. */
   async addMissing(): Promise<void> {
     const { job, failedWhole } = this.#run;
     const { status, isTokenLimit, error, counts } = this.#state;
     const isLost = counts !== null && counts.completed > this.#taken;
     const why: FailureReason = isLost ? "malformed" : isTokenLimit ? "rate_limited" : "not_processed";
-    const lost = isLost ? `; it counts ${counts.completed} answers, and gives ${this.#taken} results` : "";
+    const lost = isLost ? `; it counts ${counts.completed} answers, but has ${this.#taken} results` : "";
     const message = error?.message ?? `the batch is ${status}, without a result for this request${lost}`;
     const times = status === "failed" && !isTokenLimit ? failedWhole + 1 : 0;
     this.#run.failedWhole = times;
-    // That is the batch's fault and not its calls', unless it is so again and again.
+    // The batch is at fault, not its calls, unless this happens again and again.
     const code = times > 0 && times <= MAX_FAILED_WHOLE ? BATCH_FAILED : null;
     for (const { callId } of unansweredAttempts(job.store, this.#row.id)) {
       await this.add(callId, new CallError(why, message, { code }));
@@ -108,10 +108,10 @@ class Collector {
   async flush(): Promise<void> {
     const { job, cap } = this.#run;
     const settled: { sent: Sent; reserved: Reservation }[] = [];
-    // In the order of the rows, which the provider's is not: neighbours are on one page of the database.
+    // Store in the order of the rows, not of the file: neighbouring rows are on one page of the database.
     for (const [callId, outcome] of [...this.#results].toSorted(([a], [b]) => a - b)) {
       const attempt = attemptOf(job.store, this.#row.id, callId);
-      // What is in already, before a kill, is not taken in twice.
+      // A result that was stored before a kill has no open attempt, and is skipped.
       if (attempt) settled.push({ sent: await this.#settle(attempt, outcome), reserved: attempt.reserved });
     }
     this.#results.clear();
@@ -129,7 +129,7 @@ class Collector {
   async #settle({ id, callId, startedAt, reserved }: BatchedAttempt, outcome: Completion | CallError): Promise<Sent> {
     const { job, prepare, outcomes } = this.#run;
     const request = prepare(getCall(job.store, callId));
-    // The clock may have been set back since.
+    // The clock may have been set back since then.
     const attempt = { id, request, reserved, durationMs: Math.max(0, Date.now() - startedAt), isBatched: true };
     const isFailure = outcome instanceof CallError;
     const sent = isFailure ? outcomes.failed(attempt, outcome) : await outcomes.answered(attempt, outcome);
@@ -137,14 +137,14 @@ class Collector {
     return sent;
   }
 
-  /** Decides what becomes of a request that failed. */
+  /** Decides what happens to a failed request. */
   #decide({ result, error }: Sent): void {
     if (!error) return;
     const { job, hasAnswers } = this.#run;
     const { reason, message } = error;
     const tries = triesOf(job.store, result.call.id);
     const { decision } = decide(reason, null, tries, job.maxAttempts, 0, hasAnswers ? "fail" : "stop");
-    // What was cancelled is no failure.
+    // A cancelled request is not a failure.
     const isCancelled = this.#state.status === "cancelled" && reason === "not_processed";
     const action = isCancelled ? "retry" : decision.action;
     result.attempt.decision = action;
@@ -157,7 +157,7 @@ class Collector {
   }
 }
 
-/** Learns from the end of a batch how large the next ones may be. */
+/** Decides, by the end of a batch, how large the next ones may be. */
 function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
   const { job } = run;
   if (state.isTokenLimit) {
@@ -165,7 +165,7 @@ function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
     const delayMs = Math.min(LONGEST_POLL_MS, 2 * (run.largest?.delayMs || FIRST_POLL_MS / 2));
     run.largest = { requests, openBelow: openBatches(job.store, job.runId).length, delayMs, isForTokens: true };
   } else if (state.status === "failed" && isLarge(run, row)) {
-    // Its size may be why. The next ones are smaller, and stay so.
+    // Its size may be the cause. The next batches are smaller, and do not grow again.
     const requests = Math.max(1, Math.ceil(row.requests / 2));
     run.largest = { requests, openBelow: 0, delayMs: 0, isForTokens: false };
   } else if (state.status === "completed" && run.largest?.isForTokens) {
@@ -174,23 +174,23 @@ function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
   }
 }
 
-/** The call that an id of ours names, which is written in one way alone: all others are of somebody else. */
+/** The call that a custom id names; null if datagen did not write the id, which has only one form. */
 function callIdOf(customId: string | null): number | null {
   return customId !== null && /^[1-9]\d{0,15}$/.test(customId) ? Number(customId) : null;
 }
 
-/** Whether a batch is one of the larger ones of its run, or of those that are tried now. */
+/** Whether a batch is one of the larger ones of its run, or of those that are sent at the present limit. */
 function isLarge({ job, largest }: BatchRun, row: BatchRow): boolean {
   const most = largest?.requests ?? Math.max(...listBatches(job.store, job.runId).map(({ requests }) => requests));
   return row.requests * 2 > most;
 }
 
-/** Of a single request a batch cannot say that it came too early: it counts as one that was not worked on. */
+/** A rate limit for one request of a batch does not slow the run: it counts as a request that was not processed. */
 function ownFault(error: CallError): CallError {
   return error.reason === "rate_limited" ? new CallError("not_processed", error.message, error.details) : error;
 }
 
-/** How often the attempts of a call have failed, by how they count. */
+/** How often the attempts of a call have failed, by kind. */
 function triesOf(store: Job["store"], callId: number): Tries {
   const tries = { ...NO_TRIES };
   for (const { outcome, times } of outcomesOf(store, callId)) {

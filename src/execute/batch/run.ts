@@ -7,7 +7,7 @@ import type { Job } from "../executor.ts";
 import type { Outcomes } from "../outcome.ts";
 import type { PreparedRequest } from "../prepare.ts";
 
-/** What a run in batches works with, and what it has learned of the provider. */
+/** The parts of a run in batches, and what it has learned about the provider. */
 export interface BatchRun {
   job: Job;
   provider: BatchProvider;
@@ -17,12 +17,12 @@ export interface BatchRun {
   reservationOf: (request: PreparedRequest) => Reservation;
   earlier: Earlier;
   /**
-   * After a batch has failed whole: the most requests that the next ones may have. Where that was because too many tokens
-   * wait at the provider, also that fewer batches must be open than then, and how long to wait where none is.
+   * After a whole batch has failed: the most requests of the next ones. If too many tokens were enqueued, also the number
+   * below which open batches must fall before the next one, and how long to wait if none is open.
    */
   largest: { requests: number; openBelow: number; delayMs: number; isForTokens: boolean } | null;
-  /** How many batches in a row have failed whole. */
+  /** How many batches in a row have failed as a whole. */
   failedWhole: number;
-  /** Whether a call of the run was ever answered: then what may mean one call or all means one. */
+  /** Whether any call of the run was answered. If so, a refusal that may concern one call or all concerns one. */
   hasAnswers: boolean;
 }

@@ -22,23 +22,23 @@ import { ask, NoBatchesError, pause } from "./ask.ts";
 import type { BatchRun } from "./run.ts";
 
 /**
- * Hands a batch over whose rows are committed. A submission of which it is not known whether it has arrived is looked up
- * first. @returns null where the run is stopping
+ * Sends a batch whose rows are committed. If an earlier submission of it may have arrived, looks for that first.
+ * @returns null if the run is stopping
  */
 export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promise<BatchState | null> {
   try {
-    return await handOver(run, row, isNew);
+    return await submitOnce(run, row, isNew);
   } catch (error) {
-    // A server that knows no files has none of it.
+    // A server without files has received nothing.
     if (error instanceof NoBatchesError && row.state === "prepared") dropBatch(run.job.store, run.job.lease, row.id);
     throw error;
   }
 }
 
-async function handOver(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | null> {
+async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | null> {
   const { job, provider } = run;
   const { store, lease } = job;
-  // What was begun before may have arrived.
+  // An earlier submission may have arrived.
   const found = isNew ? { fileId: null, batch: null } : await ask(job, () => provider.find(row.name, job.drain));
   if (found === null) return null;
   const adopt = (state: BatchState, fileId: string | null) => {
@@ -59,7 +59,7 @@ async function handOver(run: BatchRun, row: BatchRow, isNew: boolean): Promise<B
 /** Writes the file of a batch from its rows, and sends it. */
 async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
   const { job, provider } = run;
-  // Beside the database there is a disk that can be written, and a process that is killed leaves nothing for others to read.
+  // The folder of the database can be written, and other users cannot read what a killed process leaves there.
   const folder = temporaryPath(dirname(job.store.path));
   await mkdir(folder, { mode: 0o700 });
   try {
@@ -84,10 +84,10 @@ function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRe
   return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt });
 }
 
-/** Puts what can be sent into batches, and hands them over. @returns whether there was any */
+/** Puts the calls that can be sent into batches, and submits them. @returns whether there were any */
 export async function submitPending(run: BatchRun, open: readonly BatchRow[]): Promise<boolean> {
   const { job, largest } = run;
-  // Strategies on notes go together, once all notes are there.
+  // Strategies on notes are sent together, after all notes have arrived.
   if (open.length > 0 && (!largest?.isForTokens || open.length >= largest.openBelow)) return false;
   if (open.length === 0 && largest !== null && job.batches.waits) await pause(job, largest.delayMs);
   let count = 0;
@@ -100,13 +100,13 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
     count += 1;
     job.onEvent({ type: "batch", name, requests: row.requests, status: "prepared", completed: 0, failed: 0 });
     await submit(run, row, true);
-    // After a refusal one at a time.
+    // After a refusal for too many enqueued tokens, submit one batch at a time.
     if (largest?.isForTokens) break;
   }
   return count > 0;
 }
 
-/** The requests of the next batch: as many as its file and the cap allow. */
+/** Picks the requests of the next batch: as many as the limits of a file and the cap allow. */
 function pickRequests({
   job,
   provider,
@@ -133,7 +133,7 @@ function pickRequests({
       if (cap) {
         const cost = cap.mostOf(reserved);
         if (!cap.reserve(cost)) {
-          // What is set aside for open batches may come back.
+          // With open batches the cap may still get back some of what is set aside for them.
           if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) throw cap.reached(cost);
           return picked;
         }

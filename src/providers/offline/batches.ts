@@ -9,24 +9,24 @@ import { splitLines } from "../lines.ts";
 import { CallError, type Completion } from "../provider.ts";
 import { connectOffline } from "./offline.ts";
 
-/** Names as this provider gives and gets them, such as `datagen-1f.jsonl.batch`. */
+/** Names of files and batches of this provider, such as `datagen-1f.jsonl.batch`. */
 const NAME = /^\w[\w.-]*$/;
 
 /**
  * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
- * answers. Each is complete as soon as it is there. A batch is answered when it is looked at for the first time.
+ * answers. Each file is complete when it appears. A batch is answered when its state is first asked for.
  */
 export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
   const provider = await connectOffline(model);
   const { place, read, save, existing, has, lines } = batchFiles(folder);
 
-  /** Answers every line of a file. Gives their number. */
+  /** Answers every line of a file. @returns their number */
   async function answer(fileId: string, outputId: string, signal: AbortSignal): Promise<number> {
     let count = 0;
     async function* results() {
       for await (const line of lines(fileId)) {
         const { customId, ...question } = JSON.parse(line) as BatchRequest;
-        // No request of it takes long enough to need a limit.
+        // No timeout is needed: every request is short.
         signal.throwIfAborted();
         const completion = await provider.complete({ ...question, timeoutMs: 0 });
         count += 1;
@@ -41,7 +41,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
     limits: { requests: 50_000, bytes: 200_000_000 },
 
     line: ({ customId, endpoint, model: asked, prompt, parameters }) =>
-      // Without the pieces, which say the same again.
+      // The pieces are left out; they repeat the messages.
       JSON.stringify({
         customId,
         endpoint,
@@ -99,12 +99,15 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 /** The folder with the files of batches. */
 function batchFiles(folder: string) {
   function pathOf(id: string): string {
-    // Ids come from the database and from the files of the folder, which may be somebody else's: none is a path.
+    // Ids come from the database and from files in the folder. Both may be somebody else's, so an id must not be a path.
     if (NAME.test(id)) return join(folder, id);
-    throw new CallError("bad_request", `${JSON.stringify(id.slice(0, 100))} is no name of a batch or of its files`);
+    throw new CallError(
+      "bad_request",
+      `${JSON.stringify(id.slice(0, 100))} is not the name of a batch or of its files`,
+    );
   }
 
-  /** Puts what `write` makes at a path in its place all at once. */
+  /** Writes a file at a temporary path, then renames it, so that it appears complete. */
   async function place(id: string, write: (temporary: string) => Promise<unknown>): Promise<void> {
     await mkdir(folder, { recursive: true });
     const temporary = pathOf(`${id}.part`);
@@ -159,7 +162,10 @@ function readResult(text: string): BatchResult {
   const customId = asText(line?.["customId"]);
   const completion = asObject(line?.["completion"]);
   if (customId === null || !completion) {
-    return { customId, error: new CallError("malformed", `a line of the results is no result: ${text.slice(0, 500)}`) };
+    return {
+      customId,
+      error: new CallError("malformed", `a line of the results is not a result: ${text.slice(0, 500)}`),
+    };
   }
   return { customId, completion: completion as unknown as Completion };
 }

@@ -1,7 +1,7 @@
 import { FREE } from "../../models/cost.ts";
 import type { ProviderInfo } from "../provider-info.ts";
 
-/** Answers without a model, for trying things out. */
+/** Answers without a model, to try things out. */
 export const offline: ProviderInfo = {
   remote: null,
   serves: () => false,

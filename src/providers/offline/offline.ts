@@ -5,14 +5,14 @@ import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
 import type { ParameterName } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 
-/** Stands at the beginning of every text, so that none is mistaken for a model's answer. */
+/** The beginning of every answer, so that none is mistaken for a model's answer. */
 const MARK = "[offline: no model was asked]";
 
 const FENCE = "```";
 
 /**
- * Answers without a model: sentences of the prompt's own text, chosen by the instruction, so that every perspective
- * gets another text and the same prompt always the same. Usage is counted by the model's tokenizer.
+ * Answers without a model: sentences of the prompt's text, chosen by the instruction. Different perspectives get different
+ * answers, and the same prompt always gets the same one. Usage is counted with the model's tokenizer.
  */
 export async function connectOffline(model: string): Promise<Provider> {
   const tokenizer = await loadTokenizer(model);
@@ -44,12 +44,12 @@ export async function connectOffline(model: string): Promise<Provider> {
         rateLimits: null,
       });
     },
-    // No request is in flight: each is answered at once.
+    // No request is ever in flight, because each is answered at once.
     giveUp() {},
   };
 }
 
-/** What the parameters of a config do here. */
+/** The effect of a config's parameters on the offline provider. */
 const EFFECTS: Record<ParameterName, "limit" | "nothing"> = {
   max_tokens: "limit",
   max_completion_tokens: "limit",
@@ -70,7 +70,7 @@ function partsOf(prompt: Prompt): [before: string, text: string, after: string] 
   return end < start ? [whole, "", ""] : [whole.slice(0, start), whole.slice(start, end), whole.slice(end)];
 }
 
-/** Two to five sentences of the text, in their order, that the hash of the instruction picks. */
+/** Two to five sentences of the text, in their order, picked by the hash of the instruction. */
 function compose(instruction: string, text: string): string {
   const hash = createHash("sha256").update(instruction).digest();
   const own = text.replace(MARK, "");
@@ -87,7 +87,7 @@ function compose(instruction: string, text: string): string {
   return `${MARK} ${hash.toString("hex", 28)}: ${chosen.join(" ")}`;
 }
 
-/** One sentence at a time, as a list of all would take many times the memory of a long text. */
+/** Yields one sentence at a time: a list would take many times the memory of a long text. */
 function* sentencesOf(text: string): Generator<string> {
   let start = 0;
   for (const { index, 0: gap } of text.matchAll(/(?<=[.!?])\s+|\n+/g)) {
@@ -103,7 +103,7 @@ function* sentencesOf(text: string): Generator<string> {
 function shorten(text: string, limit: number, tokenizer: Tokenizer): string {
   const fitsTo = (end: number) => tokenizer.count(text.slice(0, end)) <= limit;
   let [fits, tooMany] = [0, 8 * Math.max(1, limit)];
-  // No more of a long text is counted than is needed.
+  // Count no more of a long text than needed.
   while (tooMany < text.length && fitsTo(tooMany)) [fits, tooMany] = [tooMany, 2 * tooMany];
   if (tooMany >= text.length) {
     if (fitsTo(text.length)) return text;
@@ -114,6 +114,6 @@ function shorten(text: string, limit: number, tokenizer: Tokenizer): string {
     if (fitsTo(middle)) fits = middle;
     else tooMany = middle;
   }
-  // Never half of a character.
+  // Do not cut a character in half.
   return text.slice(0, fits).replace(/[\ud800-\udbff]$/, "");
 }

@@ -1,16 +1,16 @@
 import { baseName } from "../../models/facts.ts";
 
-/** Models of OpenAI that only the legacy completions endpoint serves. */
+/** Whether only OpenAI's legacy completions endpoint serves a model. */
 export function isLegacyCompletionsModel(model: string): boolean {
   return /^(text-)?davinci-/.test(baseName(model));
 }
 
-/** Whether OpenAI serves models by this name. */
+/** Whether a model of this name is OpenAI's. */
 export function isOpenAiModel(model: string): boolean {
   return /^(gpt-|chatgpt-|ft:|text-davinci-|davinci-|o[134](-|$))/.test(model);
 }
 
-/** Completion tokens, with the models that give no more in one answer (OpenAI's pages of the models). */
+/** The most completion tokens of an answer, and the models with this limit (from OpenAI's pages of the models). */
 const OUTPUT_LIMITS: readonly (readonly [tokens: number, models: readonly string[]])[] = [
   [4_096, ["gpt-3.5-turbo", "gpt-3.5-turbo-0125", "gpt-3.5-turbo-1106", "gpt-3.5-turbo-instruct"]],
   [4_096, ["gpt-4-turbo", "gpt-4-turbo-preview", "gpt-4-0125-preview", "gpt-4-1106-preview", "gpt-4o-2024-05-13"]],
@@ -31,8 +31,8 @@ const OUTPUT_LIMITS: readonly (readonly [tokens: number, models: readonly string
 ];
 
 /**
- * The most completion tokens, reasoning included, that a model gives where a request sets no limit; null where that is
- * not known. A snapshot, `NAME-YYYY-MM-DD`, gives what NAME does, unless it is known to give less.
+ * The most completion tokens of an answer, reasoning included, when a request sets no limit; null if unknown. A snapshot,
+ * `NAME-YYYY-MM-DD`, has the limit of NAME, unless it has its own in the table.
  */
 export function outputLimit(model: string): number | null {
   const name = baseName(model);

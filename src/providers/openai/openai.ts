@@ -28,7 +28,7 @@ function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): S
   const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new OpenAI({
     baseURL: baseUrl,
-    // The SDK wants a key; without one the header that would carry it is taken away again.
+    // The SDK needs a key. Without one, `headersOf` removes the header again.
     apiKey: apiKey ?? "none",
     adminAPIKey: null,
     ...(!isTrusted && { organization: null, project: null }),

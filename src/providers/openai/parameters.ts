@@ -14,7 +14,7 @@ const NAMES = {
   reasoning_effort: "reasoning_effort",
 } satisfies BodyNames;
 
-/** Reasoning models refuse what changes how tokens are drawn, and know the limit by its newer name alone. */
+/** Reasoning models refuse sampling parameters, and know the token limit only by its newer name. */
 const NAMES_OF_REASONING_MODELS: BodyNames = {
   ...NAMES,
   max_tokens: "max_completion_tokens",

@@ -1,7 +1,7 @@
 import type { MatchLogic, ModelInfo, ModelPrice } from "@pydantic/genai-prices";
 import type { Prices, Rates } from "../../models/cost.ts";
 
-/** Names of models, spelt out or as patterns, and what they cost. */
+/** Names of models, in full or as patterns, and their prices. */
 interface PriceRow {
   names: string[];
   patterns: RegExp[];
@@ -10,27 +10,26 @@ interface PriceRow {
 
 const SOURCE = { source: "OpenAI's list, by @pydantic/genai-prices 0.1.8", date: "2026-09-23" };
 
-/** Names in that package that are left out. */
+/** Names in that package that are left out here. */
 const LEFT_OUT = [
-  // Not texts.
+  // Models that are not for text.
   /audio|realtime|image|transcribe|tts|whisper|embedding|moderation|vision/,
-  // Each request costs more than its tokens.
+  // A request costs more than its tokens.
   /search|deep-research|computer-use/,
   // Prices of OpenRouter.
   /^gpt-oss-|^gpt-chat-latest$|:extended$|-high$/,
   // Names of Azure, and names that OpenAI does not list.
   /^gpt-35-|^gpt-\d-\d(-|$)|\.ft|^gpt-3\.5-0301$|^gpt-4-turbo-0125-preview$|^gpt-5\.1-mini$|^gpt-5\.3$/,
   /^codex-mini$|^gpt-5(\.\d)?-chat$|^gpt-5\.5-(chat-latest|codex|2026-04-24)$/,
-  // Of fine-tuned models it lacks some, and the rates of the cache.
+  // The package lacks some fine-tuned models, and their prices for cached tokens.
   /^ft:/,
 ];
 
-/** A price that OpenAI lowered, promising no day after `until`. Past that its price from before counts. */
+/** A lower price that OpenAI promised only up to `until`. After that day the earlier price counts. */
 const PROMOTION = { id: "gpt-5.6-sol", from: "2026-08-21", until: "2026-11-21" };
 
 /**
- * The models that the Batch API serves at half the price. Those for chats and for coding are not among them, and old
- * ones only in part.
+ * The models that the Batch API serves at half the price. It serves no chat or coding models, and only some old models.
  */
 const BATCHED = [
   /^gpt-(6\.1-(sol|terra)|6-(astra|sol|luna)|5\.6(-(sol|terra|luna))?)$/,
@@ -43,9 +42,8 @@ const BATCHED = [
 type OwnRow = readonly [model: string, input: number, cachedInput: number | null, output: number, date: string];
 
 /**
- * What the package lacks, in US dollars per million tokens, as LiteLLM 1.109.1 has it from OpenAI's list. The date is
- * that of the release, or the last day of a model that has been retired. A fine-tuned model, `ft:BASE:…`, is under
- * `ft:BASE`.
+ * Prices that the package lacks, in US dollars per million tokens, from OpenAI's list as LiteLLM 1.109.1 has it. The date
+ * is that of the release, or the last day of a retired model. A fine-tuned model, `ft:BASE:…`, is listed as `ft:BASE`.
  */
 const OWN: readonly OwnRow[] = [
   ["gpt-6.1-sol", 2, 0.1, 10, "2026-11-12"],
@@ -67,7 +65,7 @@ const OWN: readonly OwnRow[] = [
   ["ft:babbage-002", 1.6, null, 1.6, "2026-10-23"],
 ];
 
-/** What a model costs; null where the list does not have it. */
+/** The prices of a model; null if the list does not have it. */
 export async function openAiPrice(model: string, day: string): Promise<Prices | null> {
   // A fine-tuned model is `ft:BASE:organisation:suffix:id`.
   const name = model.startsWith("ft:") ? model.split(":", 2).join(":") : model;
@@ -83,8 +81,8 @@ export async function openAiPriceList(day: string): Promise<{ model: string; pri
 }
 
 /**
- * OpenAI's prices of models for texts.
- * @param day for which they are, as YYYY-MM-DD
+ * OpenAI's prices of text models.
+ * @param day the day of the prices, as YYYY-MM-DD
  */
 async function openAiPrices(day: string): Promise<PriceRow[]> {
   const { findProvider } = await import("@pydantic/genai-prices");
@@ -95,7 +93,7 @@ async function openAiPrices(day: string): Promise<PriceRow[]> {
 function ownRow([model, input, cachedInput, output, date]: OwnRow): PriceRow {
   const rates = { input, cached_input: cachedInput ?? input, cache_write: input, output };
   const isNewest = model.startsWith("gpt-6.1-");
-  // As of all models since gpt-5.6.
+  // All models since gpt-5.6 charge this for cache writes.
   if (isNewest) rates.cache_write = 1.25 * input;
   const long = {
     from: 272_000,
@@ -122,7 +120,7 @@ function listedRows({ id, match, prices }: ModelInfo, day: string): PriceRow[] {
   const kept = names.filter((name) => !LEFT_OUT.some((pattern) => pattern.test(name)));
   const found = pricesOf(id, prices, day);
   if (!found || kept.length === 0) return [];
-  // A row each, as batches may serve one of the names and not another.
+  // One row for each name, because batches may serve one name but not another.
   return kept.map((name, index) => ({
     names: [name],
     patterns: index === 0 ? patterns : [],
@@ -130,7 +128,7 @@ function listedRows({ id, match, prices }: ModelInfo, day: string): PriceRow[] {
   }));
 }
 
-/** The names that a rule spells out. Where it has only their beginning, they end there or with the date of a snapshot. */
+/** The names of a rule. If it has only the beginning of a name, the rest may be nothing or the date of a snapshot. */
 function namesOf(match: MatchLogic): Omit<PriceRow, "prices"> {
   if ("equals" in match) return { names: [match.equals], patterns: [] };
   if ("regex" in match) return { names: [], patterns: [new RegExp(match.regex)] };
@@ -176,15 +174,15 @@ function ratesOf(price: ModelPrice): (Rates & Pick<Prices, "long_prompts">) | nu
   };
 }
 
-/** A tier of the package is for prompts of more than `start` tokens. */
+/** In the package, a tier is for prompts of more than `start` tokens. */
 function rateFor(promptTokens: number, rate: NonNullable<ModelPrice[string]>): number {
   if (typeof rate === "number") return rate;
   return rate.tiers.findLast(({ start }) => promptTokens > start)?.price ?? rate.base;
 }
 
 /**
- * The shortest prompt of a tier. OpenAI's list has the lower rates for fewer than 272,000 tokens; most rows start at
- * 271,999 for that, those of gpt-6-sol and gpt-6-luna at 272,000.
+ * The shortest prompt of a tier. In OpenAI's list, prompts of fewer than 272,000 tokens have the lower rates. Most rows of
+ * the package start the tier at 271,999, those of gpt-6-sol and gpt-6-luna at 272,000.
  */
 function firstOf(start: number): number {
   return start % 1_000 === 0 ? start : start + 1;

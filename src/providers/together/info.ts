@@ -9,7 +9,7 @@ export const together: ProviderInfo = {
     defaultBaseUrl: "https://api.together.ai/v1",
     hosts: ["api.together.ai", "api.together.xyz"],
   },
-  // It is asked for all models that no other provider serves.
+  // Together gets every model that no other provider serves.
   serves: () => false,
   endpointOf: () => "chat",
   outputLimit: () => null,

@@ -9,7 +9,7 @@ const SOURCES = {
 type Row = readonly [
   model: string,
   input: number,
-  /** Null where Together lists no price of its own for it. */
+  /** Null if Together lists no separate price for cached input. */
   cachedInput: number | null,
   output: number,
   date: string,
@@ -17,8 +17,8 @@ type Row = readonly [
 ];
 
 /**
- * Together's serverless models for texts, in US dollars per million tokens. The date is the day of the source, or the
- * last day of a model that has been retired since.
+ * Prices of Together's serverless text models, in US dollars per million tokens. The date is that of the source, or the
+ * last day of a retired model.
  */
 const ROWS: readonly Row[] = [
   ["MiniMaxAI/MiniMax-M3", 0.3, 0.06, 1.2, "2026-11-06", "litellm"],
@@ -79,7 +79,7 @@ const ROWS: readonly Row[] = [
   ["zai-org/GLM-5.3-Flash", 0.15, 0.03, 0.5, "2026-11-12", "litellm"],
 ];
 
-/** The models that Together's documentation of batches lists at half the price (2026-10-07). */
+/** The models with half the price in batches, by Together's documentation of batches (2026-10-07). */
 const HALF_PRICE_IN_BATCHES = new Set(["meta-llama/Llama-3.3-70B-Instruct-Turbo"]);
 
 /** Together's prices, by the names of models. */

@@ -16,7 +16,7 @@ export function connectTogetherBatches(connection: Connection): BatchProvider {
   return serverBatches(togetherServer(connection, createFileFetch(connection)), {
     limits: { requests: 50_000, bytes: 100_000_000 },
     envelope: () => ({}),
-    // The SDK's own upload ignores the base URL, and refuses lines of a batch.
+    // The SDK's own upload ignores the base URL, and refuses the lines of batches.
     upload: {
       path: "/files/upload",
       fields: (name) => ({ purpose: "batch-api", file_name: name, file_type: "jsonl" }),
@@ -27,7 +27,7 @@ export function connectTogetherBatches(connection: Connection): BatchProvider {
   });
 }
 
-/** The names under which a model takes the parameters of a config: all of its models take the same. */
+/** The names under which all its models accept the parameters of a config. */
 const NAMES: BodyNames = {
   max_tokens: "max_tokens",
   max_completion_tokens: "max_completion_tokens",
@@ -44,7 +44,7 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
   const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new Together({
     baseURL: baseUrl,
-    // The SDK wants a key; without one the header that would carry it is taken away again.
+    // The SDK needs a key. Without one, `headersOf` removes the header again.
     apiKey: apiKey ?? "",
     ...(!isTrusted && { projectID: null }),
     defaultHeaders: headersOf(connection, "TOGETHER_CUSTOM_HEADERS"),

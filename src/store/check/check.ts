@@ -5,11 +5,11 @@ import type { Store } from "../file/store.ts";
 import { ATTEMPT_TOTALS, CALL_TOTALS } from "../runs/totals.ts";
 import { counted } from "../whole-sum.ts";
 
-/* Prepared SQL, as a rule is the text of a query, and reads whole tables of a database that may be damaged. */
+/* Prepared SQL, because a rule is the text of a query, and reads whole tables of a database that may be damaged. */
 
-/** Something in a database that must not be. */
+/** A broken rule. */
 export interface Violation {
-  /** What always holds. */
+  /** The rule, as a sentence. */
   rule: string;
   /** How many rows break it. */
   rows: number;
@@ -19,7 +19,7 @@ export interface Violation {
 
 const MOST_EXAMPLES = 5;
 
-/** What attempts have used: the columns of runs that sum it up, and the names of the sums in `ATTEMPT_TOTALS`. */
+/** The totals of attempts: the columns of runs, and the names of the sums in `ATTEMPT_TOTALS`. */
 const USED: [column: string, total: string][] = [
   ["prompt_tokens", "prompt"],
   ["completion_tokens", "completion"],
@@ -29,19 +29,19 @@ const USED: [column: string, total: string][] = [
   ["cost_nano_usd", "cost"],
 ];
 
-/** Whether a total of a run is another than the sum and what the dataset of an imported run has reported. */
+/** Whether a total of a run differs from the sum over its rows plus what the dataset of an imported run reported. */
 function isOtherTotal([column, total]: (typeof USED)[number]): string {
   return `${counted(`r.${column}`)} <> ${counted(`coalesce(n.${total}, 0) + coalesce(r.imported ->> '$.tokens.${total}', 0)`)}`;
 }
 
-/** What always holds, each with a query for the rows that break it. */
+/** The rules, each with a query for the rows that break it. */
 const RULES: [rule: string, query: string][] = [
   [
-    "a call has an answer exactly where it succeeded",
+    "a call has an answer if and only if it succeeded",
     "select 'call ' || id from calls where (state = 'succeeded') <> (answer_id is not null)",
   ],
   [
-    "a call has a reason exactly where it failed",
+    "a call has a failure reason if and only if it failed",
     "select 'call ' || id from calls where (state = 'failed') <> (failure is not null)",
   ],
   [
@@ -60,7 +60,7 @@ const RULES: [rule: string, query: string][] = [
             (select count(*) from calls c where c.task_id = t.id and c.perspective_id = p.id and c.step = 'reading')`,
   ],
   [
-    "a strategy has an answer only where its reading is done, or came back empty once",
+    "a strategy has an answer only if its reading is done, or once came back empty",
     `select 'call ' || s.id from calls s join calls r on r.task_id = s.task_id and r.perspective_id = s.perspective_id
        and r.replicate = s.replicate and r.step = 'reading'
       where s.step = 'strategy' and s.state = 'succeeded'
@@ -73,12 +73,12 @@ const RULES: [rule: string, query: string][] = [
     `select 'answer ' || answer_id from calls where answer_id is not null group by run_id, answer_id having count(*) > 1`,
   ],
   [
-    "what is stored as JSON is JSON",
+    "columns of JSON contain valid JSON",
     `select 'run ' || public_id from runs where not json_valid(config) or not json_valid(coalesce(imported, '{}'))
      union all select 'settings ' || id from settings where not json_valid(value)`,
   ],
   [
-    "perspectives and tasks stand at the positions 0, 1, 2, …",
+    "perspectives and tasks have the positions 0, 1, 2, …",
     `select 'run ' || r.public_id from runs r
       join (select run_id, count(*) n, min(position) first, max(position) last from perspectives group by run_id) p
         on p.run_id = r.id
@@ -90,9 +90,9 @@ const RULES: [rule: string, query: string][] = [
         or r.shard is null and (t.first <> 0 or t.last <> t.n - 1))`,
   ],
   ["an answer has a text", "select 'answer ' || id from answers where octet_length(text) = 0"],
-  ["a text is the one of its hash", "select 'text ' || id from texts where hash <> hash_of(cast(text as blob))"],
+  ["a text matches its hash", "select 'text ' || id from texts where hash <> hash_of(cast(text as blob))"],
   [
-    "an answer is the one of its checksum",
+    "an answer matches its checksum",
     "select 'answer ' || id from answers where checksum is not null and checksum <> checksum_of(cast(text as blob))",
   ],
   [
@@ -103,7 +103,7 @@ const RULES: [rule: string, query: string][] = [
       where cached_tokens + cache_write_tokens > prompt_tokens or reasoning_tokens > completion_tokens`,
   ],
   [
-    "a run's counts of calls are those of its calls",
+    "a run's counts of calls match its calls",
     `select 'run ' || r.public_id from runs r
       left join (select c.run_id, ${CALL_TOTALS}
         from calls c left join answers a on a.id = c.answer_id group by c.run_id) n on n.run_id = r.id
@@ -113,7 +113,7 @@ const RULES: [rule: string, query: string][] = [
         or r.imported is null and r.calls_reused <> coalesce(n.reused, 0))`,
   ],
   [
-    "a run's tokens and cost are the sums over its attempts, and what the dataset reported that it was imported from",
+    "a run's tokens and cost are the sums over its attempts, plus the usage that an imported dataset reported",
     `select 'run ' || r.public_id from runs r
       left join (select c.run_id, ${ATTEMPT_TOTALS} from attempts t join calls c on c.id = t.call_id group by c.run_id) n
         on n.run_id = r.id
@@ -126,28 +126,28 @@ const RULES: [rule: string, query: string][] = [
       and (cost_nano_usd is not null or prompt_tokens > 0 or completion_tokens > 0)`,
   ],
   [
-    "a call in a batch has an attempt there whose result is not in, and the batch is open",
+    "a call in a batch has an unanswered attempt there, and the batch is open",
     `select 'call ' || c.id from calls c where c.batch_id is not null and not exists
       (select 1 from attempts a join batches b on b.id = a.batch_id
        where a.call_id = c.id and +a.batch_id = c.batch_id and a.outcome = 'unanswered' and b.state <> 'done')`,
   ],
   [
-    "a run's open batches are counted",
+    "a run's count of open batches matches its batches",
     `select 'run ' || r.public_id from runs r where r.batches_open <>
       (select count(*) from batches b where b.run_id = r.id and b.state <> 'done')`,
   ],
   [
-    "a run is finished exactly where none of its calls is pending",
+    "a run is finished if and only if none of its calls is pending",
     `select 'run ' || public_id from runs where planned_at is not null
       and (finished_at is not null) <> (calls_total = calls_succeeded + calls_failed)`,
   ],
 ];
 
-/** What is found of the file itself, before its rows are looked at. */
+/** The rules for the file itself, which are checked before its rows. */
 const OF_THE_FILE: [rule: string, query: string][] = [
   ["the file is intact", "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'"],
   [
-    "a row refers to rows that are there",
+    "a row refers only to rows that exist",
     `select "table" || ' ' || rowid || ' to ' || parent from pragma_foreign_key_check`,
   ],
 ];
@@ -155,11 +155,11 @@ const OF_THE_FILE: [rule: string, query: string][] = [
 /** How many rules {@link checkStore} checks. */
 export const RULE_COUNT = OF_THE_FILE.length + RULES.length;
 
-/** SQLite's own checks of the file, and what always holds. @returns what is broken; nothing where all is well */
+/** Runs SQLite's own checks of the file, and datagen's rules. @returns the broken rules */
 export function checkStore({ sqlite }: Store): Violation[] {
   sqlite.function("hash_of", { deterministic: true }, (bytes) => sha256(bytes as Buffer));
   sqlite.function("checksum_of", { deterministic: true }, (bytes) => crc32(bytes as Buffer));
-  // One moment for all of them, while a run may go on. Nothing is written: a damaged file may not even take a commit.
+  // All queries see the same moment, while a run may continue. Nothing is written: a damaged file may not allow a commit.
   sqlite.exec("begin");
   try {
     return [...OF_THE_FILE, ...RULES].flatMap(([rule, query]) => {
@@ -171,7 +171,7 @@ export function checkStore({ sqlite }: Store): Violation[] {
   }
 }
 
-/** What a query finds, or that the file is too damaged for it. */
+/** The rows that a query finds, or an example that says that the file is too damaged for it. */
 function look(sqlite: Store["sqlite"], query: string): Omit<Violation, "rule"> {
   const examples: string[] = [];
   let rows = 0;
@@ -183,7 +183,7 @@ function look(sqlite: Store["sqlite"], query: string): Omit<Violation, "rule"> {
     for (const row of sqlite.prepare<[], string>(query).pluck().iterate()) add(row);
   } catch (error) {
     const code = errorCode(error) ?? "";
-    // What says nothing of the file: another process, or a full disk for what is sorted.
+    // These errors are not about the file: another process, or no space for temporary data.
     if (!code.startsWith("SQLITE_") || /^SQLITE_(BUSY|LOCKED|FULL|NOMEM|INTERRUPT)/.test(code)) throw error;
     add(`cannot be checked: ${errorMessage(error)}`);
   }

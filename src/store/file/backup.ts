@@ -6,8 +6,8 @@ import { removeTemporary, temporaryPath } from "./temporary.ts";
 import { diskError, isDiskError } from "./space.ts";
 
 /**
- * Copies a database to `PATH.vVERSION.backup` beside it. The backup is whole or not there. An earlier backup stays,
- * unless it was cut off; the new one is then `PATH.vVERSION.2.backup`.
+ * Copies a database to `PATH.vVERSION.backup` beside it. The backup appears only when it is complete. If there is an earlier
+ * complete backup, that stays, and the new one is `PATH.vVERSION.2.backup`.
  * @throws StoppedError when the disk is full or fails
  */
 export function backUp(sqlite: Database.Database, path: string, version: number): void {
@@ -16,7 +16,7 @@ export function backUp(sqlite: Database.Database, path: string, version: number)
     for (let number = 1; ; number += 1) {
       const backup = `${path}.v${version}${number === 1 ? "" : `.${number}`}.backup`;
       if (existsSync(backup)) {
-        // As where the process was killed before it could migrate.
+        // An identical backup exists, as after a kill between backup and migration.
         if (isSame(backup, copy)) return;
         if (isWhole(backup)) continue;
         rmSync(`${backup}-journal`, { force: true });
@@ -30,7 +30,7 @@ export function backUp(sqlite: Database.Database, path: string, version: number)
   }
 }
 
-/** Writes a whole copy of a database to a temporary path beside a path. @throws StoppedError when the disk is full or fails */
+/** Copies a database to a temporary path beside a path. @throws StoppedError when the disk is full or fails */
 export function copyTo(sqlite: Database.Database, path: string): string {
   const copy = temporaryPath(dirname(path));
   try {
@@ -57,7 +57,7 @@ function sizeOf(sqlite: Database.Database): number {
   return read("page_count") * read("page_size");
 }
 
-/** Whether a file is a database that was written to its end. */
+/** Whether a file is a complete database. */
 function isWhole(path: string): boolean {
   if (existsSync(`${path}-journal`) || statSync(path).size === 0) return false;
   let copy: Database.Database | undefined;
@@ -86,14 +86,14 @@ function isSame(one: string, other: string): boolean {
   }
 }
 
-/** Waits until a file, or the names in a folder, are on the disk. */
+/** Waits until a file, or the list of names in a folder, is on the disk. */
 function flush(path: string): void {
   let file: number | undefined;
   try {
     file = openSync(path, "r");
     fsyncSync(file);
   } catch (error) {
-    // Not every system flushes folders.
+    // Not every system can flush folders.
     if (isDiskError(error) && errorCode(error) !== "EROFS") throw error;
   } finally {
     if (file !== undefined) closeSync(file);

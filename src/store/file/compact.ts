@@ -5,40 +5,40 @@ import { isLocked } from "./transaction.ts";
 import type { Store } from "./store.ts";
 import { diskFull, isDiskFull } from "./space.ts";
 import { temporaryFolder } from "./temporary.ts";
-import { takeInLog, walSize } from "./wal.ts";
+import { checkpoint, walSize } from "./wal.ts";
 
-/** What a page takes in the WAL and its index beside its own size. */
+/** The bytes that a page takes in the WAL and its index, besides its own size. */
 const WAL_HEAD_BYTES = 32;
 
-/** What a folder's disk has. */
+/** The disk of a folder. */
 export interface Disk {
   /** The same number for all folders of a disk. */
   device: number;
-  /** Bytes that this user may still write. */
+  /** The free bytes for this user. */
   free: number;
 }
 
-/** What the database takes on the disk in bytes, what is not taken into the file yet included. */
+/** The size of the database on the disk in bytes, including its write-ahead log. */
 export function sizeOf({ path }: Store): number {
   return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + walSize({ path });
 }
 
 /**
- * Writes the database anew without the pages that are free, and gives their space back to the disk. A failure leaves it
- * as it was.
- * @returns whether the space is back; not so while another process reads what the old file holds
- * @throws UsageError when there is too little room for it, or another process is using the database
+ * Writes the database again without free pages, and gives their space back to the disk. After a failure the database is
+ * unchanged.
+ * @returns false if the space is not free yet, because another process still reads the old pages
+ * @throws UsageError when there is too little room, or another process is using the database
  */
 export function compact(store: Store): boolean {
   const { sqlite, path } = store;
-  if (!takeInLog(store)) throw inUse(path);
+  if (!checkpoint(store)) throw inUse(path);
   const pragma = (name: string) => sqlite.pragma(name, { simple: true }) as number;
-  // VACUUM writes a copy among the temporary files, and from there the WAL, where each page has a head.
+  // VACUUM writes a copy to a temporary file, and then to the WAL, where each page has a header.
   const bytes = (pragma("page_count") - pragma("freelist_count")) * (pragma("page_size") + WAL_HEAD_BYTES);
   checkRoom(bytes, [dirname(path), temporaryFolder()]);
   const cache = pragma("cache_size");
   try {
-    // VACUUM takes as much memory several times over, and is no faster for it.
+    // VACUUM would use several times the size of the cache in memory, without being faster.
     sqlite.pragma("cache_size = -2000");
     sqlite.exec("vacuum");
   } catch (error) {
@@ -48,10 +48,10 @@ export function compact(store: Store): boolean {
   } finally {
     sqlite.pragma(`cache_size = ${cache}`);
   }
-  return takeInLog(store);
+  return checkpoint(store);
 }
 
-/** @throws UsageError when the disks of the folders do not have room for so many bytes in each of them */
+/** @throws UsageError when the disks have too little room for this many bytes in each of the folders */
 export function checkRoom(bytes: number, folders: readonly string[], diskOf: (folder: string) => Disk = diskAt): void {
   const wanted = new Map<number, number>();
   for (const folder of folders) {
@@ -61,8 +61,8 @@ export function checkRoom(bytes: number, folders: readonly string[], diskOf: (fo
     if (sum <= free) continue;
     const megabytes = (size: number) => `${Math.ceil(size / 1024 / 1024)} MB`;
     throw new UsageError(
-      `compacting needs ${megabytes(sum)} for a while on the disk of ${folder}, and ${megabytes(free)} are free`,
-      "Make room there. Half of what compacting needs are temporary files, and SQLITE_TMPDIR can name another folder for them.",
+      `compacting needs ${megabytes(sum)} for a while on the disk of ${folder}, but only ${megabytes(free)} are free`,
+      "Make room there. Half of the space is for temporary files; SQLITE_TMPDIR can name another folder for them.",
     );
   }
 }

@@ -1,21 +1,21 @@
 import { closeSync, fdatasync, openSync } from "node:fs";
 import type { Store } from "./store.ts";
 
-/** Commits after which what they have written is flushed. */
+/** How many commits to make between two flushes. */
 const FLUSH_EVERY = 4;
 
 /**
- * Writes the write-ahead log to the disk while a run is executed, in a thread of its own. Every checkpoint waits until
- * the log is there; this leaves it little to wait for. A flush that fails is no loss, as the checkpoint has its own.
+ * Flushes the write-ahead log to the disk in another thread, while a run is executed. Every checkpoint waits until the log
+ * is on the disk; after a flush it waits only briefly. A failed flush does no harm, because the checkpoint flushes again.
  */
 export class BackgroundFlush implements Disposable {
-  /** Null where the log cannot be opened by its name, as after the database was moved away. */
+  /** Null if the log cannot be opened by its name, as after the database was moved. */
   readonly #log: number | null;
   #commits = 0;
   #isRunning = false;
   #isClosed = false;
 
-  /** @param store has been written to, so that its log is there */
+  /** @param store must have been written to, so that its log exists */
   constructor({ path }: Store) {
     try {
       this.#log = openSync(`${path}-wal`, "r+");
@@ -24,7 +24,7 @@ export class BackgroundFlush implements Disposable {
     }
   }
 
-  /** To be called after a commit. */
+  /** Call this after every commit. */
   committed(): void {
     const log = this.#log;
     if (log === null) return;

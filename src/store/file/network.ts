@@ -1,9 +1,9 @@
 import { readFileSync, statfsSync, statSync } from "node:fs";
 
-/** A file system as statfs(2) tells it, with the name of its type where the number is that of FUSE. */
+/** A file system as statfs(2) reports it. If its number is that of FUSE, the name of its type tells more. */
 export interface FileSystem {
   type: number;
-  /** As /proc/self/mountinfo has it, such as `fuse.sshfs`. Null where it is not known. */
+  /** The type in /proc/self/mountinfo, such as `fuse.sshfs`; null if unknown. */
   name: string | null;
 }
 
@@ -16,16 +16,16 @@ const NETWORK_TYPES = new Set([
   0xbacbacbc, 0x47504653, 0x01161970, 0x7461636f, 0x20030528, 0x19830326, 0xaad7aaea,
 ]);
 
-/** The number of all file systems that FUSE serves, also of local ones such as NTFS and encrypted folders. */
+/** The number of all file systems of FUSE, including local ones such as NTFS and encrypted folders. */
 const FUSE_TYPE = 0x65735546;
 
-/** Those of FUSE that lead to another machine, or out of a virtual one. */
+/** File systems of FUSE that are on another machine, or on the host of a virtual machine. */
 const NETWORK_FUSE =
   /^(virtiofs|fuse\.(sshfs|rclone|s3fs|s3backer|goofys|gcsfuse|geesefs|mount-s3|blobfuse2?|glusterfs|ceph|ceph-fuse|mfs|moosefs|juicefs|seaweedfs|weed|davfs2?|curlftpfs|smbnetfs|gvfsd-fuse|google-drive-ocamlfuse|onedriver|hdfs|fuse_dfs|beegfs|cvmfs2?|vmhgfs-fuse|grpcfuse|osxfs))$/;
 
 /** Whether several machines share a file system, so that SQLite's WAL is not safe there. */
 export function isNetwork({ type, name }: FileSystem): boolean {
-  // Some systems give the number as a signed one.
+  // Some systems report the number with a sign.
   const number = type >>> 0;
   return NETWORK_TYPES.has(number) || (number === FUSE_TYPE && name !== null && NETWORK_FUSE.test(name));
 }
@@ -36,7 +36,7 @@ export function fileSystemOf(folder: string): FileSystem {
   return { type, name: type >>> 0 === FUSE_TYPE ? nameOf(statSync(folder).dev) : null };
 }
 
-/** The name of the type of the file system that has a device number; see proc_pid_mountinfo(5). */
+/** The type of the file system with a device number; see proc_pid_mountinfo(5). */
 function nameOf(device: number): string | null {
   const major = (device >> 8) & 0xfff;
   const minor = (device & 0xff) | ((device >> 12) & 0xfff00);

@@ -12,19 +12,19 @@ import { Store } from "./store.ts";
 import { removeLeftovers } from "./temporary.ts";
 import { ageOf, bringUpToDate, createInMemory } from "./upgrade.ts";
 
-/** Pages are taken from the WAL into the file once they take so many bytes. */
+/** A checkpoint writes the pages of the WAL into the file when they take this many bytes. */
 const CHECKPOINT_BYTES = 16 * 1024 * 1024;
 
-/** What a WAL that has grown beside a long reader is cut to once that is done. */
+/** A WAL that has grown during a long read is cut to this size afterwards. */
 const MOST_WAL_BYTES = 2 * CHECKPOINT_BYTES;
 
-/** People browse a database, or copy it, while a run is executed. */
+/** Long, because people browse or copy a database while a run is executed. */
 const BUSY_TIMEOUT_MS = 60_000;
 
 /**
- * Opens a database to write to it. One of an older version is brought up to date, after a backup.
+ * Opens a database to write to it. A database of an older version is upgraded, after a backup.
  * @param path may be a link; a leading `~` is the user's home
- * @param missing what to do where there is no file: make one, or refuse
+ * @param missing what to do if there is no file
  * @throws UsageError when it cannot be opened or written, is not one of ours, or comes from a newer version
  * @throws StoppedError when the disk is full or fails
  */
@@ -38,10 +38,10 @@ export function openStore(path: string, missing: "create" | "refuse" = "create")
     createPrivately(real);
     return withFile(real, (sqlite) => {
       if (ageOf(sqlite, real) !== "current") bringUpToDate(sqlite, real);
-      // A copy that `VACUUM INTO` made, as backups are, is not in WAL mode.
+      // A copy made by `VACUUM INTO`, such as a backup, is not in WAL mode.
       const mode = sqlite.pragma("journal_mode = WAL", { simple: true });
       if (mode !== "wal") throw withoutWal(real);
-      // Temporary tables, and the copy that VACUUM makes, stay in files, as they are in SQLite: they may be as large as
+      // Temporary tables and the copy that VACUUM makes stay in files (SQLite's default), because they may be as large as
       // the database.
       const pages = Math.floor(CHECKPOINT_BYTES / Number(sqlite.pragma("page_size", { simple: true })));
       sqlite.exec(`pragma synchronous = NORMAL; pragma wal_autocheckpoint = ${pages};
@@ -51,11 +51,11 @@ export function openStore(path: string, missing: "create" | "refuse" = "create")
 }
 
 /**
- * Opens a database to read it: nothing is made and nothing of it is changed, but for one of an older version, which is
- * brought up to date after a backup.
- * @param path as {@link openStore} takes it
- * @returns null where there is none
- * @throws UsageError as {@link openStore} does, and when an older one cannot be written
+ * Opens a database to read it. Nothing is created or changed, except that a database of an older version is upgraded, after
+ * a backup.
+ * @param path as in {@link openStore}
+ * @returns null if there is no database
+ * @throws UsageError as {@link openStore} does, and when an older database cannot be upgraded because it is read-only
  */
 export function openToRead(path: string): Store | null {
   return opened(path, "read", (real) => {
@@ -76,20 +76,20 @@ export function openToRead(path: string): Store | null {
   });
 }
 
-/** A store with nothing in it, in memory, for what is read where there is no database. */
+/** An empty store in memory, for commands that read when there is no database. */
 export function emptyStore(path: string): Store {
   return opened(path, "read", (real) => new Store(real, createInMemory()));
 }
 
-/** Says that there is no database. */
+/** The error for a missing database. */
 export function noDatabase(path: string): UsageError {
   return new UsageError(
     `there is no database ${path}`,
-    "Name another one with --db, or in DATAGEN_DB; `datagen run CONFIG` makes one.",
+    "Name another one with --db, or in DATAGEN_DB; `datagen run CONFIG` creates one.",
   );
 }
 
-/** @param wanted what errors say cannot be done with it */
+/** @param wanted what the caller wants to do, for errors */
 function opened<T extends Store | null>(path: string, wanted: "read" | "written", open: (real: string) => T): T {
   checkNode();
   const absolute = resolve(expandHome(path));
@@ -113,9 +113,9 @@ function withFile(path: string, prepare: (sqlite: Database.Database) => void, op
   }
 }
 
-/** A database of which this user cannot write the file or its folder. */
+/** Opens a database whose file or folder this user cannot write. */
 function withoutRights(path: string): Store {
-  // While another user writes to it, the files that SQLite needs are there. It would make them otherwise.
+  // While another user writes to it, the files that SQLite needs exist. Otherwise SQLite would have to create them.
   if (existsSync(`${path}-wal`) && existsSync(`${path}-shm`)) {
     try {
       return withFile(path, (sqlite) => sqlite.pragma("schema_version"), { readonly: true });
@@ -128,7 +128,7 @@ function withoutRights(path: string): Store {
 
 function isThere(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
-  // An empty file is a database that nobody has written to yet.
+  // An empty file is a database without any tables yet.
   return file !== undefined && !(file.isFile() && file.size === 0);
 }
 
@@ -143,11 +143,11 @@ function isWritable(path: string): boolean {
 
 function checkWritable(path: string): void {
   accessSync(dirname(path), constants.W_OK | constants.X_OK);
-  // SQLite itself would open it for reading only, and say so at the first write.
+  // SQLite itself would open it read-only, and fail only at the first write.
   if (existsSync(path)) accessSync(path, constants.W_OK);
 }
 
-// On an older Node the native code of better-sqlite3 crashes; the bin checks before this is loaded.
+// On an older Node the native code of better-sqlite3 crashes. The bin checks this too, before it loads this module.
 function checkNode(): void {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > 22 || (major === 22 && minor >= 19)) return;
@@ -164,14 +164,14 @@ function checkFileSystem(path: string): void {
 
 function withoutWal(path: string): UsageError {
   return new UsageError(
-    `the file system of ${path} does not take a SQLite database in WAL mode`,
+    `the file system of ${path} does not support a SQLite database in WAL mode`,
     "Name a file on another disk with --db, or in DATAGEN_DB.",
   );
 }
 
 function tooOld(path: string): UsageError {
   return new UsageError(
-    `${path} was written by an older datagen, and cannot be brought up to date here as it cannot be written`,
+    `${path} was written by an older datagen, and cannot be upgraded because it cannot be written`,
     "Let a user who may write it run `datagen db check` on it, or copy it and name the copy with --db.",
   );
 }
@@ -182,7 +182,11 @@ function asOpenError(error: unknown, path: string, wanted: "read" | "written"): 
   const hints: [RegExp, string, string][] = [
     [/^SQLITE_NOTADB/, "is not a SQLite database", "Name another file with --db, or in DATAGEN_DB."],
     [/^SQLITE_CORRUPT/, "is damaged", "Restore a copy of it, or name another file with --db."],
-    [/^(SQLITE_READONLY|EROFS|EACCES|EPERM)/, `cannot be ${wanted}`, "Check the rights of the file and of its folder."],
+    [
+      /^(SQLITE_READONLY|EROFS|EACCES|EPERM)/,
+      `cannot be ${wanted}`,
+      "Check the permissions of the file and of its folder.",
+    ],
     [
       /^(SQLITE_CANTOPEN|ENOTDIR|EEXIST|EISDIR|ELOOP|ENAMETOOLONG|ENOENT)/,
       "cannot be opened",

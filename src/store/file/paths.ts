@@ -3,13 +3,13 @@ import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { errorCode } from "../../errors.ts";
 
-/** A path with the user's home in the place of a leading `~`, as a shell would have put it. */
+/** A path with the user's home instead of a leading `~`, as in a shell. */
 export function expandHome(path: string): string {
   return path.replace(/^~(?=$|[/\\])/, () => homedir());
 }
 
 /**
- * The absolute path without links of a file that is there, or may be made. A link whose target is missing counts as its
+ * The absolute path, without links, of a file that exists or may be created. A link to a missing file is replaced by its
  * target.
  * @throws an error of the file system, such as ELOOP
  */

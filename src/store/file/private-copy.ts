@@ -8,9 +8,9 @@ import { removeLeftovers, removeTemporary, temporaryFolder, temporaryPath } from
 const MOST_TRIES = 3;
 
 /**
- * A copy of a database that this process alone has, as it was at one moment: to read one in a folder where SQLite cannot
- * make the files that it needs beside it. The copy is gone with the process.
- * @throws UsageError when there is no room for it, or the database is being written all the time
+ * Copies a database as it is at one moment, and opens the copy. Needed to read a database in a folder where SQLite cannot
+ * create the files that it needs. The copy is removed with the process.
+ * @throws UsageError when there is no room for it, or when the database is being written all the time
  */
 export function openPrivateCopy(path: string): Database.Database {
   const temporary = temporaryFolder();
@@ -22,19 +22,19 @@ export function openPrivateCopy(path: string): Database.Database {
     const copy = join(folder, basename(path));
     copyWhole(path, copy);
     sqlite = new Database(copy);
-    // Takes in what is in the WAL, and needs no file beside it from then on.
+    // Moves the content of the WAL into the file. After that, no other file is needed.
     sqlite.pragma("journal_mode = DELETE");
     return sqlite;
   } catch (error) {
     sqlite?.close();
     if (!isDiskFull(error)) throw error;
     throw new UsageError(
-      `${path} cannot be written, so that it is read from a copy, and there is no room for that in ${temporary}`,
+      `${path} cannot be written, so it must be read from a copy, but there is no room for the copy in ${temporary}`,
       "Make room there, or name another folder in TMPDIR.",
       error,
     );
   } finally {
-    // A file without a name goes with its process, however that ends. Windows has none; there the copy goes at the exit.
+    // An unlinked file disappears with its process, however that ends. On Windows, the copy is removed at the exit.
     if (process.platform !== "win32") removeTemporary(folder);
   }
 }
@@ -46,7 +46,7 @@ function copyWhole(path: string, copy: string): void {
       rmSync(copy + ending, { force: true });
       if (!existsSync(path + ending)) continue;
       copyFileSync(path + ending, copy + ending, constants.COPYFILE_FICLONE);
-      // With the modes of the files came that they cannot be written.
+      // The copies have the modes of the originals, which may be read-only.
       chmodSync(copy + ending, 0o600);
     }
     if (stateOf(path) === before) return;
@@ -54,7 +54,7 @@ function copyWhole(path: string, copy: string): void {
   throw new UsageError(`${path} changes while it is read`, "Try again once nothing writes to it.");
 }
 
-/** What changes when anything is written to a database. */
+/** A text that changes when anything is written to a database. */
 function stateOf(path: string): string {
   return [path, `${path}-wal`]
     .map((name) => {

@@ -5,7 +5,7 @@ import { copyTo } from "./backup.ts";
 import type { FileMark, Store } from "./store.ts";
 import { putInPlace, removeTemporary, temporaryFolder } from "./temporary.ts";
 
-/** What a path leads to; null where there is nothing. */
+/** Identifies the file at a path; null if there is none. */
 export function markOf(path: string): FileMark | null {
   const file = statSync(path, { bigint: true, throwIfNoEntry: false });
   return file ? { device: file.dev, inode: file.ino } : null;
@@ -17,12 +17,12 @@ export function isInPlace({ path, file }: Store): boolean {
   try {
     return isSameFile(markOf(path), file);
   } catch {
-    // A folder above it may be gone, or closed to this user.
+    // A parent folder may be missing or closed to this user.
     return false;
   }
 }
 
-/** What the write-ahead log beside a database is; null where there is none. */
+/** Identifies the write-ahead log of a database; null if there is none. */
 export const walMarkOf = (path: string): FileMark | null => markOf(`${path}-wal`);
 
 function isSameFile(one: FileMark | null, other: FileMark | null): boolean {
@@ -30,9 +30,9 @@ function isSameFile(one: FileMark | null, other: FileMark | null): boolean {
 }
 
 /**
- * Where the database is not in its place any more: writes what is in it to a new file, as the open file may have no
- * name and would be gone with this process.
- * @throws DatabaseTakenError then
+ * If the database is no longer at its path, writes its content to a new file: the open file may have lost its name, and
+ * would disappear with this process.
+ * @throws DatabaseTakenError in that case
  */
 export function rescueIfTaken(store: Store): void {
   if (isInPlace(store)) return;
@@ -51,7 +51,7 @@ export function rescueIfTaken(store: Store): void {
   throw new DatabaseTakenError(store.path, null, errorMessage(reason));
 }
 
-/** SQLite would write what is in the log into whatever file stands beside it at the next open. */
+/** Removes the log, because SQLite would write it into whatever file is at the database's path at the next open. */
 function removeWal({ path, wal }: Store): void {
   if (!isSameFile(walMarkOf(path), wal)) return;
   for (const ending of ["-wal", "-shm"]) rmSync(path + ending, { force: true });

@@ -5,45 +5,45 @@ import { errorCode, StoppedError } from "../../errors.ts";
 import { removeTemporary, temporaryPath } from "./temporary.ts";
 import type { Store } from "./store.ts";
 
-/** Room for the answers to the requests that are in flight when the disk turns out to be full. */
+/** Room for the answers to requests that are in flight when the disk becomes full. */
 const LEAST_BYTES = 16 * 1024 * 1024;
-/** Of each of them: an answer of some 16,000 tokens, and what is left over of its pages. */
+/** The room for each answer: some 16,000 tokens, and the unused rest of its pages. */
 const ANSWER_BYTES = 64 * 1024;
 
 const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: number }>();
 
 /**
- * Holds some space of the disk back while a run is executed. When the disk is full, it is given up so that what is
- * already paid for can still be stored; see {@link giveUpReserve}.
+ * Reserves some space of the disk while a run is executed. When the disk becomes full, {@link releaseReserve} frees it, so
+ * that answers that are already paid can still be stored.
  * @param requests how many may be in flight
- * @returns what gives the space back
- * @throws StoppedError when there is not that much space
+ * @returns a function that frees the space
+ * @throws StoppedError when there is too little space
  */
 export function reserveSpace(store: Store, requests: number): () => void {
   const bytes = LEAST_BYTES + requests * ANSWER_BYTES;
   const path = `${store.path}-reserve-${process.pid}`;
-  // A process of the same number that was killed may have left it.
+  // A killed process with the same number may have left the file.
   rmSync(path, { force: true });
   const file = openSync(path, "wx", 0o600);
   reserves.set(store, { file, bytes });
   try {
-    // A file without a name goes with its process, however that ends.
+    // An unlinked file disappears with its process, however that ends.
     rmSync(path);
-    // What can be compressed holds no space back on file systems that compress.
+    // Random bytes, because a file system with compression would need no space for others.
     const piece = randomBytes(1024 * 1024);
     for (let left = bytes; left > 0;) left -= writeSync(file, piece, 0, Math.min(left, piece.length));
   } catch (error) {
-    giveUpReserve(store);
+    releaseReserve(store);
     throw isDiskError(error) ? diskError(store, error) : error;
   }
   return () => {
-    giveUpReserve(store);
+    releaseReserve(store);
     reserves.delete(store);
   };
 }
 
-/** Frees the space that was held back. @returns whether there was any */
-export function giveUpReserve(store: Store): boolean {
+/** Frees the reserved space. @returns whether there was any */
+export function releaseReserve(store: Store): boolean {
   const reserve = reserves.get(store);
   if (!reserve || reserve.file === null) return false;
   closeSync(reserve.file);
@@ -51,37 +51,37 @@ export function giveUpReserve(store: Store): boolean {
   return true;
 }
 
-/** @throws StoppedError once the space that was held back had to be used */
+/** @throws StoppedError after the reserved space had to be freed */
 export function checkSpace(store: Store): void {
   if (reserves.get(store)?.file === null) throw diskFull(store);
 }
 
-/** Whether an error may say that the disk is full, so that space that is given up can help. */
+/** Whether an error may mean that the disk is full, so that freeing the reserve can help. */
 export function isDiskFull(error: unknown): boolean {
   return /^(SQLITE_FULL|SQLITE_IOERR_WRITE|SQLITE_IOERR_SHMSIZE|ENOSPC|EDQUOT)$/.test(errorCode(error) ?? "");
 }
 
-/** Whether an error is one of the disk: it is full, or cannot be read or written. */
+/** Whether an error comes from the disk: it is full, or cannot be read or written. */
 export function isDiskError(error: unknown): boolean {
   return isDiskFull(error) || /^(SQLITE_IOERR\w*|EIO|EFBIG|EROFS)$/.test(errorCode(error) ?? "");
 }
 
-/** What an error of the disk means for the user: that it is full, or that it fails. */
+/** The error to show for an error of the disk: that it is full, or that it fails. */
 export function diskError(store: Pick<Store, "path">, cause: unknown): StoppedError {
   const code = errorCode(cause) ?? "";
   if (/^(SQLITE_FULL|ENOSPC|EDQUOT)$/.test(code)) return diskFull(store, cause);
-  // SQLite says the same of a quota that is used up and of a disk that fails.
+  // SQLite has the same code for an exhausted quota and for a failing disk.
   if (/^SQLITE_IOERR_(WRITE|SHMSIZE|TRUNCATE|\w*FSYNC)$/.test(code) && isFull(dirname(store.path))) {
     return diskFull(store, cause);
   }
   return new StoppedError(
     `the disk of ${store.path} cannot be read or written (${code})`,
-    "Look into the system's log for what is wrong with it. What was stored before is kept.",
+    "The system's log says what is wrong with it. Everything that was stored before is kept.",
     cause,
   );
 }
 
-/** Whether there is too little room in a folder, or a quota leaves none. */
+/** Whether a folder has too little room, by its disk or by a quota. */
 function isFull(folder: string): boolean {
   const probe = temporaryPath(folder);
   let file: number | undefined;
@@ -100,7 +100,7 @@ function isFull(folder: string): boolean {
   }
 }
 
-/** Says that what is held back while a run is executed has to be free at least. */
+/** The error for a full disk. Its hint asks for the space that a run reserves. */
 export function diskFull(store: Pick<Store, "path">, cause?: unknown): StoppedError {
   const megabytes = Math.ceil((reserves.get(store)?.bytes ?? LEAST_BYTES) / 1024 / 1024);
   return new StoppedError(`the disk of ${store.path} is full`, `Make room on it, at least ${megabytes} MB.`, cause);

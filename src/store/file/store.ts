@@ -2,7 +2,7 @@ import type Database from "better-sqlite3";
 import { type Placeholder, sql } from "drizzle-orm";
 import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
 
-/** What tells a file from all others, whatever its name. */
+/** Identifies a file, independent of its name. */
 export interface FileMark {
   device: bigint;
   inode: bigint;
@@ -16,9 +16,9 @@ export class Store {
   readonly sqlite: Database.Database;
   /** @internal */
   readonly db: BetterSQLite3Database;
-  /** The file that was opened; null where it is a copy or in memory. @internal */
+  /** The file that was opened; null for a copy or a database in memory. @internal */
   readonly file: FileMark | null;
-  /** Its write-ahead log, likewise. @internal */
+  /** Its write-ahead log; null in the same cases. @internal */
   readonly wal: FileMark | null;
 
   /** @internal */
@@ -40,7 +40,7 @@ export class Store {
 }
 
 /**
- * The value of `build` for a store, made once: for statements that are prepared where they are first used.
+ * Caches the value of `build` for each store, for statements that are prepared at their first use.
  * @internal
  */
 export function oncePerStore<T>(build: (store: Store) => T): (store: Store) => T {
@@ -55,7 +55,7 @@ export function oncePerStore<T>(build: (store: Store) => T): (store: Store) => T
 }
 
 /**
- * A placeholder for each name, for the values of a prepared statement.
+ * Placeholders for the values of a prepared statement, by name.
  * @internal
  */
 export function placeholders<Name extends string>(...names: Name[]): Record<Name, Placeholder<Name>> {

@@ -16,14 +16,14 @@ import { errorCode } from "../../errors.ts";
 
 const NAME = /^\.datagen-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part$/;
 
-/** Of a process on another machine it cannot be known whether it lives; after a day its files count as left over. */
+/** Whether a process on another machine is alive cannot be known. After a day its files count as left over. */
 const FOREIGN_MS = 24 * 60 * 60 * 1_000;
 
-/** Of this process, until they are removed. */
+/** The temporary paths of this process, until they are removed. */
 const own = new Set<string>();
 let isWatching = false;
 
-/** A new path in a folder for a file or folder that is removed with {@link removeTemporary}, or renamed when it is whole. */
+/** A new temporary path in a folder. The caller removes it with {@link removeTemporary}, or renames the complete file. */
 export function temporaryPath(folder: string): string {
   if (!isWatching) process.once("exit", () => own.forEach(removeTemporary));
   isWatching = true;
@@ -32,23 +32,23 @@ export function temporaryPath(folder: string): string {
   return path;
 }
 
-/** Removes what is at a {@link temporaryPath}, if anything is. */
+/** Removes the file or folder at a {@link temporaryPath}, if there is one. */
 export function removeTemporary(path: string): void {
   own.delete(path);
   try {
     rmSync(path, { recursive: true, force: true });
   } catch {
-    // As where its folder cannot be written any more; a later start tries again.
+    // Its folder may be read-only now. A later start tries again.
   }
 }
 
-/** Gives a file its name, unless another has it. @returns whether it has it now */
+/** Renames a file, unless the new name is taken. @returns whether it was renamed */
 export function putInPlace(temporary: string, path: string): boolean {
   try {
     linkSync(temporary, path);
   } catch (error) {
     if (errorCode(error) === "EEXIST") return false;
-    // The file system has no links: an empty file takes the name first.
+    // Without hard links, claim the name with an empty file first.
     try {
       closeSync(openSync(path, "wx", 0o600));
     } catch (taken) {
@@ -62,7 +62,7 @@ export function putInPlace(temporary: string, path: string): boolean {
   return true;
 }
 
-/** Removes what processes that were killed have left of their {@link temporaryPath}s in a folder. */
+/** Removes temporary files in a folder that were left by killed processes. */
 export function removeLeftovers(folder: string): void {
   for (const name of namesIn(folder)) {
     const [, host, pid] = NAME.exec(name) ?? [];
@@ -73,12 +73,12 @@ export function removeLeftovers(folder: string): void {
         host === hostMark() ? !isProcessAlive(Number(pid)) : Date.now() - statSync(path).mtimeMs > FOREIGN_MS;
       if (isLeft) rmSync(path, { recursive: true, force: true });
     } catch {
-      // Another process may have removed it, or it is somebody else's.
+      // Another process may have removed it, or it belongs to another user.
     }
   }
 }
 
-/** Where SQLite puts its temporary files, and we ours. */
+/** The folder for temporary files, the same that SQLite uses. */
 export function temporaryFolder(): string {
   if (process.platform === "win32") return tmpdir();
   const { SQLITE_TMPDIR, TMPDIR } = process.env;
@@ -95,13 +95,13 @@ function isWritableFolder(path: string): boolean {
   }
 }
 
-/** Whether a process of this machine is there. */
+/** Whether a process of this machine exists. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it lives, and belongs to another user.
+    // EPERM: the process exists, and belongs to another user.
     return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }

@@ -1,5 +1,5 @@
 import { errorCode } from "../../errors.ts";
-import { diskError, giveUpReserve, isDiskError, isDiskFull } from "./space.ts";
+import { diskError, releaseReserve, isDiskError, isDiskFull } from "./space.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -12,14 +12,14 @@ export function inTransaction<T>(store: Store, body: () => T): T {
     return store.sqlite.transaction(body).immediate();
   } catch (error) {
     if (!isDiskError(error)) throw error;
-    if (!isDiskFull(error) || !giveUpReserve(store)) throw diskError(store, error);
+    if (!isDiskFull(error) || !releaseReserve(store)) throw diskError(store, error);
     return inTransaction(store, body);
   }
 }
 
 /**
- * Runs `body`, which is no part of a transaction and removes rows after those that refer to them: the check itself would
- * look through all calls for every perspective and batch.
+ * Runs `body` without checks of foreign keys. It must not be inside a transaction, and it must remove rows only after the
+ * rows that refer to them. For every perspective and batch, the checks would read all calls.
  * @internal
  */
 export function withoutReferenceChecks<T>({ sqlite }: Store, body: () => T): T {
@@ -32,7 +32,7 @@ export function withoutReferenceChecks<T>({ sqlite }: Store, body: () => T): T {
 }
 
 /**
- * Whether an error says that another process kept the database locked for too long.
+ * Whether an error means that another process kept the database locked for too long.
  * @internal
  */
 export function isLocked(error: unknown): boolean {
@@ -40,7 +40,7 @@ export function isLocked(error: unknown): boolean {
 }
 
 /**
- * What `body` yields, while it sees the database as it stood at one moment. The store must not be written to until then.
+ * Yields what `body` yields. `body` sees the database at one moment. The store must not be written to before the end.
  * @internal
  */
 export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Generator<T> {
@@ -48,7 +48,7 @@ export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Gen
   try {
     yield* body();
   } finally {
-    // An error of the disk may have ended it.
+    // An error of the disk may have ended the transaction.
     if (sqlite.inTransaction) sqlite.exec("commit");
   }
 }

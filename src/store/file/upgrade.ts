@@ -7,21 +7,21 @@ import { UsageError } from "../../errors.ts";
 import { backUp } from "./backup.ts";
 import { createPrivately } from "./private-file.ts";
 
-/** "dtgn": tells our databases from those of other programs. */
+/** "dtgn": marks datagen's databases. */
 const APPLICATION_ID = 0x6474676e;
 
 /**
- * A commit writes whole pages to the WAL, and while anybody reads, the WAL only grows: small pages keep it small. An
- * answer that is longer than a page fills pages of its own to the last byte, so that little stays empty.
+ * A commit writes whole pages to the WAL, which only grows while anybody reads. Small pages keep it small. They waste
+ * little space: an answer that is longer than a page fills its overflow pages to the last byte.
  */
 const PAGE_SIZE = 1_024;
 
-/** How a database stands to this version: it has nothing yet, is of an older version, or of this one. */
+/** The version of a database, compared to this datagen; `empty` has no tables yet. */
 export type Age = "empty" | "older" | "current";
 
-/** @throws UsageError when it is another program's, or of a newer version */
+/** @throws UsageError when it belongs to another program, or is of a newer version */
 export function ageOf(sqlite: Database.Database, path: string): Age {
-  // At one moment, as another process may be creating it.
+  // Read all at one moment, because another process may be creating it.
   const [found, owner, isEmpty] = sqlite.transaction(
     () =>
       [
@@ -45,8 +45,8 @@ export function ageOf(sqlite: Database.Database, path: string): Age {
 }
 
 /**
- * Makes the tables of a database, or brings an older one up to date after a backup. SQLite's own locks do not cover the
- * way to WAL and the first tables as one step; a file of its own does. It stays, as others may be waiting for it.
+ * Creates the tables of a database, or upgrades an older one after a backup. SQLite's own locks cannot make the switch to
+ * WAL mode and the first tables one step, so a separate lock file does. It is not removed, because others may wait for it.
  */
 export function bringUpToDate(sqlite: Database.Database, path: string): void {
   createPrivately(`${path}-lock`);
@@ -58,7 +58,7 @@ export function bringUpToDate(sqlite: Database.Database, path: string): void {
     if (age === "empty") {
       sqlite.pragma(`page_size = ${PAGE_SIZE}`);
       sqlite.pragma("journal_mode = WAL");
-      // Before the first table, by which others would take the file for one of another program.
+      // Set before the first table: with a table but without the mark, it would look like another program's database.
       sqlite.pragma(`application_id = ${APPLICATION_ID}`);
     } else {
       backUp(sqlite, path, sqlite.pragma("user_version", { simple: true }) as number);
@@ -76,14 +76,14 @@ export function createInMemory(): Database.Database {
   return sqlite;
 }
 
-/** Applies the migrations that a database does not have, all or none. */
+/** Applies the missing migrations, all or none. */
 function migrate(sqlite: Database.Database, path: string): void {
   const migrations = readMigrations();
-  // A migration that rebuilds a table must not see its references break on the way.
+  // While a migration rebuilds a table, references to it are broken for a moment.
   sqlite.pragma("foreign_keys = OFF");
   sqlite
     .transaction(() => {
-      // As drizzle-kit keeps it.
+      // This is drizzle-kit's own table.
       sqlite.exec(
         "create table if not exists __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
       );
@@ -103,13 +103,13 @@ function migrate(sqlite: Database.Database, path: string): void {
 }
 
 interface Migration {
-  /** When it was made; a later one has a larger number. */
+  /** When it was created; a later migration has a larger number. */
   when: number;
-  /** Its statements. What parts them is a comment in SQL. */
+  /** Its statements, separated by SQL comments. */
   read: () => string;
 }
 
-// The depth of this file differs between the sources and the bundle.
+// The path to the migrations differs between the sources and the bundle.
 function readMigrations(): Migration[] {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);

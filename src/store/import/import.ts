@@ -9,7 +9,7 @@ import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { answers, calls, tasks } from "../schema.ts";
 import { keepText } from "../texts.ts";
 
-/** A call that is done before it is stored: answered, with its key, or failed. */
+/** A call of a dataset, which is done: answered, with its key, or failed. */
 export interface ImportedCall extends PlannedCall {
   outcome: { text: string; key: string } | { failure: string };
 }
@@ -53,7 +53,7 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
 }));
 
-/** Writes a task with its calls and their answers, whose ids grow in the order of the calls. */
+/** Writes a task with its calls and their answers. Ids grow in the order of the calls. */
 export function insertImportedTask(
   store: Store,
   run: {
@@ -76,8 +76,8 @@ export function insertImportedTask(
       call.run({ ...cell, state: "failed", answerId: null, failure: outcome.failure });
     } else {
       const { key, text } = outcome;
-      // The same text to the same prompt is the answer itself, of a run that the dataset came from or of an earlier
-      // import: as a copy it would pass for a second sample.
+      // If the database has the same text for the same prompt, from the dataset's own run or from an earlier import, it
+      // is the same answer. A copy would count as a second sample.
       const known = others.all({ key, runId: run.id }).find((other) => usedText(other.text, run.tags) === text);
       const { settingsId, createdAt } = run;
       const answerId =

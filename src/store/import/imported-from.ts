@@ -1,18 +1,18 @@
-/** Where an imported run came from. */
+/** The dataset that a run was imported from. */
 export interface ImportedFrom {
-  /** The dataset's path, as it was given. */
+  /** The dataset's path, as the user gave it. */
   file: string;
   /** Of the dataset's bytes, in hex. */
   sha256: string;
-  /** The usage of the whole as the file reports it, which is part of the run's totals and of no attempt. */
+  /** The usage that the file reports. It is part of the run's totals, but not of any attempt. */
   tokens: { prompt: number; completion: number; cached: number; reasoning: number };
   /** The requests that the file reports. */
   api_calls: number;
-  // Imports of earlier versions lack these three.
-  /** The first perspective as it stands in the file, where that is the references. */
+  // Imports by earlier versions lack these three.
+  /** The first perspective of the file, if it is the one of the references. */
   reference?: Record<string, unknown>;
-  /** Members of the dataset that datagen does not know; they are exported again. */
+  /** Members of the dataset that datagen does not know. They are exported again. */
   members?: Record<string, unknown>;
-  /** What the file has as metadata: the parts that datagen does not write itself are exported again. */
+  /** The metadata of the file. Members that datagen does not write itself are exported again. */
   metadata?: Record<string, unknown>;
 }

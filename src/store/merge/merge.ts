@@ -4,21 +4,21 @@ import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
-/* Prepared SQL, as rows are copied whole: with the columns that the tables have, whatever those hold. */
+/* Prepared SQL, because rows are copied whole, with all columns that the tables have. */
 
-/** Calls that one transaction copies, so that other processes can write in between. */
+/** How many calls one transaction copies, so that other processes can write in between. */
 const CHUNK = 2_000;
 
-/** Tasks of the other database that are read at once. */
+/** How many tasks of the other database to read at once. */
 const PAGE = 50;
 
-/** How many answers a run here has of the tasks that a run of the other database has. */
+/** A run of this database, and how many answers it has to the tasks of a run of the other database. */
 export interface Merged {
   publicId: string;
   callsSucceeded: number;
 }
 
-/** The run that has an id, or that a run with it was merged into. */
+/** The run of this database with the id of another run, or the run that it was joined into. */
 export function findMerged({ sqlite }: Store, other: OtherDatabase, { id, publicId }: OtherRun): Merged | undefined {
   const found = sqlite
     .prepare<[string, string], { id: number; publicId: string }>(
@@ -57,7 +57,7 @@ function* tasksOf(other: OtherDatabase, runId: number): Generator<OtherTask> {
 }
 
 /**
- * Copies a run of the other database with all that it has; until it is whole nothing shows it.
+ * Copies a run of the other database with all its rows. The run is hidden until it is complete.
  * @throws UsageError when another process is copying it, or the other database cannot be read
  */
 export function copyRun(store: Store, other: OtherDatabase, run: OtherRun, datasetName: string): void {
@@ -96,14 +96,14 @@ export function copyRun(store: Store, other: OtherDatabase, run: OtherRun, datas
 /** Rows of one table: read there, inserted here. */
 interface RowCopier {
   all: (id: number) => Row[];
-  /** @throws UsageError where the other database has no such row */
+  /** @throws UsageError when the other database has no such row */
   one: (id: number) => Row;
   insert: (row: Row) => number;
 }
 
 /** Reads rows of a table there and inserts them here; every column but the id is given or copied. */
 function rowCopier({ sqlite }: Store, other: OtherDatabase, table: string, by: string): RowCopier {
-  // Columns that are computed are none of these.
+  // Computed columns are not included.
   const columns = sqlite
     .prepare<[string], string>("select name from pragma_table_info(?) where name <> 'id'")
     .pluck()
@@ -123,7 +123,7 @@ function rowCopier({ sqlite }: Store, other: OtherDatabase, table: string, by: s
   };
 }
 
-/** Copies what runs share: settings, texts and answers. Each gives the id here, also of what is here already. */
+/** Copies rows that runs share: settings, texts and answers. Returns the id in this database, also of existing rows. */
 function createSharedCopier(store: Store, other: OtherDatabase) {
   const { sqlite } = store;
   sqlite.exec(`create temp table if not exists copied_answers (other_id integer primary key, id integer not null unique);
@@ -176,7 +176,7 @@ function createSharedCopier(store: Store, other: OtherDatabase) {
   return { settingsFor, textFor, answerFor };
 }
 
-/** Copies what one run alone has. */
+/** Copies the rows that belong to one run. */
 function createCopier(store: Store, other: OtherDatabase) {
   const { settingsFor, textFor, answerFor } = createSharedCopier(store, other);
   const rows = {
@@ -237,5 +237,5 @@ function createCopier(store: Store, other: OtherDatabase) {
   };
 }
 
-/** A row, its values by the names of its columns. */
+/** A row, as values by column. */
 type Row = Record<string, unknown>;

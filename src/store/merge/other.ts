@@ -5,10 +5,10 @@ import { errorCode, errorMessage, UsageError } from "../../errors.ts";
 import { type Holder, seemsLive } from "../runs/holder.ts";
 import type { Store } from "../file/store.ts";
 
-/* Prepared SQL, as each statement may meet damage, which is told with the name of the file. */
+/* Prepared SQL, because each statement may find damage, and the error must name the file. */
 
 const DAMAGED_HINT =
-  "Nothing is wrong with the database here. Look at the other with `datagen db check --db` and its path, or merge a copy from before.";
+  "This database is sound. Check the other one with `datagen db check --db` and its path, or merge an earlier copy of it.";
 
 /** A run of the other database. */
 export interface OtherRun {
@@ -26,18 +26,18 @@ export interface OtherQuery<Parameters extends unknown[], Row> {
 }
 
 /**
- * Another database, as it stands at one moment. It is read on a connection of its own: what its processes write waits for
- * nothing here.
+ * Another database, seen at one moment. It is read on a separate connection, so that processes that write to it never wait
+ * for the merge.
  */
 export class OtherDatabase implements Disposable {
   readonly path: string;
   readonly #sqlite: Database.Database;
 
-  /** @throws UsageError when there is none at that path, it is that of the store, or it is not of the same version */
+  /** @throws UsageError when the path has no database, has that of the store, or has one of another version */
   constructor(store: Store, path: string) {
     this.path = resolve(path);
     if (!existsSync(this.path)) {
-      throw new UsageError(`there is no database ${this.path}`, "Name the file that another machine's runs are in.");
+      throw new UsageError(`there is no database ${this.path}`, "Name the database file of the other machine.");
     }
     if (realpathSync(this.path) === realpathSync(store.path)) {
       throw new UsageError(`${this.path} is the database that it would be merged into`, "Name another one.");
@@ -52,7 +52,7 @@ export class OtherDatabase implements Disposable {
     }
   }
 
-  /** @throws UsageError that names the file, then or where it is run, when it cannot be read */
+  /** @throws UsageError with the name of the file when it cannot be read, now or when the query runs */
   query<Parameters extends unknown[], Row>(sql: string): OtherQuery<Parameters, Row> {
     const statement = this.#guard(() => this.#sqlite.prepare<Parameters, Row>(sql));
     return {
@@ -61,7 +61,7 @@ export class OtherDatabase implements Disposable {
     };
   }
 
-  /** What to throw where rows refer to rows that are not there. */
+  /** The error for rows that refer to missing rows. */
   damaged(what: string): UsageError {
     return new UsageError(`the other database ${this.path} is damaged (${what})`, DAMAGED_HINT);
   }
@@ -87,7 +87,7 @@ export class OtherDatabase implements Disposable {
     if (waiting) {
       throw new UsageError(
         `run ${waiting.publicId} of the other database waits for batches`,
-        "Resume it there until they are in, or cancel them, then merge.",
+        "Resume it there until they are done, or cancel them, then merge.",
       );
     }
     return this.query<[], OtherRun>(
@@ -117,7 +117,7 @@ export class OtherDatabase implements Disposable {
       if (read(this.#sqlite, "user_version") !== read(store.sqlite, "user_version")) {
         throw new UsageError(
           `${this.path} was written by another version of datagen`,
-          "Bring it up to date with `datagen db check --db` and its path, then merge it.",
+          "Upgrade it with `datagen db check --db` and its path, then merge it.",
         );
       }
     });

@@ -6,16 +6,16 @@ import { hideRun } from "../runs/runs.ts";
 import { sweep } from "../runs/sweep.ts";
 import { recountTotals } from "../runs/totals.ts";
 
-/* Prepared SQL, as a run is changed by what another row has, and calls by the index of their tasks. */
+/* Prepared SQL, because a run is updated from another row, and calls are selected by the index of their tasks. */
 
-/** A run that has a part of its inputs only, or was merged of such. */
+/** A run of a shard, or a run that was joined from shards. */
 export interface ShardRun extends Shard {
   id: number;
   publicId: string;
   planHash: string;
 }
 
-/** The runs that have a part of their inputs only, or were merged of such, the oldest first. */
+/** All runs of shards, including joined ones, the oldest first. */
 export function shardRuns({ sqlite }: Store): ShardRun[] {
   return sqlite
     .prepare<[], { id: number; publicId: string; planHash: string; shard: string }>(
@@ -26,16 +26,16 @@ export function shardRuns({ sqlite }: Store): ShardRun[] {
     .map(({ shard, ...run }) => ({ ...run, ...(JSON.parse(shard) as Shard) }));
 }
 
-/** What a run has after another was folded into it, beside its totals. */
-const FOLDED = `
+/** The columns of two shards joined into one run, besides its totals: sums, except for flags, prices and the end. */
+const JOINED = `
   batches_open = runs.batches_open + b.batches_open,
   has_mixed_settings = max(runs.has_mixed_settings, b.has_mixed_settings),
   max_cost_nano_usd = coalesce(runs.max_cost_nano_usd + b.max_cost_nano_usd, runs.max_cost_nano_usd, b.max_cost_nano_usd),
   prices = coalesce(runs.prices, b.prices),
   finished_at = iif(runs.finished_at is null or b.finished_at is null, null, max(runs.finished_at, b.finished_at))`;
 
-/** Makes two parts of a plan one run: the second's tasks become the first's. @returns the run that is left */
-export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardRun {
+/** Joins two shards of a plan into one run: the first takes over the tasks of the second. @returns the joined run */
+export function joinShards(store: Store, into: ShardRun, from: ShardRun): ShardRun {
   const { sqlite } = store;
   const [a, b] = [into.expected, from.expected];
   const expected = {
@@ -64,7 +64,7 @@ export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardR
     sqlite
       .prepare(
         `update runs set shard = ?, estimated_prompt_tokens = ?, estimated_completion_tokens = ?,
-          estimated_cost_nano_usd = ?, ${FOLDED} from runs b where runs.id = ? and b.id = ?`,
+          estimated_cost_nano_usd = ?, ${JOINED} from runs b where runs.id = ? and b.id = ?`,
       )
       .run(JSON.stringify(shard), ...Object.values(expected).map(rounded), into.id, from.id);
     recountTotals(store, into.id);
@@ -72,13 +72,14 @@ export function foldShards(store: Store, into: ShardRun, from: ShardRun): ShardR
     sqlite.prepare("update batches set run_id = ? where run_id = ?").run(into.id, from.id);
     hideRun(store, from.id);
   });
-  // What is left of the second: its own row, and its perspectives.
+  // Removes the rest of the second run: its row and its perspectives.
   sweep(store);
   return { ...into, ...shard };
 }
 
 /**
- * An answer is one sample: where both parts took the same earlier one, that of the second has its calls asked again.
+ * If two shards reused the same earlier answer, makes the call of the second pending again, because an answer counts as
+ * one sample only once in a run.
  */
 function releaseSharedAnswers({ sqlite }: Store, into: number, from: number): void {
   const isOfFrom = "task_id in (select id from tasks where run_id = ?)";
@@ -88,7 +89,7 @@ function releaseSharedAnswers({ sqlite }: Store, into: number, from: number): vo
     .prepare(`update calls set state = 'pending', answer_id = null where ${isOfFrom} and ${isTwice}`)
     .run(from, into);
   if (changes === 0) return;
-  // What was made of notes that are asked for again is made again.
+  // A strategy whose notes are asked for again must be sent again, too.
   sqlite
     .prepare(
       `update calls set state = 'pending', answer_id = null, failure = null where step = 'strategy' and ${isOfFrom}

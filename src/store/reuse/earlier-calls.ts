@@ -6,7 +6,7 @@ import { oncePerStore, type Store } from "../file/store.ts";
  * stand, by the unique index of tasks, by that of calls, and by keys. Drizzle has them reordered.
  */
 
-/** An answered call of an earlier run; what an imported one has used is not known. */
+/** An answered call of an earlier run. The usage of an imported call is unknown. */
 export interface EarlierCall {
   answerId: number;
   inputId: number;
@@ -15,12 +15,12 @@ export interface EarlierCall {
   cachedTokens: number;
   cacheWriteTokens: number;
   reasoningTokens: number;
-  /** Whether the counts are ours: 0 or 1. */
+  /** Whether datagen counted the tokens: 0 or 1. */
   tokensEstimated: number;
   /** Whether the token limit cut the answer off: 0 or 1. */
   isCut: number;
   settingsId: number;
-  /** Of a reading: the prompt tokens of the strategy that works on it, as the provider reported them. */
+  /** For a reading: the prompt tokens that the provider reported for its strategy. */
   strategyPromptTokens: number | null;
 }
 

@@ -11,11 +11,11 @@ import { getText } from "../texts.ts";
 import { callsAt, type EarlierCall } from "./earlier-calls.ts";
 
 /*
- * What earlier calls tell of those to come. Of a database with many millions of calls, a sample of some runs is read:
- * runs from the one that was made last, tasks by their positions, calls and answers by their keys.
+ * Reads earlier calls, to predict later ones. A database may have many millions of calls, so only a sample is read: of the
+ * newest runs, and of tasks at certain positions.
  */
 
-/** The newest runs that are looked at. */
+/** How many of the newest runs to read. */
 const MOST_RUNS = 40;
 
 /** An earlier run that has answers. */
@@ -25,11 +25,11 @@ export interface EarlierRun {
   provider: ProviderName;
   model: string;
   taskType: string;
-  /** How many of its inputs, from the first, have answers; about that where it was stopped. */
+  /** How many inputs, from the first, have answers; approximate if the run was stopped. */
   answeredInputs: number;
-  /** The part of the file's inputs that it has; null where it has all. */
+  /** The part of the inputs that it has; null if it has all. */
   shard: Part | null;
-  /** The `reasoning_effort` that it asked for. */
+  /** Its `reasoning_effort`. */
   effort: string | null;
   perspectives: EarlierPerspective[];
 }
@@ -39,11 +39,11 @@ export interface EarlierPerspective extends Instructions {
   condition: string;
 }
 
-/** What earlier runs tell of calls to come. */
+/** Earlier runs and their calls. */
 export interface History {
-  /** The newest runs with answers of a model; null: of any model. */
+  /** The newest runs with answers of a model, or of any model for null. */
   runs(model: string | null): EarlierRun[];
-  /** The answered calls of one step of a perspective, of at most so many inputs that are spread over the run's. */
+  /** The answered calls of one step of a perspective, for at most this many inputs, spread over those of the run. */
   calls(run: EarlierRun, perspectiveId: number, step: Step, inputs: number): EarlierCall[];
   settings(id: number): Settings;
   /** The text of an input. */

@@ -1,8 +1,8 @@
-/** Which answers of earlier calls do for the calls of a run. */
+/** Which answers of earlier calls a run may reuse. */
 export const REUSE_POLICIES = [
-  /** Those that asked the same: with the same key. */
+  /** Answers of calls with the same key. */
   "same",
-  /** Also those that were asked with another token limit, and were not cut off by it. */
+  /** Also answers that had another token limit, unless it cut them off. */
   "unless_truncated",
   "none",
 ] as const;

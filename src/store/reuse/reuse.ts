@@ -9,26 +9,26 @@ import { usedText } from "../../plan/reasoning.ts";
 import type { ReusePolicy } from "./reuse-policy.ts";
 import { createTaken } from "./taken.ts";
 
-/** An answer of an earlier call that asked the same. */
+/** An answer of an earlier call that can be reused. */
 export interface EarlierAnswer {
   id: number;
   settingsId: number;
   finishReason: string | null;
 }
 
-/** Hands out the answers of earlier calls: those with one key in the order in which they came, each once. */
+/** Hands out answers of earlier calls. Those with the same key come in the order in which they arrived, each only once. */
 export interface Reuse extends Disposable {
-  /** Whether there can be none. */
+  /** Whether there is surely no answer to reuse. */
   readonly isEmpty: boolean;
-  /** Takes the next answer that was given to a prompt. */
+  /** Takes the next earlier answer to a prompt. */
   take(prompt: Prompt): EarlierAnswer | null;
   textOf(answer: EarlierAnswer): string;
 }
 
 /**
- * The answers that are there for a run that is planned. What was taken is remembered in a temporary table, in little
- * memory, until this is disposed of. Each hands out all answers, whatever others of the same store have taken.
- * @param tags what is done with the reasoning at the start of an answer
+ * Earlier answers for a run that is being planned. Taken answers are recorded in a temporary table, which needs little
+ * memory, until this is disposed of. Several plans of one store do not affect each other.
+ * @param tags what to do with the reasoning at the start of an answer
  */
 export function createReuse(store: Store, settings: Settings, policy: ReusePolicy, tags: ReasoningTags | null): Reuse {
   const taken = createTaken(store);
@@ -46,7 +46,7 @@ export function createReuse(store: Store, settings: Settings, policy: ReusePolic
   };
 }
 
-/** The same for a run that is executed: answers that none of its calls has. What is taken becomes a call's at once. */
+/** Earlier answers for a run that is executed: those that none of its calls has. The caller stores each at once. */
 export function createRunReuse(
   store: Store,
   runId: number,
@@ -60,10 +60,10 @@ export function createRunReuse(
   return (prompt) => find?.(prompt) ?? null;
 }
 
-/** How many answers to one prompt are looked at for one with a text beside its reasoning. */
+/** How many answers to one prompt to search for one that has more than reasoning. */
 const MOST_LOOKED_AT = 1_000;
 
-/** Finds the earlier answers to prompts; null where there can be none. */
+/** Finds earlier answers to prompts; null if there cannot be any. */
 function finder(
   store: Store,
   settings: Settings,
@@ -84,7 +84,7 @@ function finder(
       .orderBy(asc(answers.id))
       .limit(tags === "strip" ? MOST_LOOKED_AT : 1)
       .prepare();
-  // Of an answer that is nothing but reasoning, nothing is left to use.
+  // An answer with only reasoning would be empty without it.
   const isUsable = ({ id }: EarlierAnswer) => tags !== "strip" || usedText(answerText(store, id), tags).trim() !== "";
   const same = query(undefined);
   const ownKey = isKnown(db, settings) ? callKeys(settings) : null;
@@ -103,7 +103,7 @@ function finder(
   };
 }
 
-/** Whether anything was ever asked with these settings: otherwise there is no key to look for. */
+/** Whether these settings were ever used. If not, no key with them exists. */
 function isKnown(db: Store["db"], settings: Settings): boolean {
   const hash = sha256(canonicalJson(settings));
   return (
@@ -111,7 +111,7 @@ function isKnown(db: Store["db"], settings: Settings): boolean {
   );
 }
 
-/** Settings that differ from these in the token limit alone. */
+/** Stored settings that differ from these only in the token limit. */
 function otherLimits(db: Store["db"], settings: Settings): Settings[] {
   const own = canonicalJson(settings);
   const wanted = canonicalJson(withoutTokenLimit(settings));

@@ -1,8 +1,8 @@
 import { oncePerStore, type Store } from "../file/store.ts";
 
-/* Prepared SQL, as the schema has no temporary tables. */
+/* Prepared SQL, because the schema has no temporary tables. */
 
-/** The answers that one plan has taken, by their ids: rows of the temporary table `taken`, which takes little memory. */
+/** The ids of the answers that one plan has taken, in the temporary table `taken`, which needs little memory. */
 interface Taken {
   /** The number of the plan, which its rows have in the column `reuse`. */
   readonly reuse: number;
@@ -10,7 +10,7 @@ interface Taken {
   clear(): void;
 }
 
-/** How many were made for a store. */
+/** How many were created for a store. */
 const made = oncePerStore(() => ({ count: 0 }));
 
 export function createTaken(store: Store): Taken {

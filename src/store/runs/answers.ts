@@ -5,7 +5,7 @@ import type { Settings } from "../../plan/settings.ts";
 import type { RunRow } from "./runs.ts";
 import { answers, calls, settings, tasks } from "../schema.ts";
 
-/** Answers of a run that were asked with other settings than the run's. */
+/** Answers of a run that had other settings than the run's. */
 export interface OtherSettings {
   parameters: Settings["parameters"];
   answers: number;
@@ -30,7 +30,7 @@ export function otherSettings(
     .map((row) => ({ parameters: row.settings.parameters, answers: row.answers }));
 }
 
-/** How many answers of a run other runs have as well. */
+/** How many answers of a run other runs have, too. */
 export function sharedAnswers(store: Store, runId: number): number {
   const others = alias(calls, "others");
   const isShared = sql`exists (select 1 from calls others

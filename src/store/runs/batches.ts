@@ -7,7 +7,7 @@ import { attempts, batches, calls, runs } from "../schema.ts";
 
 export type BatchRow = typeof batches.$inferSelect;
 
-/** The code of attempts whose batch has failed whole, which is not held against their calls. */
+/** The error code of attempts whose whole batch has failed. They do not count as attempts of their calls. */
 export const BATCH_FAILED = "batch_failed";
 
 const ATTEMPT = {
@@ -52,7 +52,7 @@ const statements = oncePerStore(({ db }) => ({
     .where(
       and(
         eq(attempts.callId, sql.placeholder("callId")),
-        // Not by the index of batches, which has thousands of rows of this one.
+        // The `+` keeps SQLite from using the index of batches, which has thousands of rows for this batch.
         sql`+${attempts.batchId} = ${sql.placeholder("batchId")}`,
         eq(attempts.outcome, "unanswered"),
       ),
@@ -75,7 +75,7 @@ const statements = oncePerStore(({ db }) => ({
     .prepare(),
 }));
 
-/** Puts calls into a new batch, in one transaction: nothing of it has left yet. */
+/** Puts calls into a new batch, in one transaction, before anything of it is sent. */
 export function prepareBatch(
   store: Store,
   lease: Lease,
@@ -103,7 +103,7 @@ export function prepareBatch(
   });
 }
 
-/** Stores what has become known of a batch. */
+/** Updates columns of a batch. */
 export function updateBatch(store: Store, lease: Lease, id: number, known: Partial<BatchRow>): void {
   inTransaction(store, () => {
     checkLease(store, lease);
@@ -111,7 +111,7 @@ export function updateBatch(store: Store, lease: Lease, id: number, known: Parti
   });
 }
 
-/** Ends a batch, all of whose results are in. */
+/** Ends a batch after all its results are stored. */
 export function endBatch(store: Store, lease: Lease, id: number): void {
   inTransaction(store, () => {
     checkLease(store, lease);
@@ -132,7 +132,7 @@ function countOpen(store: Store, runId: number, change: number): void {
     .run();
 }
 
-/** Takes back a batch of which nothing has arrived at the provider: its calls are as they were. */
+/** Removes a batch that has not arrived at the provider. Its calls are pending as before. */
 export function dropBatch(store: Store, lease: Lease, id: number): void {
   const drop = () => {
     checkLease(store, lease);
@@ -145,9 +145,9 @@ export function dropBatch(store: Store, lease: Lease, id: number): void {
   withoutReferenceChecks(store, () => inTransaction(store, drop));
 }
 
-/** The batches of a run whose results are not in, the oldest first. */
+/** The batches of a run without all their results, the oldest first. */
 export function openBatches(store: Store, runId: number): BatchRow[] {
-  // In the words of the partial index.
+  // The same expression as in the partial index, so that SQLite uses the index.
   const isOpen = sql`${batches.state} <> 'done'`;
   return store.db
     .select()
@@ -162,16 +162,16 @@ export function listBatches(store: Store, runId: number): BatchRow[] {
   return store.db.select().from(batches).where(eq(batches.runId, runId)).orderBy(asc(batches.id)).all();
 }
 
-/** An attempt of a batch whose result is not in. */
+/** An attempt of a batch without a result. */
 export interface BatchedAttempt {
   id: number;
   callId: number;
   startedAt: number;
-  /** What it may be charged with. */
+  /** The most tokens that it may be charged for. */
   reserved: Reservation;
 }
 
-/** The attempts of a batch whose results are not in, in the order of its file, a page at a time. */
+/** The attempts of a batch without a result, in the order of its file, read a page at a time. */
 export function* unansweredAttempts(store: Store, batchId: number): Generator<BatchedAttempt> {
   const { unanswered } = statements(store);
   let after = 0;
@@ -184,7 +184,7 @@ export function* unansweredAttempts(store: Store, batchId: number): Generator<Ba
   }
 }
 
-/** The attempt of a call in a batch, where its result is not in. */
+/** The attempt of a call in a batch, if it has no result yet. */
 export function attemptOf(store: Store, batchId: number, callId: number): BatchedAttempt | undefined {
   const found = statements(store).ofCall.get({ batchId, callId });
   return found && toAttempt(found);
@@ -194,7 +194,7 @@ function toAttempt({ promptTokens, completionTokens, ...attempt }: Omit<BatchedA
   return { ...attempt, reserved: { promptTokens, completionTokens } };
 }
 
-/** How the attempts of a call in batches have ended since it was last done, and how often. */
+/** The outcomes of a call's attempts in batches since it was last done, with their numbers. */
 export function outcomesOf(store: Store, callId: number): { outcome: string; times: number }[] {
   return statements(store).outcomes.all({ callId });
 }

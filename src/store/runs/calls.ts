@@ -5,38 +5,38 @@ import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
 
-/** A call that is open: pending, or answered and to be answered better. With what it needs to be asked. */
+/** An open call, with everything needed to send it. It is pending, or has an answer that a better one will replace. */
 export interface OpenCall {
   id: number;
   step: Step;
   taskId: number;
   perspectiveId: number;
   replicate: number;
-  /** The text of the input; see `getText`. */
+  /** The id of the input's text; `getText` reads it. */
   inputId: number;
-  /** The answer that holds the notes, where the call is a strategy that has some. */
+  /** The id of the answer with the notes, for a strategy that has some. */
   notesId: number | null;
-  /** The answer that it has and keeps until a better one comes. */
+  /** The answer that it keeps until a better one arrives. */
   answerId: number | null;
-  /** What it is to be asked with, where not with the run's settings. */
+  /** The settings to send it with, if they are not the run's. */
   wantedSettingsId: number | null;
 }
 
-/** The failure of a reading that came back without notes: its strategy works on the input. */
+/** The failure of a reading whose answer was empty: its strategy works on the input. */
 export const EMPTY = "empty";
 
-/** The failure of a strategy whose reading has failed in any other way: there is nothing for it to work on. */
+/** The failure of a strategy whose reading has failed for another reason: it has nothing to work on. */
 export const READING_FAILED = "reading_failed";
 
-/** The failure of an imported call, in whose place the dataset has an error text. */
+/** The failure of an imported call for which the dataset has an error text. */
 export const IMPORTED_ERROR = "imported_error";
 
-/** The failure of an imported call of which the dataset has nothing. */
+/** The failure of an imported call for which the dataset has nothing. */
 export const IMPORTED_MISSING = "imported_missing";
 
 const readings = alias(calls, "readings");
 
-/** The strategy of a reading's chain. */
+/** The strategy that belongs to a reading. */
 export const strategyOfChain = and(
   eq(calls.taskId, sql.placeholder("taskId")),
   eq(calls.perspectiveId, sql.placeholder("perspectiveId")),
@@ -44,7 +44,7 @@ export const strategyOfChain = and(
   eq(calls.replicate, sql.placeholder("replicate")),
 );
 
-/** The answers to calls with a key, as the index has them. */
+/** Matches answers with a key, in the form that the index supports. */
 export function hasKey(key: Placeholder): SQL {
   return sql`${answers.keyPrefix} = substr(${key}, 6, 16) and ${answers.key} = ${key}`;
 }
@@ -69,10 +69,10 @@ const statements = oncePerStore(({ db }) => {
     eq(readings.step, "reading"),
     eq(readings.replicate, calls.replicate),
   );
-  // A query of its own each time, as a query builder of Drizzle keeps what is added to it.
+  // Build a new query each time, because Drizzle's query builders are mutable.
   const query = () =>
     db.select(open).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
-  // In the words of the partial index, so that SQLite sees that the index serves.
+  // The same expression as in the partial index, so that SQLite uses the index.
   const isOpen = sql`(${calls.state} = 'pending' or ${calls.wantedSettingsId} is not null)`;
   const isFree = isNull(calls.batchId);
   return {
@@ -102,8 +102,8 @@ const statements = oncePerStore(({ db }) => {
 });
 
 /**
- * The next open calls of a run behind the call `after` that are in no batch, in the order of the plan, and whether each
- * still waits for its reading.
+ * The next open calls of a run after the call `after`, in the order of the plan, without calls in a batch. Says of each
+ * whether it still waits for its reading.
  */
 export function openCalls(
   store: Store,
@@ -115,7 +115,7 @@ export function openCalls(
   return rows.map((row) => ({ ...row, isWaiting: row.isWaiting === 1 }));
 }
 
-/** The strategy behind a reading, where it is open. */
+/** The strategy of a reading, if it is open. */
 export function openStrategy(store: Store, reading: OpenCall): OpenCall | undefined {
   const { taskId, perspectiveId, replicate } = reading;
   return statements(store).strategy.get({ taskId, perspectiveId, replicate });
@@ -140,7 +140,7 @@ export function hasOpenCalls(store: Store, runId: number): boolean {
   return statements(store).anyOpen.get({ runId }) !== undefined;
 }
 
-/** A call with what it needs to be asked. */
+/** A call, with everything needed to send it. */
 export function getCall(store: Store, id: number): OpenCall {
   const call = statements(store).one.get({ id });
   if (!call) throw new Error(`the call ${id} is not in ${store.path}`);
@@ -153,8 +153,8 @@ export function reopenFailed(store: Store, runId: number): void {
 }
 
 /**
- * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
- * there stays until the better one comes; one that was asked with as high a limit is not asked for again.
+ * Reopens, with other settings, the calls of a run whose answers the token limit cut off or left empty. An answer stays
+ * until the better one arrives. An answer that already had such a high limit is not asked for again.
  * @param limit the token limit of the settings
  */
 export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
@@ -165,13 +165,13 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
   const { changes } = store.db
     .update(calls)
     .set({ wantedSettingsId: settingsId })
-    // By the index of its tasks: by their run, the calls of all runs would be read.
+    // Select by tasks, which have an index. By run, SQLite would read the calls of all runs.
     .where(
       and(
         sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
         isNull(calls.wantedSettingsId),
         isCutBelow,
-        areNotesFree,
+        mayNotesChange,
       ),
     )
     .run();
@@ -181,26 +181,26 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
     .where(eq(runs.id, runId))
     .run();
   reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
-  // What failed for want of notes waits for them again.
+  // Strategies that failed because their notes were missing wait for the notes again.
   const reading = sql`${readings.taskId} = ${calls.taskId} and ${readings.perspectiveId} = ${calls.perspectiveId}
     and ${readings.replicate} = ${calls.replicate} and ${readings.step} = 'reading' and ${readings.state} = 'pending'`;
   const waitsForNotes = sql`exists (select 1 from calls readings where ${reading})`;
   reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
 }
 
-/** Whether a call is none whose notes, or the want of them, a strategy in a batch is working with. */
-const areNotesFree = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
+/** False for a reading whose strategy is already in a batch: its notes must not change. */
+const mayNotesChange = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
   where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
     and strategies.replicate = ${calls.replicate} and strategies.step = 'strategy'
     and strategies.batch_id is not null))`;
 
 function reopen(store: Store, runId: number, which: SQL | undefined, wantedSettingsId: number | null): void {
-  // In the words of the partial index.
+  // The same expression as in the partial index, so that SQLite uses the index.
   const isFailed = sql`${calls.state} = 'failed'`;
   const { changes } = store.db
     .update(calls)
     .set({ state: "pending", failure: null, wantedSettingsId })
-    .where(and(eq(calls.runId, runId), isFailed, which, areNotesFree))
+    .where(and(eq(calls.runId, runId), isFailed, which, mayNotesChange))
     .run();
   if (changes === 0) return;
   store.db

@@ -4,7 +4,7 @@ import { textFrom } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { getText } from "../texts.ts";
 
-/* Prepared SQL, as Drizzle reads no rows one by one, and takes longer to make its objects than SQLite to find them. */
+/* Prepared SQL, because Drizzle cannot read rows one by one, and takes longer to build its objects than SQLite to find them. */
 
 /** One call of a task, in the order of the dataset. */
 export interface CellRow {
@@ -16,7 +16,7 @@ export interface CellRow {
   failure: string | null;
   text: string | null;
   finishReason: string | null;
-  /** The provider's own word for it; null where that is the same. */
+  /** The provider's own word for it; null if it is the same. */
   finishReasonRaw: string | null;
   promptTokens: number | null;
   completionTokens: number | null;
@@ -24,7 +24,7 @@ export interface CellRow {
   reasoningTokens: number | null;
 }
 
-/** A task with all of its calls: perspective by perspective, a reading before its strategy. */
+/** A task with all its calls, by perspective, each reading before its strategy. */
 export interface TaskRow {
   /** The row of the input file, from 0. */
   position: number;
@@ -53,7 +53,7 @@ const statements = oncePerStore(({ sqlite }) => ({
   perspectives: sqlite
     .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
     .raw(),
-  // Not ordered: by the index they come as they are wanted, or nearly so, and SQLite would sort them once more.
+  // No `order by`: SQLite would sort rows that the index already returns in nearly the right order.
   cells: sqlite
     .prepare<[number], CellColumns>(
       `select c.perspective_id, c.step, c.replicate, c.state, c.failure, a.text, a.finish_reason, a.finish_reason_raw,
@@ -65,12 +65,12 @@ const statements = oncePerStore(({ sqlite }) => ({
 
 /**
  * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
- * @param tags what is done with the reasoning at the start of an answer
+ * @param tags what to do with the reasoning at the start of an answer
  */
 export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
   const { cells, perspectives } = statements(store);
   const positions = new Map(perspectives.all(runId));
-  // A statement of its own each time: one that is gone through can do nothing else.
+  // Prepare a new statement each time, because a statement that is being iterated cannot be used again.
   const rows = store.sqlite
     .prepare<[number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
       "select id, position, input_id, reference_id from tasks where run_id = ? order by position",

@@ -1,8 +1,8 @@
 import { oncePerStore, type Store } from "../file/store.ts";
 
-/* Prepared SQL, as the schema has no temporary tables, and as the order of joins decides how much is read. */
+/* Prepared SQL, because the schema has no temporary tables, and the order of joins decides how much is read. */
 
-/** One attempt that failed. */
+/** One failed attempt. */
 export interface FailedAttempt {
   /** ISO 8601, UTC. */
   started_at: string;
@@ -43,8 +43,8 @@ const statements = oncePerStore(({ sqlite }) => {
 const PAGE = 500;
 
 /**
- * Every attempt of a run that failed, in the order in which they were stored. They are found at once, and read a page at
- * a time, as often as they are gone through: a slow reader keeps nothing in memory and no snapshot.
+ * Every failed attempt of a run, in the order in which they were stored. Their ids are collected at once, into a temporary
+ * table. The rows are read a page at a time during iteration: a slow reader holds no memory and no snapshot.
  */
 export function failedAttempts(store: Store, runId: number): Iterable<FailedAttempt> {
   const { clear, collect, page, one } = statements(store);

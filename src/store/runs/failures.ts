@@ -3,11 +3,11 @@ import { READING_FAILED } from "./calls.ts";
 import type { Store } from "../file/store.ts";
 import { attempts, calls, tasks } from "../schema.ts";
 
-/** Attempts of a run that failed, by their reason, and calls that are failed without one, as a dataset says so. */
+/** Failed attempts of a run by reason. Calls that failed without an attempt, from a dataset, are included. */
 export interface FailureRow {
   reason: string;
   attempts: number;
-  /** The calls among them that have failed for this reason and are not tried again. */
+  /** The calls that have failed for this reason and are not tried again. */
   calls: number;
   example: string | null;
 }
@@ -17,7 +17,7 @@ export function failureRows(store: Store, runId: number): FailureRow[] {
   const unsent = store.db
     .select({ reason: sql<string>`${calls.failure}`, calls: count() })
     .from(calls)
-    // In the words of the partial index.
+    // The same expression as in the partial index, so that SQLite uses the index.
     .where(and(eq(calls.runId, runId), sql`${calls.state} = 'failed'`, ne(calls.failure, READING_FAILED), isUnsent))
     .groupBy(calls.failure)
     .all();
@@ -36,7 +36,7 @@ function attemptRows(store: Store, runId: number): FailureRow[] {
       reason: attempts.outcome,
       attempts: count(),
       calls: sql<number>`count(distinct case when ${calls.state} = 'failed' and ${calls.failure} = ${attempts.outcome} then ${calls.id} end)`,
-      // SQLite takes the bare column from the row that has the maximum: the latest message.
+      // SQLite takes a bare column from the row with the maximum: this gives the latest message.
       latest: max(attempts.id),
       example: attempts.message,
     })

@@ -5,7 +5,7 @@ import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs } from "../schema.ts";
 import { describeHolder, isGone, type LeaseRow, marksOfProcess, monotonicMs, timeOf } from "./holder.ts";
 
-/** How often a process says that it still executes its run. */
+/** How often a process renews its lease. */
 export const HEARTBEAT_MS = 5_000;
 
 /** The right of this process to commit results of a run. */
@@ -73,11 +73,11 @@ export function checkLease(store: Store, lease: Lease): void {
   if (statements(store).holds.get({ runId: lease.runId, token: lease.token })) return;
   throw new StoppedError(
     "another process has taken this run over: this one gave no sign of life for a while, or --take-over was given",
-    "What was stored until then is kept; see `datagen runs list`.",
+    "Everything that was stored until then is kept; see `datagen runs list`.",
   );
 }
 
-/** Says that this process still executes its run. @throws StoppedError as {@link checkLease} does */
+/** Renews the lease of this process. @throws StoppedError as {@link checkLease} does */
 export function renewLease(store: Store, lease: Lease): void {
   inTransaction(store, () => {
     checkLease(store, lease);

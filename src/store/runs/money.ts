@@ -6,16 +6,16 @@ import type { Store } from "../file/store.ts";
 import type { Reservation } from "./result.ts";
 import { answers, attempts, calls, runs, tasks } from "../schema.ts";
 
-/** Attempts that may be charged with so much, and how many there are. */
+/** Attempts that may be charged for the same number of tokens, and how many there are. */
 export interface OpenReservation extends Reservation {
   attempts: number;
   /** Whether they were sent in a batch. */
   isBatched: boolean;
-  /** Whether that batch is under way. */
+  /** Whether that batch is still open. */
   isUnderWay: boolean;
 }
 
-/** What may have been charged for the attempts of a run of which that is not known, each with how many there are. */
+/** The attempts of a run that may have been charged, grouped by the most tokens that they may be charged for. */
 export function openReservations(store: Store, runId: number): OpenReservation[] {
   const isBatched = sql<number>`${attempts.batchId} is not null`;
   const isUnderWay = sql<number>`coalesce(${attempts.batchId} = ${calls.batchId}, 0)`;
@@ -35,15 +35,15 @@ export function openReservations(store: Store, runId: number): OpenReservation[]
     .map((row) => ({ ...row, isBatched: row.isBatched === 1, isUnderWay: row.isUnderWay === 1 }));
 }
 
-/** Sets what a run may cost, in billionths of a US dollar. */
+/** Sets the cap of a run, in billionths of a US dollar. */
 export function setCap(store: Store, runId: number, maxCostNanoUsd: number): void {
   store.db.update(runs).set({ maxCostNanoUsd }).where(eq(runs.id, runId)).run();
 }
 
-/** The cost of an attempt in billionths of a US dollar, or null where it is unknown. */
+/** The cost of an attempt in billionths of a US dollar; null if unknown. */
 export type AttemptCost = (usage: PricedUsage, isBatched: boolean) => number | null;
 
-/** What the attempts of a run would cost; null where the cost of any is unknown. */
+/** The cost of a run's attempts at other prices; null if the cost of any is unknown. */
 export function costWith(store: Store, runId: number, cost: AttemptCost): number | null {
   registerCost(store, cost);
   const row = store.db
@@ -54,7 +54,7 @@ export function costWith(store: Store, runId: number, cost: AttemptCost): number
   return row?.unknown === 0 ? (row.cost ?? 0) : null;
 }
 
-/** Prices the attempts of a run anew, and freezes the prices with it. The usage of the attempts stays as it is. */
+/** Computes the costs of a run's attempts again, and stores the prices with the run. The usage does not change. */
 export function applyPrices(store: Store, runId: number, prices: Prices, cost: AttemptCost): void {
   registerCost(store, cost);
   inTransaction(store, () => {
@@ -75,12 +75,12 @@ export function applyPrices(store: Store, runId: number, prices: Prices, cost: A
   });
 }
 
-/** What the answers would have cost that the calls of a run have from earlier calls; null where that is unknown. */
+/** The cost that a run has saved by reusing answers; null if unknown. */
 export function savedCost(store: Store, runId: number, cost: AttemptCost): number | null {
   registerCost(store, cost);
   const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
     ${answers.cacheWriteTokens}, 0)`;
-  // What they have used is not known.
+  // The usage of imported answers is unknown.
   const isImported = sql`${answers.origin} = 'imported'`;
   const row = store.db
     .select({
@@ -95,12 +95,12 @@ export function savedCost(store: Store, runId: number, cost: AttemptCost): numbe
   return row?.unknown === 0 ? (row.cost ?? 0) : null;
 }
 
-/** A sum of whole numbers as `wholeSumOf` has it, in a query of Drizzle's. */
+/** The same sum as `wholeSumOf`, for a query of Drizzle. */
 export function wholeSum(expression: SQL | SQLiteColumn): SQL<number> {
   return sql<number>`cast(min(total(${expression}), ${sql.raw(String(Number.MAX_SAFE_INTEGER))}) as integer)`;
 }
 
-/** Whether a call has an answer that none of its own requests brought; in an imported run none has. */
+/** Whether a call has an answer but no successful attempt: it reused one, or its run was imported. */
 export const isReused = sql`(${calls.state} = 'succeeded' and not exists (select 1 from ${attempts}
   where ${attempts.callId} = ${calls.id} and ${attempts.outcome} = 'succeeded')
   and not exists (select 1 from ${runs} where ${runs.id} = ${calls.runId} and ${runs.imported} is not null))`;
@@ -120,7 +120,7 @@ function registerCost({ sqlite }: Store, cost: AttemptCost): void {
   sqlite.function("attempt_cost", { deterministic: true }, perAttempt as (...usage: unknown[]) => number | null);
 }
 
-/** The attempts of a run of which it is known whether they were charged. */
+/** The attempts of a run whose charge is known. */
 function settledOf(runId: number) {
   const ofRun = sql`${attempts.callId} in
     (select ${calls.id} from ${tasks} join ${calls} on ${calls.taskId} = ${tasks.id} where ${tasks.runId} = ${runId})`;

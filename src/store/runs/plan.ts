@@ -12,7 +12,7 @@ export function keepSettings(store: Store, value: Settings): number {
   return row.id;
 }
 
-/** @returns the perspectives' ids, in their order */
+/** @returns the ids of the perspectives, in their order */
 export function insertPerspectives(store: Store, runId: number, list: readonly Perspective[]): number[] {
   return list.map(
     ({ condition, reading, strategy }, position) =>

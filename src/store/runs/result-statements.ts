@@ -14,7 +14,7 @@ const USAGE = [
   "tokensEstimated",
 ] as const;
 
-// Literals: SQLite plans a statement anew for each value of a parameter that a partial index might serve.
+// Literals, not parameters: SQLite would plan the statement again for each value, because of the partial index.
 const isPending = sql`${calls.state} = 'pending'`;
 const isDone = sql`${calls.state} = 'succeeded'`;
 const isOpen = or(isPending, isNotNull(calls.wantedSettingsId));
@@ -151,7 +151,7 @@ function plus(column: SQLiteColumn, name: keyof TotalsDelta): SQL {
   return sql`(${column} + ${sql.placeholder(name)})`;
 }
 
-/** A placeholder for each name, for the columns that a prepared update sets. */
+/** Placeholders for the columns that a prepared update sets, by name. */
 function setters<Name extends string>(...names: Name[]): Record<Name, SQL> {
   return Object.fromEntries(names.map((name) => [name, sql`${sql.placeholder(name)}`])) as Record<Name, SQL>;
 }

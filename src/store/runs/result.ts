@@ -10,28 +10,28 @@ export interface Usage {
   cacheWriteTokens: number;
   /** A subset of the completion tokens. */
   reasoningTokens: number;
-  /** Whether they were counted here, as the provider reported none. */
+  /** Whether datagen counted them, because the provider reported none. */
   tokensEstimated: boolean;
 }
 
-/** What a request may be charged with at most. */
+/** The most tokens that a request may be charged for. */
 export interface Reservation {
   promptTokens: number;
-  /** Null where nothing limits them. */
+  /** Null if they have no limit. */
   completionTokens: number | null;
 }
 
-/** The outcome of an attempt of which nothing is known but that it was sent. */
+/** The outcome of an attempt that was sent and has no result yet. */
 export const UNANSWERED = "unanswered";
 
-/** What came of one request. */
+/** The result of one request. */
 export interface AttemptRecord extends Usage {
   durationMs: number;
   outcome: string;
   decision: "kept" | "retry" | "fail" | "stop";
-  /** In billionths of a US dollar; null where the price is unknown, or whether it was charged. */
+  /** In billionths of a US dollar; null if the price is unknown, or if it is unknown whether it was charged. */
   costNanoUsd: number | null;
-  /** What it may have been charged with; null where that is known. */
+  /** The most tokens that it may have been charged for; null if its charge is known. */
   reserved: Reservation | null;
   httpStatus: number | null;
   requestId: string | null;
@@ -50,20 +50,20 @@ interface NewAnswer {
 }
 
 /**
- * An attempt, with the answer where it brought one that was kept.
+ * An attempt, with its answer if it brought one that is kept.
  * @internal
  */
 export interface Result {
   call: OpenCall;
   attemptId: number;
-  /** Whether it was sent in a batch, which the call leaves with this. */
+  /** Whether it was sent in a batch. Storing the result takes the call out of the batch. */
   isBatched: boolean;
   attempt: AttemptRecord;
   answer: NewAnswer | null;
 }
 
 /**
- * A call for which an earlier call's answer does.
+ * A call that reuses an earlier answer.
  * @internal
  */
 export interface Reused {
@@ -71,15 +71,15 @@ export interface Reused {
   answer: { id: number; settingsId: number; finishReason: string | null };
 }
 
-/** How a run's totals change with some results. */
+/** The change of a run's totals by some results. */
 export interface TotalsDelta {
   callsSucceeded: number;
   callsFailed: number;
   callsTruncated: number;
-  /** Answered calls that are to be answered better. */
+  /** Answered calls that wait for a better answer. */
   callsReopened: number;
   callsReused: number;
-  /** Requests that have come to an end. */
+  /** Requests that have ended. */
   attempts: number;
   promptTokens: number;
   completionTokens: number;

@@ -7,7 +7,7 @@ import type { Reservation, Result, Reused, TotalsDelta, Usage } from "./result.t
 import { statements } from "./result-statements.ts";
 
 /**
- * A request that is about to be sent, and what it may be charged with.
+ * A request that is about to be sent, and the most tokens that it may be charged for.
  * @internal
  */
 export interface Leaving {
@@ -16,11 +16,11 @@ export interface Leaving {
 }
 
 /**
- * Stores, in one transaction, what came of requests, and writes down that others are about to be sent.
- * @param runSettingsId what the run's calls are asked with where nothing else is wanted
- * @returns how the totals change, and the ids of the attempts that are about to be made
- * @throws StoppedError when this process has lost the run, or the disk is full; then nothing of them is stored, and
- *   nothing may be sent
+ * Stores, in one transaction, the results of requests, and the attempts that are about to be sent.
+ * @param runSettingsId the settings of the run, which calls use unless they have others
+ * @returns the change of the totals, and the ids of the new attempts
+ * @throws StoppedError when this process has lost the run, or the disk is full; then nothing is stored, and nothing may
+ *   be sent
  * @internal
  */
 export function commitTurn(
@@ -48,8 +48,8 @@ function openAttempts(store: Store, leaving: readonly Leaving[]): number[] {
 
 /**
  * Stores results of a run in one transaction: attempts, answers, the states of the calls and the run's totals.
- * @param runSettingsId what the run's calls are asked with where nothing else is wanted
- * @throws StoppedError when this process has lost the run, or the disk is full; then nothing of them is stored
+ * @param runSettingsId the settings of the run, which calls use unless they have others
+ * @throws StoppedError when this process has lost the run, or the disk is full; then nothing is stored
  * @internal
  */
 export function commitResults(
@@ -136,7 +136,7 @@ function storeOutcome(store: Store, runSettingsId: number, result: Result, delta
         .lastInsertRowid,
     );
     answerCall(store, runSettingsId, call, { id, finishReason: answer.finishReason }, delta);
-    // The answer that a better one has followed was an earlier call's, where none came for this one before.
+    // If this is the first answer of the call's own requests, the replaced answer was a reused one.
     if (call.answerId !== null && write.timesAnswered.get({ callId: call.id })?.times === 1) delta.callsReused -= 1;
   } else if (attempt.decision === "fail" && call.answerId !== null) {
     delta.callsReopened -= write.keep.run({ id: call.id }).changes;
@@ -148,7 +148,7 @@ function storeOutcome(store: Store, runSettingsId: number, result: Result, delta
   }
 }
 
-/** Gives an open call its answer, in the place of the one that it has where it has one. */
+/** Gives an open call its answer. A better answer replaces the earlier one. */
 function answerCall(
   store: Store,
   runSettingsId: number,

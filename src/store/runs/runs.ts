@@ -8,10 +8,10 @@ import type { RunStatus } from "./status.ts";
 export type RunRow = typeof runs.$inferSelect;
 export type NewRun = Omit<typeof runs.$inferInsert, "id">;
 
-/** A run as lists show it: without what would have to be parsed for each. */
+/** A run for lists, without the columns of JSON that would have to be parsed. */
 export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & { status: RunStatus };
 
-/** Without letters and digits that look alike; no id can be `latest`. */
+/** No letters that look like digits. Without `l`, no id can be `latest`. */
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LENGTH = 8;
 
@@ -19,19 +19,19 @@ const { config: _config, prices: _prices, ...summaryColumns } = getTableColumns(
 
 /** A random id for a run, for users to type. */
 export function newPublicId(): string {
-  // 256 is a multiple of the alphabet's length, so that no letter comes more often than others.
+  // 256 is a multiple of the alphabet's length, so all letters are equally likely.
   const bytes = crypto.getRandomValues(new Uint8Array(ID_LENGTH));
   return Array.from(bytes, (byte) => ID_ALPHABET[byte % ID_ALPHABET.length]).join("");
 }
 
 /**
- * Checks an id that a database of somebody else may have: it stands in commands that users copy.
+ * Checks an id from somebody else's database, because ids appear in commands that users copy.
  * @throws UsageError when {@link newPublicId} cannot have made it
  */
 export function checkPublicId(id: string, path: string): void {
   if (id.length === ID_LENGTH && [...id].every((letter) => ID_ALPHABET.includes(letter))) return;
   throw new UsageError(
-    `a run in ${path} has the id ${JSON.stringify(id.slice(0, 100))}, which datagen does not make`,
+    `a run in ${path} has the id ${JSON.stringify(id.slice(0, 100))}, which datagen cannot have created`,
     "The database was changed by something else. Restore a copy of it.",
   );
 }
@@ -60,7 +60,7 @@ export function renameDataset(store: Store, runId: number, datasetName: string):
 
 const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
 
-/** The run that was made last in this database comes first: clocks, imports and merges may give it any time. */
+/** Sorts by id, not by time: imports, merges and clocks can give a new run any time. */
 const newestFirst = desc(runs.id);
 
 /** The newest run that read its inputs from a path. */
@@ -86,7 +86,7 @@ const inputs = oncePerStore(({ db }) => ({
     .prepare(),
 }));
 
-/** The hash of the input that a run has at a row of its file; undefined where it has none. */
+/** The hash of a run's input at a row of its file; undefined if the run has none there. */
 export function inputHash(store: Store, runId: number, position: number): string | undefined {
   return inputs(store).hash.get({ runId, position })?.hash;
 }
@@ -102,7 +102,7 @@ export function runsImportedFrom(store: Store, sha256: string): string[] {
     .map(({ publicId }) => publicId);
 }
 
-/** All runs, the one that was made last in this database first. */
+/** All runs; the one that was added last to this database comes first. */
 export function listRuns(store: Store): RunSummaryRow[] {
   return store.db
     .select({ run: summaryColumns, lease: leases })
@@ -127,8 +127,8 @@ export function getRun(store: Store, runId: number): RunRow & { status: RunStatu
 }
 
 /**
- * The run that a user means: by its id, a prefix of it that no other has, or `latest`.
- * @throws UsageError when there is none, or more than one
+ * Finds a run by its id, by a prefix that no other run has, or by `latest`.
+ * @throws UsageError when there is no such run, or more than one
  */
 export function findRun(store: Store, wanted: string): number {
   const select = store.db.select({ id: runs.id, publicId: runs.publicId }).from(runs);
@@ -149,7 +149,7 @@ export function findRun(store: Store, wanted: string): number {
   if (!only) {
     throw new UsageError(
       `there is no run ${JSON.stringify(wanted)} in ${store.path}`,
-      "`datagen runs list` shows them; --db or DATAGEN_DB names another database.",
+      "`datagen runs list` shows all runs; --db or DATAGEN_DB names another database.",
     );
   }
   throw new UsageError(
@@ -158,7 +158,7 @@ export function findRun(store: Store, wanted: string): number {
   );
 }
 
-// Derived, never stored: after a crash nobody is left who could correct a stored state.
+// The status is derived and never stored, because a crashed process could not correct a stored one.
 function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
   if (lease && seemsLive(lease)) return "running";
   if (run.batchesOpen > 0) return "waiting";
@@ -166,12 +166,12 @@ function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): R
   return run.callsFailed > 0 ? "failed" : "completed";
 }
 
-/** Hides a run at once; `sweep` then takes its rows away. */
+/** Hides a run at once. `sweep` removes its rows later. */
 export function hideRun(store: Store, runId: number): void {
   store.db.update(runs).set({ plannedAt: null }).where(eq(runs.id, runId)).run();
 }
 
-/** The runs that nothing shows and no living process plans: those being deleted, and plans that were cut off. */
+/** Hidden runs: runs that were deleted, and interrupted plans whose process has ended. */
 export function abandonedRuns(store: Store): number[] {
   return store.db
     .select({ id: runs.id, lease: leases })

@@ -3,7 +3,7 @@ import { isReused, wholeSum } from "./money.ts";
 import type { Store } from "../file/store.ts";
 import { answers, attempts, calls, perspectives, tasks } from "../schema.ts";
 
-/** What came of one step of a perspective. */
+/** The results of one step of a perspective. */
 export interface StepRow {
   condition: string;
   step: "reading" | "strategy";
@@ -12,12 +12,12 @@ export interface StepRow {
   failed: number;
   truncated: number;
   reused: number;
-  /** Of all its requests, those that failed included. */
+  /** Of all its requests, including failed ones. */
   prompt_tokens: number;
   completion_tokens: number;
   cached_tokens: number;
   reasoning_tokens: number;
-  /** In billionths of a US dollar; null where any part of it is unknown. */
+  /** In billionths of a US dollar; null if any part of it is unknown. */
   costNanoUsd: number | null;
 }
 

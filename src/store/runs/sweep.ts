@@ -2,12 +2,12 @@ import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { abandonedRuns } from "./runs.ts";
 
-/* Prepared SQL, as most of it runs once for each task, answer and text of a run: there Drizzle would take the time. */
+/* Prepared SQL, because most of it runs once for each task, answer and text of a run, where Drizzle would be slow. */
 
-/** Rows that one transaction of a deletion takes away. */
+/** How many rows one transaction of a deletion removes. */
 const DELETE_CHUNK = 2_000;
 
-/** Removes runs that were being deleted, and plans that were cut off. Texts and answers go with their last user. */
+/** Removes deleted runs and interrupted plans. Texts and answers are removed with the last run that uses them. */
 export function sweep(store: Store): void {
   const abandoned = abandonedRuns(store);
   if (abandoned.length === 0) return;

@@ -3,7 +3,7 @@ import { sha256 } from "../../plan/settings.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { keepText } from "../texts.ts";
 
-/* Prepared SQL, as nearly all of a plan's time goes into these inserts: one statement inserts all calls of an input. */
+/* Prepared SQL, because these inserts take nearly all the time of planning: one statement inserts all calls of an input. */
 
 const COLUMNS = "run_id, task_id, perspective_id, step, replicate, state";
 
@@ -17,11 +17,11 @@ export interface NewTask {
   position: number;
   input: string;
   reference: string | null;
-  /** What its calls have already, in the order of the plan; null for those that are pending. */
+  /** The earlier answers that its calls reuse, in the order of the plan; null for a pending call. */
   answers: readonly ({ id: number } | null)[];
 }
 
-/** Rows that one statement inserts. */
+/** How many rows one statement inserts. */
 const MOST_ROWS = 500;
 
 /**
@@ -37,7 +37,7 @@ export function createTaskWriter(
   const rows = planned.map(
     ({ perspective, step, replicate }) => `${perspectiveIds[perspective]}, '${step}', ${replicate}`,
   );
-  // Nearly all calls are pending: those of an input are inserted by one statement, which says what they are.
+  // Nearly all calls are pending. One statement, with the calls written into it, inserts all calls of an input.
   const insertPending = chunks(rows, MOST_ROWS).map((chunk) =>
     store.sqlite.prepare<[{ taskId: number }]>(
       `insert into calls (${COLUMNS}) values ${chunk.map((row) => `(${runId}, @taskId, ${row}, 'pending')`).join()}`,

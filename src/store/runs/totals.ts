@@ -2,9 +2,9 @@ import type { Store } from "../file/store.ts";
 import { wholeSumOf } from "../whole-sum.ts";
 
 /*
- * What the totals of a run are, for all who count them anew: `db check` for every run, a merge for one. While a run is
- * executed they change by deltas, in the transactions of what they sum. `c` is a call, `a` its answer or nothing.
- * Prepared SQL, as other statements are made of these expressions.
+ * Defines the totals of a run, for code that computes them from the rows: `db check` and merging. While a run is executed,
+ * its totals change by deltas, in the same transactions as the rows. `c` is a call, `a` its answer, if it has one.
+ * Prepared SQL, because other statements contain these expressions.
  */
 
 /** Sums over calls. */
@@ -21,7 +21,7 @@ export const ATTEMPT_TOTALS = `sum(t.outcome <> 'unanswered') attempts, ${wholeS
   ${wholeSumOf("t.cost_nano_usd")} cost,
   sum(t.cost_nano_usd is null and t.reserved_prompt_tokens is null) unpriced, max(t.tokens_estimated) estimated`;
 
-/** Sets the totals of a run that was not imported to those of its rows. */
+/** Computes the totals of a run from its rows. Not for imported runs. */
 export function recountTotals({ sqlite }: Store, runId: number): void {
   sqlite
     .prepare(

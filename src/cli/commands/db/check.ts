@@ -6,8 +6,8 @@ export class DbCheckCommand extends DatagenCommand {
   static override paths = [["db", "check"]];
   static override usage = Command.Usage({
     category: "Database",
-    description: "Check the database: the file itself, and what always holds of its rows",
-    details: "Exits with 1 where something is broken. Nothing is changed.",
+    description: "Check the database: the file itself, and the rules that its rows must keep",
+    details: "Exits with 1 if something is broken. Nothing is changed.",
     examples: [
       ["The database of this folder", "datagen db check"],
       ["As JSON, for programs", "datagen db check --json"],

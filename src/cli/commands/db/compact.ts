@@ -5,10 +5,10 @@ export class DbCompactCommand extends DatagenCommand {
   static override paths = [["db", "compact"]];
   static override usage = Command.Usage({
     category: "Database",
-    description: "Give the space back to the disk that deleted runs have left",
+    description: "Give the space of deleted runs back to the disk",
     details: `
-      The file is written anew without gaps. That takes twice as much room as its rows for a while, in part among the
-      temporary files, for which SQLITE_TMPDIR can name another disk. Not while a process executes a run.
+      Writes the file again without gaps. For a while this takes twice the space of its rows, a part of it for
+      temporary files; SQLITE_TMPDIR can put these on another disk. Refused while a process executes a run.
     `,
     examples: [
       ["The database of this folder", "datagen db compact"],

@@ -5,11 +5,10 @@ export class DbMergeCommand extends DatagenCommand {
   static override paths = [["db", "merge"]];
   static override usage = Command.Usage({
     category: "Database",
-    description: "Take in the runs of another database",
+    description: "Copy the runs of another database into this one",
     details: `
-      Runs that are here already stay as they are, so that merging twice changes nothing; the other database is only
-      read. Runs that were made in parts, with \`run --shard\`, become one run as their parts come together, and the
-      parts that are missing are named.
+      The other database is only read. Runs that are in both stay as they are here, so that a second merge changes
+      nothing. Parts of a run, made with \`run --shard\`, become one run; the output names the parts that are missing.
     `,
     examples: [["The runs of another machine", "datagen db merge other.db"]],
   });

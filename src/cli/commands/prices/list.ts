@@ -7,14 +7,14 @@ export class PricesListCommand extends DatagenCommand {
     category: "Prices",
     description: "List what models cost, in US dollars per million tokens, with the age of each price",
     details: `
-      With \`MODEL\`, only models in whose names it is found. Your own prices come first.
+      With \`MODEL\`, lists only models whose names contain it. Your own prices come first.
 
-      A run freezes the prices that it is planned with. The price of a model that is not in the list is unknown, and so
-      is what a run with it costs.
+      A run keeps the prices that it was planned with. If a model is not in the list, its price is unknown, and so is the
+      cost of a run with it.
     `,
     examples: [
-      ["All of them", "datagen prices list"],
-      ["Those of some models", "datagen prices list llama-3.3"],
+      ["All prices", "datagen prices list"],
+      ["The prices of some models", "datagen prices list llama-3.3"],
       ["As JSON, for programs", "datagen prices list gpt-4o --json"],
     ],
   });

@@ -5,16 +5,16 @@ export class PricesUnsetCommand extends DatagenCommand {
   static override paths = [["prices", "unset"]];
   static override usage = Command.Usage({
     category: "Prices",
-    description: "Forget a price that was set with `datagen prices set`",
+    description: "Remove a price that was set with `datagen prices set`",
     details: "Runs keep the prices that they were planned with.",
     examples: [
-      ["The one for any server", "datagen prices unset llama3.2"],
-      ["The one for a server", "datagen prices unset llama3.2 --base-url http://localhost:11434/v1"],
+      ["The price for any server", "datagen prices unset llama3.2"],
+      ["The price for one server", "datagen prices unset llama3.2 --base-url http://localhost:11434/v1"],
     ],
   });
 
   model = Option.String({ name: "MODEL" });
-  baseUrl = Option.String("--base-url", { description: "The server that the price was set for. Default: any" });
+  baseUrl = Option.String("--base-url", { description: "The server that the price was set for. Default: any server" });
 
   async execute(): Promise<void> {
     const [{ unsetPrices }, { renderUnsetPrice }] = await Promise.all([

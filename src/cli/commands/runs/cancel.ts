@@ -7,19 +7,19 @@ export class RunsCancelCommand extends SendingCommand {
   static override paths = [["runs", "cancel"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "Cancel the batches of a run, and take in what of them is done",
+    description: "Cancel the batches of a run, and store the results that are ready",
     details: `
       ${RUN_DESCRIPTION}
 
-      What the provider has answered until then is kept, and charged. The other calls are pending: \`datagen resume\`
-      sends them, in new batches or, with \`--live\`, in requests of their own.
+      Answers that the provider has made by then are stored, and charged. The other calls become pending again:
+      \`datagen resume\` sends them in new batches or, with \`--live\`, each in its own request.
     `,
     examples: [["Cancel the batches of the newest run", "datagen runs cancel latest"]],
   });
 
   run = Option.String({ name: "RUN" });
   baseUrl = Option.String("--base-url", {
-    description: "Confirms the base URL of the run, where this machine does not know it",
+    description: "Confirm the base URL of the run, if you have not named that server on this machine",
   });
 
   async execute(): Promise<void> {

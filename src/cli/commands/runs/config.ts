@@ -5,13 +5,13 @@ export class RunsConfigCommand extends DatagenCommand {
   static override paths = [["runs", "config"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "Print the config that makes a run again",
+    description: "Print a config that repeats a run",
     details: `
       ${RUN_DESCRIPTION}
 
-      It is the config of the run with its defaults, with the flags that it was started with, and with the provider and
-      the endpoint that were decided, so that a run of it makes the same calls. A base URL that came from the environment
-      is not in it; stderr says how to set it.
+      The output is the config of the run, with all defaults, the flags that the run was started with, and the provider
+      and endpoint that datagen chose. A run of this config makes the same calls. A base URL from the environment is not
+      in it; stderr says how to set that.
     `,
     examples: [["Keep the config of the newest run", "datagen runs config latest > again.json"]],
   });

@@ -11,13 +11,13 @@ export class RunsDeleteCommand extends DatagenCommand {
     details: `
       ${RUN_DESCRIPTION}
 
-      The run's tasks, calls and attempts go, and the texts and answers that no other run uses. Datasets that were
-      exported stay. On a terminal the command asks first; elsewhere it needs \`--yes\`. Batches that are open go on at the
+      Removes the run's tasks, calls and attempts, and the texts and answers that no other run uses. Exported datasets
+      stay. On a terminal the command asks first; elsewhere it needs \`--yes\`. Batches that are open go on at the
       provider; the command says so before, and \`datagen runs cancel\` cancels them.
     `,
     examples: [
-      ["Remove the newest run, after a question", "datagen runs delete latest"],
-      ["Remove it without a question", "datagen runs delete latest --yes"],
+      ["Remove the newest run, and ask first", "datagen runs delete latest"],
+      ["Remove it without asking", "datagen runs delete latest --yes"],
     ],
   });
 
@@ -31,7 +31,7 @@ export class RunsDeleteCommand extends DatagenCommand {
     const { run, answers_lost: lost, answers_kept: kept, batches_open: open } = deletion;
     const others =
       kept === 0 ? "" : `; ${counted(kept, "more", "more")} ${kept === 1 ? "stays" : "stay"} with other runs`;
-    const what = `${counted(lost, "answer")} that only it has${others}`;
+    const what = `${counted(lost, "answer")} that no other run has${others}`;
     if (open > 0) {
       this.warn(
         `Warning: run ${run} has ${counted(open, "open batch", "open batches")}. The provider goes on with ${open === 1 ? "it" : "them"} and charges for what it answers; ` +
@@ -51,7 +51,7 @@ export class RunsDeleteCommand extends DatagenCommand {
   private async confirm(run: string, what: string): Promise<boolean> {
     const { ask } = this;
     if (!ask) {
-      throw new UsageError(`run ${run} has ${what}, and nobody can be asked here`, "Add --yes to remove it.");
+      throw new UsageError(`run ${run} has ${what}, and there is no terminal to ask on`, "Add --yes to remove it.");
     }
     return await ask(`Remove run ${run}, with ${what}?`);
   }

@@ -8,8 +8,8 @@ export class RunsListCommand extends DatagenCommand {
     description: "List all runs with their tokens and cost, the newest first",
     details: `
       A run is \`running\` while a process executes it, \`waiting\` while batches are open at the provider,
-      \`interrupted\` when calls are still to be made and none does,
-      \`completed\` when every call has its answer, and \`failed\` when it is done but some calls have failed.
+      \`interrupted\` when calls are left and no process executes it, \`completed\` when every call has its answer, and
+      \`failed\` when it is done but some calls have failed.
     `,
     examples: [
       ["As a table that fits the terminal", "datagen runs list"],

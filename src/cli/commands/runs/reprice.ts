@@ -5,12 +5,12 @@ export class RunsRepriceCommand extends DatagenCommand {
   static override paths = [["runs", "reprice"]];
   static override usage = Command.Usage({
     category: "Runs",
-    description: "Show what a run costs with today's prices",
+    description: "Show the cost of a run at today's prices",
     details: `
       ${RUN_DESCRIPTION}
 
-      The prices that a run was made with stay with it. This shows its cost with those and with today's. With
-      \`--apply\` it gets today's; its recorded tokens never change.
+      A run keeps the prices that it was planned with. This command shows its cost at those prices and at today's.
+      \`--apply\` stores today's prices with the run; its recorded tokens never change.
     `,
     examples: [
       ["Both costs of the newest run", "datagen runs reprice latest"],

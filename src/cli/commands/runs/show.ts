@@ -10,7 +10,7 @@ export class RunsShowCommand extends DatagenCommand {
     details: RUN_DESCRIPTION,
     examples: [
       ["The newest run", "datagen runs show latest"],
-      ["Every request of it that failed", "datagen runs show latest --failures"],
+      ["Every failed request of it", "datagen runs show latest --failures"],
       ["As JSON, with the run's config", "datagen runs show latest --json"],
     ],
   });

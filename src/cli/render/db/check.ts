@@ -4,7 +4,7 @@ import { counted, printable } from "../text.ts";
 export function renderCheck({ database, rules, violations }: DatabaseCheck): string {
   const head = `${printable(database)}: ${counted(rules, "rule")} checked, ${violations.length} broken`;
   const lines = violations.map(
-    ({ rule, rows, examples }) => `  not so: ${rule} (${counted(rows, "row")}: ${examples.join("; ")})`,
+    ({ rule, rows, examples }) => `  broken: ${rule} (${counted(rows, "row")}: ${examples.join("; ")})`,
   );
   return [head, ...lines.map(printable)].join("\n");
 }

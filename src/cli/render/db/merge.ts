@@ -4,7 +4,7 @@ import { counted } from "../text.ts";
 export function renderMerge({ runs, shards }: Merge): string {
   const lines = runs.map(({ id, result }) =>
     result === "differs"
-      ? `run ${id}: here already, and has more answers there; delete it here and merge again to take those in`
+      ? `run ${id}: in both databases, with more answers in the other; to get those, delete it here and merge again`
       : `run ${id}: ${result}`,
   );
   for (const { run, count, missing, pending } of shards) {
@@ -14,5 +14,5 @@ export function renderMerge({ runs, shards }: Merge): string {
         : `run ${run} lacks ${missing.length === 1 ? "shard" : "shards"} ${missing.join(", ")} of ${count}`,
     );
   }
-  return lines.length === 0 ? "There are no runs in it." : lines.join("\n");
+  return lines.length === 0 ? "The other database has no runs." : lines.join("\n");
 }

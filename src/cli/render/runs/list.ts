@@ -35,7 +35,7 @@ const COLUMNS: Column<RunSummary>[] = [
   { title: "CREATED (UTC)", value: (run) => run.created_at.slice(0, 16).replace("T", " "), rank: 4 },
 ];
 
-/** Runs as a table no wider than `width`. Columns in which no row has anything are left out. */
+/** Runs as a table no wider than `width`. Empty columns are left out. */
 export function renderRuns(runs: readonly RunSummary[], width: number): string {
   if (runs.length === 0) return "No runs yet. Start one with `datagen run CONFIG`.";
   const isUnused: Record<string, boolean> = {

@@ -2,7 +2,7 @@ import type { Repricing } from "../../../app/runs/reprice-run.ts";
 import { renderRates } from "../lines.ts";
 import { money, oneLine } from "../text.ts";
 
-/** What a run costs with two sets of prices. */
+/** The cost of a run at its own prices and at today's. */
 export function renderRepricing({ run, before, after, applied }: Repricing): string {
   const line = ({ prices, cost_usd: cost }: Repricing["before"]) =>
     `${money(cost)}${prices === null ? "" : `: ${renderRates(prices)} (${prices.source}, ${prices.date})`}`;

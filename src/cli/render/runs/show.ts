@@ -4,7 +4,7 @@ import { modelOf, renderCalls, renderRates, renderTokens } from "../lines.ts";
 import { renderTable, tableLines } from "../table.ts";
 import { counted, money, number, oneLine } from "../text.ts";
 
-/** A run in detail, with a table of its steps and of what failed. */
+/** A run in detail, with tables of its steps and of its failures. */
 export function renderDetails(details: RunDetails, width: number): string {
   const { run, steps, failures } = details;
   const facts: [string, string][] = [
@@ -61,7 +61,7 @@ export function renderDetails(details: RunDetails, width: number): string {
       { title: "DONE", value: ({ completed }) => number(completed), align: "right", rank: 1 },
       { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
       { title: "CREATED (UTC)", value: (batch) => batch.created_at.slice(0, 16).replace("T", " "), rank: 3 },
-      { title: "TAKEN IN", value: (batch) => (batch.ended_at ?? "").slice(0, 16).replace("T", " "), rank: 3 },
+      { title: "STORED", value: (batch) => (batch.ended_at ?? "").slice(0, 16).replace("T", " "), rank: 3 },
       { title: "ERROR", value: ({ error }) => error ?? "", rank: 2, least: 20 },
     ],
     details.batches,
@@ -109,7 +109,9 @@ function sizeOf({ run, config: { replicates = 1 } }: RunDetails): string {
 }
 
 function requestsOf({ attempts, imported }: Pick<RunDetails, "attempts" | "imported">): string {
-  return imported === null ? number(attempts) : `${number(attempts)}, and ${number(imported.api_calls)} by the dataset`;
+  return imported === null
+    ? number(attempts)
+    : `${number(attempts)}, and ${number(imported.api_calls)} according to the dataset`;
 }
 
 function importOf({ imported }: Pick<RunDetails, "imported">): [string, string][] {
@@ -125,7 +127,7 @@ function costFacts({ run, ...details }: RunDetails): [string, string][] {
   ];
   if (unclear.requests > 0) {
     const requests = counted(unclear.requests, "request");
-    facts.push(["unclear", `${requests} without a known outcome, possibly billed: at most ${money(unclear.cost_usd)}`]);
+    facts.push(["unclear", `${requests} with an unknown outcome, possibly billed: at most ${money(unclear.cost_usd)}`]);
   }
   if (run.calls.reused > 0) {
     facts.push([
