@@ -374,7 +374,7 @@ test("a process that has lost its run stops, and stores nothing more", async () 
   db.close();
   const { code, stdout, stderr } = await running.done;
   expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-  expect(stderr).toMatch(/another process has taken over this run/);
+  expect(stderr).toMatch(/another process has taken this run over/);
   expect(queryRows(ws.at(DB), "select attempts from runs")).toEqual([{ attempts }]);
   expect(queryRows(ws.at(DB), "select count(*) as n from answers")).toEqual([{ n: attempts }]);
   expect(queryRows(ws.at(DB), "select token from leases")).toEqual([{ token: "of another process" }]);

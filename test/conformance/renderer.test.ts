@@ -78,10 +78,10 @@ describe.concurrent.each(FORMATS)("the format %s", (format) => {
     const { isJson } = renderers[format];
     const plain = await toStdout(lab);
     expect(warningsIn(plain.stderr)).toEqual([
-      expect.stringMatching(/^Warning: \d+ cells hold half of a surrogate pair that stands alone, /),
+      expect.stringMatching(/^Warning: \d+ cells hold a lone surrogate \(half of a character in UTF-16\), /),
     ]);
     expect(plain.stderr).toMatch(/: the context of task 0; .*; and \d+ more$/m);
-    expect(plain.stderr).toMatch(isJson ? /--replace-surrogates writes U\+FFFD/ : /written as U\+FFFD, as UTF-8/);
+    expect(plain.stderr).toMatch(isJson ? /--replace-surrogates writes U\+FFFD/ : /written as U\+FFFD, because UTF-8/);
     const replaced = await toStdout(lab, "--replace-surrogates");
     expect(replaced.stdout).toContain("0 \ufffd ends");
     expect(replaced.stdout).not.toMatch(/\\ud83d/);
