@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { AdaptiveConcurrency } from "../src/execute/concurrency.ts";
 import { Outage } from "../src/execute/outage.ts";
 import { Pace } from "../src/execute/pace.ts";
+import { randomOf } from "./simulation/random.ts";
 import type { RateLimits } from "../src/providers/provider.ts";
 import { readRateLimits } from "../src/providers/rate-limits.ts";
 
@@ -37,8 +38,8 @@ const CONCURRENCY = 64;
 
 /** Runs an endless line of requests against the provider, and tells what arrived there. */
 function simulate(provider: Provider, phases: readonly Phase[], configured = {}): Seen[] {
-  const random = generator(7);
-  const pace = new Pace({ requestsPerMinute: undefined, tokensPerMinute: undefined, ...configured }, 0);
+  const random = randomOf(7).next;
+  const pace = new Pace({ requestsPerMinute: undefined, tokensPerMinute: undefined, ...configured }, 0, 0);
   const buckets = {
     requests: bucket(provider.requestsPerMinute, provider.burstS),
     tokens: bucket(provider.tokensPerMinute, provider.burstS),
@@ -69,7 +70,7 @@ function simulate(provider: Provider, phases: readonly Phase[], configured = {})
     while (inFlight < (hasAnswer ? CONCURRENCY : 5)) {
       const prompt = refused[0] ?? 60 + Math.floor(random() * 80);
       // The client counts a tenth too little.
-      const wait = pace.wait(now, Math.round(prompt * 0.9) + 200);
+      const wait = pace.wait(now, Math.round(prompt * 0.9) + 200).ms;
       if (wait > 0) {
         if (!isWaiting) later(Math.max(1, wait), () => [(isWaiting = false), pump()]);
         isWaiting = true;
@@ -98,7 +99,7 @@ function simulate(provider: Provider, phases: readonly Phase[], configured = {})
       later(isAccepted ? provider.latencyMs(random()) : 10, () => {
         inFlight -= 1;
         hasAnswer ||= isAccepted;
-        pace.end(ticket, now, isAccepted ? "accepted" : "rate_limited", limits);
+        pace.end(ticket, now, isAccepted ? "accepted" : "rate_limited", { limits, retryAfterMs: null });
         if (!isAccepted) later(250 + random() * 250, () => [refused.push(prompt), pump()]);
         pump();
       });
@@ -138,18 +139,7 @@ function bucket(perMinute: number | undefined, burstS: number) {
     state: () =>
       perMinute === undefined
         ? null
-        : { limit: perMs * 60_000, remaining: Math.floor(level), resetMs: (capacity() - level) / perMs },
-  };
-}
-
-/** A small generator of numbers between 0 and 1, the same ones every time (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+        : { limit: perMs * 60_000, remaining: Math.floor(level), resetMs: (capacity() - level) / perMs, isTime: false },
   };
 }
 
@@ -234,7 +224,7 @@ describe("a limit of which only refusals tell", () => {
 
 test("refusals that come whatever the rate slow nothing down", () => {
   const provider = { burstS: 1, statesLimits: false, latencyMs: () => 50 };
-  const phases = [{ seconds: 20, scale: 1 }];
+  const phases = [{ seconds: 60, scale: 1 }];
   const undisturbed = simulate(provider, phases).length;
   expect(simulate({ ...provider, refusedAnyway: 0.05 }, phases).length).toBeGreaterThan(0.85 * undisturbed);
 });
@@ -257,11 +247,11 @@ describe("a limit of the config", () => {
   });
 
   test("below one request a minute still lets requests through", () => {
-    const pace = new Pace({ requestsPerMinute: 0.5, tokensPerMinute: undefined }, 0);
-    expect(pace.wait(0, 0)).toBe(0);
+    const pace = new Pace({ requestsPerMinute: 0.5, tokensPerMinute: undefined }, 0, 0);
+    expect(pace.wait(0, 0).ms).toBe(0);
     pace.send(0, 0);
-    expect(pace.wait(0, 0)).toBeCloseTo(120_000, -3);
-    expect(pace.wait(120_000, 0)).toBe(0);
+    expect(pace.wait(0, 0).ms).toBeCloseTo(120_000, -3);
+    expect(pace.wait(120_000, 0).ms).toBe(0);
   });
 });
 
@@ -281,15 +271,15 @@ function mostWithin(seen: readonly Seen[], ms: number, costOf: (one: Seen) => nu
 
 describe("concurrency", () => {
   test("is 5 until the first answer, and then all that was asked for", () => {
-    const concurrency = new AdaptiveConcurrency(64);
+    const concurrency = new AdaptiveConcurrency(64, 120_000);
     expect(concurrency.current).toBe(5);
     concurrency.answered(0, "strategy", 100);
     expect(concurrency.current).toBe(64);
-    expect(new AdaptiveConcurrency(3).current).toBe(3);
+    expect(new AdaptiveConcurrency(3, 120_000).current).toBe(3);
   });
 
   test("falls when answers take several times as long, and rises again when they do not", () => {
-    const concurrency = new AdaptiveConcurrency(64);
+    const concurrency = new AdaptiveConcurrency(64, 120_000);
     let now = 0;
     const answers = (count: number, latency: number) => {
       for (let one = 0; one < count; one += 1) concurrency.answered((now += 20), "strategy", latency);
@@ -305,25 +295,54 @@ describe("concurrency", () => {
   });
 
   test("does not stay down when the answers themselves take longer", () => {
-    const concurrency = new AdaptiveConcurrency(64);
+    const concurrency = new AdaptiveConcurrency(64, 120_000);
     for (let one = 0; one < 200; one += 1) concurrency.answered(one * 20, "strategy", 100);
     for (let one = 200; one < 400; one += 1) concurrency.answered(one * 20, "strategy", 1_000);
     expect(concurrency.current).toBe(64);
   });
 
   test("does not fall for answers of very different lengths", () => {
-    const random = generator(3);
-    const concurrency = new AdaptiveConcurrency(64);
-    for (let one = 0; one < 20_000; one += 1) {
+    const random = randomOf(3).next;
+    const concurrency = new AdaptiveConcurrency(64, 120_000);
+    for (let one = 0; one < 22_000; one += 1) {
       // A long tail: the median is 100 ms, one in a hundred takes more than 4 s.
       const latency = 100 * Math.exp(1.6 * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));
       concurrency.answered(one * 5, one % 3 === 0 ? "reading" : "strategy", latency);
-      expect(concurrency.current).toBe(64);
+      if (one >= 2_000) expect(concurrency.current).toBe(64);
     }
   });
 
+  test("climbs in rounds where answers take a while", () => {
+    const concurrency = new AdaptiveConcurrency(32, 120_000);
+    let rounds = 0;
+    for (let now = 0; concurrency.current < 32; now += 60_000) {
+      const inFlight = concurrency.current;
+      for (let one = 0; one < inFlight; one += 1) concurrency.answered(now, "strategy", 60_000);
+      rounds += 1;
+    }
+    expect(rounds).toBeLessThanOrEqual(5);
+  });
+
+  test("goes down when requests time out, and climbs again slowly", () => {
+    const concurrency = new AdaptiveConcurrency(32, 120_000);
+    concurrency.answered(0, "strategy", 100);
+    expect(concurrency.current).toBe(32);
+    for (let one = 0; one < 8; one += 1) concurrency.overloaded(120_000, 0, 32);
+    const cut = concurrency.current;
+    expect(cut).toBeLessThan(24);
+    for (let one = 0; one < 2 * (cut + 1); one += 1) concurrency.answered(121_000 + one, "strategy", 100);
+    expect(concurrency.current).toBe(cut + 1);
+  });
+
+  test("of a server that answers one at a time stays where nothing times out", () => {
+    const { requests, calls } = oneAtATime(60, { answerMs: 1_000, timeoutMs: 8_000, concurrency: 32 });
+    expect(requests).toBeLessThanOrEqual(1.3 * calls);
+    const slow = oneAtATime(100, { answerMs: 12_000, timeoutMs: 120_000, concurrency: 32 });
+    expect(slow.requests).toBeLessThanOrEqual(1.3 * slow.calls);
+  });
+
   test("is never less than 1", () => {
-    const concurrency = new AdaptiveConcurrency(8);
+    const concurrency = new AdaptiveConcurrency(8, 120_000);
     concurrency.answered(0, "strategy", 1);
     for (let one = 0; one < 50; one += 1) concurrency.refused(one, 1);
     expect(concurrency.current).toBe(1);
@@ -409,7 +428,7 @@ describe("headers of a limit", () => {
           "x-ratelimit-remaining-requests": "59",
           "x-ratelimit-reset-requests": text,
         }),
-      ).toEqual({ requests: { limit: 60, remaining: 59, resetMs: ms }, tokens: null });
+      ).toEqual({ requests: { limit: 60, remaining: 59, resetMs: ms, isTime: false }, tokens: null });
     }
   });
 
@@ -419,3 +438,33 @@ describe("headers of a limit", () => {
     expect(read({ "x-ratelimit-limit-tokens": "many", "x-ratelimit-remaining-tokens": "1" })).toBeNull();
   });
 });
+
+/** Asks a server that answers one request after the other until all calls are answered. */
+function oneAtATime(calls: number, of: { answerMs: number; timeoutMs: number; concurrency: number }) {
+  const concurrency = new AdaptiveConcurrency(of.concurrency, of.timeoutMs);
+  const inFlight: { sentAt: number }[] = [];
+  let now = 0;
+  let answered = 0;
+  let requests = 0;
+  let freeAt = of.answerMs;
+  while (answered < calls) {
+    while (inFlight.length < Math.min(concurrency.current, calls - answered)) {
+      if (inFlight.length === 0) freeAt = now + of.answerMs;
+      inFlight.push({ sentAt: now });
+      requests += 1;
+    }
+    const oldest = inFlight.shift();
+    if (!oldest) break;
+    const timesOutAt = oldest.sentAt + of.timeoutMs;
+    if (timesOutAt < freeAt) {
+      now = Math.max(now, timesOutAt);
+      concurrency.overloaded(now, oldest.sentAt, inFlight.length + 1);
+      continue;
+    }
+    now = freeAt;
+    answered += 1;
+    concurrency.answered(now, "strategy", now - oldest.sentAt);
+    freeAt = now + of.answerMs;
+  }
+  return { requests, calls: answered };
+}

@@ -207,7 +207,7 @@ describe("numbers of headers", () => {
     const limits = { limit: "100", remaining: "3", reset: "1795631280" };
     const named = Object.entries(limits).map(([part, value]) => [`llm_provider-x-ratelimit-${part}-requests`, value]);
     expect(readRateLimits(new Headers(named as [string, string][]))).toEqual({
-      requests: { limit: 100, remaining: 3, resetMs: expect.any(Number) as number },
+      requests: { limit: 100, remaining: 3, resetMs: expect.any(Number) as number, isTime: true },
       tokens: null,
     });
   });

@@ -2,11 +2,12 @@ import { once } from "node:events";
 import { Command, Option } from "clipanion";
 import { readVariables, valueOf } from "../app/server/environment.ts";
 import { DEFAULT_DATABASE } from "../app/paths.ts";
+import type { CommonestFailure } from "../app/runs/commonest-failure.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
 import { InterruptedError } from "../errors.ts";
 import type { Store } from "../store/file/store.ts";
 import { renderError } from "./render/error.ts";
-import { counted, printable, printableJson } from "./render/text.ts";
+import { counted, oneLine, printable, printableJson } from "./render/text.ts";
 
 /** What RUN means, in the help of every command that takes one. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
@@ -102,8 +103,8 @@ export abstract class DatagenCommand extends Command {
     return `datagen ${words}${this.db === undefined ? "" : ` --db ${quoted(this.db)}`}`;
   }
 
-  /** Warns of what a dataset lacks. @param hasNulls whether the dataset has null for a missing response */
-  protected warnOfGaps({ id, calls, shard }: RunSummary, hasNulls = true): void {
+  /** Says what a dataset does not hold. @param hasNulls whether it has null where a response is missing */
+  protected warnOfGaps({ id, calls, shard }: RunSummary, hasNulls = true, why: CommonestFailure | null = null): void {
     if (shard) {
       this.warn(
         `Warning: the dataset has only a part of the inputs: ${counted(shard.indices.length, "shard")} (${shard.indices.join(", ")}) of ${shard.count}.`,
@@ -111,8 +112,9 @@ export abstract class DatagenCommand extends Command {
     }
     if (!hasNulls) return;
     if (calls.failed > 0) {
+      const mostly = why === null ? "" : why.calls < calls.failed ? `, mostly for ${named(why)}` : ` for ${named(why)}`;
       this.warn(
-        `Warning: ${counted(calls.failed, "call")} failed; the dataset has null in place of ${calls.failed === 1 ? "its text" : "their texts"}. ` +
+        `Warning: ${counted(calls.failed, "call")} failed${mostly}; the dataset has null where ${calls.failed === 1 ? "its text" : "their texts"} would be. ` +
           `\`${this.commandLine(`runs show ${id}`)}\` says why, ` +
           `\`${this.commandLine(`resume ${id} --retry-failed`)}\` tries them again.`,
       );
@@ -144,4 +146,8 @@ async function askOnTerminal(question: string): Promise<boolean> {
 /** A word for a POSIX shell: in quotes where it has special characters. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function named({ reason, example }: CommonestFailure): string {
+  return example === null ? reason : `${reason} (${oneLine(example)})`;
 }

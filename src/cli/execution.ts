@@ -42,9 +42,10 @@ export abstract class ExecutionCommand extends SendingCommand {
     id: string,
     options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
   ): Promise<number> {
-    const [{ executeRun }, { exportRun }] = await Promise.all([
+    const [{ executeRun }, { exportRun }, { commonestFailure }] = await Promise.all([
       import("../app/run/execute-run.ts"),
       import("../app/dataset/export-run.ts"),
+      import("../app/runs/commonest-failure.ts"),
     ]);
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
@@ -54,7 +55,7 @@ export abstract class ExecutionCommand extends SendingCommand {
       this.warn(renderOutcome(run));
       this.whatStops = "the export ends, and its unfinished file is removed";
       const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal, onEvent });
-      this.warnOfGaps(run);
+      this.warnOfGaps(run, true, run.calls.failed > 0 ? commonestFailure(store, id) : null);
       if (this.json) this.printJson({ run, dataset });
       else if (dataset !== null) this.print(dataset);
       return run.calls.failed > 0 ? EXIT.someFailed : EXIT.done;

@@ -13,34 +13,62 @@ const GROWTH_EVERY_MS = 1_000;
 /** The limit until the first answer, so that a bad key causes only a few refusals. */
 const FIRST = 5;
 
+/** At a safe number in flight, even a server that answers one request at a time needs only this share of the time-out. */
+const SAFE_SHARE = 0.25;
+/** The factor by which each round of the start has more requests in flight than the round before. */
+const START_GROWTH = 1.6;
+/** If the latency grows by this factor from one round to the next, the server queues requests. */
+const QUEUES = 1.5;
+
+/** The server is overloaded if so many requests of the last ones, and such a share of them, time out or are cut off. */
+const OVERLOADS = 2;
+const OVERLOADED_SHARE = 0.2;
+const ENDINGS = 20;
+
 /**
- * How many requests may be in flight: between 1 and the configured number. It rises while requests succeed. It falls when
- * requests are refused for their rate, and when answers take several times as long as before. The caller passes the time.
+ * How many requests may be in flight: between 1 and the configured number. At the start it climbs in rounds, as long as
+ * more requests in flight are not just answered later. It goes down when requests are refused for their rate, when
+ * answers take several times as long as they did, and when requests time out or are cut off; then it climbs again
+ * slowly. Pure: it is handed the time.
  */
 export class AdaptiveConcurrency {
   readonly #most: number;
+  readonly #timeoutMs: number;
   #current: number;
-  #hasAnswer = false;
   #changedAt = 0;
+  /** The climb at the start; null once it is over. */
+  #start: Climb | null = { latencies: [], before: null };
+  #least = Number.POSITIVE_INFINITY;
+  /** Whether overload was the reason of the last cut. Then the number grows by one in two rounds of answers. */
+  #isOverloaded = false;
+  #answersSinceChange = 0;
+  #overloadedAt = Number.NEGATIVE_INFINITY;
+  /** Whether each of the last requests ended because of overload. */
+  #endings: boolean[] = [];
   readonly #latencies: Record<Step, Latencies> = {
     reading: { recent: [], usual: Number.POSITIVE_INFINITY, atLastCut: Number.POSITIVE_INFINITY },
     strategy: { recent: [], usual: Number.POSITIVE_INFINITY, atLastCut: Number.POSITIVE_INFINITY },
   };
 
-  constructor(most: number) {
+  /** @param timeoutMs after how many milliseconds a request is given up */
+  constructor(most: number, timeoutMs: number) {
     this.#most = most;
-    this.#current = most;
+    this.#timeoutMs = timeoutMs;
+    this.#current = Math.min(FIRST, most);
   }
 
   get current(): number {
-    return this.#hasAnswer ? Math.floor(this.#current) : Math.min(FIRST, this.#most);
+    return Math.floor(this.#current);
   }
 
   /** An answer arrived, after this latency. */
   answered(now: number, step: Step, latencyMs: number): void {
-    this.#hasAnswer = true;
+    this.#ended(false);
+    this.#least = Math.min(this.#least, Math.max(1, latencyMs));
+    this.#answersSinceChange += 1;
     if (this.#isSlow(step, latencyMs)) this.#cut(now, this.#current);
-    else if (!this.#isWatching() && now - this.#changedAt >= GROWTH_EVERY_MS) this.#grow(now);
+    else if (this.#start) this.#climb(now, latencyMs, this.#start);
+    else if (!this.#isWatching() && this.#isTimeToGrow(now)) this.#grow(now);
   }
 
   /** Requests were refused for their rate while this many were in flight. */
@@ -48,14 +76,64 @@ export class AdaptiveConcurrency {
     this.#cut(now, inFlight);
   }
 
+  /** A request has timed out, or its connection was cut off, while so many were in flight. */
+  overloaded(now: number, sentAt: number, inFlight: number): void {
+    // A request that was sent before the last cut says nothing about the lower number.
+    if (sentAt < this.#overloadedAt) return;
+    this.#ended(true);
+    const count = this.#endings.filter(Boolean).length;
+    if (count < OVERLOADS || count < OVERLOADED_SHARE * this.#endings.length) return;
+    this.#endings = [];
+    this.#overloadedAt = now;
+    this.#isOverloaded = true;
+    this.#cut(now, inFlight);
+  }
+
+  #ended(isOverload: boolean): void {
+    this.#endings.push(isOverload);
+    if (this.#endings.length > ENDINGS) this.#endings.shift();
+  }
+
+  #climb(now: number, latencyMs: number, start: Climb): void {
+    const safe = (SAFE_SHARE * this.#timeoutMs) / this.#least;
+    if (safe > this.#current) this.#set(now, safe);
+    if (this.#current >= this.#most) {
+      this.#start = null;
+      return;
+    }
+    start.latencies.push(latencyMs);
+    if (start.latencies.length < this.#current) return;
+    const median = start.latencies.toSorted((a, b) => a - b)[start.latencies.length >> 1] ?? latencyMs;
+    const { before } = start;
+    if (before && median > QUEUES * before.median) {
+      this.#start = null;
+      this.#isOverloaded = true;
+      this.#set(now, before.current);
+      return;
+    }
+    this.#start = { latencies: [], before: { current: this.#current, median } };
+    this.#set(now, this.#current * START_GROWTH);
+  }
+
+  #isTimeToGrow(now: number): boolean {
+    if (this.#isOverloaded) return this.#answersSinceChange >= 2 * this.#current;
+    return now - this.#changedAt >= GROWTH_EVERY_MS;
+  }
+
   #cut(now: number, from: number): void {
-    this.#current = Math.max(1, Math.min(this.#current, from * CUT));
-    this.#changedAt = now;
+    this.#start = null;
+    this.#set(now, Math.min(this.#current, from * CUT));
   }
 
   #grow(now: number): void {
-    this.#current = Math.min(this.#most, this.#current * GROWTH + 1);
+    this.#set(now, this.#isOverloaded ? this.#current + 1 : this.#current * GROWTH + 1);
+    if (this.#current === this.#most) this.#isOverloaded = false;
+  }
+
+  #set(now: number, wanted: number): void {
+    this.#current = Math.max(1, Math.min(this.#most, wanted));
     this.#changedAt = now;
+    this.#answersSinceChange = 0;
   }
 
   /** Whether the effect of the last cut is still unknown. */
@@ -84,6 +162,12 @@ export class AdaptiveConcurrency {
     this.#current = this.#most;
     return false;
   }
+}
+
+/** A round of the start: the latencies so far, and what the round before had in flight, and its median. */
+interface Climb {
+  latencies: number[];
+  before: { current: number; median: number } | null;
 }
 
 interface Latencies {

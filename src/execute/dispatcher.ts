@@ -1,10 +1,11 @@
 import { StoppedError } from "../errors.ts";
 import type { CallError, FailureReason } from "../providers/provider.ts";
 import { promptLength } from "../models/prompt.ts";
-import { isAway } from "../providers/refusal.ts";
-import type { OpenCall } from "../store/runs/calls.ts";
+import { isAway, isOverload } from "../providers/refusal.ts";
+import { type OpenCall, reopenRefused } from "../store/runs/calls.ts";
 import type { Reservation, Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
+import { BusyServer } from "./busy.ts";
 import { Cap } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { AdaptiveConcurrency } from "./concurrency.ts";
@@ -15,10 +16,11 @@ import type { Job } from "./executor.ts";
 import { LoneRefusals } from "./lone-refusals.ts";
 import { Outage } from "./outage.ts";
 import type { Sent } from "./outcome.ts";
-import { type Ending, Pace, type Ticket } from "./pace.ts";
+import { Pace, type Ticket, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
-import { stopped } from "./stops.ts";
+import { SameRefusal } from "./same-refusal.ts";
+import { refusedAlike, stopped } from "./stops.ts";
 
 /** The next call in line: its request is rendered, and waits until the pace allows it. */
 interface Head extends Waiting {
@@ -41,6 +43,16 @@ export interface Arrival {
   onStored: () => void;
 }
 
+/** How a request failed. */
+interface Failure {
+  error: CallError;
+  /** Whether it was refused for its rate. */
+  isLimit: boolean;
+  now: number;
+  /** How many were in flight, this one included. */
+  inFlight: number;
+}
+
 /** The requests that can be sent at a moment. */
 interface Picked {
   leaving: Dispatched[];
@@ -50,6 +62,12 @@ interface Picked {
 
 /** In UTF-16 code units. Prompts in flight take several times this memory. One prompt may always be sent. */
 const MOST_PROMPTS_IN_FLIGHT = 16_000_000;
+
+/** The longest window of a limit is a day. A run waits until it is over. */
+const LONGEST_LIMIT_MS = 25 * 3_600_000;
+
+/** A shorter wait is not reported. */
+const LONG_WAIT_MS = 2_000;
 
 /** How long a request waits after it found no connection. */
 const UNREACHABLE_DELAY_MS = 250;
@@ -71,11 +89,15 @@ export class Dispatcher {
   readonly #outage: Outage;
   readonly #doubts: Doubts;
   readonly #lone = new LoneRefusals();
+  readonly #same = new SameRefusal();
+  readonly #busy = new BusyServer();
   readonly #cap: Cap | null;
   #head: Head | undefined;
   #failure: unknown;
   /** The length of all prompts in flight. */
   #promptsInFlight = 0;
+  /** The end of the wait that was reported last. */
+  #toldUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     job: Job,
@@ -88,8 +110,8 @@ export class Dispatcher {
     this.#reservationOf = reservationOf;
     this.#backlog = new Backlog(job.store, job.runId);
     this.#earlier = createEarlier(job);
-    this.#concurrency = new AdaptiveConcurrency(job.concurrency);
-    this.#pace = new Pace(job.limits, now);
+    this.#concurrency = new AdaptiveConcurrency(job.concurrency, job.timeoutMs);
+    this.#pace = new Pace(job.limits, now, Date.now() - now);
     this.#outage = new Outage(job.giveUpAfterMs, now);
     this.#doubts = new Doubts(job.hasAnswers);
     this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
@@ -143,9 +165,11 @@ export class Dispatcher {
       }
       const length = this.#promptsInFlight + promptLength(this.#head.request.prompt);
       if (length > MOST_PROMPTS_IN_FLIGHT && inFlight + leaving.length > 0) return;
-      const waitMs = Math.max(this.#pace.wait(now, this.#head.tokens), this.#outage.wait(now));
+      const paced = this.#pace.wait(now, this.#head.tokens);
+      const waitMs = Math.max(paced.ms, this.#outage.wait(now));
       if (waitMs > 0) {
         picked.waitMs = waitMs;
+        if (paced.ms === waitMs) this.#tellOf(paced, now);
         return;
       }
       if (this.#cap?.reserve(this.#head.most) === false) {
@@ -157,6 +181,13 @@ export class Dispatcher {
       leaving.push({ ...this.#head, ticket: this.#pace.send(now, this.#head.tokens) });
       this.#head = undefined;
     }
+  }
+
+  /** Reports a long wait. */
+  #tellOf({ ms, for: reason }: Wait, now: number): void {
+    if (ms < LONG_WAIT_MS || Math.abs(now + ms - this.#toldUntil) < LONG_WAIT_MS) return;
+    this.#toldUntil = now + ms;
+    this.#job.onEvent({ type: "waiting", for: reason, untilMs: Date.now() + ms });
   }
 
   /** The next call, with its request. Calls before it that have an earlier answer reuse it. */
@@ -180,19 +211,29 @@ export class Dispatcher {
   settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
     const { ticket, most, reserved } = dispatched;
     this.#promptsInFlight -= promptLength(dispatched.request.prompt);
-    const isSlowedDown = this.#pace.end(ticket, now, endingOf(sent.error), sent.limits);
+    const { error } = sent;
+    const isLimit =
+      error !== null && (error.reason === "rate_limited" || this.#busy.isLimit(dispatched.call.id, error, now));
+    const ending = !sent.error ? "accepted" : isLimit ? "rate_limited" : "failed";
+    const retryAfterMs = sent.error?.details.retryAfterMs ?? null;
+    const isSlowedDown = this.#pace.end(ticket, now, ending, { limits: sent.limits, retryAfterMs });
     if (isSlowedDown) this.#concurrency.refused(now, inFlight);
+    if (sent.error && !this.#outage.isOn && isOverload(sent.error)) {
+      this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
+    }
     this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);
     return sent.error
-      ? this.#failed(dispatched, sent.result, sent.error, now, inFlight)
+      ? this.#failed(dispatched, sent.result, { error: sent.error, isLimit, now, inFlight })
       : this.#answered(dispatched, sent.result, now);
   }
 
   #answered({ call, request }: Dispatched, result: Result, now: number): Arrival {
     this.#charge.learn(request, result.attempt);
+    this.#busy.answered(now);
     this.#concurrency.answered(now, call.step, result.attempt.durationMs);
     this.#doubts.answered();
     this.#lone.answered(call.id);
+    this.#same.answered();
     if (this.#outage.answered(now)) this.#job.onEvent({ type: "recovered" });
     return {
       result,
@@ -202,11 +243,13 @@ export class Dispatcher {
     };
   }
 
-  #failed({ call, tries }: Waiting, result: Result, error: CallError, now: number, inFlight: number): Arrival {
+  #failed({ call, tries }: Waiting, result: Result, failure: Failure): Arrival {
+    const { error, now, inFlight } = failure;
     const { reason, message } = error;
     this.#watch(error, tries, now);
-    const { decision, tries: counted } = this.#judge(call, tries, error, inFlight);
+    const { decision, tries: counted } = this.#judge(call, tries, failure);
     if (decision.action === "stop") this.fail(stopped(reason, message, this.#job));
+    const isAlike = kindOf(reason) === "fail" && this.#isRefusedAlike(call, error, inFlight);
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
       onStored: () => {
@@ -214,6 +257,9 @@ export class Dispatcher {
           const { delayMs } = decision;
           this.#job.onEvent({ type: "retrying", reason, message, delayMs });
           this.#delays.add({ call, tries: counted }, now + delayMs);
+        } else if (isAlike) {
+          // Nothing is wrong with these calls: the config or the server refuses all of them.
+          reopenRefused(this.#job.store, this.#job.lease, this.#same.calls);
         } else if (decision.action === "fail" && call.step === "reading") {
           // Without notes, or with earlier notes that stay, the strategy can be sent.
           this.#backlog.addStrategyOf(call);
@@ -222,20 +268,40 @@ export class Dispatcher {
     };
   }
 
-  #judge({ id }: OpenCall, tries: Tries, error: CallError, inFlight: number): ReturnType<typeof decide> {
+  /** Whether all calls so far were refused with the same words as this one. Then the run stops. */
+  #isRefusedAlike({ id }: OpenCall, error: CallError, inFlight: number): boolean {
+    const hasOthers = inFlight > 1 || !this.#delays.isEmpty || this.#backlog.hasFresh;
+    if (!this.#same.refused(id, error, hasOthers)) return false;
+    this.fail(refusedAlike(this.#same.calls.length, error.message, this.#job));
+    return true;
+  }
+
+  #judge({ id }: OpenCall, tries: Tries, { error, isLimit, inFlight }: Failure): ReturnType<typeof decide> {
     const { reason, details } = error;
     if (this.#isUncounted(error)) {
       return { decision: { action: "retry", delayMs: this.#outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
     }
-    if (reason === "rate_limited" && this.#lone.refused(id)) return { decision: { action: "fail" }, tries };
+    if (isLimit && this.#lone.refused(id)) return { decision: { action: "fail" }, tries };
     const others = (refused: number) => this.#othersThan(refused, inFlight);
     const doubt = kindOf(reason) === "doubtful" ? this.#doubts.refused(id, others) : undefined;
-    return decide(reason, details.retryAfterMs, tries, this.#job.maxAttempts, Math.random(), doubt);
+    return decide(
+      isLimit ? "rate_limited" : reason,
+      details.retryAfterMs,
+      tries,
+      this.#job.maxAttempts,
+      Math.random(),
+      doubt,
+    );
   }
 
   /** How many calls may still be answered, besides a refused one and those that wait after a refusal. */
   #othersThan(refused: number, inFlight: number): number {
     return inFlight - 1 + Number(this.#backlog.hasFresh) + Math.max(0, this.#delays.size - (refused - 1));
+  }
+
+  /** Whether the server has answered a call of the run. Then its refusals come from a limit. */
+  get #hasAnswers(): boolean {
+    return this.#job.hasAnswers || this.#busy.hasAnswered;
   }
 
   /** Reports a failure to the detection of outages. */
@@ -245,7 +311,9 @@ export class Dispatcher {
     // A call that has failed before may itself be the cause, so it does not count as a sign of an outage.
     if (kind === "transient" && tries.transient > 0 && !this.#outage.isOn && !isAway(error)) return;
     if (kind === "transient" || kind === "rateLimited") {
-      const { hasBegun, isTooLong } = this.#outage.failed(now, kind === "rateLimited");
+      const isPatient = kind === "rateLimited" && (this.#hasAnswers || error.details.retryAfterMs !== null);
+      const patienceMs = isPatient ? LONGEST_LIMIT_MS : 0;
+      const { hasBegun, isTooLong } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
       if (hasBegun) this.#job.onEvent({ type: "outage", reason, message });
       if (isTooLong) this.fail(providerDown(reason, message, this.#job));
     } else if (kind !== "stop" && this.#outage.answered(now)) {
@@ -264,11 +332,6 @@ export class Dispatcher {
     if (kindOf(error.reason) !== "transient" || isHalf) return false;
     return !hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
   }
-}
-
-function endingOf(error: CallError | null): Ending {
-  if (!error) return "accepted";
-  return error.reason === "rate_limited" ? "rate_limited" : "failed";
 }
 
 function providerDown(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {

@@ -7,7 +7,7 @@ import type { Lease } from "../store/runs/leases.ts";
 import type { Store } from "../store/file/store.ts";
 import type { TotalsDelta } from "../store/runs/result.ts";
 import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
-import type { ConfiguredLimits } from "./pace.ts";
+import type { ConfiguredLimits, Wait } from "./pace.ts";
 
 /**
  * The input of an executor: a run whose lease this process holds.
@@ -79,6 +79,8 @@ export type ExecutionEvent =
   | { type: "lost"; results: number }
   /** The provider no longer answers. Only single requests are sent, from time to time, to probe it. */
   | { type: "outage"; reason: string; message: string }
+  /** Calls wait until this time, in milliseconds since 1970: for a limit, or as requests are refused for their rate. */
+  | { type: "waiting"; for: Wait["for"]; untilMs: number }
   /** The provider answers again. */
   | { type: "recovered" }
   /** The state of a batch, with the provider's status and counts. */

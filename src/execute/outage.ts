@@ -51,11 +51,12 @@ export class Outage {
   }
 
   /**
-   * A request failed in a way that may pass.
-   * @param isRefusal whether it was refused for its rate: then the provider is up, but gives no answers
-   * @returns whether this began an outage, and whether the outage has lasted so long that the run must stop
+   * A request failed in a way that passes.
+   * @param isRefusal whether it was refused for its rate: then the provider is there, but no answer came
+   * @param patienceMs how long the provider may answer nothing at least before the run gives up
+   * @returns whether an outage has begun, and whether it has lasted so long that the run gives up
    */
-  failed(now: number, isRefusal: boolean): { hasBegun: boolean; isTooLong: boolean } {
+  failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; isTooLong: boolean } {
     const silentMs = now - this.#answeredAt;
     const wasOn = this.isOn;
     if (!isRefusal) {
@@ -63,7 +64,7 @@ export class Outage {
       this.#failedAt = now;
       if (wasOn || (this.#failures >= ENOUGH_FAILURES && silentMs >= ENOUGH_MS)) this.#planProbe(now);
     }
-    return { hasBegun: this.isOn && !wasOn, isTooLong: silentMs >= this.#giveUpAfterMs };
+    return { hasBegun: this.isOn && !wasOn, isTooLong: silentMs >= Math.max(this.#giveUpAfterMs, patienceMs) };
   }
 
   #planProbe(now: number): void {

@@ -41,3 +41,11 @@ export function stopped(reason: FailureReason, message: string, { server }: Job)
     known && `${known.hint}, then resume the run.`,
   );
 }
+
+/** The end of a run whose first calls were all refused with the same words. */
+export function refusedAlike(calls: number, message: string, { server }: Job): StoppedError {
+  return new StoppedError(
+    `${server} refused the first ${calls} calls alike: ${message}`,
+    "They are pending again. Mend the config and run it again, since a run keeps the config that it was planned with; where the server was at fault, resume the run.",
+  );
+}

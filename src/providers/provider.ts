@@ -121,8 +121,10 @@ export interface Provider {
 export interface QuotaState {
   limit: number;
   remaining: number;
-  /** The time until the bucket is full again; null if the headers do not state it. */
+  /** Until nothing of the limit is used any more; null where it is not stated. */
   resetMs: number | null;
+  /** Whether the reset was stated as a time, and so counts from now; a duration counts from when the request was taken. */
+  isTime: boolean;
 }
 
 export interface RateLimits {

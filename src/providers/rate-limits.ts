@@ -1,24 +1,35 @@
 import type { QuotaState, RateLimits } from "./provider.ts";
 
-/**
- * Reads the state of a provider's rate limits from the headers `x-ratelimit-{limit,remaining,reset}-requests` and
- * `-tokens`, which OpenAI, Groq, Azure and others send.
- */
-export function readRateLimits(headers: Headers): RateLimits | null {
-  const requests = readQuota(headers, "requests");
-  const tokens = readQuota(headers, "tokens");
+/** How providers name the headers of a limit: the first whose limit and rest are stated counts. */
+const NAMES: Record<"requests" | "tokens", readonly ((what: string) => string)[]> = {
+  requests: [
+    // OpenAI, and with it Groq, Azure and others.
+    (what) => `x-ratelimit-${what}-requests`,
+    (what) => `anthropic-ratelimit-requests-${what}`,
+    // OpenRouter and many gateways; the draft of the IETF.
+    (what) => `x-ratelimit-${what}`,
+    (what) => `ratelimit-${what}`,
+  ],
+  tokens: [(what) => `x-ratelimit-${what}-tokens`, (what) => `anthropic-ratelimit-tokens-${what}`],
+};
+
+/** The state of a provider's limits as its headers give it; null where they state none. */
+export function readRateLimits(headers: Headers, now = Date.now()): RateLimits | null {
+  const requests = readQuota(headers, "requests", now);
+  const tokens = readQuota(headers, "tokens", now);
   return requests || tokens ? { requests, tokens } : null;
 }
 
-function readQuota(headers: Headers, of: "requests" | "tokens"): QuotaState | null {
-  const limit = countOf(fieldOf(headers, `x-ratelimit-limit-${of}`));
-  const remaining = countOf(fieldOf(headers, `x-ratelimit-remaining-${of}`));
-  if (limit === null || limit <= 0 || remaining === null) return null;
-  return {
-    limit,
-    remaining: Math.min(limit, remaining),
-    resetMs: readWait(fieldOf(headers, `x-ratelimit-reset-${of}`)),
-  };
+function readQuota(headers: Headers, of: "requests" | "tokens", now: number): QuotaState | null {
+  for (const name of NAMES[of]) {
+    const limit = countOf(fieldOf(headers, name("limit")));
+    const remaining = countOf(fieldOf(headers, name("remaining")));
+    if (limit === null || limit <= 0 || remaining === null) continue;
+    const reset = fieldOf(headers, name("reset"));
+    const resetMs = readWait(reset, 1_000, now);
+    return { limit, remaining: Math.min(limit, remaining), resetMs, isTime: resetMs !== null && isTime(reset ?? "") };
+  }
+  return null;
 }
 
 /** A header of the server, or that of the provider behind LiteLLM, which adds a prefix. */
@@ -66,6 +77,11 @@ const DATE = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? \d|^\d{4}-\d\d-\d\dT/i;
 export function readWait(text: string | null, unit = 1_000, now = Date.now()): number | null {
   const wait = text === null ? null : waitIn(text.trim(), unit, now);
   return wait === null || Number.isNaN(wait) ? null : Math.min(DAY_MS, Math.max(0, wait));
+}
+
+/** Whether a wait is stated as a time. */
+function isTime(text: string): boolean {
+  return DATE.test(text.trim()) || Number(text) >= EPOCH_S;
 }
 
 function waitIn(text: string, unit: number, now: number): number | null {

@@ -158,6 +158,8 @@ const BY_STATUS: Record<number, FailureReason> = {
 };
 
 const anyStatus = () => true;
+/** The statuses with which servers refuse a key. */
+const ofKey = (status: number) => status === 400 || status === 401 || status === 403;
 const ofRefusal = (status: number) => status >= 400 && status < 500 && status !== 401;
 const ofRequest = (status: number) => ofRefusal(status) && status !== 429;
 /** Statuses that some servers use for every error. */
@@ -165,7 +167,16 @@ const ofAnything = (status: number) => status === 400 || status === 422;
 
 /** The reason by the words of a refusal. The first matching row decides. */
 const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boolean, words: RegExp][] = [
-  ["no_quota", anyStatus, /insufficient_quota|billing_hard_limit|billing_not_active/],
+  [
+    "no_quota",
+    anyStatus,
+    /insufficient_quota|billing_hard_limit|billing_not_active|^arrearage$|\barrears\b|(?:credit|account) balance is (?:too )?(?:low|insufficient)|insufficient (?:credits?|balance|funds)|out of credits|budget (?:has been |was )?exceeded|exceeded.{0,20}\bbudget|ExceededBudget/i,
+  ],
+  [
+    "key_refused",
+    ofKey,
+    /^API_KEY_INVALID$|^invalid_api_key$|api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect|expired) api.?key|api.?key.{0,30}(?:has )?expired/i,
+  ],
   ["context_too_long", ofRefusal, /request(?: is)? too large|must be reduced|reduce your message size/i],
   ["rate_limited", ofRefusal, /rate.?limit|too many requests|throttling/i],
   [
@@ -262,6 +273,24 @@ const AWAY = new Set([502, 503, 504, 529]);
 /** Whether a failure says that the provider is unavailable, for any request. */
 export function isAway({ details }: CallError): boolean {
   return !details.hasLeft || AWAY.has(details.httpStatus ?? 0);
+}
+
+/** The statuses of a server that takes no request now. */
+const BUSY = new Set([503, 529]);
+
+/** Whether a server takes no request now: it is unavailable, or it has too many requests. */
+export function isBusy({ details }: CallError): boolean {
+  return BUSY.has(details.httpStatus ?? 0);
+}
+
+/** Error codes of a machine that has no file, port or buffer left for another connection. */
+const EXHAUSTED = new Set(["EMFILE", "ENFILE", "EADDRNOTAVAIL", "ENOBUFS"]);
+
+/** Whether too many requests at once may be the cause of a failure. */
+export function isOverload({ reason, details }: CallError): boolean {
+  const { httpStatus, code, hasLeft } = details;
+  if (reason === "timeout") return true;
+  return BUSY.has(httpStatus ?? 0) || (reason === "connection" && (hasLeft || EXHAUSTED.has(code ?? "")));
 }
 
 /** Statuses of a gateway that stopped waiting; the server behind it may still work on the answer. */

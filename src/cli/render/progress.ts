@@ -17,6 +17,13 @@ const LINE_EVERY_MS = 10_000;
 const RATE_WINDOW_MS = 15_000;
 const BAR_WIDTH = 24;
 
+/** What calls wait for, in a few words. */
+const WAITS: Record<Extract<RunEvent, { type: "waiting" }>["for"], string> = {
+  configured_limit: "the config's limit",
+  stated_limit: "the provider's limit",
+  refused_requests: "the provider to take requests",
+};
+
 interface State {
   total: number;
   succeeded: number;
@@ -27,6 +34,8 @@ interface State {
   retries: number;
   /** Why the last retry was needed. */
   reason: string;
+  /** What calls wait for, and until when, in milliseconds since 1970. */
+  waiting: { for: string; untilMs: number } | null;
 }
 
 /** Shows a run's events: as a bar on a terminal, elsewhere as a line from time to time. */
@@ -35,14 +44,12 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   let state: State | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isNew = false;
-  const samples: { at: number; done: number }[] = [];
+  const speed = createSpeed();
 
   function draw(): void {
     if (!state || !lines.isDue()) return;
-    const now = Date.now();
-    samples.push({ at: now, done: state.succeeded + state.failed });
-    while (samples.length > 2 && now - (samples[0]?.at ?? now) > RATE_WINDOW_MS) samples.shift();
-    lines.show(renderProgress(state, rateOf(samples), lines.barWidth));
+    speed.add(state.succeeded + state.failed);
+    lines.show(renderProgress(state, speed.rates(), lines.barWidth));
   }
 
   function onEvent(event: RunEvent): void {
@@ -62,7 +69,7 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         state = stateOf(event.run);
         // The timer redraws even while no answer arrives.
         timer ??= setInterval(draw, lines.everyMs).unref();
-        samples.push({ at: Date.now(), done: state.succeeded + state.failed });
+        speed.add(state.succeeded + state.failed);
         break;
       case "batch":
         lines.write(renderBatch(event));
@@ -79,6 +86,12 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
         break;
       case "recovered":
         lines.write("The provider answers again.");
+        break;
+      case "waiting":
+        if (!state) break;
+        state.waiting = { for: WAITS[event.for], untilMs: event.untilMs };
+        speed.hasWaits = true;
+        draw();
         break;
       case "retrying":
         if (state) {
@@ -170,26 +183,59 @@ function stateOf({ calls, tokens, cost_usd: cost }: RunSummary): State {
     cost,
     retries: 0,
     reason: "",
+    waiting: null,
   };
 }
 
-function rateOf(samples: readonly { at: number; done: number }[]): number {
-  const [first, last] = [samples[0], samples.at(-1)];
-  return first && last && last.at > first.at ? ((last.done - first.done) * 1000) / (last.at - first.at) : 0;
+interface Sample {
+  at: number;
+  done: number;
+}
+
+/** Measures how many calls end in a second. */
+function createSpeed() {
+  const samples: Sample[] = [];
+  let first: Sample | undefined;
+  return {
+    /** Whether calls had to wait. Then the last seconds say little about the time that is left. */
+    hasWaits: false,
+    add(done: number): void {
+      const sample = { at: Date.now(), done };
+      first ??= sample;
+      samples.push(sample);
+      while (samples.length > 2 && sample.at - (samples[0]?.at ?? sample.at) > RATE_WINDOW_MS) samples.shift();
+    },
+    /** The rate of the last seconds, and the one that lasts. */
+    rates(): { rate: number; lasting: number } {
+      const rate = rateOf(samples[0], samples.at(-1));
+      return { rate, lasting: this.hasWaits ? rateOf(first, samples.at(-1)) : rate };
+    },
+  };
+}
+
+function rateOf(from: Sample | undefined, to: Sample | undefined): number {
+  return from && to && to.at > from.at ? ((to.done - from.done) * 1_000) / (to.at - from.at) : 0;
+}
+
+/** The time of day here. */
+function clockTime(ms: number): string {
+  return new Date(ms).toTimeString().slice(0, 8);
 }
 
 function renderProgress(
-  { total, succeeded, failed, tokens, cost, retries, reason }: State,
-  rate: number,
+  { total, succeeded, failed, tokens, cost, retries, reason, waiting }: State,
+  { rate, lasting }: { rate: number; lasting: number },
   width: number,
 ): string {
   const done = succeeded + failed;
   const share = total === 0 ? 1 : done / total;
   const filled = Math.floor(share * width);
   const bar = width > 0 ? `${"█".repeat(filled)}${"░".repeat(width - filled)} ` : "";
-  const left = rate > 0 ? `, ${duration((total - done) / rate)} left` : "";
+  const left = lasting > 0 ? `, ${duration((total - done) / lasting)} left` : "";
+  const isWaiting = waiting !== null && waiting.untilMs > Date.now();
   const parts = [
     `${number(done)}/${number(total)} calls (${Math.floor(share * 100)}%)`,
+    ...(isWaiting ? [`waiting for ${waiting.for} until ${clockTime(waiting.untilMs)}`] : []),
     counted(failed, "failed", "failed"),
     ...(retries > 0 ? [`${counted(retries, "retry", "retries")} (${reason})`] : []),
     `${number(tokens)} tokens`,

@@ -1,8 +1,10 @@
-import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../../plan/calls.ts";
 import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
+import { inTransaction } from "../file/transaction.ts";
+import { checkLease, type Lease } from "./leases.ts";
 import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
 
 /** An open call, with everything needed to send it. It is pending, or has an answer that a better one will replace. */
@@ -153,8 +155,20 @@ export function reopenFailed(store: Store, runId: number): void {
 }
 
 /**
- * Reopens, with other settings, the calls of a run whose answers the token limit cut off or left empty. An answer stays
- * until the better one arrives. An answer that already had such a high limit is not asked for again.
+ * Makes calls that were refused in this execution pending again, and the strategies whose readings they are.
+ * @throws StoppedError where another process has taken the run over
+ */
+export function reopenRefused(store: Store, lease: Lease, callIds: readonly number[]): void {
+  inTransaction(store, () => {
+    checkLease(store, lease);
+    reopen(store, lease.runId, inArray(calls.id, [...callIds]), null);
+    reopen(store, lease.runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
+  });
+}
+
+/**
+ * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
+ * there stays until the better one comes; one that was asked with as high a limit is not asked for again.
  * @param limit the token limit of the settings
  */
 export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
@@ -181,14 +195,16 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
     .where(eq(runs.id, runId))
     .run();
   reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
-  // Strategies that failed because their notes were missing wait for the notes again.
-  const reading = sql`${readings.taskId} = ${calls.taskId} and ${readings.perspectiveId} = ${calls.perspectiveId}
-    and ${readings.replicate} = ${calls.replicate} and ${readings.step} = 'reading' and ${readings.state} = 'pending'`;
-  const waitsForNotes = sql`exists (select 1 from calls readings where ${reading})`;
+  // What failed for want of notes waits for them again.
   reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
 }
 
-/** False for a reading whose strategy is already in a batch: its notes must not change. */
+/** Whether a strategy's reading is pending. */
+const waitsForNotes = sql`exists (select 1 from calls readings where readings.task_id = ${calls.taskId}
+  and readings.perspective_id = ${calls.perspectiveId} and readings.replicate = ${calls.replicate}
+  and readings.step = 'reading' and readings.state = 'pending')`;
+
+/** Whether a call is none whose notes, or the want of them, a strategy in a batch is working with. */
 const mayNotesChange = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
   where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
     and strategies.replicate = ${calls.replicate} and strategies.step = 'strategy'

@@ -1,0 +1,327 @@
+import { Closure, UNLIKELY_ROW } from "./closure.ts";
+import { type Epoch, newEpoch } from "./epoch.ts";
+
+/** How a request ended, as far as the pace is concerned. */
+export type Ending = "accepted" | "rate_limited" | "failed";
+
+/** An epoch with fewer refusals says too little. */
+const ENOUGH_REFUSED = 3;
+/** So many requests without a refusal end an epoch that had one or two. */
+const ENOUGH_SINCE = 15;
+const TOO_MANY = 0.03;
+const FEW = 0.01;
+const HEAVY_COUNT = 12;
+/** So many requests tell enough in a short time, too. */
+const MANY_SENT = 250;
+const ENOUGH_ROWS = 3;
+const HEAVY_REFUSED = 6;
+const HEAVY_SHARE = 0.6;
+const LARGEST_CUT = 0.3;
+const SMALLEST_CUT = 0.97;
+/** Of what a limit lets through, the share that is used: a steady pace just below it meets no closed window. */
+const USED = 0.97;
+/** So many accepted requests between two openings tell how much a window lets through. */
+const ENOUGH_ACCEPTED = 5;
+/** After so many epochs without a refusal, a lower rate has helped. */
+const CLEAN = 3;
+/** Of what was let through, where the rate grows in small steps only. */
+const NEAR = 1.1;
+const SURELY_BELOW = 0.6;
+/** The part of a window that it is closed for at least when it is noticed first; a bucket refills sooner. */
+const CLOSED_SHARE = 0.05;
+/** The share of refusals before a row of them that no window explains. */
+const MIXED = 0.05;
+const SHORTEST_STEP_MS = 20;
+const RAMP_STEPS = 8;
+const NO_CYCLES = { windows: 0, accepted: 0, ms: 0 };
+/** One request in ten minutes. */
+const SLOWEST_PER_MS = 1 / 600_000;
+
+/**
+ * The rate that refused requests teach where no limit is stated. Two things are learned from them:
+ * - Refusals among accepted requests: the rate is above what a bucket refills. It falls to what is let through. Where
+ *   the share of refusals stays the same at a lower rate, it does not depend on the rate, and the rate is restored.
+ * - Refusals of everything: a window is closed ({@link Closure}). When it opens again, what was let through since the
+ *   opening before, by the time between both, is the rate that never closes it.
+ *
+ * The rate grows while nothing is refused. Pure: it is handed the time, in milliseconds of one clock.
+ */
+export class LearnedRate {
+  /** Requests a millisecond; infinite until enough of them are refused. */
+  #perMs = Number.POSITIVE_INFINITY;
+  #next: number;
+  #letThrough = 0;
+  #cleanEpochs = 0;
+  #epoch: Epoch;
+  readonly #closure: Closure;
+  #sent = 0;
+  /** What was sent and refused since the last window opened. */
+  #cycle: { openedAt: number; sent: number; refused: number };
+  /** The time between two openings; 0 where no window is known. */
+  #windowMs = 0;
+  #grownAt: number;
+  /** When the last window opened, and how many requests were sent before; null once as many are sent as the rate allows. */
+  #ramp: { at: number; sent: number } | null = null;
+  /** The share of requests that is refused at any rate. */
+  #base = 0;
+  /** How many rows of refusals in a row came too soon for that. */
+  #rows = 0;
+  /** Whether too many were refused in the last epoch. */
+  #hasMany = false;
+  #trial: Trial | null = null;
+  /** The rate before it was lowered, while refusals go on. */
+  #from: number | null = null;
+  /** The last openings in a row after which few requests were let through. */
+  #few = NO_CYCLES;
+
+  /** @param wallOffset what added to a time gives milliseconds since 1970 */
+  constructor(now: number, wallOffset: number) {
+    this.#next = now;
+    this.#grownAt = now;
+    this.#epoch = newEpoch(now);
+    this.#cycle = { openedAt: now, sent: 0, refused: 0 };
+    this.#closure = new Closure(wallOffset);
+  }
+
+  wait(now: number): number {
+    const opening = this.#closure.openingAt;
+    if (opening !== null && now >= opening) this.#open(now);
+    if (this.#closure.isClosed) return this.#closure.wait(now);
+    const wait = Math.max(0, this.#next - now, this.#rampWait(now));
+    if (wait > 0) this.#epoch.isHeldBack = true;
+    return wait;
+  }
+
+  /** After an opening, twice as many requests follow each time that a refusal would have come. */
+  #rampWait(now: number): number {
+    const ramp = this.#ramp;
+    if (!ramp) return 0;
+    const stepMs = Math.max(SHORTEST_STEP_MS, 1.5 * this.#closure.refusalMs);
+    const steps = Math.floor((now - ramp.at) / stepMs);
+    if (steps >= RAMP_STEPS) {
+      this.#ramp = null;
+      return 0;
+    }
+    return this.#sent - ramp.sent < 2 ** (steps + 1) ? 0 : ramp.at + (steps + 1) * stepMs - now;
+  }
+
+  send(now: number): void {
+    this.#sent += 1;
+    this.#cycle.sent += 1;
+    if (this.#closure.isClosed) {
+      this.#closure.sendProbe(now, this.#sent);
+      return;
+    }
+    this.#next = Math.max(now - 1 / this.#perMs, this.#next) + 1 / this.#perMs;
+    this.#epoch.sent += 1;
+    this.#epoch.sentSince += 1;
+    this.#epoch.lastSentAt = now;
+  }
+
+  /**
+   * Only requests that were sent in an epoch count in it: those before it tell of an older rate. A request that is not
+   * refused counts as let through, as refusals come fast and answers take their time.
+   * @param number which of all requests it was, from 1
+   * @returns whether so many requests were refused that the rate has been lowered
+   */
+  end(
+    number: number,
+    sentAt: number,
+    now: number,
+    ending: Ending,
+    stated: { retryAfterMs: number | null; isLimitKnown: boolean },
+  ): boolean {
+    if (ending === "rate_limited" && sentAt >= this.#cycle.openedAt) this.#cycle.refused += 1;
+    const { probe } = this.#closure;
+    if (ending === "accepted" && this.#closure.accepted(number)) this.#open(now);
+    if (ending === "rate_limited") {
+      this.#closure.refused(number, sentAt, now, stated.retryAfterMs, {
+        isLimitKnown: stated.isLimitKnown,
+        base: this.#base,
+        sent: this.#cycle.sent,
+        refused: this.#cycle.refused,
+        perMs: this.#perMs,
+        openedAt: this.#cycle.openedAt,
+        windowMs: this.#windowMs,
+      });
+    }
+    if (sentAt < this.#epoch.startedAt || number === probe) return false;
+    if (ending === "rate_limited") this.#epoch.refused += 1;
+    if (ending === "rate_limited") this.#epoch.sentSince = 0;
+    else if (ending === "failed") this.#epoch.sent -= 1;
+    // A row of refusals may be a window that closes: until that is known it says nothing of the rate.
+    return this.#closure.isClosed || this.#closure.hasRow ? false : this.#judge(now);
+  }
+
+  #judge(now: number): boolean {
+    const { share, sent, refused, startedAt, isHeldBack } = this.#epoch;
+    const elapsed = now - startedAt;
+    const isLong =
+      (elapsed >= 1_000 && sent >= 10) || (elapsed >= 5_000 && sent >= 4) || (elapsed >= 250 && sent >= MANY_SENT);
+    const most = this.#base > 0 ? 2 * this.#base + 0.05 : TOO_MANY;
+    const isEnough = sent >= HEAVY_COUNT || (elapsed >= 1_000 && refused >= HEAVY_REFUSED);
+    if (isEnough && share >= Math.max(HEAVY_SHARE, most)) {
+      this.#slowDown(now);
+      this.#trial = null;
+      return true;
+    }
+    if (!isLong) return false;
+    if (this.#trial) return this.#try(this.#trial, now);
+    const isMany = share > most;
+    // One refusal among few requests is no share: the epoch goes on.
+    if (isMany && refused < ENOUGH_REFUSED) {
+      if (this.#epoch.sentSince >= ENOUGH_SINCE) this.#epoch = newEpoch(now);
+      return false;
+    }
+    if (isMany) {
+      // What a full bucket let through at first says too much: the second such epoch counts.
+      const isSure = this.#hasMany || Number.isFinite(this.#perMs);
+      this.#hasMany = true;
+      if (!isSure) {
+        this.#epoch = newEpoch(now);
+        return false;
+      }
+      this.#from ??= this.#perMs;
+      this.#trial = { from: this.#from, share, isSecond: false, sent: 0, refused: 0 };
+      this.#slowDown(now);
+      return true;
+    }
+    this.#hasMany = false;
+    if (this.#base > 0) this.#base = 0.9 * this.#base + 0.1 * share;
+    if (share < FEW + 1.5 * this.#base && isHeldBack) this.#speedUp(now, sent);
+    else if (!isHeldBack || refused > 0) this.#cleanEpochs = 0;
+    this.#epoch = newEpoch(now);
+    return false;
+  }
+
+  /**
+   * Finds out whether a lower rate has helped. It has, where hardly anything is refused any more; where as many are
+   * refused as before, refusals do not depend on the rate.
+   * @returns whether the rate has been lowered further
+   */
+  #try(trial: Trial, now: number): boolean {
+    const sent = trial.sent + this.#epoch.sent;
+    const refused = trial.refused + this.#epoch.refused;
+    const share = refused / sent;
+    const usual = sent * Math.max(0.01, trial.share / 5);
+    const isAlike = share >= 0.6 * trial.share && share <= 1.5 * trial.share;
+    const isSure = isAlike && isSurelyAbove(refused, usual);
+    if (isSure && trial.isSecond) {
+      this.#trial = null;
+      this.#base = share;
+      this.#perMs = trial.from;
+      this.#from = null;
+      this.#next = now;
+    } else if (isSure) {
+      // What is let through may have been measured too high, as a bucket had some in stock: surely below it, all is told.
+      this.#trial = { ...trial, share, isSecond: true, sent: 0, refused: 0 };
+      this.#setRate(now, SURELY_BELOW * Math.min(this.#perMs, this.#epoch.perMs));
+      return true;
+    } else if (sent * trial.share >= (refused === 0 ? 4 : 8) && share < Math.max(TOO_MANY, 0.3 * trial.share)) {
+      this.#trial = null;
+      if (trial.isSecond) this.#perMs /= SURELY_BELOW;
+    } else if (isSurelyAbove(refused, 1.5 * trial.share * sent) || sent * trial.share >= 12) {
+      this.#trial = { ...trial, share, isSecond: false, sent: 0, refused: 0 };
+      this.#slowDown(now);
+      return true;
+    } else {
+      this.#trial = { ...trial, sent, refused };
+    }
+    this.#epoch = newEpoch(now);
+    return false;
+  }
+
+  #slowDown(now: number): void {
+    const { perMs, share, startedAt } = this.#epoch;
+    const current = Math.min(this.#perMs, perMs);
+    // More is refused at a higher rate: it does depend on it.
+    this.#base = 0;
+    const letThrough = perMs * (1 - share);
+    // In a short time a bucket lets through what it had in stock.
+    this.#letThrough = now - startedAt >= 1_000 ? letThrough : Number.POSITIVE_INFINITY;
+    const wanted = Math.min(Math.max(USED * letThrough, current * LARGEST_CUT), current * SMALLEST_CUT);
+    this.#setRate(now, wanted);
+  }
+
+  #setRate(now: number, perMs: number): void {
+    this.#perMs = Math.max(SLOWEST_PER_MS, perMs);
+    this.#next = now + 1 / this.#perMs;
+    this.#cleanEpochs = 0;
+    this.#grownAt = now;
+    this.#epoch = newEpoch(now);
+  }
+
+  /** A window has opened again: its first request was sent at this time, or is known now to have been let through. */
+  #open(now: number): void {
+    const { openedAt, closedMs, isWindow: isClosing, inRow } = this.#closure.open();
+    const { sent, refused } = this.#cycle;
+    const cycleMs = openedAt - this.#cycle.openedAt;
+    // A window refuses nothing before it is used up.
+    const before = { sent: sent - 1 - inRow.sent, refused: refused - inRow.refused };
+    const isPart = closedMs >= CLOSED_SHARE * cycleMs || Math.abs(cycleMs - this.#windowMs) < cycleMs / 5;
+    const isWindow = isClosing && isPart && before.refused < Math.max(ENOUGH_REFUSED, MIXED * before.sent);
+    const accepted = sent - refused - 1;
+    this.#cycle = { openedAt, sent: 1, refused: 0 };
+    this.#next = now;
+    this.#ramp = { at: now, sent: this.#sent };
+    // What was refused before anything was let through tells of the time before.
+    if (accepted <= 0) this.#epoch = newEpoch(now);
+    this.#doubtBase(accepted);
+    const few = accepted < ENOUGH_ACCEPTED ? this.#few : NO_CYCLES;
+    const { windows, ...all } = {
+      windows: few.windows + Number(isWindow),
+      accepted: few.accepted + accepted,
+      ms: few.ms + cycleMs,
+    };
+    const isEnough = all.accepted >= ENOUGH_ACCEPTED;
+    // Where little is let through at a time, it takes some openings to tell how much.
+    this.#few = isEnough ? NO_CYCLES : { windows, ...all };
+    if (windows === 0 || !isEnough) return void this.#judge(now);
+    this.#windowMs = cycleMs;
+    this.#from = null;
+    this.#setRate(now, Math.min(this.#perMs, (all.accepted / all.ms) * USED));
+    this.#next = now;
+    this.#letThrough = this.#perMs;
+    this.#epoch = newEpoch(now);
+  }
+
+  /** Where refusals come at random, many in a row are rare: rows that come soon after each other are those of a limit. */
+  #doubtBase(accepted: number): void {
+    if (this.#base === 0) return;
+    const usual = this.#base ** -Math.ceil(Math.log(UNLIKELY_ROW) / Math.log(this.#base));
+    this.#rows = accepted < usual / 4 ? this.#rows + 1 : 0;
+    if (this.#rows < ENOUGH_ROWS) return;
+    this.#rows = 0;
+    this.#base = 0;
+  }
+
+  /** By more the longer nothing was refused, but carefully beyond what was once let through; where a window is known, once in each. */
+  #speedUp(now: number, sent: number): void {
+    if (now - this.#grownAt < this.#windowMs) return;
+    const isNear =
+      this.#windowMs === 0 && this.#perMs >= 0.95 * this.#letThrough && this.#perMs < NEAR * this.#letThrough;
+    const first = isNear ? 0.01 : 0.05 * (this.#windowMs > 0 ? 1 : Math.min(1, sent / 30));
+    const most = this.#windowMs > 5_000 ? 0.25 : isNear ? 0.04 : this.#perMs < this.#letThrough ? 0.5 : 0.1;
+    const growth = first * 2 ** this.#cleanEpochs;
+    this.#perMs *= 1 + Math.min(most, growth);
+    this.#cleanEpochs += 1;
+    if (this.#cleanEpochs >= CLEAN) this.#from = null;
+    this.#grownAt = now;
+  }
+}
+
+/** Whether a count is above what chance makes of an expected one. */
+function isSurelyAbove(count: number, expected: number): boolean {
+  return count >= expected + 3 * Math.sqrt(expected) + 1;
+}
+
+/** A rate that was lowered as this share of requests was refused, and what came since. */
+interface Trial {
+  /** The rate before it was lowered. */
+  from: number;
+  /** Whether it was lowered twice, to be surely below what is let through. */
+  isSecond: boolean;
+  share: number;
+  sent: number;
+  refused: number;
+}
