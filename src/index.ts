@@ -23,7 +23,7 @@ export type { EstimateOptions } from "./app/estimate/survey.ts";
 export type { Estimate } from "./estimate/estimate.ts";
 export { estimateRun, type EstimateRunOptions } from "./app/estimate/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
-export { cancelRun, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
+export { cancelRun, type CancelRunOptions, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
 export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/dataset/export-run.ts";
 export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
 export { listRuns } from "./app/runs/list-runs.ts";

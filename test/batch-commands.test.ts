@@ -154,7 +154,7 @@ describe.concurrent("a server", () => {
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(3);
     expect(result.stderr).toMatch(/http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batch API/);
-    expect(result.stderr).toMatch(/resume the run with --live/);
+    expect(result.stderr).toMatch(/[Rr]esume the run with --live/);
     expect((await lab.run("resume", "latest")).code).toBe(3);
     const resumed = await lab.run("resume", "latest", "--live");
     expect(resumed.code, resumed.stderr).toBe(0);
@@ -163,26 +163,29 @@ describe.concurrent("a server", () => {
     lab.expectSound();
   });
 
-  test.for(["get", "content"] as const)(
-    "that no longer knows a batch (%s) is reported, and a cancelled batch is sent again",
-    async (operation) => {
-      await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 2, { behaveBatch: () => ({ states: [] }) });
-      lab.server.behaveApi = (request) =>
-        request.operation === operation ? { kind: "status", status: 404, message: "No such thing" } : undefined;
-      const result = await lab.run("run", "config.json", "--batch");
-      expect(result.code, result.stderr).toBe(3);
-      expect(result.stderr).toContain(`no longer knows batch ${lab.server.batches[0]?.id} or its results`);
-      expect(result.stderr).toMatch(/datagen runs cancel/);
-      expect(lab.show().run.status).toBe("waiting");
-      const cancelled = await lab.run("runs", "cancel", "latest");
-      expect(cancelled.code, cancelled.stderr).toBe(0);
-      expect(lab.show().run).toMatchObject({ status: "interrupted", calls: { pending: 2, failed: 0 } });
-      lab.server.behaveApi = undefined;
-      expect((await lab.run("resume", "latest")).code).toBe(0);
-      expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
-      lab.expectSound();
-    },
-  );
+  test("that does not know a batch any more is told, and a cancelled batch is sent again", async () => {
+    await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 2, { behaveBatch: () => ({ states: [] }) });
+    lab.server.behaveApi = ({ operation }) =>
+      operation === "get" || operation === "cancel"
+        ? { kind: "status", status: 404, message: "No such thing" }
+        : undefined;
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(3);
+    expect(result.stderr).toContain(`does not know batch ${lab.server.batches[0]?.id}`);
+    expect(result.stderr).toMatch(/`datagen runs cancel \w{8} --give-up`/);
+    expect(lab.show().run.status).toBe("waiting");
+    const cancelled = await lab.run("runs", "cancel", "latest");
+    expect(cancelled.code, cancelled.stderr).toBe(0);
+    expect(cancelled.stderr).toContain("2 of its requests are possibly billed, and pending again");
+    expect(lab.show()).toMatchObject({
+      run: { status: "interrupted", calls: { pending: 2, failed: 0 } },
+      possibly_billed: { requests: 2 },
+    });
+    lab.server.behaveApi = undefined;
+    expect((await lab.run("resume", "latest")).code).toBe(0);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    lab.expectSound();
+  });
 
   test.for<[operation: string, fault: BatchFault, message: RegExp]>([
     ["upload", { kind: "status", status: 401 }, /refused the API key/],

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { batchesOf, checkBatches } from "../src/app/run/batches.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { providers } from "../src/providers/index.ts";
+import type { BatchProvider } from "../src/providers/batch.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
 import { workspace } from "./support/harness.ts";
 import {
@@ -26,7 +27,7 @@ test("lines end with line feeds alone, and keep characters that arrive in two pi
   const path = await lab.space.write("a.jsonl", `${lines[0]}\n\n${lines.slice(1).join("\n")}`);
   const fileId = await lab.batches.upload(path, "a.jsonl", signal);
   const read: string[] = [];
-  for await (const line of lab.batches.lines(fileId, signal)) read.push(line);
+  for await (const line of lab.batches.lines(fileId, 100_000, signal)) read.push(line);
   expect(read).toEqual(lines);
 });
 
@@ -50,6 +51,52 @@ test("files go through the proxy of the environment", async () => {
   const batches = await batchesOf("openai").connect(connection, "unused");
   expect(await failure(batches.get("batch-1", signal))).toMatchObject({ reason: "connection" });
   expect(targets).toEqual(["batches.invalid:443"]);
+});
+
+describe("a file of results that never ends", () => {
+  /** The batches of a server that answers with a body that goes on for ever. */
+  async function endless(piece: string, everyMs: number): Promise<BatchProvider> {
+    const server = createServer((_, response) => {
+      response.writeHead(200);
+      const timer = setInterval(() => response.write(piece), everyMs);
+      response.on("close", () => clearInterval(timer));
+    });
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => server.close().closeAllConnections());
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    const connection = { model: MODEL, baseUrl, apiKey: KEY, isTrusted: true, maxAnswerBytes: 1_000 };
+    return await batchesOf("openai").connect(connection, "unused");
+  }
+
+  async function read(batches: BatchProvider, onLine: () => void = () => {}): Promise<string[]> {
+    const lines: string[] = [];
+    for await (const line of batches.lines("file-1", 20, signal)) {
+      lines.push(line);
+      onLine();
+    }
+    return lines;
+  }
+
+  test.for(["\n", "x", "x".repeat(999) + "\n"])("ends once it is longer than its answers can be: %j", async (piece) => {
+    const batches = await endless(piece.repeat(50_000 / piece.length), 1);
+    expect(await failure(read(batches))).toMatchObject({
+      reason: "bad_request",
+      message: "the file of results has more than 220000 bytes",
+    });
+  });
+
+  test("ends after hours, however slowly it comes", async () => {
+    const batches = await endless("x\n", 20);
+    const { setTimeout: real } = globalThis;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let isFirst = true;
+    const reading = read(batches, () => {
+      if (isFirst) real(() => vi.advanceTimersByTime(6 * 3_600_000), 1);
+      isFirst = false;
+    });
+    expect(await failure(reading)).toMatchObject({ message: "the file file-1 did not end in 6 hours" });
+  });
 });
 
 test.for([["a"], ["a", "b"], ["a", "b", "c"]])("a list whose pages come again and again ends: %j", async (ids) => {
@@ -79,15 +126,18 @@ function caught(work: () => unknown): unknown {
 
 describe("a batch that is not as documented", () => {
   test("an unknown state counts as unfinished; empty ids of files count as missing", () => {
-    const batch = { id: "b", status: "QUEUED", output_file_id: "", error_file_id: "", error: "", progress: 40 };
+    const batch = { id: "b", status: "DAYDREAMING", output_file_id: "", error_file_id: "", error: "", progress: 40 };
     expect(readBatch(batch, undefined)).toEqual({
       id: "b",
       status: "in_progress",
+      unknownStatus: "daydreaming",
+      dueAt: null,
       counts: null,
       progress: 0.4,
       outputFileId: null,
       errorFileId: null,
       error: null,
+      failure: null,
       isTokenLimit: false,
     });
   });
@@ -99,6 +149,36 @@ describe("a batch that is not as documented", () => {
     [null, { reason: "malformed" }],
   ] as const)("%j is no batch", ([value, error]) => {
     expect(caught(() => readBatch(value, undefined))).toMatchObject(error);
+  });
+
+  test.for([
+    ["canceled", "cancelled"],
+    ["CANCELING", "cancelling"],
+    ["rejected", "failed"],
+    ["error", "failed"],
+    ["succeeded", "completed"],
+    ["timed_out", "expired"],
+    ["queued", "in_progress"],
+  ])("its state %s is %s", ([word, status]) => {
+    expect(readBatch({ id: "b", status: word }, undefined)).toMatchObject({ status, unknownStatus: null });
+  });
+
+  test.for([
+    [{ code: "billing_hard_limit_reached", message: "Billing hard limit has been reached" }, "no_quota"],
+    [{ code: "model_not_found", message: "The model `x` does not exist" }, "model_not_found"],
+    [{ code: "invalid_api_key", message: "Incorrect API key" }, "key_refused"],
+    [{ code: "internal", message: "It broke." }, "server_error"],
+  ] as const)("its error %j means %s", ([error, reason]) => {
+    const batch = { id: "b", status: "failed", errors: { data: [error] } };
+    expect(readBatch(batch, undefined)).toMatchObject({ failure: reason });
+  });
+
+  test("says when it is to end, in seconds or in words", () => {
+    const dueAt = Date.UTC(2026, 0, 2);
+    for (const said of [{ expires_at: dueAt / 1_000 }, { job_deadline: new Date(dueAt).toISOString() }]) {
+      expect(readBatch({ id: "b", status: "in_progress", ...said }, undefined)).toMatchObject({ dueAt });
+    }
+    expect(readBatch({ id: "b", expires_at: "soon" }, undefined)).toMatchObject({ dueAt: null });
   });
 
   test("a reason that quotes the key is reported without it", () => {

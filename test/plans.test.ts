@@ -110,14 +110,16 @@ function enlarge(sqlite: Database.Database): void {
 
 /** What takes a failure of a provider, or a command line, to be called. */
 async function callRarely(store: Store): Promise<void> {
-  const { dropBatch, outcomesOf, prepareBatch } = await import("../src/store/runs/batches.ts");
+  const { dropBatch, giveUpBatch, outcomesOf, prepareBatch } = await import("../src/store/runs/batches.ts");
   const { acquireLease, releaseLease } = await import("../src/store/runs/leases.ts");
   const { sharedAnswers } = await import("../src/store/runs/answers.ts");
   const prices = await import("../src/store/user-prices.ts");
   const lease = acquireLease(store, 1, "first");
-  const batch = prepareBatch(store, lease, "name", [{ callId: 1, reserved: { promptTokens: 1, completionTokens: 1 } }]);
+  const requests = [{ callId: 1, reserved: { promptTokens: 1, completionTokens: 1 } }];
+  const batch = prepareBatch(store, lease, "name", requests);
   outcomesOf(store, 1);
   dropBatch(store, lease, batch.id);
+  giveUpBatch(store, lease, prepareBatch(store, lease, "other", requests).id, { status: "given up", error: null });
   releaseLease(store, lease);
   sharedAnswers(store, 1);
   const own = { input: 1, cached_input: 1, output: 2, batch_factor: null, source: "user", date: "2026-01-01" };

@@ -177,6 +177,10 @@ export const configSchema = z.strictObject(
       .describe(
         "How calls reach the provider: live sends one request for each call; batch uses the provider's batch API, which answers later for a lower price. Default: live.",
       ),
+    keep_provider_files: z
+      .boolean("true or false")
+      .optional()
+      .describe("Keeps the files of batches at the provider. By default they are deleted when the results are stored."),
     replicates: wholeFrom(1)
       .max(1_000, "a whole number from 1 to 1000")
       .optional()

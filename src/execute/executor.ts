@@ -62,10 +62,12 @@ interface BatchOptions {
   connect: () => Promise<BatchProvider>;
   /** The price of a batch request divided by that of a live one; null if unknown. */
   factor: number | null;
-  /** `submit` sends new batches, `collect` only waits for open ones, `cancel` cancels them. */
-  mode: "submit" | "collect" | "cancel";
+  /** `submit` sends new batches, `collect` only waits for open ones, `cancel` cancels them, `give_up` ends them here. */
+  mode: "submit" | "collect" | "cancel" | "give_up";
   /** Whether to wait until no batch is open; otherwise each is checked once. */
   waits: boolean;
+  /** Whether the files of a batch stay at the provider when its results are stored. */
+  keepsFiles: boolean;
 }
 
 /** Reports of an executor while it works. Everything that they count has been stored. */

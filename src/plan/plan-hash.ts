@@ -14,6 +14,7 @@ const IS_HASHED: Record<keyof Config, boolean> = {
   data_config: false,
   // How a run is executed.
   executor: false,
+  keep_provider_files: false,
   concurrency: false,
   timeout_s: false,
   max_attempts: false,

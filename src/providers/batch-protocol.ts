@@ -10,16 +10,20 @@ import { withoutKey } from "./secrets.ts";
  * states are in upper case, its error is a text, and it reports only the progress.
  */
 
-const STATUSES = new Set<string>([
-  "validating",
-  "in_progress",
-  "finalizing",
-  "completed",
-  "failed",
-  "expired",
-  "cancelling",
-  "cancelled",
-] satisfies BatchStatus[]);
+/** What servers call the states of a batch. */
+const STATUSES: readonly [status: BatchStatus, words: RegExp][] = [
+  ["validating", /^validating$/],
+  ["in_progress", /^(?:in_progress|in-progress|created|accepted|queued|pending|starting|running|processing)$/],
+  ["finalizing", /^finalizing$/],
+  ["completed", /^(?:completed?|succeeded|success|done|finished|ended)$/],
+  ["failed", /^(?:failed|failure|error|errored|rejected|invalid)$/],
+  ["expired", /^(?:expired|timed_out|timeout)$/],
+  ["cancelling", /^(?:cancell?ing|cancel_requested|aborting|stopping)$/],
+  ["cancelled", /^(?:cancell?ed|aborted|stopped|terminated)$/],
+];
+
+/** The longest word for a state that is shown. */
+const LONGEST_WORD = 40;
 
 /** Error codes of requests that the batch did not process. */
 const NOT_PROCESSED = /^batch_(expired|cancelled)$/;
@@ -30,18 +34,21 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
   const id = asText(batch?.["id"]);
   // Refuse an id that contains the key: ids are stored.
   if (!batch || id === null || withoutKey(id, secret) !== id) throw unexpected("a batch", value, secret);
-  const status = asText(batch["status"])?.toLowerCase() ?? "";
+  const word = asText(batch["status"])?.trim().toLowerCase() ?? "";
+  const status = STATUSES.find(([, words]) => words.test(word))?.[0];
   const error = readBatchError(batch);
   const counts = readCounts(batch["request_counts"]);
   return {
     id,
-    // Treat an unknown state as unfinished, so that the batch is checked again.
-    status: STATUSES.has(status) ? (status as BatchStatus) : "in_progress",
+    status: status ?? "in_progress",
+    unknownStatus: status ? null : cleaned(word, secret).slice(0, LONGEST_WORD) || "without a status",
+    dueAt: readTime(batch["expires_at"] ?? batch["job_deadline"]),
     counts,
     progress: readProgress(batch["progress"], counts),
     outputFileId: asText(batch["output_file_id"]) || null,
     errorFileId: asText(batch["error_file_id"]) || null,
     error: error && { code: error.code, message: cleaned(error.message, secret) },
+    failure: error && errorWithoutStatus(error, {}).reason,
     isTokenLimit:
       status === "failed" && (error?.code === "token_limit_exceeded" || /enqueued token/i.test(error?.message ?? "")),
   };
@@ -67,6 +74,12 @@ function readBatchError({ error, errors }: Json): BatchState["error"] {
   const message = asText(first["message"]) ?? code ?? shown(first);
   const more = all.length > 1 ? ` (and ${all.length - 1} more)` : "";
   return { code, message: `${line === null ? "" : `line ${line}: `}${message}${more}` };
+}
+
+/** A time in seconds since 1970 or in ISO 8601, as milliseconds since 1970. */
+function readTime(value: unknown): number | null {
+  const time = typeof value === "number" ? value * 1_000 : Date.parse(asText(value) ?? "");
+  return Number.isFinite(time) && time > 0 ? time : null;
 }
 
 function readCounts(value: unknown): BatchState["counts"] {

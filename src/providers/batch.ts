@@ -1,5 +1,5 @@
 import type { Endpoint } from "../config/schema.ts";
-import type { CallError, Completion, Question } from "./provider.ts";
+import type { CallError, Completion, FailureReason, Question } from "./provider.ts";
 
 /**
  * The batch API of a provider: it takes files of requests and answers them later, usually for a lower price. Nothing here
@@ -22,8 +22,14 @@ export interface BatchProvider {
   get(batchId: string, signal: AbortSignal): Promise<BatchState>;
   /** Asks the provider to cancel a batch. A batch that has ended stays as it is. */
   cancel(batchId: string, signal: AbortSignal): Promise<BatchState>;
-  /** The lines of a file as they arrive, without empty lines. */
-  lines(fileId: string, signal: AbortSignal): AsyncIterable<string>;
+  /**
+   * The lines of a file of results as they arrive, without empty lines.
+   * @param requests the number of requests in the batch, which limits the size of the file
+   * @throws CallError if the file is longer, or takes hours
+   */
+  lines(fileId: string, requests: number, signal: AbortSignal): AsyncIterable<string>;
+  /** Deletes a file of requests, answers or errors. */
+  remove(fileId: string, signal: AbortSignal): Promise<void>;
   /** Reads a line of an output or error file. */
   result(line: string): BatchResult;
 }
@@ -46,6 +52,10 @@ export type BatchStatus =
 export interface BatchState {
   id: string;
   status: BatchStatus;
+  /** The provider's word for a status that datagen does not know; the batch is then treated as in progress. */
+  unknownStatus: string | null;
+  /** When it ends at the latest, in milliseconds since 1970; null if the provider does not say. */
+  dueAt: number | null;
   /** Counts of requests; null if the provider does not report them. */
   counts: { total: number; completed: number; failed: number } | null;
   /** The share of requests that are done, from 0 to 1; null if the provider does not report it. */
@@ -56,6 +66,8 @@ export interface BatchState {
   errorFileId: string | null;
   /** Why the whole batch failed. */
   error: { code: string | null; message: string } | null;
+  /** What that error would mean for a single request; null if there is none. */
+  failure: FailureReason | null;
   /** Whether it failed because too many tokens are enqueued: the provider takes the same requests later. */
   isTokenLimit: boolean;
 }

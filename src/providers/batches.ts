@@ -25,6 +25,11 @@ const ANSWER_TIMEOUT_MS = 120_000;
 /** For a whole file: at 1 Mbit/s, 200 MB take half an hour. */
 const UPLOAD_TIMEOUT_MS = 3_600_000;
 
+/** For a whole file of results, which may be ten times as large. */
+const DOWNLOAD_TIMEOUT_MS = 6 * 3_600_000;
+/** Short, because nothing depends on the deletion of a file. */
+const REMOVAL_TIMEOUT_MS = 10_000;
+
 /** The most bytes of a line of results besides the body of an answer. */
 const LINE_ENVELOPE = 10_000;
 
@@ -34,7 +39,7 @@ const MOST_PAGES = 10_000;
 /** The batch API of a server with OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
   const { apiKey, model } = server;
-  const { ask, list, lines } = requestsTo(server);
+  const { ask, list, lines, remove } = requestsTo(server);
   const batchOf = (value: unknown) => readBatch(value, apiKey);
   const pathOf = (batchId: string) => `/batches/${encodeURIComponent(batchId)}`;
   const get = async (batchId: string, signal: AbortSignal) => batchOf(await ask("get", pathOf(batchId), {}, signal));
@@ -95,6 +100,8 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
     lines,
 
+    remove,
+
     result: (line) => readResult(line, model, apiKey),
   };
 }
@@ -137,36 +144,83 @@ function requestsTo({ client, apiKey, maxAnswerBytes }: Server) {
     throw new CallError("malformed", `the list ${path} has more than ${MOST_PAGES} pages`);
   }
 
-  /** The lines of a file. */
-  async function* lines(fileId: string, signal: AbortSignal): AsyncGenerator<string> {
-    using own = ownSignal(signal);
+  /** The lines of a file with the results of so many requests. */
+  async function* lines(fileId: string, requests: number, signal: AbortSignal): AsyncGenerator<string> {
+    const longest = maxAnswerBytes + LINE_ENVELOPE;
+    using own = ownSignal(signal, DOWNLOAD_TIMEOUT_MS);
     const options = { signal: own.signal, timeout: ANSWER_TIMEOUT_MS };
-    const path = `/files/${encodeURIComponent(fileId)}/content`;
     try {
-      const { body } = await client.get(path, options).asResponse();
-      if (body) yield* splitLines(arriving(body), maxAnswerBytes + LINE_ENVELOPE);
+      const { body } = await client.get(`${pathOfFile(fileId)}/content`, options).asResponse();
+      if (body) yield* splitLines(arriving(body, requests * longest), longest);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (own.isLate()) throw endless(`the file ${fileId} did not end in ${DOWNLOAD_TIMEOUT_MS / 3_600_000} hours`);
+      throw toCallError(error, apiKey);
+    }
+  }
+
+  async function remove(fileId: string, signal: AbortSignal): Promise<void> {
+    using own = ownSignal(signal);
+    try {
+      await client.delete(pathOfFile(fileId), { signal: own.signal, timeout: REMOVAL_TIMEOUT_MS }).asResponse();
     } catch (error) {
       signal.throwIfAborted();
       throw toCallError(error, apiKey);
     }
   }
 
-  return { ask, list, lines };
+  return { ask, list, lines, remove };
 }
 
-/** A new signal for one request: the SDKs never remove their listener from the signal that they get. */
-function ownSignal(signal: AbortSignal): { signal: AbortSignal } & Disposable {
+function pathOfFile(fileId: string): string {
+  return `/files/${encodeURIComponent(fileId)}`;
+}
+
+/** The error for a file that is not worth reading again. */
+function endless(message: string): CallError {
+  return new CallError("bad_request", message);
+}
+
+interface OwnSignal extends Disposable {
+  signal: AbortSignal;
+  /** Whether it was aborted because the time limit was reached. */
+  isLate(): boolean;
+}
+
+/**
+ * A new signal for one request: the SDKs never remove their listener from the signal that they get.
+ * @param mostMs how long the request may take in all; no limit by default
+ */
+function ownSignal(signal: AbortSignal, mostMs?: number): OwnSignal {
   const controller = new AbortController();
   const abort = () => controller.abort(signal.reason);
   if (signal.aborted) abort();
   signal.addEventListener("abort", abort);
-  return { signal: controller.signal, [Symbol.dispose]: () => signal.removeEventListener("abort", abort) };
+  let isLate = false;
+  const end = () => {
+    isLate = true;
+    controller.abort();
+  };
+  const timer = mostMs === undefined ? undefined : setTimeout(end, mostMs);
+  return {
+    signal: controller.signal,
+    isLate: () => isLate,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    },
+  };
 }
 
-/** The pieces of a body. @throws CallError when the connection breaks */
-async function* arriving(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** The pieces of a body. @throws CallError when the connection breaks, or the body has more than `most` bytes */
+async function* arriving(body: ReadableStream<Uint8Array>, most: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
   try {
-    yield* body;
+    for await (const piece of body) {
+      bytes += piece.length;
+      if (bytes > most) throw endless(`the file of results has more than ${most} bytes`);
+      yield piece;
+    }
   } catch (error) {
     throw connectionError(error);
   }

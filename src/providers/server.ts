@@ -10,6 +10,7 @@ interface Client {
   buildRequest(options: { path: string; body?: unknown }, context?: object): Promise<BuiltRequest>;
   get(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
   post(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
+  delete(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
 }
 
 interface BuiltRequest {

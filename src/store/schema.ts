@@ -266,8 +266,8 @@ export const batches = sqliteTable(
       .references(() => runs.id),
     /** A random name for its file at the provider. It also marks the batch there, so that a lost submission can be found. */
     name: text().notNull().unique(),
-    /** Its progress in datagen; `done` when all its results are stored. */
-    state: text({ enum: ["prepared", "uploaded", "submitted", "done"] })
+    /** Its progress in datagen; `cancelling` once datagen has asked for its end, `done` when all its results are stored. */
+    state: text({ enum: ["prepared", "uploaded", "submitted", "cancelling", "done"] })
       .notNull()
       .default("prepared"),
     /** The provider's ids of the file and of the batch, once they are known. */
@@ -279,7 +279,7 @@ export const batches = sqliteTable(
     /** The provider's counts. */
     completed: integer().notNull().default(0),
     failed: integer().notNull().default(0),
-    /** Why the whole batch failed. */
+    /** Why the whole batch failed, or was given up. */
     error: text(),
     createdAt: integer("created_at").notNull(),
     endedAt: integer("ended_at"),

@@ -351,7 +351,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     lab.server.behaveApi = () => ({ kind: "half" });
     let lines = 0;
     const reading = async () => {
-      for await (const _ of lab.batches.lines(state.outputFileId!, signal)) lines += 1;
+      for await (const _ of lab.batches.lines(state.outputFileId!, 100_000, signal)) lines += 1;
     };
     expect(await failure(reading())).toMatchObject({ reason: "connection" });
     expect(lines).toBeGreaterThan(0);
@@ -372,7 +372,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
       upload: () => lab.batches.upload(path, "a.jsonl", abort.signal),
       get: () => lab.batches.get("batch-1", abort.signal),
       content: async () => {
-        for await (const line of lab.batches.lines("file-1", abort.signal)) expect.fail(line);
+        for await (const line of lab.batches.lines("file-1", 100_000, abort.signal)) expect.fail(line);
       },
     };
     await expect(work[operation]()).rejects.toBe(reason);
@@ -385,7 +385,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     const fileId = await lab.batches.upload(path, "a.jsonl", own);
     await lab.batches.find("b.jsonl", own);
     await failure(lab.batches.get("none", own));
-    for await (const line of lab.batches.lines(fileId, own)) expect(line).toBe("{}");
+    for await (const line of lab.batches.lines(fileId, 100_000, own)) expect(line).toBe("{}");
     expect(getEventListeners(own, "abort")).toEqual([]);
   });
 
@@ -393,7 +393,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     const lab = await batchesLab(name);
     const path = await lab.space.write("a.jsonl", `${"x".repeat(1_000)}\n`.repeat(20_000));
     const fileId = await lab.batches.upload(path, "a.jsonl", signal);
-    for await (const line of lab.batches.lines(fileId, signal)) {
+    for await (const line of lab.batches.lines(fileId, 100_000, signal)) {
       expect(line).toHaveLength(1_000);
       break;
     }

@@ -19,6 +19,8 @@ interface SentBatch {
   state: BatchState;
   /** How often it is looked at until it has ended. */
   looksLeft: number;
+  /** How it will stand once the files of its results are there, and how often it is looked at until then. */
+  late: { state: BatchState; looksLeft: number } | null;
 }
 
 /** One line of a file, as {@link BatchServer} writes and reads it. */
@@ -36,6 +38,9 @@ export class BatchServer {
   readonly #ledger: Ledger;
   readonly #plan: Plan;
   readonly #files = new Map<string, SentFile>();
+  /** The execution of the run that must not send a call again. */
+  readonly #stops = new Map<string, number>();
+  readonly #removed = new Set<string>();
   readonly #batches = new Map<string, SentBatch>();
 
   constructor(random: Random, world: World, ledger: Ledger, plan: Plan) {
@@ -65,6 +70,7 @@ export class BatchServer {
       get: (id) => this.#answer(`get ${id}`, () => this.#look(id, simulated)),
       cancel: (id) => this.#answer(`cancel ${id}`, () => this.#look(id, simulated)),
       lines: (fileId) => this.#lines(fileId),
+      remove: (fileId) => this.#answer(`remove ${fileId}`, () => this.#remove(fileId)),
       result: (line) => JSON.parse(line, revive) as BatchResult,
     };
   }
@@ -77,7 +83,10 @@ export class BatchServer {
     const before = isLost && pick([true, false]);
     this.#world.point(`before ${what}`);
     if (this.#world.isDead) return await new Promise(() => {});
-    if (before) throw new CallError("server_error", "a simulated fault of a batch request", { httpStatus: 503 });
+    if (before) {
+      const httpStatus = pick([503, 503, 404]);
+      throw new CallError("server_error", "a simulated fault of a batch request", { httpStatus });
+    }
     const done = deed();
     this.#world.point(`after ${what}`);
     if (this.#world.isDead) return await new Promise(() => {});
@@ -86,13 +95,19 @@ export class BatchServer {
   }
 
   /** What is paid for in one batch must not be in another, nor be answered already. */
-  #checkNew(fileId: string, { watch }: Simulated): void {
+  #checkNew(fileId: string, { watch, execution }: Simulated): void {
     const open = [...this.#batches.values()].filter(({ state }) => state.status === "in_progress");
     const waiting = new Set(open.flatMap((batch) => this.#idsIn(batch.fileId)));
     for (const id of this.#idsIn(fileId)) {
+      if (this.#stops.get(id) === execution) throw new Error(`call ${id} is sent again, and nobody was told why`);
       if (waiting.has(id) && !this.#world.hasLostPower) throw new Error(`call ${id} is in two batches`);
       watch.batched(Number(id));
     }
+  }
+
+  /** The requests of a file are for the user to send again. */
+  #stopFor(fileId: string, execution: number): void {
+    for (const id of this.#idsIn(fileId)) this.#stops.set(id, execution);
   }
 
   #idsIn(fileId: string): string[] {
@@ -103,14 +118,17 @@ export class BatchServer {
     const state: BatchState = {
       id: `batch-${this.#batches.size + 1}`,
       status: "in_progress",
+      unknownStatus: null,
+      dueAt: null,
       counts: null,
       progress: null,
       outputFileId: null,
       errorFileId: null,
       error: null,
+      failure: null,
       isTokenLimit: false,
     };
-    this.#batches.set(state.id, { name, fileId, state, looksLeft: this.#random.whole(0, 3) });
+    this.#batches.set(state.id, { name, fileId, state, looksLeft: this.#random.whole(0, 3), late: null });
     return state;
   }
 
@@ -123,6 +141,7 @@ export class BatchServer {
   #look(id: string, simulated: Simulated): BatchState {
     const batch = this.#batches.get(id);
     if (!batch) throw new CallError("bad_request", `there is no batch ${id}`, { httpStatus: 404 });
+    if (batch.late && --batch.late.looksLeft < 0) [batch.state, batch.late] = [batch.late.state, null];
     if (batch.state.status !== "in_progress") return batch.state;
     if (batch.looksLeft > 0) {
       batch.looksLeft -= 1;
@@ -133,11 +152,18 @@ export class BatchServer {
   }
 
   /** Works on the requests of a batch: each gets an answer, an error, or nothing. */
-  #end({ fileId, state }: SentBatch, { prices }: Simulated): BatchState {
-    const { chance } = this.#random;
+  #end(batch: SentBatch, { prices, execution }: Simulated): BatchState {
+    const { fileId, state } = batch;
+    const { chance, pick, whole } = this.#random;
     const { faultRate } = this.#plan;
+    if (chance(faultRate / 8)) {
+      this.#stopFor(fileId, execution);
+      const error = { code: "billing_hard_limit_reached", message: "a simulated end of the credit" };
+      return { ...state, status: "failed", error, failure: "no_quota" };
+    }
     const output: string[] = [];
     const errors: string[] = [];
+    let completed = 0;
     for (const text of this.#files.get(fileId)?.lines ?? []) {
       const { customId, prompt } = JSON.parse(text) as Line;
       if (chance(faultRate / 3)) continue;
@@ -148,6 +174,12 @@ export class BatchServer {
       const entry = this.#ledger.open(cellOf(prompt), 0);
       entry.state = "abandoned";
       entry.costNanoUsd = attemptCost(prices, USAGE, true) ?? 0;
+      completed += 1;
+      // It is charged, and never given.
+      if (chance(faultRate / 20)) {
+        this.#stops.set(customId, execution);
+        continue;
+      }
       output.push(JSON.stringify({ customId, completion: completion(entry, USAGE, chance(faultRate / 5)) }));
     }
     const [outputFileId, errorFileId] = [output, errors].map((lines) => {
@@ -156,11 +188,24 @@ export class BatchServer {
       this.#files.set(id, { name: id, lines: lines.toReversed() });
       return id;
     }) as [string | null, string | null];
-    const status = chance(faultRate / 4) ? "expired" : "completed";
-    return { ...state, status, progress: 1, outputFileId, errorFileId };
+    const status = chance(faultRate / 4) ? pick(["expired", "cancelled"] as const) : "completed";
+    if (status === "cancelled") this.#stopFor(fileId, execution);
+    const total = this.#idsIn(fileId).length;
+    const ended: BatchState = { ...state, status, counts: { total, completed, failed: errors.length }, progress: 1 };
+    const all: BatchState = { ...ended, outputFileId, errorFileId };
+    if (!chance(faultRate / 2)) return all;
+    batch.late = { state: all, looksLeft: whole(1, 3) };
+    return pick([ended, { ...ended, outputFileId }, { ...ended, errorFileId }]);
+  }
+
+  /** What is deleted cannot be read any more: a run that does so fails. */
+  #remove(fileId: string): void {
+    if (!this.#files.has(fileId)) throw new CallError("bad_request", `there is no ${fileId}`, { httpStatus: 404 });
+    this.#removed.add(fileId);
   }
 
   async *#lines(fileId: string): AsyncGenerator<string> {
+    if (this.#removed.has(fileId)) throw new Error(`${fileId} is read, and was deleted`);
     for (const line of this.#files.get(fileId)?.lines ?? []) {
       if (this.#random.chance(this.#plan.faultRate / 10)) {
         throw new CallError("connection", "a file was cut off", { code: "ECONNRESET" });

@@ -179,6 +179,7 @@ function jobOf(
       factor: PRICES.batch_factor,
       mode: row.executor === "batch" ? "submit" : "collect",
       waits: true,
+      keepsFiles: false,
     },
     prices,
     isCountExact: false,

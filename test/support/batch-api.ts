@@ -15,6 +15,7 @@ export type BatchOperation =
   | "listFiles"
   | "getFile"
   | "content"
+  | "delete"
   | "create"
   | "listBatches"
   | "get"
@@ -129,18 +130,29 @@ export function createBatchApi(host: ApiHost) {
   async function perform(route: Route, request: IncomingMessage, body: Buffer): Promise<Answer> {
     const { provider, operation, query } = route;
     const shown = batchesOf(provider);
+    const stateOf = (batch: (typeof batches.all)[number]) => {
+      const state = shown.batch(batch) as Record<string, unknown>;
+      return batch.course.shows?.(state) ?? state;
+    };
     switch (operation) {
       case "upload":
         return { body: shown.file(await upload(provider, body, request.headers["content-type"])) };
       case "listFiles": {
         const purpose = query.get("purpose");
-        const own = files.filter((file) => file.provider === provider && (!purpose || file.purpose === purpose));
+        const own = files.filter(
+          (file) => file.provider === provider && !file.isDeleted && (!purpose || file.purpose === purpose),
+        );
         return { body: shown.fileList(own, query) };
       }
       case "getFile":
         return { body: shown.file(fileBy(route)) };
       case "content":
         return { file: fileBy(route) };
+      case "delete": {
+        const file = fileBy(route);
+        file.isDeleted = true;
+        return { body: { id: file.id, object: "file", deleted: true } };
+      }
       case "create":
         return shown.created(await create(provider, body));
       case "listBatches": {
@@ -150,12 +162,12 @@ export function createBatchApi(host: ApiHost) {
       case "get": {
         const batch = batchBy(route);
         await batches.look(batch);
-        return { body: shown.batch(batch) };
+        return { body: stateOf(batch) };
       }
       case "cancel": {
         const batch = batchBy(route);
         const { status } = batch;
-        if (await batches.cancel(batch)) return { body: shown.batch(batch) };
+        if (await batches.cancel(batch)) return { body: stateOf(batch) };
         throw new Refusal(409, `A batch that is ${status} cannot be cancelled.`);
       }
       default:
@@ -183,7 +195,9 @@ export function createBatchApi(host: ApiHost) {
     const wanted = objectIn(body);
     const { endpoints, refusesCreation, traits } = batchesOf(provider);
     const { input_file_id: fileId, endpoint, metadata } = wanted;
-    const file = files.find((one) => one.id === fileId && one.provider === provider && one.purpose !== "batch_output");
+    const file = files.find(
+      (one) => one.id === fileId && one.provider === provider && one.purpose !== "batch_output" && !one.isDeleted,
+    );
     if (!file) throw new Refusal(400, `Cannot find file ${String(fileId)}.`, { type: "invalid_request_error" });
     if (typeof endpoint !== "string" || !(endpoint in endpoints)) {
       throw new Refusal(400, `The endpoint ${String(endpoint)} cannot be batched.`);
@@ -194,7 +208,7 @@ export function createBatchApi(host: ApiHost) {
   }
 
   function fileBy({ id, provider }: Route): StoredFile {
-    const file = files.find((one) => one.id === id && one.provider === provider);
+    const file = files.find((one) => one.id === id && one.provider === provider && !one.isDeleted);
     if (!file) throw new Refusal(404, `No such File object: ${id}`);
     return file;
   }
@@ -210,6 +224,7 @@ const OPERATIONS: readonly [RegExp, BatchOperation][] = [
   [/^GET files$/, "listFiles"],
   [/^GET files\/([^/]+)$/, "getFile"],
   [/^GET files\/([^/]+)\/content$/, "content"],
+  [/^DELETE files\/([^/]+)$/, "delete"],
   [/^POST batches$/, "create"],
   [/^GET batches$/, "listBatches"],
   [/^GET batches\/([^/]+)$/, "get"],

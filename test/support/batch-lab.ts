@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { json } from "node:stream/consumers";
 import { expect } from "vitest";
 import { renderRun } from "../../src/app/dataset/export-run.ts";
@@ -45,6 +46,11 @@ export async function batchLab(overrides: ConfigOverrides = {}, inputs = 4, opti
       using store = openStore(space.at(DATABASE));
       return showRun(store, "latest");
     },
+    change(sql: string): void {
+      using store = openStore(space.at(DATABASE));
+      store.sqlite.exec(sql);
+    },
+    filesIn: (folder: string) => readdirSync(space.at(folder)),
     /** What the dataset must hold if nothing fails. */
     expected: () => expectedDataset(config, data),
     /** Nothing in the database breaks a rule. */

@@ -32,6 +32,8 @@ export interface BatchCourse {
   expiresAfter?: number;
   /** The share of its lines that are done when it is cancelled. Default: a half. */
   doneWhenCancelled?: number;
+  /** How it is shown when it is looked at or cancelled, in the place of how it stands. */
+  shows?: (batch: Record<string, unknown>) => Record<string, unknown>;
 }
 
 /** What OpenAI says of a batch that would have too many tokens waiting. */

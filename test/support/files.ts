@@ -17,6 +17,7 @@ export interface StoredFile {
   createdAt: Date;
   /** Where its content is. */
   path: string;
+  isDeleted?: boolean;
 }
 
 /** The files of a loopback server, in a temporary folder. */

@@ -79,7 +79,8 @@ export async function ended(batches: BatchProvider, id: string): Promise<BatchSt
 
 export async function resultsOf(batches: BatchProvider, fileId: string | null): Promise<BatchResult[]> {
   const results: BatchResult[] = [];
-  if (fileId !== null) for await (const line of batches.lines(fileId, signal)) results.push(batches.result(line));
+  if (fileId !== null)
+    for await (const line of batches.lines(fileId, 100_000, signal)) results.push(batches.result(line));
   return results;
 }
 

@@ -87,21 +87,27 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   return summaryOf(getRun(store, runId));
 }
 
+export interface CancelRunOptions extends Pick<
+  ExecuteRunOptions,
+  "signal" | "environment" | "onEvent" | keyof Confirmation
+> {
+  /** Ends the batches here at once. Calls without a result by then are possibly billed, and pending again. */
+  giveUp?: boolean | undefined;
+}
+
 /**
  * Cancels the batches of a run at the provider, and stores the results that are ready. The other calls become pending.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @returns the run after that
- * @throws UsageError and InterruptedError as {@link executeRun} does
+ * @throws UsageError and InterruptedError as {@link executeRun} does, StoppedError if a batch does not end
  */
-export async function cancelRun(
-  store: Store,
-  run: string,
-  options: Pick<ExecuteRunOptions, "signal" | "environment" | "onEvent" | keyof Confirmation> = {},
-): Promise<RunSummary> {
+export async function cancelRun(store: Store, run: string, options: CancelRunOptions = {}): Promise<RunSummary> {
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connection = await connect(store, runId, options);
-  await withLease(store, runId, options, (lease) => execute(store, lease, connection, "cancel", options));
+  await withLease(store, runId, options, (lease) =>
+    execute(store, lease, connection, options.giveUp ? "give_up" : "cancel", options),
+  );
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -212,7 +218,7 @@ async function execute(
   store: Store,
   lease: Lease,
   connection: Connection,
-  purpose: "submit" | "cancel",
+  purpose: "submit" | "cancel" | "give_up",
   { concurrency, signal, wait = true, onEvent = () => {} }: ExecuteRunOptions,
 ): Promise<void> {
   const row = getRun(store, lease.runId);
@@ -260,6 +266,7 @@ async function execute(
         factor: row.prices?.batch_factor ?? null,
         mode,
         waits: wait,
+        keepsFiles: config.keep_provider_files ?? false,
       },
       drain: drain.signal,
       onEvent,

@@ -1,3 +1,4 @@
+import type { StoppedError } from "../../errors.ts";
 import type { BatchProvider } from "../../providers/batch.ts";
 import type { OpenCall } from "../../store/runs/calls.ts";
 import type { Reservation } from "../../store/runs/result.ts";
@@ -6,6 +7,16 @@ import type { Earlier } from "../earlier.ts";
 import type { Job } from "../executor.ts";
 import type { Outcomes } from "../outcome.ts";
 import type { PreparedRequest } from "../prepare.ts";
+import type { Sightings } from "./sightings.ts";
+
+/** What was read of the results of a batch. It may be read more than once. */
+export interface Taken {
+  /** The calls that have a line in the file of answers, or in that of errors. */
+  output: Set<number>;
+  error: Set<number>;
+  /** The ids of the files that were read whole. */
+  files: Set<string>;
+}
 
 /** The parts of a run in batches, and what it has learned about the provider. */
 export interface BatchRun {
@@ -16,6 +27,9 @@ export interface BatchRun {
   cap: Cap | null;
   reservationOf: (request: PreparedRequest) => Reservation;
   earlier: Earlier;
+  sightings: Sightings;
+  /** What was read of batches that have ended, by their ids. */
+  taken: Map<number, Taken>;
   /**
    * After a whole batch has failed: the most requests of the next ones. If too many tokens were enqueued, also the number
    * below which open batches must fall before the next one, and how long to wait if none is open.
@@ -25,4 +39,8 @@ export interface BatchRun {
   failedWhole: number;
   /** Whether any call of the run was answered. If so, a refusal that may concern one call or all concerns one. */
   hasAnswers: boolean;
+  /** Why the run has to stop once all that has come is stored. */
+  stop: StoppedError | null;
+  /** Whether the user was told that a file could not be deleted. */
+  hasWarnedOfFiles: boolean;
 }

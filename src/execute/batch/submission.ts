@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { BatchProvider, BatchState } from "../../providers/batch.ts";
+import { CallError } from "../../providers/provider.ts";
 import {
   type BatchRow,
   dropBatch,
@@ -18,8 +19,11 @@ import type { Reservation } from "../../store/runs/result.ts";
 import { checkSpace } from "../../store/file/space.ts";
 import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import type { PreparedRequest } from "../prepare.ts";
-import { ask, NoBatchesError, pause } from "./ask.ts";
+import type { Job } from "../executor.ts";
+import { ask, MISSING_TIMES, NoBatchesError, pause } from "./ask.ts";
+import { removeFiles } from "./files.ts";
 import type { BatchRun } from "./run.ts";
+import { unknownArrival } from "./stops.ts";
 
 /**
  * Sends a batch whose rows are committed. If an earlier submission of it may have arrived, looks for that first.
@@ -29,8 +33,12 @@ export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promi
   try {
     return await submitOnce(run, row, isNew);
   } catch (error) {
-    // A server without files has received nothing.
-    if (error instanceof NoBatchesError && row.state === "prepared") dropBatch(run.job.store, run.job.lease, row.id);
+    if (error instanceof NoBatchesError) {
+      const { store, lease, runId } = run.job;
+      const fileId = openBatches(store, runId).find(({ id }) => id === row.id)?.fileId ?? null;
+      dropBatch(store, lease, row.id);
+      await removeFiles(run, [fileId]);
+    }
     throw error;
   }
 }
@@ -38,8 +46,14 @@ export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promi
 async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | null> {
   const { job, provider } = run;
   const { store, lease } = job;
-  // An earlier submission may have arrived.
-  const found = isNew ? { fileId: null, batch: null } : await ask(job, () => provider.find(row.name, job.drain));
+  // What was begun before may have arrived.
+  const found = isNew
+    ? { fileId: null, batch: null }
+    : await ask(job, () => provider.find(row.name, job.drain), {
+        missingTimes: MISSING_TIMES.list,
+        // Nothing was created of a batch whose file is not known to be there.
+        onMissing: (message) => unavailable(job, row, row.state !== "prepared", message),
+      });
   if (found === null) return null;
   const adopt = (state: BatchState, fileId: string | null) => {
     updateBatch(store, lease, row.id, { state: "submitted", batchId: state.id, fileId, status: state.status });
@@ -50,10 +64,31 @@ async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise
   if (fileId === null) return null;
   updateBatch(store, lease, row.id, { state: "uploaded", fileId });
   const { endpoint } = job.settings;
-  const created = await ask(job, () => provider.create(fileId, { endpoint, name: row.name }, job.drain), {
+  let mayHaveArrived = false;
+  const create = () =>
+    provider.create(fileId, { endpoint, name: row.name }, job.drain).catch((error: unknown) => {
+      mayHaveArrived ||= !isRefused(error);
+      throw error;
+    });
+  const created = await ask(job, create, {
     lookUp: async () => (await provider.find(row.name, job.drain)).batch,
+    // A file that was sent a moment ago may not be everywhere yet.
+    missingTimes: MISSING_TIMES.known,
+    onMissing: (message) => unavailable(job, row, mayHaveArrived, message),
   });
   return created && adopt(created, fileId);
+}
+
+/** @throws StoppedError that says whether the batch may have arrived */
+function unavailable(job: Job, row: BatchRow, mayHaveArrived: boolean, message: string): never {
+  throw mayHaveArrived ? unknownArrival(job, row, message) : new NoBatchesError(job);
+}
+
+/** Whether a request has had no effect for certain. */
+function isRefused(error: unknown): boolean {
+  if (!(error instanceof CallError)) return false;
+  const { hasLeft, httpStatus } = error.details;
+  return !hasLeft || [400, 401, 402, 403, 404, 405, 413, 422, 429, 501].includes(httpStatus ?? 0);
 }
 
 /** Writes the file of a batch from its rows, and sends it. */
@@ -67,6 +102,7 @@ async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
     await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path));
     return await ask(job, () => provider.upload(path, row.name, job.drain), {
       lookUp: async () => (await provider.find(row.name, job.drain)).fileId,
+      missingTimes: MISSING_TIMES.contact,
     });
   } finally {
     removeTemporary(folder);

@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { access, copyFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { access, copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { errorCode } from "../../errors.ts";
@@ -12,13 +12,27 @@ import { connectOffline } from "./offline.ts";
 /** Names of files and batches of this provider, such as `datagen-1f.jsonl.batch`. */
 const NAME = /^\w[\w.-]*$/;
 
+/** A batch that was created a moment ago. */
+const NEW: Omit<BatchState, "id"> = {
+  status: "in_progress",
+  unknownStatus: null,
+  dueAt: null,
+  counts: null,
+  progress: null,
+  outputFileId: null,
+  errorFileId: null,
+  error: null,
+  failure: null,
+  isTokenLimit: false,
+};
+
 /**
  * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
  * answers. Each file is complete when it appears. A batch is answered when its state is first asked for.
  */
 export async function connectOfflineBatches(model: string, folder: string): Promise<BatchProvider> {
   const provider = await connectOffline(model);
-  const { place, read, save, existing, has, lines } = batchFiles(folder);
+  const { place, read, save, existing, has, lines, remove } = batchFiles(folder);
 
   /** Answers every line of a file. @returns their number */
   async function answer(fileId: string, outputId: string, signal: AbortSignal): Promise<number> {
@@ -58,16 +72,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 
     create(fileId, _options, signal) {
       signal.throwIfAborted();
-      return save({
-        id: `${fileId}.batch`,
-        status: "in_progress",
-        counts: null,
-        progress: null,
-        outputFileId: null,
-        errorFileId: null,
-        error: null,
-        isTokenLimit: false,
-      });
+      return save({ ...NEW, id: `${fileId}.batch` });
     },
 
     async find(name) {
@@ -91,6 +96,10 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
     },
 
     lines,
+
+    async remove(fileId) {
+      await Promise.all([remove(fileId), remove(`${fileId}.batch`)]);
+    },
 
     result: (line) => readResult(line),
   };
@@ -154,7 +163,9 @@ function batchFiles(folder: string) {
       () => false,
     );
 
-  return { place, read, save, existing, has, lines };
+  const remove = (id: string) => rm(pathOf(id), { force: true });
+
+  return { place, read, save, existing, has, lines, remove };
 }
 
 function readResult(text: string): BatchResult {

@@ -19,6 +19,15 @@ export function heldLog(store: Pick<Store, "path">): string | null {
   );
 }
 
+/**
+ * Makes everything that was committed survive a loss of power, without waiting for others.
+ * @returns false if another process prevents this
+ */
+export function flushLog({ sqlite }: Store): boolean {
+  const [result] = sqlite.pragma("wal_checkpoint(passive)") as { busy: number; log: number; checkpointed: number }[];
+  return result?.busy === 0 && result.log === result.checkpointed;
+}
+
 /** Writes the log into the file, and empties it. @returns false if another process prevents this */
 export function checkpoint({ sqlite }: Store): boolean {
   const [result] = sqlite.pragma("wal_checkpoint(truncate)") as { busy: number }[];

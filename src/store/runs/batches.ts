@@ -2,7 +2,7 @@ import { and, asc, count, eq, gt, inArray, isNotNull, ne, sql } from "drizzle-or
 import { checkLease, type Lease } from "./leases.ts";
 import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
 import { oncePerStore, placeholders, type Store } from "../file/store.ts";
-import type { Reservation } from "./result.ts";
+import { type Reservation, UNANSWERED } from "./result.ts";
 import { attempts, batches, calls, runs } from "../schema.ts";
 
 export type BatchRow = typeof batches.$inferSelect;
@@ -24,7 +24,7 @@ const statements = oncePerStore(({ db }) => ({
     .values({
       ...placeholders("callId", "batchId", "startedAt", "reservedPromptTokens", "reservedCompletionTokens"),
       durationMs: 0,
-      outcome: "unanswered",
+      outcome: UNANSWERED,
       decision: "retry",
     })
     .prepare(),
@@ -40,7 +40,7 @@ const statements = oncePerStore(({ db }) => ({
       and(
         eq(attempts.batchId, sql.placeholder("batchId")),
         gt(attempts.id, sql.placeholder("after")),
-        eq(attempts.outcome, "unanswered"),
+        eq(attempts.outcome, UNANSWERED),
       ),
     )
     .orderBy(asc(attempts.id))
@@ -54,7 +54,24 @@ const statements = oncePerStore(({ db }) => ({
         eq(attempts.callId, sql.placeholder("callId")),
         // The `+` keeps SQLite from using the index of batches, which has thousands of rows for this batch.
         sql`+${attempts.batchId} = ${sql.placeholder("batchId")}`,
-        eq(attempts.outcome, "unanswered"),
+        eq(attempts.outcome, UNANSWERED),
+      ),
+    )
+    .prepare(),
+  // By the attempts of the batch: by the batch of a call there is no index.
+  release: db
+    .update(calls)
+    .set({ batchId: null })
+    .where(
+      and(
+        inArray(
+          calls.id,
+          db
+            .select({ id: attempts.callId })
+            .from(attempts)
+            .where(and(eq(attempts.batchId, sql.placeholder("batchId")), eq(attempts.outcome, UNANSWERED))),
+        ),
+        sql`+${calls.batchId} = ${sql.placeholder("batchId")}`,
       ),
     )
     .prepare(),
@@ -66,7 +83,7 @@ const statements = oncePerStore(({ db }) => ({
         eq(attempts.callId, sql.placeholder("callId")),
         isNotNull(attempts.batchId),
         sql`${attempts.errorCode} is not ${BATCH_FAILED}`,
-        ne(attempts.outcome, "unanswered"),
+        ne(attempts.outcome, UNANSWERED),
         sql`${attempts.id} > coalesce((select max(ended.id) from ${attempts} ended
           where ended.call_id = ${sql.placeholder("callId")} and ended.decision in ('kept', 'fail')), 0)`,
       ),
@@ -111,17 +128,37 @@ export function updateBatch(store: Store, lease: Lease, id: number, known: Parti
   });
 }
 
-/** Ends a batch after all its results are stored. */
-export function endBatch(store: Store, lease: Lease, id: number): void {
-  inTransaction(store, () => {
+/** Ends a batch, all of whose results are in. @returns the id of its file at the provider; null where it has none */
+export function endBatch(store: Store, lease: Lease, id: number): string | null {
+  return inTransaction(store, () => {
     checkLease(store, lease);
-    const { changes } = store.db
-      .update(batches)
-      .set({ state: "done", endedAt: Date.now() })
-      .where(and(eq(batches.id, id), ne(batches.state, "done")))
-      .run();
-    countOpen(store, lease.runId, -changes);
+    return end(store, lease, id, {});
   });
+}
+
+/**
+ * Ends a batch of which no more results come. Its requests without one are possibly billed, as those of a process that
+ * was killed are, and their calls are pending.
+ * @returns how many these are
+ */
+export function giveUpBatch(store: Store, lease: Lease, id: number, known: Pick<BatchRow, "status" | "error">): number {
+  return inTransaction(store, () => {
+    checkLease(store, lease);
+    const { changes } = statements(store).release.run({ batchId: id });
+    end(store, lease, id, known);
+    return changes;
+  });
+}
+
+function end(store: Store, { runId }: Lease, id: number, known: Partial<BatchRow>): string | null {
+  const ended = store.db
+    .update(batches)
+    .set({ ...known, state: "done", endedAt: Date.now() })
+    .where(and(eq(batches.id, id), ne(batches.state, "done")))
+    .returning({ fileId: batches.fileId })
+    .get();
+  if (ended) countOpen(store, runId, -1);
+  return ended?.fileId ?? null;
 }
 
 function countOpen(store: Store, runId: number, change: number): void {

@@ -13,13 +13,23 @@ export class RunsCancelCommand extends SendingCommand {
 
       Answers that the provider has made by then are stored, and charged. The other calls become pending again:
       \`datagen resume\` sends them in new batches or, with \`--live\`, each in its own request.
+
+      Use \`--give-up\` for a batch that the provider has lost, or that never ends. The provider is asked once to cancel it.
+      Requests that have no result by then are possibly billed, count as such for a cap, and their calls become pending
+      again. Try the command without it first: answers that the provider has made would be paid for twice.
     `,
-    examples: [["Cancel the batches of the newest run", "datagen runs cancel latest"]],
+    examples: [
+      ["Cancel the batches of the newest run", "datagen runs cancel latest"],
+      ["Stop waiting for batches that never end", "datagen runs cancel latest --give-up"],
+    ],
   });
 
   run = Option.String({ name: "RUN" });
   baseUrl = Option.String("--base-url", {
     description: "Confirm the base URL of the run, if you have not named that server on this machine",
+  });
+  giveUp = Option.Boolean("--give-up", false, {
+    description: "End the batches here at once; requests without a result are possibly billed",
   });
 
   async execute(): Promise<void> {
@@ -30,14 +40,14 @@ export class RunsCancelCommand extends SendingCommand {
     using store = await this.openStore("refuse");
     const { id } = showSummary(store, this.run);
     const { onEvent } = this.progress;
-    const confirmation = this.confirmation(this.baseUrl);
-    const run = await this.interruptibly(id, (signal) => cancelRun(store, id, { signal, onEvent, ...confirmation }));
+    const options = { giveUp: this.giveUp, onEvent, ...this.confirmation(this.baseUrl) };
+    const run = await this.interruptibly(id, (signal) => cancelRun(store, id, { ...options, signal }));
     this.progress.end();
     this.warn(renderOutcome(run));
     if (this.json) this.printJson(run);
   }
 
   protected override resumeCommand(id: string): string {
-    return this.commandLine(`runs cancel ${id}`);
+    return this.commandLine(`runs cancel ${id}${this.giveUp ? " --give-up" : ""}`);
   }
 }

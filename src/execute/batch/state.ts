@@ -1,0 +1,39 @@
+import type { BatchState } from "../../providers/batch.ts";
+import { type BatchRow, updateBatch } from "../../store/runs/batches.ts";
+import { collectResults } from "./results.ts";
+import type { BatchRun } from "./run.ts";
+
+/** Of a batch of which the provider knows nothing. */
+const NOTHING_DONE: Omit<BatchState, "id"> = {
+  status: "cancelled",
+  unknownStatus: null,
+  dueAt: null,
+  counts: null,
+  progress: null,
+  outputFileId: null,
+  errorFileId: null,
+  error: null,
+  failure: null,
+  isTokenLimit: false,
+};
+
+export function isOver({ status }: BatchState): boolean {
+  return status === "completed" || status === "failed" || status === "expired" || status === "cancelled";
+}
+
+/** Stores and reports how a batch stands, where that has changed. */
+export function recordState({ job }: BatchRun, row: BatchRow, state: BatchState): void {
+  const { counts, error } = state;
+  const status = state.unknownStatus ?? state.status;
+  const known = { status, completed: counts?.completed ?? row.completed, failed: counts?.failed ?? row.failed };
+  if (status === row.status && known.completed === row.completed && known.failed === row.failed) return;
+  updateBatch(job.store, job.lease, row.id, { ...known, error: error?.message ?? null });
+  job.onEvent({ type: "batch", name: row.name, requests: row.requests, ...known });
+}
+
+/** Ends a batch that has not arrived: its calls are pending, and nothing of it is charged. */
+export async function withdraw(run: BatchRun, row: BatchRow): Promise<void> {
+  const state = { ...NOTHING_DONE, id: row.name };
+  recordState(run, row, state);
+  await collectResults(run, { ...row, state: "cancelling" }, state);
+}
