@@ -35,7 +35,7 @@ export class Backlog {
     return this.#pageAt < this.#page.length;
   }
 
-  /** @param isProbe whether to prefer a call that has not been sent yet: a failed call may be the cause of its failure */
+  /** @param isProbe whether to prefer a call that has not been sent yet: a call that failed may itself be the cause */
   next(isProbe: boolean): Waiting | undefined {
     return isProbe ? (this.#nextFresh() ?? this.#ready.shift()) : (this.#ready.shift() ?? this.#nextFresh());
   }

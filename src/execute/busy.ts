@@ -1,12 +1,12 @@
 import type { CallError } from "../providers/provider.ts";
 import { isBusy } from "../providers/refusal.ts";
 
-/** A server that says that it is busy within this time after an answer has a limit; later, it is unavailable. */
+/** A server that is busy within this time after an answer may have a limit; later, it is unavailable. */
 const LATELY_MS = 5_000;
 
 /**
- * Tells a server with a limit from one that is unavailable, where both say "busy". Some proxies refuse requests above a
- * limit so. It is a limit if several calls are refused while others are answered. Pure.
+ * Decides whether a server that says "busy" has a limit or is unavailable. Some proxies say "busy" to requests above a
+ * limit. It is a limit if several calls are refused while others are answered. The caller passes the time.
  */
 export class BusyServer {
   #answeredAt = Number.NEGATIVE_INFINITY;

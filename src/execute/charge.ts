@@ -3,7 +3,7 @@ import { tokenLimit } from "../plan/settings.ts";
 import type { Usage } from "../store/runs/result.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
-/** The first assumption, a little more than most texts have. */
+/** Assumed before the first answer; a little more than most texts have. */
 const FIRST_TOKENS_PER_CHARACTER = 0.35;
 const FIRST_COMPLETION = 512;
 const WEIGHT = 0.05;

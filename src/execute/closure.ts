@@ -1,30 +1,36 @@
-/** How unlikely a row of refusals has to be, by the share of requests that is refused anyway, to be no chance. */
+/**
+ * A row of refusals counts as a closed window only if its probability by chance is lower than this. The chance follows
+ * from the share of requests that is refused anyway.
+ */
 export const UNLIKELY_ROW = 3e-3;
-/** And in a millisecond. */
+/** The same per millisecond: the more requests are sent, the more often such a row comes by chance. */
 const UNLIKELY_PER_MS = 3e-4;
-/** And how unlikely one has to be that tells of a window. */
+/** The same for a row that shows that the limit is a window. */
 const UNLIKELY_WINDOW = 1e-5;
-/** The share of refusals that is reckoned with at least. */
+/** The lowest share of refused requests that is assumed. */
 const LEAST_SHARE = 0.05;
-/** And at most: beyond it there is no telling. */
+/** The highest share that is assumed: with a share near 1, no row would be unlikely. */
 const MOST_SHARE = 0.7;
-/** So many requests the least share counts as. */
+/** The lowest share is weighted like the result of this many requests. */
 const PRIOR = 20;
-/** Refused probes that a window needs at least: a bucket refills meanwhile. */
+/** The limit can be a window only if at least this many probes were refused: a bucket would have refilled. */
 const WINDOW_PROBES = 2;
 
-/** A bucket refills sooner than what a provider states that keeps windows. */
+/** Or, if the provider said how long to wait, only if it was closed for this long: a bucket refills sooner. */
 const STATED_WINDOW_MS = 5_000;
 
-/** Of a stated wait, the part after which the first probe is sent. */
+/** The first probe is sent after the stated wait divided by this: the wait may concern only the refused call. */
 const FIRST_PROBE_PART = 64;
 
 const SHORTEST_GAP_MS = 50;
 const LONGEST_FIRST_GAP_MS = 1_000;
-/** A provider that asks to wait longer is probed at this time: it may have been wrong, or been mended. */
+/** If the provider asks for a longer wait, a probe is still sent after this time: the stated wait may be wrong. */
 export const LONGEST_PROBE_MS = 600_000;
 
-/** The lengths of windows, of the calendar or from the first request on, and how long after their end a probe is sent. */
+/**
+ * The usual lengths of windows, and how long after the end of one a probe is sent. A window begins with a unit of the
+ * calendar, such as a minute, or with its first request.
+ */
 const UNITS: readonly { ms: number; margin: number }[] = [
   { ms: 1_000, margin: 30 },
   { ms: 60_000, margin: 250 },
@@ -32,38 +38,38 @@ const UNITS: readonly { ms: number; margin: number }[] = [
   { ms: 86_400_000, margin: 2_000 },
 ];
 
-/** The end of a closed time. */
+/** What is known when a window opens again. */
 interface Opening {
   openedAt: number;
   closedMs: number;
-  /** Whether so many refusals in a row, for so long, tell of a window rather than of chance or a bucket. */
+  /** Whether the refusals were so many, for so long, that the limit is a window, and not chance or a bucket. */
   isWindow: boolean;
-  /** From the first refused request of the row to the last one. */
+  /** The requests from the first refused one of the row to the last one. */
   inRow: { sent: number; refused: number };
 }
 
-/** What flows while the window is open. */
+/** The requests since the window opened, and what is known about the limit. */
 interface Flow {
-  /** Whether headers state a limit: then its end is known, and the probes only check it. */
+  /** Whether headers state a limit. Then the time when it ends is known, and probes only check it. */
   isLimitKnown: boolean;
-  /** The share of requests that is refused at any rate. */
+  /** The share of requests that is refused, however fast they are sent. */
   base: number;
-  /** How many were sent and refused lately, those of the row included. */
+  /** How many requests were sent and refused since the window opened, including those of the row. */
   sent: number;
   refused: number;
-  /** Requests a millisecond. */
+  /** Requests per millisecond. */
   perMs: number;
   openedAt: number;
-  /** The time between two openings; 0 where it is not known. */
+  /** The time between two openings; 0 if unknown. */
   windowMs: number;
 }
 
 interface Closed {
   at: number;
   openedAt: number;
-  /** When the last request was sent that was refused. */
+  /** When the last refused request was sent. */
   refusedAt: number;
-  /** Between the refusal and the first probe. */
+  /** The time between the refusal and the first probe. */
   gapMs: number;
   share: number;
   refusedProbes: number;
@@ -76,12 +82,13 @@ interface Closed {
 }
 
 /**
- * Notices when everything is refused: a window is used up. Then single probes are sent, ever more seldom and at the
- * beginnings of calendar units, until one of them is let through. Pure: it is handed the time.
+ * Notices when all requests are refused, because the limit of a window is used up. Until the window opens again, only
+ * single probes are sent: at longer and longer intervals, and when a unit of the calendar begins. The caller passes the
+ * time.
  */
 export class Closure {
   readonly #wallOffset: number;
-  /** Refusals in a row, by the numbers of their requests; null after a request that was let through. */
+  /** Refusals in a row, by the numbers of their requests; null after an accepted request. */
   #row: { first: number; last: number; count: number } | null = null;
   #closed: Closed | null = null;
   /** The longest time that a refusal has taken lately. */
@@ -105,12 +112,12 @@ export class Closure {
     return this.#closed?.probe?.number ?? null;
   }
 
-  /** How long a refusal takes to come. */
+  /** How long a refusal takes to arrive. */
   get refusalMs(): number {
     return this.#refusalMs;
   }
 
-  /** When the probe in flight counts as let through, as refusals come fast and answers take their time. */
+  /** When the probe in flight counts as accepted: a refusal would have arrived by then, because refusals come fast. */
   get openingAt(): number | null {
     const probe = this.#closed?.probe;
     return probe ? probe.sentAt + 100 + 3 * this.#refusalMs : null;
@@ -133,9 +140,7 @@ export class Closure {
     return false;
   }
 
-  /**
-   * @param number which of all requests was refused
-   */
+  /** @param number the number of the refused request, from 1 */
   refused(number: number, sentAt: number, now: number, retryAfterMs: number | null, flow: Flow): void {
     this.#refusalMs = Math.max(now - sentAt, this.#refusalMs * 0.9);
     this.#count(number);
@@ -176,7 +181,7 @@ export class Closure {
     const row = this.#row;
     if (!row || row.count < 2) return false;
     const isAll = row.count / (row.last - row.first + 1) >= 0.8;
-    // Where many requests are sent, chance has as many occasions.
+    // With many requests, such a row comes by chance more often.
     const sentPerMs = flow.sent / Math.max(1, now - flow.openedAt);
     const unlikely = Math.min(UNLIKELY_ROW, UNLIKELY_PER_MS / sentPerMs);
     return isAll && this.#shareBeside(flow) ** row.count < unlikely;
@@ -201,10 +206,10 @@ export class Closure {
     }
   }
 
-  /** When the next probe is sent: when the provider says, else when a window may have opened, else ever more seldom. */
+  /** When to send the next probe: after the stated wait, when a window may have opened, or after a longer pause. */
   #next(now: number, closed: Closed, retryAfterMs: number | null): number {
     if (retryAfterMs !== null) {
-      // It may be meant for its call alone: the first probe finds out.
+      // The wait may concern only the refused call. The first probe shows it.
       const asked = closed.refusedProbes === 0 ? Math.max(closed.gapMs, retryAfterMs / FIRST_PROBE_PART) : retryAfterMs;
       return now + Math.min(LONGEST_PROBE_MS, retryAfterMs, asked);
     }
@@ -212,13 +217,13 @@ export class Closure {
     const after = now + (closed.isLimitKnown ? Math.min(LONGEST_PROBE_MS, gapMs) : gapMs);
     const openings = UNITS.filter(({ ms }) => ms > closed.gapMs / 2).flatMap(({ ms, margin }) => {
       const beginning = (Math.floor((now + this.#wallOffset - margin) / ms) + 1) * ms + margin - this.#wallOffset;
-      // Of each unit only two: a window that is closed for longer is of a longer one.
+      // Only the first two beginnings of each unit: a window that stays closed longer is longer than the unit.
       const isNear = beginning - closed.at <= 2 * ms + margin;
       const since = closed.openedAt + ms + margin;
       return [isNear ? beginning : Number.POSITIVE_INFINITY, since > now ? since : Number.POSITIVE_INFINITY];
     });
     const next = Math.min(...openings);
-    // Where a window may open soon after, one probe does.
+    // If a window may open soon after the pause, one probe at that time is enough.
     return next <= after + (after - now) / 2 ? next : after;
   }
 
@@ -240,7 +245,7 @@ export class Closure {
     };
   }
 
-  /** When the window has opened: between the last refusal and the probe, where a unit begins if one does. */
+  /** When the window opened: between the last refusal and the probe, at the beginning of a unit if there is one. */
   #openingOf({ refusedAt, probe, openedAt }: Closed): number {
     const until = probe?.sentAt ?? refusedAt;
     const units = UNITS.toReversed();

@@ -13,30 +13,30 @@ const GROWTH_EVERY_MS = 1_000;
 /** The limit until the first answer, so that a bad key causes only a few refusals. */
 const FIRST = 5;
 
-/** At a safe number in flight, even a server that answers one request at a time needs only this share of the time-out. */
+/** A number in flight is safe if even a server that answers one by one needs only this share of the timeout. */
 const SAFE_SHARE = 0.25;
-/** The factor by which each round of the start has more requests in flight than the round before. */
+/** At the start, each round has this many times as many requests in flight as the round before. */
 const START_GROWTH = 1.6;
 /** If the latency grows by this factor from one round to the next, the server queues requests. */
 const QUEUES = 1.5;
 
-/** The server is overloaded if so many requests of the last ones, and such a share of them, time out or are cut off. */
+/** The server is overloaded if this many of the last requests, and this share, timed out or were cut off. */
 const OVERLOADS = 2;
 const OVERLOADED_SHARE = 0.2;
 const ENDINGS = 20;
 
 /**
- * How many requests may be in flight: between 1 and the configured number. At the start it climbs in rounds, as long as
- * more requests in flight are not just answered later. It goes down when requests are refused for their rate, when
- * answers take several times as long as they did, and when requests time out or are cut off; then it climbs again
- * slowly. Pure: it is handed the time.
+ * How many requests may be in flight: between 1 and the configured number. At the start the number grows in rounds, until
+ * more requests in flight only make answers slower. It falls when requests are refused for their rate, when answers take
+ * several times as long as before, and when requests time out or are cut off. Then it grows again, slowly. The caller
+ * passes the time.
  */
 export class AdaptiveConcurrency {
   readonly #most: number;
   readonly #timeoutMs: number;
   #current: number;
   #changedAt = 0;
-  /** The climb at the start; null once it is over. */
+  /** The growth at the start; null once it is over. */
   #start: Climb | null = { latencies: [], before: null };
   #least = Number.POSITIVE_INFINITY;
   /** Whether overload was the reason of the last cut. Then the number grows by one in two rounds of answers. */
@@ -76,7 +76,7 @@ export class AdaptiveConcurrency {
     this.#cut(now, inFlight);
   }
 
-  /** A request has timed out, or its connection was cut off, while so many were in flight. */
+  /** A request has timed out, or its connection was cut off, while this many were in flight. */
   overloaded(now: number, sentAt: number, inFlight: number): void {
     // A request that was sent before the last cut says nothing about the lower number.
     if (sentAt < this.#overloadedAt) return;
@@ -164,7 +164,7 @@ export class AdaptiveConcurrency {
   }
 }
 
-/** A round of the start: the latencies so far, and what the round before had in flight, and its median. */
+/** A round of the start: its latencies so far, and the number in flight and the median latency of the round before. */
 interface Climb {
   latencies: number[];
   before: { current: number; median: number } | null;

@@ -60,10 +60,10 @@ interface Picked {
   waitMs: number | null;
 }
 
-/** In UTF-16 code units. Prompts in flight take several times this memory. One prompt may always be sent. */
+/** In UTF-16 code units; in memory, the prompts take several times as many bytes. One prompt may always be sent. */
 const MOST_PROMPTS_IN_FLIGHT = 16_000_000;
 
-/** The longest window of a limit is a day. A run waits until it is over. */
+/** How long a run waits for a limit to end. The longest window of a limit is a day. */
 const LONGEST_LIMIT_MS = 25 * 3_600_000;
 
 /** A shorter wait is not reported. */

@@ -1,15 +1,16 @@
-/** A time in which requests are sent at one rate, and what became of them. */
+/** A period in which requests are sent at one rate, with the results of these requests. */
 export interface Epoch {
   startedAt: number;
   lastSentAt: number;
   sent: number;
   refused: number;
-  /** How many were sent since a refusal came. */
+  /** How many were sent since the last refusal arrived. */
   sentSince: number;
-  /** Whether this rate has kept a request waiting: otherwise nothing was learned about a higher one. */
+  /** Whether this rate has made a request wait. If not, the epoch says nothing about a higher rate. */
   isHeldBack: boolean;
+  /** The share of refused requests. */
   readonly share: number;
-  /** Requests a millisecond. */
+  /** Requests per millisecond. */
   readonly perMs: number;
 }
 

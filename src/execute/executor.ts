@@ -81,7 +81,7 @@ export type ExecutionEvent =
   | { type: "lost"; results: number }
   /** The provider no longer answers. Only single requests are sent, from time to time, to probe it. */
   | { type: "outage"; reason: string; message: string }
-  /** Calls wait until this time, in milliseconds since 1970: for a limit, or as requests are refused for their rate. */
+  /** Calls wait until this time, in milliseconds since 1970: for a limit, or because requests were refused. */
   | { type: "waiting"; for: Wait["for"]; untilMs: number }
   /** The provider answers again. */
   | { type: "recovered" }

@@ -6,30 +6,30 @@ export type Ending = "accepted" | "rate_limited" | "failed";
 
 /** An epoch with fewer refusals says too little. */
 const ENOUGH_REFUSED = 3;
-/** So many requests without a refusal end an epoch that had one or two. */
+/** An epoch with one or two refusals ends after this many requests without another. */
 const ENOUGH_SINCE = 15;
 const TOO_MANY = 0.03;
 const FEW = 0.01;
 const HEAVY_COUNT = 12;
-/** So many requests tell enough in a short time, too. */
+/** With this many requests, even a short epoch says enough. */
 const MANY_SENT = 250;
 const ENOUGH_ROWS = 3;
 const HEAVY_REFUSED = 6;
 const HEAVY_SHARE = 0.6;
 const LARGEST_CUT = 0.3;
 const SMALLEST_CUT = 0.97;
-/** Of what a limit lets through, the share that is used: a steady pace just below it meets no closed window. */
+/** The share of a limit that is used. At a steady rate just below the limit, the window never closes. */
 const USED = 0.97;
-/** So many accepted requests between two openings tell how much a window lets through. */
+/** This many accepted requests between two openings show how many a window allows. */
 const ENOUGH_ACCEPTED = 5;
-/** After so many epochs without a refusal, a lower rate has helped. */
+/** After this many epochs without a refusal, the lower rate has helped. */
 const CLEAN = 3;
-/** Of what was let through, where the rate grows in small steps only. */
+/** Up to this factor of the rate that was accepted before, the rate grows only in small steps. */
 const NEAR = 1.1;
 const SURELY_BELOW = 0.6;
-/** The part of a window that it is closed for at least when it is noticed first; a bucket refills sooner. */
+/** A new window must be closed for at least this share of the time between two openings: a bucket refills sooner. */
 const CLOSED_SHARE = 0.05;
-/** The share of refusals before a row of them that no window explains. */
+/** If a larger share than this was refused before the row, the limit is not a window. */
 const MIXED = 0.05;
 const SHORTEST_STEP_MS = 20;
 const RAMP_STEPS = 8;
@@ -38,16 +38,18 @@ const NO_CYCLES = { windows: 0, accepted: 0, ms: 0 };
 const SLOWEST_PER_MS = 1 / 600_000;
 
 /**
- * The rate that refused requests teach where no limit is stated. Two things are learned from them:
- * - Refusals among accepted requests: the rate is above what a bucket refills. It falls to what is let through. Where
- *   the share of refusals stays the same at a lower rate, it does not depend on the rate, and the rate is restored.
- * - Refusals of everything: a window is closed ({@link Closure}). When it opens again, what was let through since the
- *   opening before, by the time between both, is the rate that never closes it.
+ * Learns from refused requests how fast requests may be sent.
+ * - If some requests are refused while others are accepted, the rate is higher than a bucket refills. It falls to the rate
+ *   of the accepted requests. If the share of refusals stays the same at the lower rate, it does not depend on the rate,
+ *   and the earlier rate is restored.
+ * - If all requests are refused, a window is closed ({@link Closure}). When it opens again, the new rate is the number of
+ *   requests that were accepted since the last opening, divided by the time since then. At this rate the window never
+ *   closes.
  *
- * The rate grows while nothing is refused. Pure: it is handed the time, in milliseconds of one clock.
+ * The rate grows while nothing is refused. The caller passes the time, in milliseconds of one clock.
  */
 export class LearnedRate {
-  /** Requests a millisecond; infinite until enough of them are refused. */
+  /** Requests per millisecond; infinite until enough of them are refused. */
   #perMs = Number.POSITIVE_INFINITY;
   #next: number;
   #letThrough = 0;
@@ -55,26 +57,26 @@ export class LearnedRate {
   #epoch: Epoch;
   readonly #closure: Closure;
   #sent = 0;
-  /** What was sent and refused since the last window opened. */
+  /** The requests that were sent and refused since the last opening. */
   #cycle: { openedAt: number; sent: number; refused: number };
-  /** The time between two openings; 0 where no window is known. */
+  /** The time between two openings; 0 if no window is known. */
   #windowMs = 0;
   #grownAt: number;
-  /** When the last window opened, and how many requests were sent before; null once as many are sent as the rate allows. */
+  /** The slow start after an opening: when it began, and how many requests were sent before; null once it is over. */
   #ramp: { at: number; sent: number } | null = null;
-  /** The share of requests that is refused at any rate. */
+  /** The share of requests that is refused, however fast they are sent. */
   #base = 0;
-  /** How many rows of refusals in a row came too soon for that. */
+  /** How many rows of refusals, one after the other, came sooner than this share explains. */
   #rows = 0;
   /** Whether too many were refused in the last epoch. */
   #hasMany = false;
   #trial: Trial | null = null;
   /** The rate before it was lowered, while refusals go on. */
   #from: number | null = null;
-  /** The last openings in a row after which few requests were let through. */
+  /** The sums over the latest openings after which only few requests were accepted. */
   #few = NO_CYCLES;
 
-  /** @param wallOffset what added to a time gives milliseconds since 1970 */
+  /** @param wallOffset the number to add to a time to get milliseconds since 1970 */
   constructor(now: number, wallOffset: number) {
     this.#next = now;
     this.#grownAt = now;
@@ -92,7 +94,7 @@ export class LearnedRate {
     return wait;
   }
 
-  /** After an opening, twice as many requests follow each time that a refusal would have come. */
+  /** After an opening, the number of requests doubles whenever a refusal would have had time to arrive. */
   #rampWait(now: number): number {
     const ramp = this.#ramp;
     if (!ramp) return 0;
@@ -119,9 +121,9 @@ export class LearnedRate {
   }
 
   /**
-   * Only requests that were sent in an epoch count in it: those before it tell of an older rate. A request that is not
-   * refused counts as let through, as refusals come fast and answers take their time.
-   * @param number which of all requests it was, from 1
+   * Counts a request that has ended. An epoch counts only the requests that were sent in it: earlier ones were sent at
+   * another rate. A request in flight counts as accepted, because refusals arrive sooner than answers.
+   * @param number the number of the request, from 1
    * @returns whether so many requests were refused that the rate has been lowered
    */
   end(
@@ -149,7 +151,7 @@ export class LearnedRate {
     if (ending === "rate_limited") this.#epoch.refused += 1;
     if (ending === "rate_limited") this.#epoch.sentSince = 0;
     else if (ending === "failed") this.#epoch.sent -= 1;
-    // A row of refusals may be a window that closes: until that is known it says nothing of the rate.
+    // A row of refusals may mean that a window closes. Until that is known, it says nothing about the rate.
     return this.#closure.isClosed || this.#closure.hasRow ? false : this.#judge(now);
   }
 
@@ -168,13 +170,13 @@ export class LearnedRate {
     if (!isLong) return false;
     if (this.#trial) return this.#try(this.#trial, now);
     const isMany = share > most;
-    // One refusal among few requests is no share: the epoch goes on.
+    // Few refusals among few requests say nothing about the share, so the epoch continues.
     if (isMany && refused < ENOUGH_REFUSED) {
       if (this.#epoch.sentSince >= ENOUGH_SINCE) this.#epoch = newEpoch(now);
       return false;
     }
     if (isMany) {
-      // What a full bucket let through at first says too much: the second such epoch counts.
+      // In the first such epoch, a full bucket may have accepted more than it refills. Only the second one counts.
       const isSure = this.#hasMany || Number.isFinite(this.#perMs);
       this.#hasMany = true;
       if (!isSure) {
@@ -195,8 +197,8 @@ export class LearnedRate {
   }
 
   /**
-   * Finds out whether a lower rate has helped. It has, where hardly anything is refused any more; where as many are
-   * refused as before, refusals do not depend on the rate.
+   * Decides whether a lower rate has helped. If hardly any request is refused now, it has. If the share of refusals is the
+   * same as before, it does not depend on the rate.
    * @returns whether the rate has been lowered further
    */
   #try(trial: Trial, now: number): boolean {
@@ -213,7 +215,7 @@ export class LearnedRate {
       this.#from = null;
       this.#next = now;
     } else if (isSure) {
-      // What is let through may have been measured too high, as a bucket had some in stock: surely below it, all is told.
+      // The accepted rate may have been measured too high, because the bucket was not empty. A much lower rate decides.
       this.#trial = { ...trial, share, isSecond: true, sent: 0, refused: 0 };
       this.#setRate(now, SURELY_BELOW * Math.min(this.#perMs, this.#epoch.perMs));
       return true;
@@ -234,10 +236,10 @@ export class LearnedRate {
   #slowDown(now: number): void {
     const { perMs, share, startedAt } = this.#epoch;
     const current = Math.min(this.#perMs, perMs);
-    // More is refused at a higher rate: it does depend on it.
+    // More requests are refused than before, so refusals do depend on the rate.
     this.#base = 0;
     const letThrough = perMs * (1 - share);
-    // In a short time a bucket lets through what it had in stock.
+    // In a short time, most of the accepted requests may come from what was left in the bucket.
     this.#letThrough = now - startedAt >= 1_000 ? letThrough : Number.POSITIVE_INFINITY;
     const wanted = Math.min(Math.max(USED * letThrough, current * LARGEST_CUT), current * SMALLEST_CUT);
     this.#setRate(now, wanted);
@@ -251,7 +253,7 @@ export class LearnedRate {
     this.#epoch = newEpoch(now);
   }
 
-  /** A window has opened again: its first request was sent at this time, or is known now to have been let through. */
+  /** A window has opened again: its first request has been accepted, or counts as accepted now. */
   #open(now: number): void {
     const { openedAt, closedMs, isWindow: isClosing, inRow } = this.#closure.open();
     const { sent, refused } = this.#cycle;
@@ -264,7 +266,7 @@ export class LearnedRate {
     this.#cycle = { openedAt, sent: 1, refused: 0 };
     this.#next = now;
     this.#ramp = { at: now, sent: this.#sent };
-    // What was refused before anything was let through tells of the time before.
+    // If nothing was accepted, the refusals say nothing about the time after the opening.
     if (accepted <= 0) this.#epoch = newEpoch(now);
     this.#doubtBase(accepted);
     const few = accepted < ENOUGH_ACCEPTED ? this.#few : NO_CYCLES;
@@ -274,7 +276,7 @@ export class LearnedRate {
       ms: few.ms + cycleMs,
     };
     const isEnough = all.accepted >= ENOUGH_ACCEPTED;
-    // Where little is let through at a time, it takes some openings to tell how much.
+    // If few requests are accepted after each opening, the rate is measured over several openings.
     this.#few = isEnough ? NO_CYCLES : { windows, ...all };
     if (windows === 0 || !isEnough) return void this.#judge(now);
     this.#windowMs = cycleMs;
@@ -285,7 +287,7 @@ export class LearnedRate {
     this.#epoch = newEpoch(now);
   }
 
-  /** Where refusals come at random, many in a row are rare: rows that come soon after each other are those of a limit. */
+  /** If refusals come at random, long rows of them are rare. Rows that come soon after each other are due to a limit. */
   #doubtBase(accepted: number): void {
     if (this.#base === 0) return;
     const usual = this.#base ** -Math.ceil(Math.log(UNLIKELY_ROW) / Math.log(this.#base));
@@ -295,7 +297,10 @@ export class LearnedRate {
     this.#base = 0;
   }
 
-  /** By more the longer nothing was refused, but carefully beyond what was once let through; where a window is known, once in each. */
+  /**
+   * Raises the rate: by more, the longer nothing was refused, but only in small steps near the rate that was accepted
+   * before. If a window is known, it is raised once per window.
+   */
   #speedUp(now: number, sent: number): void {
     if (now - this.#grownAt < this.#windowMs) return;
     const isNear =
@@ -310,16 +315,16 @@ export class LearnedRate {
   }
 }
 
-/** Whether a count is above what chance makes of an expected one. */
+/** Whether a count is so far above the expected one that chance does not explain it. */
 function isSurelyAbove(count: number, expected: number): boolean {
   return count >= expected + 3 * Math.sqrt(expected) + 1;
 }
 
-/** A rate that was lowered as this share of requests was refused, and what came since. */
+/** A trial of a lower rate: the share of requests that was refused before it, and the requests since then. */
 interface Trial {
   /** The rate before it was lowered. */
   from: number;
-  /** Whether it was lowered twice, to be surely below what is let through. */
+  /** Whether the rate was lowered a second time, to be certainly below the accepted rate. */
   isSecond: boolean;
   share: number;
   sent: number;

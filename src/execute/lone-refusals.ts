@@ -4,8 +4,8 @@ const LEAST_REFUSALS = 6;
 const UNLIKELY = 1e-9;
 
 /**
- * Finds calls that are always refused for their rate while other calls are answered. To tell them from calls with bad luck,
- * it compares the refusals of a call with the share of other requests that were refused in the same time.
+ * Finds calls that are always refused for their rate while other calls are answered. Some calls are only refused by chance,
+ * so the refusals of a call are compared with the share of other requests that were refused in the same time.
  */
 export class LoneRefusals {
   #answered = 0;

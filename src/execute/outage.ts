@@ -51,9 +51,9 @@ export class Outage {
   }
 
   /**
-   * A request failed in a way that passes.
-   * @param isRefusal whether it was refused for its rate: then the provider is there, but no answer came
-   * @param patienceMs how long the provider may answer nothing at least before the run gives up
+   * A request failed in a way that may pass.
+   * @param isRefusal whether it was refused for its rate: then there is no outage, but no answer either
+   * @param patienceMs the run does not give up before the provider has answered nothing for this long
    * @returns whether an outage has begun, and whether it has lasted so long that the run gives up
    */
   failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; isTooLong: boolean } {

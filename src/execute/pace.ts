@@ -6,7 +6,7 @@ import type { RateLimits } from "../providers/provider.ts";
  * How fast requests may be sent. The caller passes the time to every method, in milliseconds of one clock.
  *
  * Three limits slow requests down: the limits of the config; the limits in the provider's headers, which are tracked here
- * as buckets or windows; and, if the headers state no limits, a rate that is learned from refused requests.
+ * as buckets or windows; and a rate that is learned from refused requests.
  */
 
 /** The limits that a config sets. */
@@ -96,8 +96,8 @@ export class Pace {
 }
 
 /**
- * A limit of the config. The bucket holds one second's worth, so that a minute's worth is spread over its seconds. A
- * request that costs more is sent when the bucket is full. It leaves a debt, for which later requests wait.
+ * A limit of the config. The bucket holds what the limit allows in one second, so that requests are spread over the
+ * minute. A request that costs more is sent when the bucket is full. It leaves a debt, for which later requests wait.
  */
 class Budget {
   readonly #perMs: number;

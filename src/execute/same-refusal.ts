@@ -1,11 +1,11 @@
 import type { CallError, FailureReason } from "../providers/provider.ts";
 
-/** So many calls that are refused alike, and no other before them, stop the run. */
+/** The run stops if its first calls, this many, are all refused with the same words. */
 const ENOUGH = 20;
-/** And so many where the run has no more. */
+/** The same number if the run has no other calls left. */
 const LEAST = 2;
 
-/** Refusals that are the fault of what a call asks. */
+/** Reasons that lie in the content of one call, and say nothing about other calls. */
 const OF_ONE_CALL: ReadonlySet<FailureReason> = new Set([
   "content_policy",
   "content_filter",
@@ -14,11 +14,11 @@ const OF_ONE_CALL: ReadonlySet<FailureReason> = new Set([
 ]);
 
 /**
- * Notices that nothing but the same refusal comes from the start on: a config that the server does not take, which no
- * further call would change. Pure.
+ * Notices that every call from the start is refused with the same words. Then the server does not accept the config, and
+ * sending more calls would not help.
  */
 export class SameRefusal {
-  /** What the calls have in common; null before the first one. */
+  /** The words of all refusals so far; null before the first one. */
   #words: string | null = null;
   #calls: number[] = [];
   #isOver = false;
@@ -28,16 +28,16 @@ export class SameRefusal {
     return this.#calls;
   }
 
-  /** Something was answered, or failed in another way. */
+  /** A call was answered, or refused with other words. */
   answered(): void {
     this.#isOver = true;
     this.#calls = [];
   }
 
   /**
-   * A call was refused, and would be again.
+   * A call was refused, and a retry would not help.
    * @param hasOthers whether other calls are left
-   * @returns whether every call was refused alike, and enough of them
+   * @returns whether enough calls were refused, all with the same words
    */
   refused(callId: number, error: CallError, hasOthers: boolean): boolean {
     if (this.#isOver) return false;
@@ -52,7 +52,7 @@ export class SameRefusal {
   }
 }
 
-/** What a refusal says, but for the numbers in it. */
+/** The words of a refusal, without the numbers in its message. */
 function wordsOf({ message, details }: CallError): string {
   return `${details.httpStatus} ${details.code} ${message.replace(/\d+/g, "#")}`;
 }

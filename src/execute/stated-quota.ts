@@ -5,17 +5,17 @@ const MINUTE_MS = 60_000;
 
 /** Resets are often stated in whole seconds. */
 const ROUNDING_MS = 1_500;
-/** How long after a reset the next request is sent, as clocks differ. */
+/** How long after a reset the next request is sent, because clocks differ. */
 const MARGIN_MS = 100;
 
 /**
  * A limit that the provider states in its headers, with an estimate of what is left of it now. It is a bucket or a window.
- * A bucket refills all the time, and its reset is the time at which it will be full: each request moves it. A window
- * refills at its reset, and requests do not move it. So the moves of the reset tell which of the two it is.
+ * A bucket refills all the time. Its reset is the time when it will be full, so every request makes the reset later. A
+ * window refills at its reset, which requests do not change. So it is a bucket if requests make the reset later.
  */
 export class StatedQuota {
   #limit = Number.POSITIVE_INFINITY;
-  /** The refill of a bucket in a millisecond. */
+  /** How much of a bucket refills per millisecond. */
   #perMs = 0;
   #level = Number.POSITIVE_INFINITY;
   #at = 0;
@@ -35,7 +35,7 @@ export class StatedQuota {
     return this.#windowVotes > 0 && this.#resetAt !== null;
   }
 
-  /** Milliseconds until a request may be sent. As a statement may be wrong, one is sent at least every ten minutes. */
+  /** Milliseconds until a request may be sent. One is sent at least every ten minutes: a statement may be wrong. */
   wait(now: number, cost: number): number {
     if (!this.isKnown) return 0;
     const needed = Math.min(this.#limit, cost + this.#reserve());

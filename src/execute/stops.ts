@@ -42,7 +42,7 @@ export function stopped(reason: FailureReason, message: string, { server }: Job)
   );
 }
 
-/** The end of a run whose first calls were all refused with the same words. */
+/** The error that stops a run whose first calls were all refused with the same words. */
 export function refusedAlike(calls: number, message: string, { server }: Job): StoppedError {
   return new StoppedError(
     `${server} refused the first ${calls} calls alike: ${message}`,

@@ -12,12 +12,12 @@ export type Perform = (dispatched: Dispatched, attemptId: number) => Promise<Sen
 
 /** The share of the requests in flight that may be stored in one transaction, if they arrive at about the same time. */
 const GATHERED_SHARE = 1 / 6;
-/** In UTF-16 code units. Longer answers together are stored at once, because they take memory. */
+/** Waiting answers that are longer together, in UTF-16 code units, are stored at once, because they take memory. */
 const MOST_GATHERED = 2_000_000;
 /** How long a result waits for others, to be stored in the same transaction. */
 const GATHER_MS = 1;
 
-/** The longest timer: Node cannot wait for any length of time. A turn with nothing to do waits again. */
+/** The longest timer: Node's timers have a maximum. A turn that finds nothing to do waits again. */
 const LONGEST_WAIT_MS = 60_000;
 
 /**

@@ -84,7 +84,7 @@ function hopeless({ server, giveUpAfterMs }: Job, reason: string, message: strin
   );
 }
 
-/** Waits, but no longer when the run is stopping. */
+/** Waits, and returns early if the run is stopping. */
 export async function pause({ drain }: Job, ms: number): Promise<void> {
   await sleep(ms, undefined, { signal: drain }).catch(() => {});
 }

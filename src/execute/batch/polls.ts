@@ -14,7 +14,10 @@ const LONGEST_WINDOW_MS = 14 * 24 * HOUR_MS;
 /** Providers may end a batch a while after its deadline. */
 const LATENESS_MS = HOUR_MS;
 
-/** How long to wait before the next check of batches that have been waited for this long. */
+/**
+ * How long to wait before the next check of batches.
+ * @param waitedMs how long the run has waited for them
+ */
 export function pollDelay(waitedMs: number): number {
   return Math.min(LONGEST_POLL_MS, Math.max(FIRST_POLL_MS, waitedMs * POLL_SHARE));
 }

@@ -12,7 +12,7 @@ import { FIRST_POLL_MS, isOverdue, LONGEST_POLL_MS } from "./polls.ts";
 import type { BatchRun } from "./run.ts";
 import { cancelledElsewhere, lostResults, nameOf } from "./stops.ts";
 
-/** After a refusal batches are smaller. This is how fast they may grow again, with each completed batch. */
+/** After a refusal, batches are smaller. With each completed batch, the next ones may be larger by this factor. */
 const REGROWTH = 1.25;
 
 /** The state of a batch that was given up. */

@@ -31,13 +31,13 @@ export interface BatchRun {
   /** What was read of batches that have ended, by their ids. */
   taken: Map<number, Taken>;
   /**
-   * After a whole batch has failed: the most requests of the next ones. If too many tokens were enqueued, also the number
-   * below which open batches must fall before the next one, and how long to wait if none is open.
+   * The limits for batches after a whole batch has failed: the most requests of each. If too many tokens were enqueued, the
+   * next batch is sent only while fewer than `openBelow` batches are open. If none is open, it is sent after `delayMs`.
    */
   largest: { requests: number; openBelow: number; delayMs: number; isForTokens: boolean } | null;
   /** How many batches in a row have failed as a whole. */
   failedWhole: number;
-  /** Whether any call of the run was answered. If so, a refusal that may concern one call or all concerns one. */
+  /** Whether any call of the run was answered. If so, a doubtful refusal concerns one call, not all. */
   hasAnswers: boolean;
   /** Why the run has to stop once all that has come is stored. */
   stop: StoppedError | null;
