@@ -309,6 +309,8 @@ describe("the types", () => {
           return String(event.results);
         case "outage":
           return event.reason + event.message;
+        case "waiting":
+          return event.for + String(event.untilMs);
         case "batch":
         case "recovered":
           return event.type;

@@ -178,9 +178,10 @@ describe.concurrent("half of an answer", () => {
     "half of an answer is paid, and no outage, however many calls it is the answer to: %j",
     async ([fault, attempts]) => {
       const data = rows(6);
-      const config = oneCallEach(["openai", "chat"], { max_attempts: 4, give_up_after_s: 6 });
+      const config = oneCallEach(["openai", "chat"], { max_attempts: 4, give_up_after_s: 30 });
       await using lab = await failureLab(config, data, () => fault);
-      expect((await lab.run()).code).toBe(1);
+      const { code, stderr } = await lab.run();
+      expect(code, stderr).toBe(1);
       expect(data.map((_, row) => lab.requestsOf(row).length)).toEqual(data.map(() => attempts));
       expect(lab.query("select count(*) as n from attempts where reserved_prompt_tokens is null")).toEqual([{ n: 0 }]);
     },

@@ -1,7 +1,7 @@
 import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
-import { type Instructions, instructionsOf } from "../plan/prompt.ts";
+import { type Instructions, instructionsOf, isSameStep } from "../plan/prompt.ts";
 import { tokenLimit } from "../plan/settings.ts";
 import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
 import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
@@ -97,9 +97,9 @@ export function findPrecedents(
   const shared = new Map<string, Example[]>();
 
   function examples(level: Level, perspective: Perspective, step: Step): Example[] {
-    const { condition, reading, strategy } = perspective;
+    const { condition, reading } = perspective;
     const isAlike: Fits = (other) => isOfKind(other, perspective);
-    const isSame: Fits = (other) => other.reading === reading && (step === "reading" || other.strategy === strategy);
+    const isSame: Fits = (other) => isSameStep(other, perspective, step);
     const isOfTask: Fits = (other, run) => isAlike(other, run) && run.taskType === taskType;
     const once = (find: () => Example[]): Example[] => {
       const key = `${level} ${step} ${reading === null}`;

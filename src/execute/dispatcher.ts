@@ -218,7 +218,7 @@ export class Dispatcher {
     const retryAfterMs = sent.error?.details.retryAfterMs ?? null;
     const isSlowedDown = this.#pace.end(ticket, now, ending, { limits: sent.limits, retryAfterMs });
     if (isSlowedDown) this.#concurrency.refused(now, inFlight);
-    if (sent.error && !this.#outage.isOn && isOverload(sent.error)) {
+    if (sent.error && !this.#outage.isOn && this.#hasAnswers && isOverload(sent.error)) {
       this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
     }
     this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);
@@ -249,7 +249,9 @@ export class Dispatcher {
     this.#watch(error, tries, now);
     const { decision, tries: counted } = this.#judge(call, tries, failure);
     if (decision.action === "stop") this.fail(stopped(reason, message, this.#job));
-    const isAlike = kindOf(reason) === "fail" && this.#isRefusedAlike(call, error, inFlight);
+    const kind = kindOf(reason);
+    if (kind === "content") this.#same.answered();
+    const isAlike = kind === "fail" && this.#isRefusedAlike(call, error, inFlight);
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
       onStored: () => {

@@ -1,17 +1,17 @@
-import { Closure, UNLIKELY_ROW } from "./closure.ts";
-import { type Epoch, newEpoch } from "./epoch.ts";
+import { ClosedWindow, UNLIKELY_ROW } from "./closed-window.ts";
+import { type RatePeriod, newPeriod } from "./rate-period.ts";
 
 /** How a request ended, as far as the pace is concerned. */
 export type Ending = "accepted" | "rate_limited" | "failed";
 
-/** An epoch with fewer refusals says too little. */
+/** A period with fewer refusals says too little. */
 const ENOUGH_REFUSED = 3;
-/** An epoch with one or two refusals ends after this many requests without another. */
+/** A period with one or two refusals ends after this many requests without another. */
 const ENOUGH_SINCE = 15;
 const TOO_MANY = 0.03;
 const FEW = 0.01;
 const HEAVY_COUNT = 12;
-/** With this many requests, even a short epoch says enough. */
+/** With this many requests, even a short period says enough. */
 const MANY_SENT = 250;
 const ENOUGH_ROWS = 3;
 const HEAVY_REFUSED = 6;
@@ -22,7 +22,7 @@ const SMALLEST_CUT = 0.97;
 const USED = 0.97;
 /** This many accepted requests between two openings show how many a window allows. */
 const ENOUGH_ACCEPTED = 5;
-/** After this many epochs without a refusal, the lower rate has helped. */
+/** After this many periods without a refusal, the lower rate has helped. */
 const CLEAN = 3;
 /** Up to this factor of the rate that was accepted before, the rate grows only in small steps. */
 const NEAR = 1.1;
@@ -42,7 +42,7 @@ const SLOWEST_PER_MS = 1 / 600_000;
  * - If some requests are refused while others are accepted, the rate is higher than a bucket refills. It falls to the rate
  *   of the accepted requests. If the share of refusals stays the same at the lower rate, it does not depend on the rate,
  *   and the earlier rate is restored.
- * - If all requests are refused, a window is closed ({@link Closure}). When it opens again, the new rate is the number of
+ * - If all requests are refused, a window is closed ({@link ClosedWindow}). When it opens again, the new rate is the number of
  *   requests that were accepted since the last opening, divided by the time since then. At this rate the window never
  *   closes.
  *
@@ -53,9 +53,9 @@ export class LearnedRate {
   #perMs = Number.POSITIVE_INFINITY;
   #next: number;
   #letThrough = 0;
-  #cleanEpochs = 0;
-  #epoch: Epoch;
-  readonly #closure: Closure;
+  #cleanPeriods = 0;
+  #period: RatePeriod;
+  readonly #window: ClosedWindow;
   #sent = 0;
   /** The requests that were sent and refused since the last opening. */
   #cycle: { openedAt: number; sent: number; refused: number };
@@ -68,7 +68,7 @@ export class LearnedRate {
   #base = 0;
   /** How many rows of refusals, one after the other, came sooner than this share explains. */
   #rows = 0;
-  /** Whether too many were refused in the last epoch. */
+  /** Whether too many were refused in the last period. */
   #hasMany = false;
   #trial: Trial | null = null;
   /** The rate before it was lowered, while refusals go on. */
@@ -80,17 +80,17 @@ export class LearnedRate {
   constructor(now: number, wallOffset: number) {
     this.#next = now;
     this.#grownAt = now;
-    this.#epoch = newEpoch(now);
+    this.#period = newPeriod(now);
     this.#cycle = { openedAt: now, sent: 0, refused: 0 };
-    this.#closure = new Closure(wallOffset);
+    this.#window = new ClosedWindow(wallOffset);
   }
 
   wait(now: number): number {
-    const opening = this.#closure.openingAt;
+    const opening = this.#window.openingAt;
     if (opening !== null && now >= opening) this.#open(now);
-    if (this.#closure.isClosed) return this.#closure.wait(now);
+    if (this.#window.isClosed) return this.#window.wait(now);
     const wait = Math.max(0, this.#next - now, this.#rampWait(now));
-    if (wait > 0) this.#epoch.isHeldBack = true;
+    if (wait > 0) this.#period.isHeldBack = true;
     return wait;
   }
 
@@ -98,7 +98,7 @@ export class LearnedRate {
   #rampWait(now: number): number {
     const ramp = this.#ramp;
     if (!ramp) return 0;
-    const stepMs = Math.max(SHORTEST_STEP_MS, 1.5 * this.#closure.refusalMs);
+    const stepMs = Math.max(SHORTEST_STEP_MS, 1.5 * this.#window.refusalMs);
     const steps = Math.floor((now - ramp.at) / stepMs);
     if (steps >= RAMP_STEPS) {
       this.#ramp = null;
@@ -110,18 +110,18 @@ export class LearnedRate {
   send(now: number): void {
     this.#sent += 1;
     this.#cycle.sent += 1;
-    if (this.#closure.isClosed) {
-      this.#closure.sendProbe(now, this.#sent);
+    if (this.#window.isClosed) {
+      this.#window.sendProbe(now, this.#sent);
       return;
     }
     this.#next = Math.max(now - 1 / this.#perMs, this.#next) + 1 / this.#perMs;
-    this.#epoch.sent += 1;
-    this.#epoch.sentSince += 1;
-    this.#epoch.lastSentAt = now;
+    this.#period.sent += 1;
+    this.#period.sentSince += 1;
+    this.#period.lastSentAt = now;
   }
 
   /**
-   * Counts a request that has ended. An epoch counts only the requests that were sent in it: earlier ones were sent at
+   * Counts a request that has ended. A period counts only the requests that were sent in it: earlier ones were sent at
    * another rate. A request in flight counts as accepted, because refusals arrive sooner than answers.
    * @param number the number of the request, from 1
    * @returns whether so many requests were refused that the rate has been lowered
@@ -134,10 +134,10 @@ export class LearnedRate {
     stated: { retryAfterMs: number | null; isLimitKnown: boolean },
   ): boolean {
     if (ending === "rate_limited" && sentAt >= this.#cycle.openedAt) this.#cycle.refused += 1;
-    const { probe } = this.#closure;
-    if (ending === "accepted" && this.#closure.accepted(number)) this.#open(now);
+    const { probe } = this.#window;
+    if (ending === "accepted" && this.#window.accepted(number)) this.#open(now);
     if (ending === "rate_limited") {
-      this.#closure.refused(number, sentAt, now, stated.retryAfterMs, {
+      this.#window.refused(number, sentAt, now, stated.retryAfterMs, {
         isLimitKnown: stated.isLimitKnown,
         base: this.#base,
         sent: this.#cycle.sent,
@@ -147,16 +147,16 @@ export class LearnedRate {
         windowMs: this.#windowMs,
       });
     }
-    if (sentAt < this.#epoch.startedAt || number === probe) return false;
-    if (ending === "rate_limited") this.#epoch.refused += 1;
-    if (ending === "rate_limited") this.#epoch.sentSince = 0;
-    else if (ending === "failed") this.#epoch.sent -= 1;
+    if (sentAt < this.#period.startedAt || number === probe) return false;
+    if (ending === "rate_limited") this.#period.refused += 1;
+    if (ending === "rate_limited") this.#period.sentSince = 0;
+    else if (ending === "failed") this.#period.sent -= 1;
     // A row of refusals may mean that a window closes. Until that is known, it says nothing about the rate.
-    return this.#closure.isClosed || this.#closure.hasRow ? false : this.#judge(now);
+    return this.#window.isClosed || this.#window.hasRow ? false : this.#judge(now);
   }
 
   #judge(now: number): boolean {
-    const { share, sent, refused, startedAt, isHeldBack } = this.#epoch;
+    const { share, sent, refused, startedAt, isHeldBack } = this.#period;
     const elapsed = now - startedAt;
     const isLong =
       (elapsed >= 1_000 && sent >= 10) || (elapsed >= 5_000 && sent >= 4) || (elapsed >= 250 && sent >= MANY_SENT);
@@ -170,17 +170,17 @@ export class LearnedRate {
     if (!isLong) return false;
     if (this.#trial) return this.#try(this.#trial, now);
     const isMany = share > most;
-    // Few refusals among few requests say nothing about the share, so the epoch continues.
+    // Few refusals among few requests say nothing about the share, so the period continues.
     if (isMany && refused < ENOUGH_REFUSED) {
-      if (this.#epoch.sentSince >= ENOUGH_SINCE) this.#epoch = newEpoch(now);
+      if (this.#period.sentSince >= ENOUGH_SINCE) this.#period = newPeriod(now);
       return false;
     }
     if (isMany) {
-      // In the first such epoch, a full bucket may have accepted more than it refills. Only the second one counts.
+      // In the first such period, a full bucket may have accepted more than it refills. Only the second one counts.
       const isSure = this.#hasMany || Number.isFinite(this.#perMs);
       this.#hasMany = true;
       if (!isSure) {
-        this.#epoch = newEpoch(now);
+        this.#period = newPeriod(now);
         return false;
       }
       this.#from ??= this.#perMs;
@@ -191,8 +191,8 @@ export class LearnedRate {
     this.#hasMany = false;
     if (this.#base > 0) this.#base = 0.9 * this.#base + 0.1 * share;
     if (share < FEW + 1.5 * this.#base && isHeldBack) this.#speedUp(now, sent);
-    else if (!isHeldBack || refused > 0) this.#cleanEpochs = 0;
-    this.#epoch = newEpoch(now);
+    else if (!isHeldBack || refused > 0) this.#cleanPeriods = 0;
+    this.#period = newPeriod(now);
     return false;
   }
 
@@ -202,8 +202,8 @@ export class LearnedRate {
    * @returns whether the rate has been lowered further
    */
   #try(trial: Trial, now: number): boolean {
-    const sent = trial.sent + this.#epoch.sent;
-    const refused = trial.refused + this.#epoch.refused;
+    const sent = trial.sent + this.#period.sent;
+    const refused = trial.refused + this.#period.refused;
     const share = refused / sent;
     const usual = sent * Math.max(0.01, trial.share / 5);
     const isAlike = share >= 0.6 * trial.share && share <= 1.5 * trial.share;
@@ -217,7 +217,7 @@ export class LearnedRate {
     } else if (isSure) {
       // The accepted rate may have been measured too high, because the bucket was not empty. A much lower rate decides.
       this.#trial = { ...trial, share, isSecond: true, sent: 0, refused: 0 };
-      this.#setRate(now, SURELY_BELOW * Math.min(this.#perMs, this.#epoch.perMs));
+      this.#setRate(now, SURELY_BELOW * Math.min(this.#perMs, this.#period.perMs));
       return true;
     } else if (sent * trial.share >= (refused === 0 ? 4 : 8) && share < Math.max(TOO_MANY, 0.3 * trial.share)) {
       this.#trial = null;
@@ -229,12 +229,12 @@ export class LearnedRate {
     } else {
       this.#trial = { ...trial, sent, refused };
     }
-    this.#epoch = newEpoch(now);
+    this.#period = newPeriod(now);
     return false;
   }
 
   #slowDown(now: number): void {
-    const { perMs, share, startedAt } = this.#epoch;
+    const { perMs, share, startedAt } = this.#period;
     const current = Math.min(this.#perMs, perMs);
     // More requests are refused than before, so refusals do depend on the rate.
     this.#base = 0;
@@ -248,14 +248,14 @@ export class LearnedRate {
   #setRate(now: number, perMs: number): void {
     this.#perMs = Math.max(SLOWEST_PER_MS, perMs);
     this.#next = now + 1 / this.#perMs;
-    this.#cleanEpochs = 0;
+    this.#cleanPeriods = 0;
     this.#grownAt = now;
-    this.#epoch = newEpoch(now);
+    this.#period = newPeriod(now);
   }
 
   /** A window has opened again: its first request has been accepted, or counts as accepted now. */
   #open(now: number): void {
-    const { openedAt, closedMs, isWindow: isClosing, inRow } = this.#closure.open();
+    const { openedAt, closedMs, isWindow: isClosing, inRow } = this.#window.open();
     const { sent, refused } = this.#cycle;
     const cycleMs = openedAt - this.#cycle.openedAt;
     // A window refuses nothing before it is used up.
@@ -267,7 +267,7 @@ export class LearnedRate {
     this.#next = now;
     this.#ramp = { at: now, sent: this.#sent };
     // If nothing was accepted, the refusals say nothing about the time after the opening.
-    if (accepted <= 0) this.#epoch = newEpoch(now);
+    if (accepted <= 0) this.#period = newPeriod(now);
     this.#doubtBase(accepted);
     const few = accepted < ENOUGH_ACCEPTED ? this.#few : NO_CYCLES;
     const { windows, ...all } = {
@@ -284,7 +284,7 @@ export class LearnedRate {
     this.#setRate(now, Math.min(this.#perMs, (all.accepted / all.ms) * USED));
     this.#next = now;
     this.#letThrough = this.#perMs;
-    this.#epoch = newEpoch(now);
+    this.#period = newPeriod(now);
   }
 
   /** If refusals come at random, long rows of them are rare. Rows that come soon after each other are due to a limit. */
@@ -307,10 +307,10 @@ export class LearnedRate {
       this.#windowMs === 0 && this.#perMs >= 0.95 * this.#letThrough && this.#perMs < NEAR * this.#letThrough;
     const first = isNear ? 0.01 : 0.05 * (this.#windowMs > 0 ? 1 : Math.min(1, sent / 30));
     const most = this.#windowMs > 5_000 ? 0.25 : isNear ? 0.04 : this.#perMs < this.#letThrough ? 0.5 : 0.1;
-    const growth = first * 2 ** this.#cleanEpochs;
+    const growth = first * 2 ** this.#cleanPeriods;
     this.#perMs *= 1 + Math.min(most, growth);
-    this.#cleanEpochs += 1;
-    if (this.#cleanEpochs >= CLEAN) this.#from = null;
+    this.#cleanPeriods += 1;
+    if (this.#cleanPeriods >= CLEAN) this.#from = null;
     this.#grownAt = now;
   }
 }

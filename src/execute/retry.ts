@@ -28,8 +28,11 @@ const LONGEST_DELAY_MS = 30_000;
 /** If the provider asks for a longer wait, the call is sent again after this time. */
 const LONGEST_RETRY_AFTER_MS = 600_000;
 
-/** How a failure counts, or its result. "doubtful" may concern one call or all of them; see doubts.ts. */
-export type Kind = keyof Tries | "doubtful" | "fail" | "stop";
+/**
+ * How a failure counts, or its result. A call has failed for its own content, or for any other reason that would come
+ * again. "doubtful" may concern one call or all of them; see doubts.ts.
+ */
+export type Kind = keyof Tries | "doubtful" | "content" | "fail" | "stop";
 
 const KINDS = {
   rate_limited: "rateLimited",
@@ -41,11 +44,11 @@ const KINDS = {
   broken: "empty",
   empty: "empty",
   reasoning_exhausted: "empty",
-  content_filter: "fail",
-  refusal: "fail",
+  content_filter: "content",
+  refusal: "content",
   bad_request: "fail",
-  context_too_long: "fail",
-  content_policy: "fail",
+  context_too_long: "content",
+  content_policy: "content",
   forbidden: "doubtful",
   model_not_found: "doubtful",
   key_refused: "stop",
@@ -82,7 +85,7 @@ export function decide(
   doubt: Decision["action"] = "stop",
 ): { decision: Decision; tries: Tries } {
   const known: Kind = KINDS[reason];
-  const end = known === "doubtful" ? doubt : known;
+  const end = known === "doubtful" ? doubt : known === "content" ? "fail" : known;
   if (end === "fail" || end === "stop") return { decision: { action: end }, tries };
   // A doubtful failure uses up no attempt, like a rate limit, until its meaning is known.
   const kind = known === "doubtful" || end === "retry" ? "rateLimited" : end;

@@ -1,17 +1,9 @@
-import type { CallError, FailureReason } from "../providers/provider.ts";
+import type { CallError } from "../providers/provider.ts";
 
 /** The run stops if its first calls, this many, are all refused with the same words. */
 const ENOUGH = 20;
 /** The same number if the run has no other calls left. */
 const LEAST = 2;
-
-/** Reasons that lie in the content of one call, and say nothing about other calls. */
-const OF_ONE_CALL: ReadonlySet<FailureReason> = new Set([
-  "content_policy",
-  "content_filter",
-  "refusal",
-  "context_too_long",
-]);
 
 /**
  * Notices that every call from the start is refused with the same words. Then the server does not accept the config, and
@@ -42,7 +34,7 @@ export class SameRefusal {
   refused(callId: number, error: CallError, hasOthers: boolean): boolean {
     if (this.#isOver) return false;
     const words = wordsOf(error);
-    if (OF_ONE_CALL.has(error.reason) || (this.#words !== null && this.#words !== words)) {
+    if (this.#words !== null && this.#words !== words) {
       this.answered();
       return false;
     }

@@ -1,5 +1,5 @@
 import type { QuotaState } from "../providers/provider.ts";
-import { LONGEST_PROBE_MS } from "./closure.ts";
+import { LONGEST_PROBE_MS } from "./closed-window.ts";
 
 const MINUTE_MS = 60_000;
 

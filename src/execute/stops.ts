@@ -46,6 +46,6 @@ export function stopped(reason: FailureReason, message: string, { server }: Job)
 export function refusedAlike(calls: number, message: string, { server }: Job): StoppedError {
   return new StoppedError(
     `${server} refused the first ${calls} calls alike: ${message}`,
-    "They are pending again. Mend the config and run it again, since a run keeps the config that it was planned with; where the server was at fault, resume the run.",
+    "The calls are pending again. If the config is wrong, correct it and run it again, because a run keeps its config. If the server was at fault, resume this run.",
   );
 }

@@ -10,6 +10,11 @@ export interface Instructions {
   strategy: string;
 }
 
+/** Whether the prompts of a step say the same in two perspectives, but for the texts that it works on. */
+export function isSameStep(one: Instructions, other: Instructions, step: Step): boolean {
+  return one.reading === other.reading && (step === "reading" || one.strategy === other.strategy);
+}
+
 /** The instructions of the perspectives of a config, in their order. */
 export function instructionsOf({ agent_perspectives: perspectives }: Config): Instructions[] {
   return perspectives.map(({ reading, strategy }) => ({ reading, strategy }));

@@ -86,7 +86,7 @@ interface Closed {
  * single probes are sent: at longer and longer intervals, and when a unit of the calendar begins. The caller passes the
  * time.
  */
-export class Closure {
+export class ClosedWindow {
   readonly #wallOffset: number;
   /** Refusals in a row, by the numbers of their requests; null after an accepted request. */
   #row: { first: number; last: number; count: number } | null = null;

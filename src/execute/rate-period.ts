@@ -1,12 +1,12 @@
 /** A period in which requests are sent at one rate, with the results of these requests. */
-export interface Epoch {
+export interface RatePeriod {
   startedAt: number;
   lastSentAt: number;
   sent: number;
   refused: number;
   /** How many were sent since the last refusal arrived. */
   sentSince: number;
-  /** Whether this rate has made a request wait. If not, the epoch says nothing about a higher rate. */
+  /** Whether this rate has made a request wait. If not, the period says nothing about a higher rate. */
   isHeldBack: boolean;
   /** The share of refused requests. */
   readonly share: number;
@@ -14,7 +14,7 @@ export interface Epoch {
   readonly perMs: number;
 }
 
-export function newEpoch(now: number): Epoch {
+export function newPeriod(now: number): RatePeriod {
   return {
     startedAt: now,
     lastSentAt: now,
