@@ -59,4 +59,4 @@ test("a run warns once that another program prevents checkpoints, with the size 
   expect(code, stderr).toBe(0);
   expect(stderr.match(/datagen\.db-wal takes \d{2,3} MB and grows, .*\bEnd that program's work/g)).toHaveLength(1);
   reader.close();
-}, 30_000);
+}, 90_000);

@@ -103,7 +103,11 @@ export abstract class DatagenCommand extends Command {
     return `datagen ${words}${this.db === undefined ? "" : ` --db ${quoted(this.db)}`}`;
   }
 
-  /** Says what a dataset does not hold. @param hasNulls whether it has null where a response is missing */
+  /**
+   * Warns of what a dataset lacks.
+   * @param hasNulls whether the dataset has null for a missing response
+   * @param why the commonest reason of failures, if it is known
+   */
   protected warnOfGaps({ id, calls, shard }: RunSummary, hasNulls = true, why: CommonestFailure | null = null): void {
     if (shard) {
       this.warn(
@@ -114,7 +118,7 @@ export abstract class DatagenCommand extends Command {
     if (calls.failed > 0) {
       const mostly = why === null ? "" : why.calls < calls.failed ? `, mostly for ${named(why)}` : ` for ${named(why)}`;
       this.warn(
-        `Warning: ${counted(calls.failed, "call")} failed${mostly}; the dataset has null where ${calls.failed === 1 ? "its text" : "their texts"} would be. ` +
+        `Warning: ${counted(calls.failed, "call")} failed${mostly}; the dataset has null in place of ${calls.failed === 1 ? "its text" : "their texts"}. ` +
           `\`${this.commandLine(`runs show ${id}`)}\` says why, ` +
           `\`${this.commandLine(`resume ${id} --retry-failed`)}\` tries them again.`,
       );

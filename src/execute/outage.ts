@@ -52,9 +52,9 @@ export class Outage {
 
   /**
    * A request failed in a way that may pass.
-   * @param isRefusal whether it was refused for its rate: then there is no outage, but no answer either
+   * @param isRefusal whether it was refused for its rate: then the provider is up, but gives no answers
    * @param patienceMs the run does not give up before the provider has answered nothing for this long
-   * @returns whether an outage has begun, and whether it has lasted so long that the run gives up
+   * @returns whether this began an outage, and whether the outage has lasted so long that the run must stop
    */
   failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; isTooLong: boolean } {
     const silentMs = now - this.#answeredAt;

@@ -121,9 +121,9 @@ export interface Provider {
 export interface QuotaState {
   limit: number;
   remaining: number;
-  /** Until nothing of the limit is used any more; null where it is not stated. */
+  /** The time until the whole limit is free again; null if the headers do not state it. */
   resetMs: number | null;
-  /** Whether the reset was stated as a time, and so counts from now; a duration counts from when the request was taken. */
+  /** Whether the headers state the reset as a time. A duration counts from the moment when the provider took the request. */
   isTime: boolean;
 }
 

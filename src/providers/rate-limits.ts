@@ -1,19 +1,19 @@
 import type { QuotaState, RateLimits } from "./provider.ts";
 
-/** How providers name the headers of a limit: the first whose limit and rest are stated counts. */
+/** The names of the headers of a limit. The first name that a response has counts. */
 const NAMES: Record<"requests" | "tokens", readonly ((what: string) => string)[]> = {
   requests: [
-    // OpenAI, and with it Groq, Azure and others.
+    // OpenAI, Groq, Azure and others.
     (what) => `x-ratelimit-${what}-requests`,
     (what) => `anthropic-ratelimit-requests-${what}`,
-    // OpenRouter and many gateways; the draft of the IETF.
+    // OpenRouter and many gateways, and the draft of the IETF.
     (what) => `x-ratelimit-${what}`,
     (what) => `ratelimit-${what}`,
   ],
   tokens: [(what) => `x-ratelimit-${what}-tokens`, (what) => `anthropic-ratelimit-tokens-${what}`],
 };
 
-/** The state of a provider's limits as its headers give it; null where they state none. */
+/** Reads the state of a provider's rate limits from its headers; null if they state none. */
 export function readRateLimits(headers: Headers, now = Date.now()): RateLimits | null {
   const requests = readQuota(headers, "requests", now);
   const tokens = readQuota(headers, "tokens", now);
@@ -79,7 +79,7 @@ export function readWait(text: string | null, unit = 1_000, now = Date.now()): n
   return wait === null || Number.isNaN(wait) ? null : Math.min(DAY_MS, Math.max(0, wait));
 }
 
-/** Whether a wait is stated as a time. */
+/** Whether a header states a time, not a duration. */
 function isTime(text: string): boolean {
   return DATE.test(text.trim()) || Number(text) >= EPOCH_S;
 }

@@ -155,8 +155,8 @@ export function reopenFailed(store: Store, runId: number): void {
 }
 
 /**
- * Makes calls that were refused in this execution pending again, and the strategies whose readings they are.
- * @throws StoppedError where another process has taken the run over
+ * Makes calls that were refused in this execution pending again, and the strategies of refused readings.
+ * @throws StoppedError if another process has taken the run over
  */
 export function reopenRefused(store: Store, lease: Lease, callIds: readonly number[]): void {
   inTransaction(store, () => {
@@ -167,8 +167,8 @@ export function reopenRefused(store: Store, lease: Lease, callIds: readonly numb
 }
 
 /**
- * Asks again, with other settings, for the answers of a run that its token limit cut off or used up. An answer that is
- * there stays until the better one comes; one that was asked with as high a limit is not asked for again.
+ * Reopens, with other settings, the calls of a run whose answers the token limit cut off or left empty. An answer stays
+ * until the better one arrives. An answer that already had such a high limit is not asked for again.
  * @param limit the token limit of the settings
  */
 export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
@@ -195,7 +195,7 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
     .where(eq(runs.id, runId))
     .run();
   reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
-  // What failed for want of notes waits for them again.
+  // Strategies that failed because their notes were missing wait for the notes again.
   reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
 }
 
@@ -204,7 +204,7 @@ const waitsForNotes = sql`exists (select 1 from calls readings where readings.ta
   and readings.perspective_id = ${calls.perspectiveId} and readings.replicate = ${calls.replicate}
   and readings.step = 'reading' and readings.state = 'pending')`;
 
-/** Whether a call is none whose notes, or the want of them, a strategy in a batch is working with. */
+/** False for a reading whose strategy is already in a batch: its notes must not change. */
 const mayNotesChange = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
   where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
     and strategies.replicate = ${calls.replicate} and strategies.step = 'strategy'
