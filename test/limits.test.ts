@@ -41,6 +41,7 @@ function calendar(limit: number, windowMs: number, wallOffset: number, scale = C
   return {
     bare: { takes },
     asking: { takes, retryAfterMs: (now: number) => Math.ceil(endOf(now) / SECOND) * SECOND },
+    askingForAWindow: { takes, retryAfterMs: () => windowMs },
     stating: (isTime: boolean): Limit => ({
       takes,
       states: (now) => ({
@@ -214,6 +215,34 @@ describe("a calendar window that only refusals tell of", () => {
       expect(used).toBeGreaterThan(0.85);
       expect(refused).toBeLessThan(0.05);
     }
+  });
+});
+
+describe("a calendar window whose Retry-After is always its whole length, as LiteLLM has it", () => {
+  for (const [name, windowMs] of [
+    ["minute", MINUTE],
+    ["hour", HOUR],
+  ] as const) {
+    for (const usedUp of [0, 120]) {
+      test(`is used: a ${name}, of which ${usedUp} requests are used up at the beginning`, () => {
+        for (const begin of [0, 0.35, 0.6, 0.93]) {
+          const wallOffset = begin * windowMs;
+          const limit = calendar(120, windowMs, wallOffset).askingForAWindow;
+          const seen = send(limit, 8 * windowMs, { wallOffset, usedUp });
+          const { used, refused } = overFiveWindows(seen, 120, windowMs, wallOffset);
+          expect(used).toBeGreaterThan(0.85);
+          expect(refused).toBeLessThan(0.05);
+        }
+      });
+    }
+  }
+
+  test("is waited for no longer where its clock is behind ours", () => {
+    // The window is closed at 40 seconds by our clock, and opens 3 seconds after our minute.
+    const limit = calendar(120, MINUTE, 37 * SECOND).askingForAWindow;
+    const seen = send(limit, 3 * MINUTE, { wallOffset: 40 * SECOND, usedUp: 120 });
+    const first = seen.find(({ isTaken }) => isTaken)?.at ?? Number.POSITIVE_INFINITY;
+    expect(first).toBeLessThanOrEqual(MINUTE + 2 * SECOND);
   });
 });
 

@@ -372,6 +372,40 @@ describe.concurrent("in a run", () => {
     expect(stderr).not.toContain("Overflow");
   });
 
+  test("a provider that refuses everything is left after the wait that it asks for and give_up_after_s", async () => {
+    await using lab = await setUp(
+      (_, __, response) => {
+        response.setHeader("retry-after", "1");
+        return say(response, 429, "you are over the limit");
+      },
+      { give_up_after_s: 2 },
+    );
+    const { code, stderr } = await lab.run();
+    expect(code, stderr).toBe(3);
+    expect(stderr).toContain("you are over the limit");
+  });
+
+  test("a provider that states when it takes requests again is waited for, before its first answer too", async () => {
+    let resetAt: number | undefined;
+    let refused = 0;
+    await using lab = await setUp(
+      (_, __, response) => {
+        resetAt ??= Date.now() + 5_000;
+        const leftMs = resetAt - Date.now();
+        if (leftMs <= 0) return false;
+        refused += 1;
+        response.setHeader("x-ratelimit-limit-requests", "100");
+        response.setHeader("x-ratelimit-remaining-requests", "0");
+        response.setHeader("x-ratelimit-reset-requests", `${Math.ceil(leftMs)}ms`);
+        return say(response, 429, "you are over the limit");
+      },
+      { give_up_after_s: 1 },
+    );
+    const { code, stderr } = await lab.run();
+    expect(code, stderr).toBe(0);
+    expect(refused).toBeGreaterThan(1);
+  });
+
   test("what passes is sent again", async () => {
     const statuses = [424, 425, 498, 499, 520, 400];
     const seen = new Set<number>();

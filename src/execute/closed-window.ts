@@ -210,21 +210,28 @@ export class ClosedWindow {
   #next(now: number, closed: Closed, retryAfterMs: number | null): number {
     if (retryAfterMs !== null) {
       // The wait may concern only the refused call. The first probe shows it.
-      const asked = closed.refusedProbes === 0 ? Math.max(closed.gapMs, retryAfterMs / FIRST_PROBE_PART) : retryAfterMs;
-      return now + Math.min(LONGEST_PROBE_MS, retryAfterMs, asked);
+      const first = Math.max(closed.gapMs, retryAfterMs / FIRST_PROBE_PART);
+      const pauseMs = Math.min(LONGEST_PROBE_MS, retryAfterMs, closed.refusedProbes === 0 ? first : Infinity);
+      // Some providers state how long the window is, however soon it ends.
+      return Math.min(now + pauseMs, this.#nextOpening(now, closed, retryAfterMs));
     }
     const gapMs = Math.max(closed.gapMs, (now - closed.at > 60_000 ? 3 : 2) * (now - closed.at));
     const after = now + (closed.isLimitKnown ? Math.min(LONGEST_PROBE_MS, gapMs) : gapMs);
-    const openings = UNITS.filter(({ ms }) => ms > closed.gapMs / 2).flatMap(({ ms, margin }) => {
+    const next = this.#nextOpening(now, closed, closed.gapMs / 2);
+    // If a window may open soon after the pause, one probe at that time is enough.
+    return next <= after + (after - now) / 2 ? next : after;
+  }
+
+  /** When a window may open next. @param leastMs the length of the shortest window that is possible */
+  #nextOpening(now: number, closed: Closed, leastMs: number): number {
+    const openings = UNITS.filter(({ ms }) => ms >= leastMs).flatMap(({ ms, margin }) => {
       const beginning = (Math.floor((now + this.#wallOffset - margin) / ms) + 1) * ms + margin - this.#wallOffset;
       // Only the first two beginnings of each unit: a window that stays closed longer is longer than the unit.
       const isNear = beginning - closed.at <= 2 * ms + margin;
       const since = closed.openedAt + ms + margin;
       return [isNear ? beginning : Number.POSITIVE_INFINITY, since > now ? since : Number.POSITIVE_INFINITY];
     });
-    const next = Math.min(...openings);
-    // If a window may open soon after the pause, one probe at that time is enough.
-    return next <= after + (after - now) / 2 ? next : after;
+    return Math.min(...openings);
   }
 
   open(): Opening {

@@ -16,7 +16,7 @@ import type { Job } from "./executor.ts";
 import { LoneRefusals } from "./lone-refusals.ts";
 import { Outage } from "./outage.ts";
 import type { Sent } from "./outcome.ts";
-import { Pace, type Ticket, type Wait } from "./pace.ts";
+import { Pace, statedWait, type Ticket, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { SameRefusal } from "./same-refusal.ts";
@@ -48,6 +48,8 @@ interface Failure {
   error: CallError;
   /** Whether it was refused for its rate. */
   isLimit: boolean;
+  /** How long it says to wait. */
+  statedMs: number;
   now: number;
   /** How many were in flight, this one included. */
   inFlight: number;
@@ -96,6 +98,8 @@ export class Dispatcher {
   #failure: unknown;
   /** The length of all prompts in flight. */
   #promptsInFlight = 0;
+  /** The longest wait that a refusal has stated. */
+  #longestStatedMs = 0;
   /** The end of the wait that was reported last. */
   #toldUntil = Number.NEGATIVE_INFINITY;
 
@@ -222,9 +226,9 @@ export class Dispatcher {
       this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
     }
     this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);
-    return sent.error
-      ? this.#failed(dispatched, sent.result, { error: sent.error, isLimit, now, inFlight })
-      : this.#answered(dispatched, sent.result, now);
+    if (!sent.error) return this.#answered(dispatched, sent.result, now);
+    const statedMs = statedWait(sent.limits, retryAfterMs);
+    return this.#failed(dispatched, sent.result, { error: sent.error, isLimit, statedMs, now, inFlight });
   }
 
   #answered({ call, request }: Dispatched, result: Result, now: number): Arrival {
@@ -246,7 +250,7 @@ export class Dispatcher {
   #failed({ call, tries }: Waiting, result: Result, failure: Failure): Arrival {
     const { error, now, inFlight } = failure;
     const { reason, message } = error;
-    this.#watch(error, tries, now);
+    this.#watch(failure, tries);
     const { decision, tries: counted } = this.#judge(call, tries, failure);
     if (decision.action === "stop") this.fail(stopped(reason, message, this.#job));
     const kind = kindOf(reason);
@@ -307,14 +311,16 @@ export class Dispatcher {
   }
 
   /** Reports a failure to the detection of outages. */
-  #watch(error: CallError, tries: Tries, now: number): void {
+  #watch({ error, statedMs, now }: Failure, tries: Tries): void {
     const { reason, message } = error;
     const kind = kindOf(reason);
     // A call that has failed before may itself be the cause, so it does not count as a sign of an outage.
     if (kind === "transient" && tries.transient > 0 && !this.#outage.isOn && !isAway(error)) return;
     if (kind === "transient" || kind === "rateLimited") {
-      const isPatient = kind === "rateLimited" && (this.#hasAnswers || error.details.retryAfterMs !== null);
-      const patienceMs = isPatient ? LONGEST_LIMIT_MS : 0;
+      this.#longestStatedMs = Math.max(this.#longestStatedMs, statedMs);
+      // A provider that has answered nothing yet may never do. It gets the time that it asks for.
+      const limitMs = this.#hasAnswers ? LONGEST_LIMIT_MS : this.#longestStatedMs + this.#job.giveUpAfterMs;
+      const patienceMs = kind === "rateLimited" ? limitMs : 0;
       const { hasBegun, isTooLong } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
       if (hasBegun) this.#job.onEvent({ type: "outage", reason, message });
       if (isTooLong) this.fail(providerDown(reason, message, this.#job));

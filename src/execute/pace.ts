@@ -37,6 +37,9 @@ interface Stated {
 
 const MINUTE_MS = 60_000;
 
+/** A rest of this share may be too little for one request. */
+const NEARLY_USED_UP = 0.05;
+
 export class Pace {
   readonly #configured: { requests: Budget | null; tokens: Budget | null };
   readonly #stated = { requests: new StatedQuota(), tokens: new StatedQuota() };
@@ -93,6 +96,15 @@ export class Pace {
     const isLimitKnown = this.#stated.requests.isKnown || this.#stated.tokens.isKnown;
     return this.#learned.end(total.requests, sentAt, now, ending, { retryAfterMs, isLimitKnown });
   }
+}
+
+/** How long a refusal says to wait, in milliseconds; 0 if it says nothing. */
+export function statedWait(limits: RateLimits | null, retryAfterMs: number | null): number {
+  const resets = [limits?.requests, limits?.tokens].map((quota) => {
+    const isUsedUp = quota && quota.remaining <= quota.limit * NEARLY_USED_UP;
+    return isUsedUp ? (quota.resetMs ?? 0) : 0;
+  });
+  return Math.max(retryAfterMs ?? 0, ...resets);
 }
 
 /**
