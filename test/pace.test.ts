@@ -199,11 +199,11 @@ describe("a limit of which only refusals tell", () => {
       }
     });
 
-    test(`of tokens is used to 80% with under 10% refused, also after it changes (bucket of ${burstS} s)`, () => {
+    test(`of tokens, a few requests a second, is used to 75% with under 15% refused, also after it changes (bucket of ${burstS} s)`, () => {
       const provider = { tokensPerMinute: 60_000, burstS, statesLimits: false, latencyMs: QUICK };
       for (const { used, refused } of measure(simulate(provider, PHASES), PHASES, 60_000, ({ cost }) => cost)) {
-        expect(used).toBeGreaterThan(0.8);
-        expect(refused).toBeLessThan(0.1);
+        expect(used).toBeGreaterThan(0.75);
+        expect(refused).toBeLessThan(0.15);
       }
     });
   }

@@ -2,7 +2,7 @@ import type { CallError } from "../providers/provider.ts";
 import { isBusy } from "../providers/refusal.ts";
 
 /** A server that is busy within this time after an answer may have a limit; later, it is unavailable. */
-const LATELY_MS = 5_000;
+const LATELY_MS = 30_000;
 
 /**
  * Decides whether a server that says "busy" has a limit or is unavailable. Some proxies say "busy" to requests above a

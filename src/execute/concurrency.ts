@@ -22,8 +22,11 @@ const QUEUES = 1.5;
 
 /** The server is overloaded if this many of the last requests, and this share, timed out or were cut off. */
 const OVERLOADS = 2;
-const OVERLOADED_SHARE = 0.2;
+const OVERLOADED_SHARE = 0.3;
 const ENDINGS = 20;
+/** After overload, the number in flight grows by one in so many rounds of answers, and much later to the one that was too many. */
+const ROUNDS = 2;
+const ROUNDS_BEFORE_TOO_MANY = 20;
 
 /**
  * How many requests may be in flight: between 1 and the configured number. At the start the number grows in rounds, until
@@ -43,6 +46,8 @@ export class AdaptiveConcurrency {
   #isOverloaded = false;
   #answersSinceChange = 0;
   #overloadedAt = Number.NEGATIVE_INFINITY;
+  /** The number in flight at which the server was overloaded last. */
+  #tooMany = Number.POSITIVE_INFINITY;
   /** Whether each of the last requests ended because of overload. */
   #endings: boolean[] = [];
   readonly #latencies: Record<Step, Latencies> = {
@@ -86,6 +91,7 @@ export class AdaptiveConcurrency {
     this.#endings = [];
     this.#overloadedAt = now;
     this.#isOverloaded = true;
+    this.#tooMany = Math.min(this.#current, inFlight);
     this.#cut(now, inFlight);
   }
 
@@ -116,7 +122,8 @@ export class AdaptiveConcurrency {
   }
 
   #isTimeToGrow(now: number): boolean {
-    if (this.#isOverloaded) return this.#answersSinceChange >= 2 * this.#current;
+    const rounds = this.#current + 1 >= this.#tooMany ? ROUNDS_BEFORE_TOO_MANY : ROUNDS;
+    if (this.#isOverloaded) return this.#answersSinceChange >= rounds * this.#current;
     return now - this.#changedAt >= GROWTH_EVERY_MS;
   }
 

@@ -222,7 +222,7 @@ export class Dispatcher {
     const retryAfterMs = sent.error?.details.retryAfterMs ?? null;
     const isSlowedDown = this.#pace.end(ticket, now, ending, { limits: sent.limits, retryAfterMs });
     if (isSlowedDown) this.#concurrency.refused(now, inFlight);
-    if (sent.error && !this.#outage.isOn && this.#hasAnswers && isOverload(sent.error)) {
+    if (error && !isLimit && !this.#outage.isOn && this.#hasAnswers && isOverload(error)) {
       this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
     }
     this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);

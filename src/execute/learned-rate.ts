@@ -15,7 +15,10 @@ const HEAVY_COUNT = 12;
 const MANY_SENT = 250;
 const ENOUGH_ROWS = 3;
 const HEAVY_REFUSED = 6;
-const HEAVY_SHARE = 0.6;
+const HEAVY_SHARE = 0.7;
+/** The same share among fewer requests. */
+const HEAVY_SHARE_OF_FEW = 0.9;
+const HEAVY_SENT = 40;
 const LARGEST_CUT = 0.3;
 const SMALLEST_CUT = 0.97;
 /** The share of a limit that is used. At a steady rate just below the limit, the window never closes. */
@@ -162,7 +165,8 @@ export class LearnedRate {
       (elapsed >= 1_000 && sent >= 10) || (elapsed >= 5_000 && sent >= 4) || (elapsed >= 250 && sent >= MANY_SENT);
     const most = this.#base > 0 ? 2 * this.#base + 0.05 : TOO_MANY;
     const isEnough = sent >= HEAVY_COUNT || (elapsed >= 1_000 && refused >= HEAVY_REFUSED);
-    if (isEnough && share >= Math.max(HEAVY_SHARE, most)) {
+    const heavy = sent >= HEAVY_SENT ? HEAVY_SHARE : HEAVY_SHARE_OF_FEW;
+    if (isEnough && share >= Math.max(heavy, most)) {
       this.#slowDown(now);
       this.#trial = null;
       return true;
@@ -205,9 +209,8 @@ export class LearnedRate {
     const sent = trial.sent + this.#period.sent;
     const refused = trial.refused + this.#period.refused;
     const share = refused / sent;
-    const usual = sent * Math.max(0.01, trial.share / 5);
-    const isAlike = share >= 0.6 * trial.share && share <= 1.5 * trial.share;
-    const isSure = isAlike && isSurelyAbove(refused, usual);
+    const isAlike = share >= Math.max(TOO_MANY, 0.3 * trial.share) && share <= 1.5 * trial.share;
+    const isSure = isAlike && isSurelyAbove(refused, FEW * sent);
     if (isSure && trial.isSecond) {
       this.#trial = null;
       this.#base = share;
@@ -224,6 +227,7 @@ export class LearnedRate {
       if (trial.isSecond) this.#perMs /= SURELY_BELOW;
     } else if (isSurelyAbove(refused, 1.5 * trial.share * sent) || sent * trial.share >= 12) {
       this.#trial = { ...trial, share, isSecond: false, sent: 0, refused: 0 };
+      if (trial.isSecond) this.#perMs /= SURELY_BELOW;
       this.#slowDown(now);
       return true;
     } else {
