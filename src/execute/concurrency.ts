@@ -26,6 +26,8 @@ const OVERLOADED_SHARE = 0.3;
 const ENDINGS = 20;
 /** After overload, the number in flight grows by one in so many rounds of answers, and much later to the one that was too many. */
 const ROUNDS = 2;
+/** The same for a server that seems to queue requests. */
+const ROUNDS_OF_QUEUE = 6;
 const ROUNDS_BEFORE_TOO_MANY = 20;
 
 /**
@@ -45,6 +47,8 @@ export class AdaptiveConcurrency {
   /** Whether overload was the reason of the last cut. Then the number grows by one in two rounds of answers. */
   #isOverloaded = false;
   #answersSinceChange = 0;
+  /** Whether the climb ended because the server queues requests. */
+  #queues = false;
   #overloadedAt = Number.NEGATIVE_INFINITY;
   /** The number in flight at which the server was overloaded last. */
   #tooMany = Number.POSITIVE_INFINITY;
@@ -114,6 +118,7 @@ export class AdaptiveConcurrency {
     if (before && median > QUEUES * before.median) {
       this.#start = null;
       this.#isOverloaded = true;
+      this.#queues = true;
       this.#set(now, before.current);
       return;
     }
@@ -122,7 +127,8 @@ export class AdaptiveConcurrency {
   }
 
   #isTimeToGrow(now: number): boolean {
-    const rounds = this.#current + 1 >= this.#tooMany ? ROUNDS_BEFORE_TOO_MANY : ROUNDS;
+    const rounds =
+      this.#current + 1 >= this.#tooMany ? ROUNDS_BEFORE_TOO_MANY : this.#queues ? ROUNDS_OF_QUEUE : ROUNDS;
     if (this.#isOverloaded) return this.#answersSinceChange >= rounds * this.#current;
     return now - this.#changedAt >= GROWTH_EVERY_MS;
   }
