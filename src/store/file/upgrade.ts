@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { UsageError } from "../../errors.ts";
+import { withoutViews } from "../views.ts";
 import { backUp } from "./backup.ts";
 import { createPrivately } from "./private-file.ts";
 
@@ -89,12 +90,14 @@ function migrate(sqlite: Database.Database, path: string): void {
       );
       const last = sqlite.prepare<[], number | null>("select max(created_at) from __drizzle_migrations").pluck().get();
       const add = sqlite.prepare("insert into __drizzle_migrations (hash, created_at) values (?, ?)");
-      for (const { when, read } of migrations) {
-        if (last !== null && last !== undefined && when <= last) continue;
-        const text = read();
-        sqlite.exec(text);
-        add.run(createHash("sha256").update(text).digest("hex"), when);
-      }
+      withoutViews(sqlite, () => {
+        for (const { when, read } of migrations) {
+          if (last !== null && last !== undefined && when <= last) continue;
+          const text = read();
+          sqlite.exec(text);
+          add.run(createHash("sha256").update(text).digest("hex"), when);
+        }
+      });
       const broken = sqlite.pragma("foreign_key_check") as unknown[];
       if (broken.length > 0) throw new Error(`the migration of ${path} left ${broken.length} broken references`);
       sqlite.pragma(`user_version = ${migrations.length}`);
