@@ -867,9 +867,9 @@ test("what refuses nothing sends requests and plans a run, in the same place", a
   expect(server.requests).toHaveLength(18);
 });
 
-test("the README names every provider in its row of api_provider", async () => {
-  const readme = await readFile(join(ROOT, "README.md"), "utf8");
-  const [, meaning = ""] = /^\| `api_provider` +\|([^|]+)\|/m.exec(readme) ?? [];
+test("docs/configs.md names every provider in its row of api_provider", async () => {
+  const page = await readFile(join(ROOT, "docs/configs.md"), "utf8");
+  const [, meaning = ""] = /^\| `api_provider` +\|([^|]+)\|/m.exec(page) ?? [];
   expect([...meaning.matchAll(/`([^`]+)`/g)].map(([, name]) => name)).toEqual([...PROVIDERS]);
 });
 

@@ -946,7 +946,7 @@ describe.concurrent("a file that does not fit is refused with the place and the 
     expect(stderr).toBe(
       "Error: old.json has 1 bad task:\n" +
         "  tasks[2].responses[0] (line 40): expected a string or null, found the number 7\n" +
-        "Nothing was imported. README.md shows what a dataset holds.\n",
+        "Nothing was imported. docs/datasets.md shows what a dataset holds.\n",
     );
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect((await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");

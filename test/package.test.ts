@@ -99,7 +99,7 @@ describe("the packed package", () => {
       /^migrations\/meta\/(_journal|\d{4}_snapshot)\.json$/,
       /^configs\/(translation|summarization|peer_review|schema)\.json$/,
       /^data\/(translation|summarization|peer_review)\.json$/,
-      /^docs\/\w+\.md$/,
+      /^docs\/\w+\.(md|svg)$/,
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md)$/,
     ];
     const paths = [...packed.keys()];

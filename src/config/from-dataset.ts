@@ -144,7 +144,7 @@ export function configOfDataset(
   if (!config || !report.success || problems.length > 0) {
     throw new UsageError(
       formatProblems(source, problems),
-      "README.md shows the format of a dataset; --task-type, --model, --provider and --base-url set values that a file lacks.",
+      "docs/datasets.md shows the format of a dataset; --task-type, --model, --provider and --base-url set values that a file lacks.",
     );
   }
   return {

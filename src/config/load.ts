@@ -17,7 +17,7 @@ const BLANKS = /[^\S\n]{1000000}/;
 const WORDS: FileWords = {
   name: "config file",
   missing: "Check the path; it is relative to the current folder.",
-  irregular: "A config is a JSON object; see README.md.",
+  irregular: "A config is a JSON object; see docs/configs.md.",
 };
 
 /**

@@ -40,7 +40,7 @@ export function parseConfig(
   if (config) return config;
   throw new UsageError(
     formatProblems(source, problems, lineOf),
-    "README.md shows a whole config, and configs/schema.json says what each key may hold.",
+    "docs/configs.md shows a whole config, and configs/schema.json says what each key may hold.",
   );
 }
 

@@ -147,6 +147,6 @@ function badTasks(path: string, bad: string[]): UsageError {
   const count = bad.length === 1 ? "1 bad task" : `${bad.length} bad tasks`;
   return new UsageError(
     `${path} has ${count}:\n${bad.map((text) => `  ${text}`).join("\n")}${more}`,
-    "Nothing was imported. README.md shows what a dataset holds.",
+    "Nothing was imported. docs/datasets.md shows what a dataset holds.",
   );
 }

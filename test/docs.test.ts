@@ -1,0 +1,216 @@
+import { chmod, cp, readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { RunSummary } from "../src/app/runs/summary.ts";
+import { datagen, environmentFor, queryRows, type Result, type Workspace, workspace } from "./support/harness.ts";
+import { DATABASE } from "./support/lab.ts";
+import { type LoopbackServer, startServer } from "./support/server.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const BIN = join(ROOT, "dist/main.js");
+
+const PAGES = ["README.md", ...(await readdir(join(ROOT, "docs"))).map((name) => `docs/${name}`)].filter((name) =>
+  name.endsWith(".md"),
+);
+const textOf = (page: string) => readFile(join(ROOT, page), "utf8");
+
+/** The contents of fenced blocks of a language. */
+function blocksOf(text: string, language: string): string[] {
+  return [...text.matchAll(new RegExp(String.raw`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(([, block]) => block!);
+}
+
+/** The lines that a reader would type: of blocks of a shell, of sessions, and in the middle of a sentence. */
+function commandsOf(text: string): string[] {
+  const typed = blocksOf(text, "sh").flatMap((block) => block.replaceAll("\\\n", " ").split("\n"));
+  const sessions = blocksOf(text, "console").flatMap((block) =>
+    block.split("\n").flatMap((line) => (line.startsWith("$ ") ? line.slice(2) : [])),
+  );
+  const spans = [...text.replaceAll(/^```.*?^```/gms, "").matchAll(/`(datagen\s[^`]+)`/g)].map(([, span]) =>
+    span!.replaceAll(/\s+/g, " "),
+  );
+  return [
+    ...new Set(
+      [...typed, ...sessions, ...spans]
+        .flatMap((line) => line.split(" && "))
+        .map((line) => line.trim().replace(/^npx (?=datagen )/, ""))
+        .filter((line) => line.startsWith("datagen ")),
+    ),
+  ];
+}
+
+/** What stands for the reader's own values, and a value for each. */
+const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
+  [/\s\[[^\]]*\]/g, ""],
+  // The name of a command alone, in the middle of a sentence, stands for any use of it.
+  [/^(datagen [a-z]+(?: (?!latest$)[a-z]+)?)$/, "$1 --help"],
+  [/^datagen diff A B/, "datagen diff $FIRST latest"],
+  [/\b7g4k\b/g, "$FIRST"],
+  [/^(datagen (?:import|merge)) FILE/, "$1 old/translation.json"],
+  [/\bFILE\b/g, "old/translation.json"],
+  [/\bOTHER(\.db)?\b/g, "other.db"],
+  [/\bCONFIG\b/g, "configs/translation.json"],
+  [/\bCOMMAND\b/g, "run"],
+  [/\bRUN\b/g, "latest"],
+  [/\bPATH\b/g, "copy.db"],
+  [/ N\b/g, " 2"],
+  [/https?:\/\/[^\s`]+/g, "$SERVER"],
+  // A person is asked, and a script says so.
+  [/^(datagen runs delete .*)$/, "$1 --yes"],
+];
+
+function filledIn(line: string): string {
+  return PLACEHOLDERS.reduce((text, [placeholder, value]) => text.replace(placeholder, value), line);
+}
+
+/** A folder with what the docs take for granted: examples, an old dataset, another database, and some runs. */
+let prepared: Workspace;
+let server: LoopbackServer;
+let first: string;
+
+beforeAll(async () => {
+  server = await startServer({
+    behave: ({ index }) => (index % 17 === 3 ? { kind: "refusal" } : index % 17 === 9 ? { kind: "length" } : undefined),
+  });
+  prepared = await workspace();
+  await cp(join(ROOT, "configs"), prepared.at("configs"), { recursive: true });
+  for (const name of ["translation", "summarization", "peer_review"]) {
+    const inputs = JSON.parse(await readFile(join(ROOT, `data/${name}.json`), "utf8")) as object[];
+    await prepared.write(`data/${name}.json`, inputs.slice(0, 4));
+  }
+  // `datagen` is found as it is after an installation.
+  await prepared.write("bin/datagen", `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`);
+  await chmod(prepared.at("bin/datagen"), 0o755);
+  await prepared.write(
+    "shell.mjs",
+    `import { spawnSync } from "node:child_process";
+     process.exit(spawnSync("sh", ["-c", process.argv[2]], { stdio: "inherit" }).status ?? 1);`,
+  );
+  const run = async (...args: string[]) => {
+    const { stdout, stderr } = await shell(prepared, ["datagen run", ...args, "--json"].join(" "));
+    expect(stderr).not.toMatch(/^Error/m);
+    return JSON.parse(stdout) as { run: RunSummary; dataset: string };
+  };
+  const made = await run("configs/translation.json", "--model", "gpt-4o-mini", "--test", "--output", "old.json");
+  first = made.run.id;
+  await cp(prepared.at("old.json"), prepared.at("old/translation.json"));
+  await run("configs/peer_review.json", "--test", "--provider", "offline", "--db", "other.db");
+  await prepared.write("configs/sampled.json", {
+    ...(await prepared.json<object>("configs/translation.json")),
+    replicates: 2,
+  });
+  await run("configs/sampled.json", "--model", "gpt-4o-mini", "--test");
+}, 120_000);
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await prepared[Symbol.asyncDispose]();
+});
+
+/** Runs a line as a shell does. */
+function shell(space: Workspace, line: string): Promise<Result> {
+  const env = {
+    ...environmentFor(server),
+    PATH: `${space.at("bin")}:${process.env["PATH"]}`,
+    DATAGEN_API_KEY: "sk-of-datagen",
+    FIRST: first,
+    SERVER: server.openaiUrl,
+  };
+  return datagen([line], { cwd: space.path, bin: space.at("shell.mjs"), env });
+}
+
+async function copyOfPrepared(): Promise<Workspace> {
+  const space = await workspace();
+  await cp(prepared.path, space.path, { recursive: true });
+  return space;
+}
+
+describe.concurrent("every datagen line runs", () => {
+  test.for(PAGES)("of %s", { timeout: 300_000 }, async (page) => {
+    await using space = await copyOfPrepared();
+    const wrong: string[] = [];
+    for (const line of commandsOf(await textOf(page))) {
+      const { code, stderr } = await shell(space, filledIn(line));
+      // 1: the server refuses some calls; 3: batches are open, or nothing may be spent any more.
+      if (code === null || code === 2 || code > 3)
+        wrong.push(`${line}\n→ ${filledIn(line)}: exit code ${code}\n${stderr}`);
+    }
+    expect(wrong.join("\n")).toBe("");
+  });
+});
+
+test("every question in SQL finds rows", async () => {
+  for (const page of PAGES) {
+    const text = await textOf(page);
+    const inPython = blocksOf(text, "python").flatMap((block) =>
+      [...block.matchAll(/"(select [^"]+)"/g)].map(([, sql]) => sql!),
+    );
+    const found = [...blocksOf(text, "sql").flatMap((block) => block.split(";\n")), ...inPython]
+      .map((sql) => sql.trim().replace(/sqlite_scan\('data\/datagen\.db', '(\w+)'\)/, "$1"))
+      .filter((sql) => sql !== "" && !sql.includes("'answers.jsonl'"))
+      .map((sql) => ({ sql, rows: queryRows(prepared.at(DATABASE), sql).length }));
+    expect(found.filter(({ rows }) => rows === 0)).toEqual([]);
+  }
+});
+
+test("every config runs", async () => {
+  await using space = await copyOfPrepared();
+  for (const page of PAGES) {
+    const configs = blocksOf(await textOf(page), "jsonc").filter((block) => block.includes('"data_config": { "input'));
+    for (const config of configs) {
+      await space.write("of-the-docs.json", config);
+      const result = await shell(space, "datagen run of-the-docs.json --provider offline");
+      expect(result, `${page}: ${result.stderr}`).toMatchObject({ code: 0 });
+    }
+  }
+});
+
+test("the example of the library runs", async () => {
+  await using space = await copyOfPrepared();
+  const [example] = blocksOf(await textOf("docs/library.md"), "ts");
+  const bin = await space.write("example.mjs", example!.replace('from "datagen"', `from "${ROOT}/dist/index.js"`));
+  const { code, stdout, stderr } = await datagen([], { cwd: space.path, bin });
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain("Dataset saved to: ");
+});
+
+/** The anchors that GitHub gives to the headings of a page. */
+function anchorsOf(text: string): string[] {
+  const headings = text.replaceAll(/^```.*?^```/gms, "").matchAll(/^#+ (.+)$/gm);
+  return [...headings].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\- _]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test.for([...PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])("every link of %s leads somewhere", async (page) => {
+  const text = (await textOf(page)).replaceAll(/^```.*?^```/gms, "");
+  const broken: string[] = [];
+  for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^[a-z]+:/.test(target!)) continue;
+    const [path = "", anchor] = target!.split("#");
+    const file = path === "" ? page : join(dirname(page), path);
+    const there = await stat(join(ROOT, file)).catch(() => null);
+    if (there === null || (anchor !== undefined && !anchorsOf(await textOf(file)).includes(anchor)))
+      broken.push(target!);
+  }
+  expect(broken).toEqual([]);
+});
+
+test("the README fits two screens, names every page of the docs, and keeps its two lines of installation", async () => {
+  const readme = await textOf("README.md");
+  expect(readme.split("\n").length - 1).toBeLessThanOrEqual(130);
+  for (const page of PAGES.slice(1)) expect(readme).toContain(`(${page})`);
+  expect(blocksOf(readme, "sh").slice(0, 2)).toEqual([
+    "npm ci && npx datagen run configs/peer_review.json --provider offline\n",
+    "npm ci && npm test\n",
+  ]);
+});
+
+test("every page that a message names is there", async () => {
+  const sources = (await readdir(join(ROOT, "src"), { recursive: true })).filter((name) => name.endsWith(".ts"));
+  for (const name of sources) {
+    for (const [page] of (await textOf(`src/${name}`)).matchAll(/docs\/\w+\.md/g)) expect(PAGES).toContain(page);
+  }
+});
