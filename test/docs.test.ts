@@ -201,7 +201,7 @@ test.for([...PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])("every link of %s leads 
 test("the README fits two screens, names every page of the docs, and keeps its two lines of installation", async () => {
   const readme = await textOf("README.md");
   expect(readme.split("\n").length - 1).toBeLessThanOrEqual(130);
-  for (const page of PAGES.slice(1)) expect(readme).toContain(`(${page})`);
+  expect(PAGES.slice(1).filter((page) => !readme.includes(`(${page})`))).toEqual([]);
   expect(blocksOf(readme, "sh").slice(0, 2)).toEqual([
     "npm ci && npx datagen run configs/peer_review.json --provider offline\n",
     "npm ci && npm test\n",
