@@ -1,2 +1,2 @@
 -- The views of src/store/views.ts are made again after every migration. This one brings them to older databases.
--- views 9073e417804c1698
+-- views 279a41d869a39bef

@@ -86,7 +86,7 @@ const ANSWERS: Record<AnswerColumn, string> = {
   origin_run: text(`(select o.public_id from calls c join runs o on o.id = c.run_id
     where c.answer_id = s.answer_id and (o.imported is not null
       or exists (select 1 from attempts x where x.call_id = c.id and x.outcome = 'succeeded'))
-    order by c.id limit 1)`),
+    order by c.id <> s.id, c.id limit 1)`),
 };
 
 const selected = (columns: readonly (readonly [name: string, sql: string])[]) =>
