@@ -4,6 +4,8 @@
  * {@link DataGenerationPipeline} does everything in one call. The other functions are its steps, and take an open
  * database: {@link openStore}, {@link createRun}, {@link executeRun}, {@link exportRun}.
  */
+import { isTooOld, tooOld } from "./node-version.ts";
+
 export { createPilot } from "./app/estimate/create-pilot.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigDifference } from "./app/diff/config-differences.ts";
@@ -40,3 +42,8 @@ export { DatagenError, InterruptedError, StoppedError, UsageError } from "./erro
 export type { Format } from "./export/formats.ts";
 export { openStore } from "./store/file/open.ts";
 export type { Store } from "./store/file/store.ts";
+
+// An older Node would fail later, and not say why.
+if (isTooOld(process.versions.node)) {
+  throw new Error(tooOld("`npx node@24 PROGRAM.js` starts your program with a newer one"));
+}

@@ -1,12 +1,10 @@
 #!/usr/bin/env node
-// Nothing may be imported before this check: on an older Node the database's native code crashes.
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+// Nothing else may be imported before this check: on an older Node the database's native code crashes.
+import { isTooOld } from "./node-version.ts";
 
-if (major < 22 || (major === 22 && minor < 19)) {
-  process.stderr.write(
-    `datagen needs Node 22.19 or newer, and this is Node ${process.versions.node}; in a clone, \`npx datagen\` uses the Node that npm ci installed.\n`,
-  );
-  process.exitCode = 2;
+if (isTooOld(process.versions.node)) {
+  const { startWithNewerNode } = await import("./newer-node.ts");
+  startWithNewerNode();
 } else {
   // Collect garbage early, so that the heap stays below twice the memory in use and does not grow with the run.
   const { setFlagsFromString } = process.getBuiltinModule("node:v8");

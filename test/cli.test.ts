@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { chmod, cp, mkdir, readdir, readFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
@@ -769,40 +768,5 @@ describe.concurrent("the database", () => {
     });
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
     expect(stderr).toMatch(/datagen resume [0-9a-z]{8} --db 'my runs\.db'\n$/);
-  });
-});
-
-describe.concurrent("Node", () => {
-  /** Runs the bin under a Node that says it has this version. */
-  async function under(version: string): Promise<Result> {
-    await using space = await prepared();
-    const bin = await space.write(
-      "versions.mjs",
-      `Object.defineProperty(process, "versions", { value: { ...process.versions, node: ${JSON.stringify(version)} } });
-       await import(${JSON.stringify(pathToFileURL(BIN).href)});`,
-    );
-    return await datagen(["--version"], { cwd: space.path, bin });
-  }
-
-  /** Runs the bin under the machine's own Node, where there is one and it is older than 22. */
-  function underOwn(): Result | undefined {
-    const own = "/usr/bin/node";
-    const { stdout: version } = spawnSync(own, ["--version"], { encoding: "utf8" });
-    if (!/^v(1?\d|20|21)\./.test(version ?? "")) return undefined;
-    const { status: code, signal, stdout, stderr } = spawnSync(own, [BIN, "--version"], { encoding: "utf8" });
-    return { code, signal, stdout, stderr };
-  }
-
-  test.for(["18.20.8", "20.20.2", "22.18.0"])("%s is refused with one sentence and exit code 2", async (version) => {
-    const refused = await under(version);
-    for (const { code, stdout, stderr } of [refused, underOwn() ?? refused]) {
-      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-      expect(stderr).toMatch(/^datagen needs Node 22\.19 or newer, and this is Node \d[^\n]+\n$/);
-    }
-    expect(refused.stderr).toContain(version);
-  });
-
-  test.for(["22.19.0", "24.0.0", "100.0.0"])("%s is new enough", async (version) => {
-    expect(await under(version)).toMatchObject({ code: 0, stderr: "" });
   });
 });
