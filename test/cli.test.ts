@@ -158,6 +158,32 @@ describe.concurrent("help", () => {
     expect(list.split(", ").toSorted()).toEqual(files.map((file) => file.replace(/\.ts$/, "")).toSorted());
   });
 
+  test.for([...COMMANDS])("datagen help %s shows the same as datagen %s --help", async (command) => {
+    const words = command.split(" ");
+    expect(await datagen(["help", ...words], { cwd: ROOT })).toEqual(HELPS.get(command));
+  });
+
+  test("datagen help shows the overview", async () => {
+    expect(await datagen(["help"], { cwd: ROOT })).toEqual(HELP);
+  });
+
+  test.for([...COMMANDS])("datagen %s --help names every value", (command) => {
+    expect(HELPS.get(command)!.stdout).not.toMatch(/#\d|\bVALUE\b/);
+  });
+
+  test.for([30, 60, 80, 100, 140])("is wrapped between words to %i columns", async (columns) => {
+    const env = { COLUMNS: String(columns) };
+    for (const command of [[], ["help", "run"], ["help", "runs"], ["help", "export"]]) {
+      const { stdout } = await datagen(command, { cwd: ROOT, env });
+      // Lines to type, and words that are wider than the page, stay whole.
+      const prose = stdout.split("\n").filter((line) => !/^ +(\$ |datagen |-)/.test(line));
+      expect(prose.filter((line) => line.length > columns && line.trim().includes(" "))).toEqual([]);
+      const words = (text: string) => text.split(/\s+/).join(" ");
+      const wide = await datagen(command, { cwd: ROOT, env: { COLUMNS: "1000" } });
+      expect(words(stdout)).toBe(words(wide.stdout));
+    }
+  });
+
   test("help leaves the folder as it was", async () => {
     await using space = await prepared();
     const before = await readdir(space.path, { recursive: true });
@@ -355,6 +381,29 @@ describe.concurrent("words that are no command", () => {
     expectRefusal(result);
     expect(result.stderr).not.toMatch(OBEYED);
     if (existsSync(space.at("data/datagen.db"))) expect(all(space, "select * from runs")).toEqual([]);
+  });
+
+  test.for([
+    ["run", "CONFIG is missing: the path of a config file"],
+    ["runs show", "RUN is missing: the id of a run, or `latest`"],
+    ["diff", "A and B are missing"],
+    ["diff latest", "B is missing: the id of a run, or `latest`"],
+    ["run a.json b.json", '"b.json" is one argument too many: `datagen run` takes only CONFIG'],
+    ["runs list latest", '"latest" is one argument too many: `datagen runs list` takes no arguments'],
+    ["run a.json --max-cost", "--max-cost needs a value: --max-cost USD"],
+    ["run a.json --model --test", "--model needs a value: --model MODEL"],
+    ["run a.json --tset", '"--tset" is not a flag of `datagen run`; did you mean `--test`?'],
+    ["run a.json --frobnicate", '"--frobnicate" is not a flag of `datagen run`'],
+    ["rnu a.json", '"rnu" is not a command of `datagen`; did you mean `datagen run`?'],
+    ["help rnu", '"rnu" is not a command of `datagen`; did you mean `datagen run`?'],
+    ["list", '"list" is not a command of `datagen`; did you mean `datagen runs list`?'],
+    ["runs lits", '"lits" is not a command of `datagen runs`; did you mean `datagen runs list`?'],
+    ["runs frobnicate", '"frobnicate" is not a command of `datagen runs`'],
+    ["--versoin", '"--versoin" is not a flag of `datagen`; did you mean `--version`?'],
+  ])("are named, with what they may mean: datagen %s", async ([line = "", message]) => {
+    const result = await datagen(line.split(" "), { cwd: ROOT });
+    expectRefusal(result);
+    expect(result.stderr.split("\n")[0]).toBe(`Error: ${message}`);
   });
 
   test("name the help that explains the command", async () => {

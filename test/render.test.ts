@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { RunDetails } from "../src/app/runs/show-run.ts";
 import type { RunSummary } from "../src/app/runs/summary.ts";
-import { renderError, renderUsageError } from "../src/cli/render/error.ts";
+import { renderError } from "../src/cli/render/error.ts";
 import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
 import { renderOutcome } from "../src/cli/render/lines.ts";
@@ -387,16 +387,6 @@ describe("an error", () => {
   test.for(HOSTILE)("shows a text that $what as text", ({ text: value }) => {
     expect(renderError(new UsageError(value, value)).text).not.toMatch(OBEYED);
     expect(renderError(new Error(value)).text).not.toMatch(OBEYED);
-    expect(renderUsageError(new Error(value), [value])).not.toMatch(OBEYED);
-  });
-
-  test("in the words of a command names the help that explains it", () => {
-    const error = new Error("Unknown Syntax Error: no\n\n$ datagen run <CONFIG>");
-    expect(renderUsageError(error, ["run", "--no"])).toBe(
-      "Error: Unknown Syntax Error: no\nSee `datagen run --help`.\n",
-    );
-    expect(renderUsageError(error, ["nonsense"])).toContain("See `datagen --help`.");
-    expect(renderUsageError(error, [])).toContain("See `datagen --help`.");
   });
 });
 

@@ -19,8 +19,8 @@ export abstract class ExecutionCommand extends SendingCommand {
     description: "The most that the run may cost in all, in US dollars; it stops before it could cost more",
     validator: isNumber(),
   });
-  wait = Option.Boolean("--wait", true, {
-    description: "Wait until all batches are done (default); with --no-wait, check each batch once and exit",
+  noWait = Option.Boolean("--no-wait", false, {
+    description: "Check each batch once and exit. Default: wait until all batches are done",
   });
   output = Option.String("--output,-o", {
     description: "The dataset: a file, or a folder that exists. Default: data/agents",
@@ -50,7 +50,7 @@ export abstract class ExecutionCommand extends SendingCommand {
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
       growYoungGeneration();
-      const run = await executeRun(store, id, { ...options, wait: this.wait, signal, onEvent });
+      const run = await executeRun(store, id, { ...options, wait: !this.noWait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
       this.whatStops = "the export ends, and its unfinished file is removed";

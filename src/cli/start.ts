@@ -18,14 +18,11 @@ export async function start(words: string[]): Promise<number> {
     stderr.write("Error: the current folder no longer exists\nChange to another folder, then try again.\n");
     return EXIT.usage;
   }
+  const asked = helpAsked(args);
+  if (asked !== null) return await help(asked);
   const context = { stdin: process.stdin, stdout, stderr };
   const cliOf = (...commands: CommandClass[]) => {
-    const cli = new Cli({
-      binaryLabel: "datagen",
-      binaryName: "datagen",
-      binaryVersion: toolVersion().version,
-      enableColors: stdout.isTTY ? !process.env["NO_COLOR"] : false,
-    });
+    const cli = new Cli({ binaryLabel: "datagen", binaryName: "datagen", binaryVersion: toolVersion().version });
     for (const command of commands) cli.register(command);
     return cli;
   };
@@ -35,17 +32,35 @@ export async function start(words: string[]): Promise<number> {
     const command = understood(() => alone.process(args, context));
     if (command) return await alone.run(command, context);
   }
-  // All commands are needed to say what is wrong with the arguments and which command they may mean.
-  const { HelpCommand } = await import("./commands/help.ts");
-  const all = cliOf(HelpCommand, ...(await Promise.all([...COMMANDS.values()].map((load) => load()))));
+  // Only with all commands clipanion understands a flag before the words of the command.
+  const all = cliOf(...(await Promise.all([...COMMANDS.values()].map((load) => load()))));
   try {
     // clipanion itself would write the error to stdout, and exit with 1.
     return await all.run(all.process(args, context), context);
   } catch (error) {
-    const { renderUsageError } = await import("./render/error.ts");
-    stderr.write(renderUsageError(error, args));
+    const { renderUsageError } = await import("./usage-error.ts");
+    stderr.write(await renderUsageError(error, args));
     return EXIT.usage;
   }
+}
+
+/** The words whose help the arguments ask for; null if they ask for none. */
+function helpAsked(args: readonly string[]): string[] | null {
+  const [first] = args;
+  if (first === undefined) return [];
+  if (first === "help") return args.slice(1);
+  const flag = args.findIndex((arg) => arg === "--help" || arg === "-h");
+  return flag === -1 ? null : args.filter((arg) => !arg.startsWith("-"));
+}
+
+/** Shows the help of a command, and of datagen for no words. */
+async function help(words: string[]): Promise<number> {
+  const [{ showHelp }, { commandIn }] = await Promise.all([import("./help.ts"), import("./usage.ts")]);
+  const name = commandIn(words);
+  if (words.length === 0 || name !== undefined) return await showHelp(name);
+  const { renderUsageError } = await import("./usage-error.ts");
+  process.stderr.write(await renderUsageError(null, words));
+  return EXIT.usage;
 }
 
 /** Whether the current folder exists: every path is relative to it, and Node throws after it was removed. */

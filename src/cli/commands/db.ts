@@ -1,4 +1,5 @@
 import { Command } from "clipanion";
+import { showHelp } from "../help.ts";
 
 /** `datagen db`: the commands in this folder. */
 export class DbCommand extends Command {
@@ -12,8 +13,7 @@ export class DbCommand extends Command {
     ],
   });
 
-  execute(): Promise<void> {
-    this.context.stdout.write(this.cli.usage(DbCommand, { detailed: true }));
-    return Promise.resolve();
+  execute(): Promise<number> {
+    return showHelp("db");
   }
 }

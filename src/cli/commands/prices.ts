@@ -1,4 +1,5 @@
 import { Command } from "clipanion";
+import { showHelp } from "../help.ts";
 
 /** `datagen prices`: the commands in this folder. */
 export class PricesCommand extends Command {
@@ -12,8 +13,7 @@ export class PricesCommand extends Command {
     ],
   });
 
-  execute(): Promise<void> {
-    this.context.stdout.write(this.cli.usage(PricesCommand, { detailed: true }));
-    return Promise.resolve();
+  execute(): Promise<number> {
+    return showHelp("prices");
   }
 }

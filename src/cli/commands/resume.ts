@@ -12,23 +12,24 @@ export class ResumeCommand extends ExecutionCommand {
     details: `
       ${RUN_DESCRIPTION}
 
-      Neither the config nor the inputs are read again: the run goes on as it was planned, and sends no call twice that
-      has its answer.
+      The run goes on as it was planned: the config and the inputs are not read again, and no call is sent twice that has
+      its answer.
 
-      A run with batches waits for them, and shows how they stand. Ctrl-C leaves them running; \`--no-wait\` looks once,
-      takes in what is done, and exits with 3 while any is open.
+      If the run has batches, their state is shown, and the command waits until they are done. Ctrl-C ends the waiting and
+      leaves the batches at the provider. \`--no-wait\` checks each batch once, stores the results that are ready, and exits
+      with 3 while a batch is open.
 
-      A key goes only to the provider itself, or to a server that you have named on this machine. Where only the database
-      names the server, as in one that was copied or merged, you are asked on a terminal; elsewhere name it with
+      A key goes only to the provider itself, or to a server that you have named on this machine. If only the database
+      names the server, because it was copied or merged, a terminal asks you; elsewhere name the server with
       \`--base-url\`.
 
-      A run belongs to the process that executes it, while that lives. Where it cannot be told at once whether it does, as
-      after the machine was started again, it is watched for up to 30 seconds. \`--take-over\` frees a run whose process is
-      stuck: it says what is known of that process, which then stores nothing more. What it has in flight is asked, and
-      paid for, again.
+      A run belongs to the process that executes it, while that process lives. If this is not known at once, such as after
+      a restart of the machine, the run is watched for up to 30 seconds. \`--take-over\` takes the run from a process that is
+      stuck, after saying what is known of that process. The other process then stores nothing more, and its requests in
+      flight are sent, and paid for, again.
 
-      With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again, and stays until
-      the longer one is there; the dataset's metadata says how many answers were asked with other parameters.
+      With \`--retry-truncated --max-tokens N\` an answer that the token limit cut off is asked for again. It stays until
+      the longer one has arrived. The dataset's metadata says how many answers were asked with other parameters.
     `,
     examples: [
       ["Continue the newest run", "datagen resume latest"],

@@ -1,4 +1,5 @@
 import { Command } from "clipanion";
+import { showHelp } from "../help.ts";
 
 /** `datagen runs`: the commands in this folder. */
 export class RunsCommand extends Command {
@@ -14,8 +15,7 @@ export class RunsCommand extends Command {
     ],
   });
 
-  execute(): Promise<void> {
-    this.context.stdout.write(this.cli.usage(RunsCommand, { detailed: true }));
-    return Promise.resolve();
+  execute(): Promise<number> {
+    return showHelp("runs");
   }
 }

@@ -34,19 +34,3 @@ export function renderError(error: unknown): { text: string; exitCode: number } 
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `Unexpected error, a bug of datagen:\n${printable(stack)}`, exitCode: EXIT.bug };
 }
-
-/** The text of an error in how a command was typed. */
-export function renderUsageError(error: unknown, args: readonly string[]): string {
-  const message = error instanceof Error ? error.message : String(error);
-  // The first line of clipanion's message is the error; the usages of similar commands follow.
-  const words = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, args[0] === "runs" ? 2 : 1);
-  const help = [
-    "datagen",
-    ...words.filter((word) =>
-      ["run", "resume", "estimate", "runs", "diff", "export", "import", "prices", "db"].includes(word),
-    ),
-    "--help",
-  ];
-  const [first = message] = message.split("\n\n");
-  return `Error: ${printable(first.replace(/[;,] did you mean one of:\s*$/, "."))}\nSee \`${help.join(" ")}\`.\n`;
-}

@@ -1,0 +1,30 @@
+import { toolVersion } from "../app/version.ts";
+import { type Page, renderOverview, renderUsage } from "./render/help.ts";
+import { COMMAND_NAMES, usageOf } from "./usage.ts";
+
+/** The first things to type. */
+const FIRST_LINES: [label: string, line: string][] = [
+  ["Run a config without an API key or a network", "datagen run configs/translation.json --provider offline"],
+  ["Try a config on 10 inputs and 4 perspectives", "datagen run configs/peer_review.json --provider offline --test"],
+  ["Know what a config will cost before it is run", "datagen estimate configs/translation.json"],
+  ["Go on with the newest run after a crash or a Ctrl-C", "datagen resume latest"],
+  ["See all runs with their tokens and cost, and one in detail", "datagen runs list"],
+  ["", "datagen runs show latest"],
+];
+
+/** Prints the help of a command, or without one that of datagen. @returns the exit code */
+export async function showHelp(name?: string): Promise<number> {
+  const { stdout } = process;
+  const page: Page = {
+    width: stdout.columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY),
+    hasColours: stdout.isTTY && !process.env["NO_COLOR"],
+  };
+  const members = COMMAND_NAMES.filter((each) => name === undefined || each.startsWith(`${name} `));
+  const usages = await Promise.all(members.map((each) => usageOf(each)));
+  stdout.write(
+    name === undefined
+      ? renderOverview(toolVersion().version, usages, FIRST_LINES, page)
+      : renderUsage(await usageOf(name), usages, page),
+  );
+  return 0;
+}

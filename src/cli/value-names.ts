@@ -1,0 +1,50 @@
+/** How help names the value of a flag. Another word for one command stands under the command's words and the flag. */
+const VALUE_NAMES: Readonly<Record<string, string>> = {
+  "--base-url": "URL",
+  "--batch-factor": "FACTOR",
+  "--cache-write": "USD",
+  "--cached-input": "USD",
+  "--concurrency": "N",
+  "--condition": "NAME",
+  "--confirm-above": "USD",
+  "--db": "PATH",
+  "--format": "FORMAT",
+  "--input": "N|TEXT",
+  "--inputs": "N",
+  "--max-cost": "USD",
+  "--max-tokens": "N",
+  "--model": "MODEL",
+  "--name": "NAME",
+  "--output": "PATH",
+  "--pilot": "N",
+  "--provider": "PROVIDER",
+  "--replicate": "K",
+  "--sample-size": "N",
+  "--shard": "I/N",
+  "--show": "N",
+  "--task-type": "TYPE",
+  "prices set --input": "USD",
+  "prices set --output": "USD",
+};
+
+/** What an argument is, for a message that says that it is missing. */
+const ARGUMENTS: Readonly<Record<string, string>> = {
+  A: "the id of a run, or `latest`",
+  B: "the id of a run, or `latest`",
+  CONFIG: "the path of a config file",
+  FILE: "the path of a dataset",
+  MODEL: "the name of a model",
+  OTHER: "the path of another database",
+  PATH: "the path of a file",
+  RUN: "the id of a run, or `latest`",
+  SHELL: "bash, zsh or fish",
+};
+
+export function valueName(command: string, flag: string): string {
+  return VALUE_NAMES[`${command} ${flag}`] ?? VALUE_NAMES[flag] ?? "VALUE";
+}
+
+/** What an argument is, in a few words; undefined if only its name says it. */
+export function meaningOf(argument: string): string | undefined {
+  return ARGUMENTS[argument];
+}
