@@ -302,6 +302,11 @@ describe.concurrent("an example of a help text", () => {
     } else if (command === "import") {
       const imported = all<{ public_id: string }>(space, "select * from runs where imported is not null");
       expect(result.stdout).toBe(`${imported[0]!.public_id}\n`);
+    } else if (command === "init") {
+      for (const path of result.stdout.trim().split("\n")) expect(existsSync(space.at(path))).toBe(true);
+    } else if (command === "completion") {
+      const script = line.includes(">") ? await space.read("datagen.fish") : result.stdout;
+      expect(script).toMatch(/^# Completes datagen in (bash|fish)\.\n/);
     } else if (sub === "delete") {
       expect(all(space, "select * from runs")).toEqual([]);
     } else if (command === "prices") {
@@ -371,6 +376,12 @@ describe.concurrent("words that are no command", () => {
     ["export"],
     ["export", "latest", "--format", "xml"],
     ["import"],
+    ["init", "a", "b"],
+    ["init", "a/b"],
+    ["init", "../a"],
+    ["init", "a.json"],
+    ["completion"],
+    ["completion", "powershell"],
     ["import", "old.json"],
     ["import", "config.json", "--provider", "nobody"],
     ["import", "config.json", "--base-url", "localhost"],

@@ -12,9 +12,8 @@ import { counted, oneLine, printable, printableJson } from "./render/text.ts";
 /** What RUN means, in the help of every command that takes one. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
 
-/** What all commands share: the database, `--json`, and errors that go to stderr with their exit code. */
-export abstract class DatagenCommand extends Command {
-  db = Option.String("--db", { description: "The database. Default: DATAGEN_DB, else data/datagen.db" });
+/** What all commands share: `--json`, and errors that go to stderr with their exit code. */
+export abstract class PlainCommand extends Command {
   json = Option.Boolean("--json", false, { description: "Print one JSON value on stdout" });
 
   override async validateAndExecute(): Promise<number> {
@@ -26,6 +25,30 @@ export abstract class DatagenCommand extends Command {
       return exitCode;
     }
   }
+
+  // All output of a command goes through these: it may hold texts of databases, files and servers, with control characters.
+  protected print(text: string): void {
+    this.context.stdout.write(`${printable(text)}\n`);
+  }
+
+  /** Prints lines as they come, and waits while the reader is slower. */
+  protected async printLines(lines: Iterable<string>): Promise<void> {
+    const { stdout } = this.context;
+    for (const line of lines) if (!stdout.write(`${line}\n`)) await once(stdout, "drain");
+  }
+
+  protected printJson(value: unknown): void {
+    this.context.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
+  }
+
+  protected warn(text: string): void {
+    this.context.stderr.write(`${printable(text)}\n`);
+  }
+}
+
+/** A command that uses the database. */
+export abstract class DatagenCommand extends PlainCommand {
+  db = Option.String("--db", { description: "The database. Default: DATAGEN_DB, else data/datagen.db" });
 
   /** Opens the database to write to it. @param missing whether to create a database where there is none */
   protected async openStore(missing: "create" | "refuse" = "create"): Promise<Store> {
@@ -72,25 +95,6 @@ export abstract class DatagenCommand extends Command {
   protected get width(): number {
     const { columns } = this.context.stdout as NodeJS.WriteStream;
     return columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY);
-  }
-
-  // All output of a command goes through these: it may hold texts of databases, files and servers, with control characters.
-  protected print(text: string): void {
-    this.context.stdout.write(`${printable(text)}\n`);
-  }
-
-  /** Prints lines as they come, and waits while the reader is slower. */
-  protected async printLines(lines: Iterable<string>): Promise<void> {
-    const { stdout } = this.context;
-    for (const line of lines) if (!stdout.write(`${line}\n`)) await once(stdout, "drain");
-  }
-
-  protected printJson(value: unknown): void {
-    this.context.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
-  }
-
-  protected warn(text: string): void {
-    this.context.stderr.write(`${printable(text)}\n`);
   }
 
   /** Asks a question; true after `y` or `yes`. Undefined without a terminal, where nobody can be asked. */

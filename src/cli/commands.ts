@@ -4,6 +4,7 @@ import { Builtins, type CommandClass } from "clipanion";
 export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Map(
   Object.entries({
     "--version": () => Promise.resolve(Builtins.VersionCommand),
+    init: async () => (await import("./commands/init.ts")).InitCommand,
     run: async () => (await import("./commands/run.ts")).RunCommand,
     resume: async () => (await import("./commands/resume.ts")).ResumeCommand,
     estimate: async () => (await import("./commands/estimate.ts")).EstimateCommand,
@@ -25,5 +26,6 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     "db check": async () => (await import("./commands/db/check.ts")).DbCheckCommand,
     "db merge": async () => (await import("./commands/db/merge.ts")).DbMergeCommand,
     "db compact": async () => (await import("./commands/db/compact.ts")).DbCompactCommand,
+    completion: async () => (await import("./commands/completion.ts")).CompletionCommand,
   }),
 );
