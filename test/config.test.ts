@@ -774,7 +774,7 @@ const BROKEN: Broken[] = [
   {
     name: "no config at all",
     path: "--test",
-    says: ["Not enough positional arguments", "datagen run --help"],
+    says: ["CONFIG is missing", "datagen run --help"],
   },
   {
     name: "--sample-size 0",
