@@ -210,7 +210,7 @@ describe.concurrent("datagen prices set", () => {
     [["m", "--input", "1", "--output", "1", "--base-url", "localhost"], "--base-url is not a base URL"],
     [["m", "--input", "1", "--output", "1", "--base-url", "http://me:pw@localhost/v1"], "--base-url"],
     [["", "--input", "1", "--output", "1"], "the name of the model is empty"],
-    [["--input", "1", "--output", "1"], "datagen prices --help"],
+    [["--input", "1", "--output", "1"], "datagen prices set --help"],
   ] as const)("refuses %j and keeps nothing", async ([args, ...parts]) => {
     await using space = await workspace();
     expectRefusal(await prices(["set", ...args], space), ...parts);
