@@ -111,6 +111,7 @@ describe("a config that is right", () => {
 
   test("may begin with a byte order mark and have CRLF lines", async () => {
     await using ws = await workspace();
+    await ws.write("data/wmt14_de_en_500.json", rows(1));
     const path = await ws.write("config.json", `\ufeff${PASTED.replaceAll("\n", "\r\n")}`);
     expect(await loadConfig(path)).toEqual(await loadConfig(await ws.write("plain.json", PASTED)));
   });

@@ -295,7 +295,7 @@ const BROKEN: Broken[] = [
     name: "a path that goes on behind a file",
     path: "rows.json/inner.json",
     content: good,
-    says: ["the input file rows.json/inner.json cannot be read"],
+    says: ["there is no input file rows.json/inner.json"],
   },
   { name: "a file of zero bytes", content: "", says: ["rows.json is empty"] },
   { name: "white space", content: "\ufeff \r\n\n", says: ["rows.json is empty"] },
@@ -464,6 +464,48 @@ describe.concurrent("a run is refused in a sentence, and nothing is sent or plan
     expect(runsIn(ws)).toBe(0);
     expect(existsSync(ws.at("data/agents"))).toBe(false);
     expect([...server.requests, ...server.strays]).toEqual([]);
+  });
+});
+
+describe("a relative path of the inputs", () => {
+  /** A config in a folder of its own, which a command elsewhere names. */
+  async function apart(...folders: string[]): Promise<Workspace> {
+    const ws = await workspace();
+    await ws.write("experiment/config.json", configFor());
+    for (const [at, folder] of folders.entries()) await ws.write(`${folder}/rows.json`, rows(at + 1));
+    return ws;
+  }
+
+  const estimated = (ws: Workspace) => datagen(["estimate", "experiment/config.json", "--json"], { cwd: ws.path });
+
+  test.for([
+    ["beside the current folder, where both have one", [".", "experiment"], 1],
+    ["beside the config, where the current folder has none", ["experiment"], 1],
+  ] as const)("is one %s", async ([, folders, inputs]) => {
+    await using ws = await apart(...folders);
+    const { code, stdout, stderr } = await estimated(ws);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ inputs });
+  });
+
+  test("is stored as the file that was found, which a dataset never replaces", async () => {
+    await using ws = await apart("experiment");
+    const run = (...flags: string[]) =>
+      datagen(["run", "experiment/config.json", "--provider", "offline", ...flags], { cwd: ws.path });
+    const refused = await run("--output", "experiment/rows.json");
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("which is an input of the run") });
+    expect((await run("--output", "out.json")).code).toBe(0);
+    expect(await ws.json("out.json")).toMatchObject({
+      metadata: { data_config: { input_data_path: "experiment/rows.json" } },
+    });
+  });
+
+  test("that leads nowhere is refused with the full path of both places", async () => {
+    await using ws = await apart();
+    const { code, stderr } = await estimated(ws);
+    const places = [ws.at("rows.json"), ws.at("experiment/rows.json")];
+    expect(code).toBe(2);
+    expect(stderr).toContain(`there is no input file rows.json: looked for ${places.join(" and for ")}\n`);
   });
 });
 

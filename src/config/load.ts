@@ -2,6 +2,7 @@ import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseEr
 import { UsageError } from "../errors.ts";
 import { type FileWords, readSmallTextFile } from "../files/text-file.ts";
 import { MOST_DEPTH, TOO_DEEP } from "./depth.ts";
+import { findInputs } from "./find-inputs.ts";
 import { parseConfig } from "./parse.ts";
 import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
@@ -21,8 +22,10 @@ const WORDS: FileWords = {
 };
 
 /**
- * Reads a config: JSON, with comments and trailing commas allowed.
+ * Reads a config: JSON, with comments and trailing commas allowed. A relative path of its inputs leads to a file beside the
+ * current folder or, if there is none, to one beside the config.
  * @throws UsageError when the file cannot be read, is not JSON, or is not a valid config; it lists all problems
+ * @throws UsageError when the file of the inputs is in neither folder
  */
 export async function loadConfig(path: string): Promise<Config> {
   const text = await readSmallTextFile(path, WORDS, MOST_BYTES);
@@ -41,7 +44,9 @@ export async function loadConfig(path: string): Promise<Config> {
     ({ value, offset }) => `${said(placeOf(offset))}: the key "${value}" occurs twice`,
   );
   if (repeated.length > 0) throw new UsageError(`${path} has repeated keys:\n${listed(repeated)}`);
-  return parseConfig(valueOf(tree), path, (at) => lineOf(placeOf, tree, at));
+  const config = parseConfig(valueOf(tree), path, (at) => lineOf(placeOf, tree, at));
+  const inputs = findInputs(config.data_config.input_data_path, path);
+  return { ...config, data_config: { ...config.data_config, input_data_path: inputs } };
 }
 
 const SYNTAX = { allowTrailingComma: true, allowEmptyContent: true };

@@ -160,7 +160,7 @@ export const configSchema = z.strictObject(
     data_config: z.strictObject(
       {
         input_data_path: text("the path of the input file, a non-empty string").describe(
-          "A JSON array or JSON Lines of {input, reference?}, relative to the folder that datagen runs in.",
+          "A JSON array or JSON Lines of {input, reference?}, relative to the current folder or, if it is not there, to the folder of the config.",
         ),
         sample_size: fields.sample_size.default(100).describe("How many inputs to use: the first ones in the file."),
         ...unused,

@@ -17,7 +17,7 @@ const KEYS = ["input", "reference"];
 
 const WORDS: FileWords = {
   name: "input file",
-  missing: "data_config.input_data_path is relative to the folder that datagen runs in.",
+  missing: "data_config.input_data_path is relative to the current folder, or to the folder of the config.",
   irregular: "data_config.input_data_path names a JSON array or JSON Lines of {input, reference?}.",
 };
 
