@@ -401,10 +401,10 @@ describe("an outage", () => {
 
   test("is hopeless once it has lasted as long as the config says", () => {
     const outage = new Outage(60_000, 0);
-    expect(outage.failed(59_000, false).isTooLong).toBe(false);
-    expect(outage.failed(60_000, true).isTooLong).toBe(true);
+    expect(outage.failed(59_000, false).leftMs).toBe(1_000);
+    expect(outage.failed(60_000, true).leftMs).toBe(0);
     outage.answered(60_500);
-    expect(outage.failed(61_000, false).isTooLong).toBe(false);
+    expect(outage.failed(61_000, false).leftMs).toBeGreaterThan(0);
   });
 });
 

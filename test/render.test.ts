@@ -6,6 +6,8 @@ import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
 import { renderOutcome } from "../src/cli/render/lines.ts";
 import { createProgress } from "../src/cli/render/progress.ts";
+import { progressLine } from "../src/cli/render/progress-line.ts";
+import { widthOf } from "../src/cli/render/width.ts";
 import { renderRuns } from "../src/cli/render/runs/list.ts";
 import { renderDetails } from "../src/cli/render/runs/show.ts";
 import { counted, duration, number, oneLine, printable, usd } from "../src/cli/render/text.ts";
@@ -521,7 +523,9 @@ describe("progress", () => {
     expect(lines.length).toBeGreaterThan(3);
     expect(lines.length).toBeLessThanOrEqual(10);
     expect(lines.join("")).not.toMatch(OBEYED);
-    expect(lines[0]).toBe("9/100 calls (9%), 1 failed, 1 retry (timeout), 900 tokens, 0.9/s, 1:41 left\n");
+    expect(lines[0]).toBe(
+      "9/100 calls (9%), 0.9/s, 1:41 left, cost unknown, 1 failed, 1 retry (timeout), 900 tokens\n",
+    );
   });
 
   test("of a long count is one line on a terminal, which gives way to the next, and elsewhere a line now and then", () => {
@@ -559,6 +563,57 @@ describe("progress", () => {
         expect(line.length).toBeLessThan(columns);
       }
     }
+  });
+
+  const state = { total: 1_000, succeeded: 99, failed: 1, tokens: 1_234, cost: 0.12, retries: 0, reason: "" };
+  const rates = { rate: 3.25, lasting: 3.25 };
+  const BAR = /^[█░]+ /u;
+
+  test("shows done, rate, time left and cost first, and makes the bar narrower before it leaves out words", () => {
+    const line = (width: number) => progressLine({ ...state, waiting: null }, rates, width);
+    const first = "100/1,000 calls (10%), 3.3/s, 4:37 left, $0.12";
+    expect(line(120)).toBe(`██${"░".repeat(22)} ${first}, 1 failed, 1,234 tokens`);
+    for (const width of [119, 99, 79, 74, 70, 59, 50]) {
+      const shown = line(width);
+      expect(widthOf(shown)).toBeLessThanOrEqual(width);
+      expect(shown.replace(BAR, "").startsWith(first)).toBe(true);
+      if (BAR.test(shown)) expect(shown).toContain("1,234 tokens");
+    }
+    expect(line(79)).toMatch(BAR);
+    expect(line(74)).not.toMatch(BAR);
+    expect(line(59)).toBe(`${first}, 1 failed`);
+    expect(line(40)).toBe("100/1,000, 3.3/s, 4:37 left, $0.12");
+    expect(line(20)).toBe("100/1,000, 3.3/s, 4…");
+  });
+
+  test("says what a run waits for and until when, in 60 columns too, and no longer than that", () => {
+    vi.useFakeTimers({ now: 0 });
+    const line = (untilMs: number, width: number | null) =>
+      progressLine({ ...state, waiting: { for: "stated_limit", untilMs } }, rates, width);
+    const time = new Date(90_000).toTimeString().slice(0, 8);
+    expect(line(90_000, null)).toContain(`, $0.12, waiting for the provider's limit until ${time}, 1 failed`);
+    expect(line(90_000, 99)).toContain(`, $0.12, waiting for the provider's limit until ${time}`);
+    expect(line(90_000, 59)).toBe(`100/1,000, 3.3/s, 4:37 left, $0.12, limit until ${time}`);
+    expect(line(0, 99)).not.toContain("until");
+  });
+
+  test("says until when an outage is waited for, until the provider answers again", () => {
+    vi.useFakeTimers({ now: 0 });
+    const written: string[] = [];
+    const { onEvent, end } = createProgress({ isTTY: true, columns: 140, write: (text) => written.push(text) });
+    const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
+    onEvent({ type: "started", run: summary({ calls }), baseUrl: null });
+    onEvent({ type: "outage", reason: "connection", message: "it is down", untilMs: 600_000 });
+    const time = new Date(600_000).toTimeString().slice(0, 8);
+    expect(written.at(-1)).toBe(
+      `The provider answers nothing (connection: it is down). Probing until it does, at most until ${time}.\n`,
+    );
+    vi.advanceTimersByTime(200);
+    expect(written.at(-1)).toContain(`waiting for the provider to answer until ${time}`);
+    onEvent({ type: "recovered" });
+    vi.advanceTimersByTime(200);
+    expect(written.at(-1)).not.toContain("until");
+    end();
   });
 
   test("says whom a run asks, and shows what a config calls its model as text", () => {

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { errorCode, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 
 /**
  * The path of the inputs of a config, as this process can open it.
@@ -24,7 +24,7 @@ export function findInputs(named: string, config: string): string {
 function mayExist(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch (error) {
-    return errorCode(error) !== "ENOTDIR";
+  } catch {
+    return true;
   }
 }

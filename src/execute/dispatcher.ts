@@ -321,9 +321,9 @@ export class Dispatcher {
       // A provider that has answered nothing yet may never do. It gets the time that it asks for.
       const limitMs = this.#hasAnswers ? LONGEST_LIMIT_MS : this.#longestStatedMs + this.#job.giveUpAfterMs;
       const patienceMs = kind === "rateLimited" ? limitMs : 0;
-      const { hasBegun, isTooLong } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
-      if (hasBegun) this.#job.onEvent({ type: "outage", reason, message });
-      if (isTooLong) this.fail(providerDown(reason, message, this.#job));
+      const { hasBegun, leftMs } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
+      if (hasBegun) this.#job.onEvent({ type: "outage", reason, message, untilMs: Date.now() + leftMs });
+      if (leftMs <= 0) this.fail(providerDown(reason, message, this.#job));
     } else if (kind !== "stop" && this.#outage.answered(now)) {
       this.#job.onEvent({ type: "recovered" });
     }

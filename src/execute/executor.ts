@@ -79,10 +79,16 @@ export type ExecutionEvent =
   | { type: "warning"; message: string }
   /** This many results arrived but could not be stored. A resumed run sends their calls again. */
   | { type: "lost"; results: number }
-  /** The provider no longer answers. Only single requests are sent, from time to time, to probe it. */
-  | { type: "outage"; reason: string; message: string }
-  /** Calls wait until this time, in milliseconds since 1970: for a limit, or because requests were refused. */
-  | { type: "waiting"; for: Wait["for"]; untilMs: number }
+  /**
+   * The provider no longer answers. Only single requests are sent, from time to time, to probe it, until this time at most,
+   * in milliseconds since 1970.
+   */
+  | { type: "outage"; reason: string; message: string; untilMs: number }
+  /**
+   * Calls wait until this time, in milliseconds since 1970: for a limit, because requests were refused, or to look at open
+   * batches again.
+   */
+  | { type: "waiting"; for: Wait["for"] | "batches"; untilMs: number }
   /** The provider answers again. */
   | { type: "recovered" }
   /** The state of a batch, with the provider's status and counts. */

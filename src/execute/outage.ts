@@ -54,9 +54,9 @@ export class Outage {
    * A request failed in a way that may pass.
    * @param isRefusal whether it was refused for its rate: then the provider is up, but gives no answers
    * @param patienceMs the run does not give up before the provider has answered nothing for this long
-   * @returns whether this began an outage, and whether the outage has lasted so long that the run must stop
+   * @returns whether this began an outage, and in how many milliseconds the run gives up; at 0 or less it does so now
    */
-  failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; isTooLong: boolean } {
+  failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; leftMs: number } {
     const silentMs = now - this.#answeredAt;
     const wasOn = this.isOn;
     if (!isRefusal) {
@@ -64,7 +64,7 @@ export class Outage {
       this.#failedAt = now;
       if (wasOn || (this.#failures >= ENOUGH_FAILURES && silentMs >= ENOUGH_MS)) this.#planProbe(now);
     }
-    return { hasBegun: this.isOn && !wasOn, isTooLong: silentMs >= Math.max(this.#giveUpAfterMs, patienceMs) };
+    return { hasBegun: this.isOn && !wasOn, leftMs: Math.max(this.#giveUpAfterMs, patienceMs) - silentMs };
   }
 
   #planProbe(now: number): void {

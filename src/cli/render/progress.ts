@@ -2,7 +2,9 @@ import type { RunEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { usd } from "../../models/cost.ts";
 import { renderEstimate } from "./estimate.ts";
-import { counted, duration, money, number, oneLine, printable } from "./text.ts";
+import { clockTime, progressLine, type Rates, type RunState } from "./progress-line.ts";
+import { cut } from "./table.ts";
+import { counted, number, oneLine, printable } from "./text.ts";
 
 /** The stream that progress is written to: a terminal or a file. */
 export interface ProgressStream {
@@ -15,33 +17,10 @@ const REDRAW_MS = 100;
 const LINE_EVERY_MS = 10_000;
 /** The rate covers the last seconds only, so that it follows a change. */
 const RATE_WINDOW_MS = 15_000;
-const BAR_WIDTH = 24;
-
-/** What calls wait for, in a few words. */
-const WAITS: Record<Extract<RunEvent, { type: "waiting" }>["for"], string> = {
-  configured_limit: "the config's limit",
-  stated_limit: "the provider's limit",
-  refused_requests: "the provider to take requests",
-};
-
-interface State {
-  total: number;
-  succeeded: number;
-  failed: number;
-  tokens: number;
-  /** In US dollars; null where it is unknown. */
-  cost: number | null;
-  retries: number;
-  /** Why the last retry was needed. */
-  reason: string;
-  /** What calls wait for, and until when, in milliseconds since 1970. */
-  waiting: { for: string; untilMs: number } | null;
-}
-
 /** Shows a run's events: as a bar on a terminal, elsewhere as a line from time to time. */
 export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
   const lines = createLines(stream);
-  let state: State | undefined;
+  let state: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isNew = false;
   const speed = createSpeed();
@@ -49,65 +28,29 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   function draw(): void {
     if (!state || !lines.isDue()) return;
     speed.add(state.succeeded + state.failed);
-    lines.show(renderProgress(state, speed.rates(), lines.barWidth));
+    lines.show(progressLine(state, speed.rates(), lines.width));
   }
 
   function onEvent(event: RunEvent): void {
+    const said = sayingOf(event, isNew);
+    if (said !== null) lines.write(said);
     switch (event.type) {
       case "counting":
         if (lines.isDue()) lines.show(`Counting tokens: ${counted(event.inputs, "input")}`);
         break;
       case "created":
         isNew = true;
-        lines.write(renderCreated(event));
-        break;
-      case "warning":
-        lines.write(`Warning: ${oneLine(event.message)}`);
         break;
       case "started":
-        if (!isNew) lines.write(renderResumed(event.run, event.baseUrl));
         state = stateOf(event.run);
         // The timer redraws even while no answer arrives.
         timer ??= setInterval(draw, lines.everyMs).unref();
         speed.add(state.succeeded + state.failed);
         break;
-      case "batch":
-        lines.write(renderBatch(event));
-        break;
-      case "lost":
-        lines.write(
-          `Warning: ${counted(event.results, "result")} arrived but could not be stored; \`datagen resume\` asks again.`,
-        );
-        break;
-      case "outage":
-        lines.write(
-          `The provider answers nothing (${event.reason}: ${oneLine(event.message)}). Probing until it does.`,
-        );
-        break;
-      case "recovered":
-        lines.write("The provider answers again.");
-        break;
-      case "waiting":
+      default:
         if (!state) break;
-        state.waiting = { for: WAITS[event.for], untilMs: event.untilMs };
-        speed.hasWaits = true;
-        draw();
-        break;
-      case "retrying":
-        if (state) {
-          state.retries += 1;
-          state.reason = event.reason;
-        }
-        break;
-      case "stored":
-        if (state) {
-          state.succeeded += event.delta.callsSucceeded;
-          state.failed += event.delta.callsFailed;
-          state.cost = event.delta.attemptsUnpriced > 0 ? null : add(state.cost, usd(event.delta.costNanoUsd));
-          state.tokens += event.delta.promptTokens + event.delta.completionTokens;
-        }
-        draw();
-        break;
+        if (event.type === "waiting") speed.hasWaits = true;
+        if (advance(state, event)) draw();
     }
   }
 
@@ -133,7 +76,10 @@ function createLines(stream: ProgressStream) {
 
   return {
     everyMs,
-    barWidth: isTerminal ? BAR_WIDTH : 0,
+    /** The width of a progress line: a terminal would break a full line. Null where there is no terminal. */
+    get width(): number | null {
+      return isTerminal ? (stream.columns ?? 80) - 1 : null;
+    },
     clear,
     write(line: string): void {
       clear();
@@ -141,7 +87,7 @@ function createLines(stream: ProgressStream) {
     },
     show(line: string): void {
       const shown = printable(line);
-      if (isTerminal) stream.write(`\r\u001b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      if (isTerminal) stream.write(`\r\u001b[2K${cut(shown, (stream.columns ?? 80) - 1)}`);
       else stream.write(`${shown}\n`);
       isBarShown = isTerminal;
     },
@@ -153,6 +99,58 @@ function createLines(stream: ProgressStream) {
       return true;
     },
   };
+}
+
+/** What an event says in a line of its own; null if it only changes the progress. @param isNew whether the run was just planned */
+function sayingOf(event: RunEvent, isNew: boolean): string | null {
+  switch (event.type) {
+    case "created":
+      return renderCreated(event);
+    case "warning":
+      return `Warning: ${oneLine(event.message)}`;
+    case "started":
+      return isNew ? null : renderResumed(event.run, event.baseUrl);
+    case "batch":
+      return renderBatch(event);
+    case "lost":
+      return `Warning: ${counted(event.results, "result")} arrived but could not be stored; \`datagen resume\` asks again.`;
+    case "outage":
+      return (
+        `The provider answers nothing (${event.reason}: ${oneLine(event.message)}). ` +
+        `Probing until it does, at most until ${clockTime(event.untilMs)}.`
+      );
+    case "recovered":
+      return "The provider answers again.";
+    default:
+      return null;
+  }
+}
+
+/** Changes the state of a run by an event. @returns whether it should be shown soon */
+function advance(state: RunState, event: RunEvent): boolean {
+  switch (event.type) {
+    case "outage":
+      state.waiting = { for: "outage", untilMs: event.untilMs };
+      return false;
+    case "recovered":
+      state.waiting = null;
+      return false;
+    case "waiting":
+      state.waiting = { for: event.for, untilMs: event.untilMs };
+      return true;
+    case "retrying":
+      state.retries += 1;
+      state.reason = event.reason;
+      return false;
+    case "stored":
+      state.succeeded += event.delta.callsSucceeded;
+      state.failed += event.delta.callsFailed;
+      state.cost = event.delta.attemptsUnpriced > 0 ? null : add(state.cost, usd(event.delta.costNanoUsd));
+      state.tokens += event.delta.promptTokens + event.delta.completionTokens;
+      return true;
+    default:
+      return false;
+  }
 }
 
 function renderBatch({ name, requests, status, completed, failed }: Extract<RunEvent, { type: "batch" }>): string {
@@ -174,7 +172,7 @@ function add(cost: number | null, more: number): number | null {
   return cost === null ? null : cost + more;
 }
 
-function stateOf({ calls, tokens, cost_usd: cost }: RunSummary): State {
+function stateOf({ calls, tokens, cost_usd: cost }: RunSummary): RunState {
   return {
     total: calls.total,
     succeeded: calls.succeeded,
@@ -206,7 +204,7 @@ function createSpeed() {
       while (samples.length > 2 && sample.at - (samples[0]?.at ?? sample.at) > RATE_WINDOW_MS) samples.shift();
     },
     /** The rate of the last seconds, and the one that lasts. */
-    rates(): { rate: number; lasting: number } {
+    rates(): Rates {
       const rate = rateOf(samples[0], samples.at(-1));
       return { rate, lasting: this.hasWaits ? rateOf(first, samples.at(-1)) : rate };
     },
@@ -215,32 +213,4 @@ function createSpeed() {
 
 function rateOf(from: Sample | undefined, to: Sample | undefined): number {
   return from && to && to.at > from.at ? ((to.done - from.done) * 1_000) / (to.at - from.at) : 0;
-}
-
-/** The time of day here. */
-function clockTime(ms: number): string {
-  return new Date(ms).toTimeString().slice(0, 8);
-}
-
-function renderProgress(
-  { total, succeeded, failed, tokens, cost, retries, reason, waiting }: State,
-  { rate, lasting }: { rate: number; lasting: number },
-  width: number,
-): string {
-  const done = succeeded + failed;
-  const share = total === 0 ? 1 : done / total;
-  const filled = Math.floor(share * width);
-  const bar = width > 0 ? `${"█".repeat(filled)}${"░".repeat(width - filled)} ` : "";
-  const left = lasting > 0 ? `, ${duration((total - done) / lasting)} left` : "";
-  const isWaiting = waiting !== null && waiting.untilMs > Date.now();
-  const parts = [
-    `${number(done)}/${number(total)} calls (${Math.floor(share * 100)}%)`,
-    ...(isWaiting ? [`waiting for ${waiting.for} until ${clockTime(waiting.untilMs)}`] : []),
-    counted(failed, "failed", "failed"),
-    ...(retries > 0 ? [`${counted(retries, "retry", "retries")} (${reason})`] : []),
-    `${number(tokens)} tokens`,
-    ...(cost === null ? [] : [money(cost)]),
-    `${rate >= 10 ? Math.round(rate) : rate.toFixed(1)}/s${left}`,
-  ];
-  return `${bar}${parts.join(", ")}`;
 }

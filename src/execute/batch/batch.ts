@@ -47,7 +47,10 @@ export const batch: Executor = {
       const hasMoved = hasSubmitted || now.length < before.length;
       const delay = pollDelay(hasMoved ? 0 : waitedMs);
       waitedMs = hasMoved ? 0 : waitedMs + delay;
-      if (now.length > 0) await pause(job, delay);
+      if (now.length > 0) {
+        job.onEvent({ type: "waiting", for: "batches", untilMs: Date.now() + delay });
+        await pause(job, delay);
+      }
       if (job.drain.aborted) return;
     }
   },
