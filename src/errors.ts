@@ -6,11 +6,17 @@ export class DatagenError extends Error {
   override readonly name: string = "DatagenError";
   readonly exitCode: number;
   readonly hint: string | undefined;
+  /** Whether nothing is wrong: the user asked for the stop, or for the limit that is reached. */
+  readonly isNormal: boolean;
 
-  constructor(message: string, options: { exitCode: number; hint?: string | undefined; cause?: unknown }) {
+  constructor(
+    message: string,
+    options: { exitCode: number; hint?: string | undefined; cause?: unknown; isNormal?: boolean },
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.exitCode = options.exitCode;
     this.hint = options.hint;
+    this.isNormal = options.isNormal ?? false;
   }
 }
 
@@ -23,13 +29,39 @@ export class UsageError extends DatagenError {
   }
 }
 
+/** The user answered no to a question; nothing was sent. */
+export class DeclinedError extends DatagenError {
+  override readonly name = "DeclinedError";
+
+  constructor(message: string, hint?: string) {
+    super(message, { exitCode: EXIT.usage, hint, isNormal: true });
+  }
+}
+
 /** The run stopped early for a reason that only a person can fix; it can be resumed. */
 export class StoppedError extends DatagenError {
   override readonly name: string = "StoppedError";
+  /** What `datagen resume` needs to go on, such as `--max-cost 2`. */
+  readonly resumeFlags: string;
 
-  constructor(message: string, hint?: string, cause?: unknown) {
-    super(message, { exitCode: EXIT.stopped, hint, cause });
+  constructor(message: string, hint?: string, cause?: unknown, { isNormal = false, resumeFlags = "" } = {}) {
+    super(message, { exitCode: EXIT.stopped, hint, cause, isNormal });
+    this.resumeFlags = resumeFlags;
   }
+}
+
+/** The run stopped where it was told to: its cap is reached, or it was not to wait for its batches. */
+export class PausedError extends StoppedError {
+  override readonly name = "PausedError";
+
+  constructor(message: string, hint?: string, resumeFlags = "") {
+    super(message, hint, undefined, { isNormal: true, resumeFlags });
+  }
+}
+
+/** The server refuses what the run was planned with. To resume helps only if the server was at fault. */
+export class WrongPlanError extends StoppedError {
+  override readonly name = "WrongPlanError";
 }
 
 /** The database was moved, removed or replaced while it was in use. */
@@ -51,7 +83,7 @@ export class InterruptedError extends DatagenError {
   override readonly name = "InterruptedError";
 
   constructor(message: string, hint?: string) {
-    super(message, { exitCode: EXIT.interrupted, hint });
+    super(message, { exitCode: EXIT.interrupted, hint, isNormal: true });
   }
 }
 

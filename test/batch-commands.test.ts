@@ -154,7 +154,7 @@ describe.concurrent("a server", () => {
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(3);
     expect(result.stderr).toMatch(/http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batch API/);
-    expect(result.stderr).toMatch(/[Rr]esume the run with --live/);
+    expect(result.stderr).toMatch(/^Go on with: datagen resume \w+ --live$/m);
     expect((await lab.run("resume", "latest")).code).toBe(3);
     const resumed = await lab.run("resume", "latest", "--live");
     expect(resumed.code, resumed.stderr).toBe(0);

@@ -62,7 +62,7 @@ describe("Ctrl-C", () => {
     const { code, stdout, stderr } = await running.done;
     expect([code, stdout]).toEqual([130, ""]);
     expect(stderr).toContain("Stopping: the export ends");
-    expect(stderr).toMatch(/the export of run \w+ was stopped/);
+    expect(stderr).toMatch(/^The export of run \w+ was stopped\.$/m);
     expect(stderr).not.toContain("requests in flight");
     expect(await readdir(large.at(`of-${name}`))).toEqual([]);
   });

@@ -263,7 +263,7 @@ describe("a cap", () => {
     await running.done;
     const resumed = await lab.run("resume", "latest");
     expect(resumed.code, resumed.stderr).toBe(3);
-    expect(resumed.stderr).toMatch(/the cap of \$0\.020000 is reached: the next request could cost \$0\.000\d+/);
+    expect(resumed.stderr).toMatch(/The cap of \$0\.020000 is reached: the next request could cost \$0\.000\d+/);
     expect(resumed.stderr).toMatch(/--max-cost/);
     const { run, possibly_billed: unclear } = await lab.show();
     const used = (run.cost_usd ?? 0) + (unclear.cost_usd ?? 0);
@@ -293,12 +293,12 @@ describe("a cap", () => {
     const cap = 0.01;
     const result = await lab.run("run", "config.json", "--max-cost", String(cap));
     expect(result.code, result.stderr).toBe(3);
-    expect(result.stderr).toMatch(/the cap of \$0\.010000 is (reached|exceeded)/);
+    expect(result.stderr).toMatch(/The cap of \$0\.010000 is (reached|exceeded)/);
     // At most 5 are in flight until the first answer tells; later ones differ by little.
     expect(server.requests.length).toBeGreaterThan(5);
     expect(chargedBy(server)).toBeLessThanOrEqual(cap + (10 * 1_000 * PRICES.input) / 1e6);
     const lowered = await lab.run("resume", "latest", "--max-cost", "0.000001");
-    expect(lowered.stderr).toMatch(/the cap of \$0\.000001 is exceeded: \$0\.0\d+ is spent or set aside/);
+    expect(lowered.stderr).toMatch(/The cap of \$0\.000001 is exceeded: \$0\.0\d+ is spent or set aside/);
   });
 
   test("that is given by a flag is kept as that of a config is", async () => {

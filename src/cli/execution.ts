@@ -62,8 +62,9 @@ export abstract class ExecutionCommand extends SendingCommand {
     });
   }
 
-  protected override resumeCommand(id: string): string {
-    const output = this.output === undefined ? "" : ` --output ${quoted(this.output)}`;
-    return this.commandLine(`resume ${id}${output}${this.noExport ? " --no-export" : ""}`);
+  protected override resumeCommand(id: string, flags = ""): string {
+    const output = this.output === undefined ? "" : `--output ${quoted(this.output)}`;
+    const words = [`resume ${id}`, flags, output, this.noExport ? "--no-export" : ""];
+    return this.commandLine(words.filter(Boolean).join(" "));
   }
 }

@@ -1,5 +1,5 @@
 import type { Confirmation } from "../app/server/server-of-run.ts";
-import { DatabaseTakenError, DatagenError, EXIT } from "../errors.ts";
+import { DatabaseTakenError, DatagenError, EXIT, PausedError, StoppedError, WrongPlanError } from "../errors.ts";
 import { DatagenCommand } from "./command.ts";
 import { createProgress } from "./render/progress.ts";
 import { interruptible } from "./signals.ts";
@@ -11,8 +11,8 @@ export abstract class SendingCommand extends DatagenCommand {
   /** What a Ctrl-C does at this moment. */
   protected whatStops = "requests in flight get up to 10 seconds";
 
-  /** The command that continues a run. */
-  protected abstract resumeCommand(id: string): string;
+  /** The command that continues a run. @param flags what it needs besides */
+  protected abstract resumeCommand(id: string, flags?: string): string;
 
   /** Runs `body` with a signal that a Ctrl-C aborts. If it stops early, the error says how to continue. */
   protected async interruptibly<T>(id: string, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -32,14 +32,19 @@ export abstract class SendingCommand extends DatagenCommand {
       const isResumable =
         error instanceof DatagenError && (error.exitCode === EXIT.stopped || error.exitCode === EXIT.interrupted);
       if (!isResumable) throw error;
-      const { exitCode, cause } = error;
+      const { exitCode, cause, isNormal } = error;
       if (error instanceof DatabaseTakenError && error.rescued !== null) this.db = error.rescued;
-      throw new DatagenError(error.message, {
-        exitCode,
-        cause,
-        hint: [error.hint, `Go on with: ${this.resumeCommand(id)}`].filter(Boolean).join("\n"),
-      });
+      const hint = [error.hint, ...this.waysOn(id, error)].filter(Boolean).join("\n");
+      throw new DatagenError(error.message, { exitCode, cause, isNormal, hint });
     }
+  }
+
+  private waysOn(id: string, error: DatagenError): string[] {
+    const command = this.resumeCommand(id, error instanceof StoppedError ? error.resumeFlags : "");
+    if (error instanceof WrongPlanError) return [`If the server was at fault, go on with: ${command}`];
+    const wayOn = `Go on with: ${command}`;
+    if (!(error instanceof PausedError)) return [wayOn];
+    return [wayOn, `Export the answers so far with: ${this.commandLine(`export ${id} --allow-partial`)}`];
   }
 
   /** How the user confirms a server that only the database names: by a flag, or by an answer on the terminal. */

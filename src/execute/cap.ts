@@ -1,4 +1,4 @@
-import { StoppedError } from "../errors.ts";
+import { PausedError } from "../errors.ts";
 import { highestCost, type Prices, usd } from "../models/cost.ts";
 import { providers } from "../providers/index.ts";
 import { promptBytes } from "../models/prompt.ts";
@@ -87,15 +87,23 @@ export class Cap {
     this.#excess = Math.max(this.#excess, costNanoUsd - this.mostOf(reserved));
   }
 
-  /** The error for a run whose next request could cost more than is left. */
-  reached(mostNanoUsd: number): StoppedError {
+  /** The stop of a run whose next request could cost more than is left. */
+  reached(mostNanoUsd: number): PausedError {
     const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
     const cap = `the cap of ${dollars(this.#most)}`;
-    return new StoppedError(
+    const enough = Math.max(2 * this.#most, this.#used + mostNanoUsd);
+    return new PausedError(
       this.#used > this.#most
         ? `${cap} is exceeded: ${dollars(this.#used)} is spent or set aside`
         : `${cap} is reached: the next request could cost ${dollars(mostNanoUsd)}, but less is left`,
-      "Raise it with --max-cost, in US dollars, or stop here: `datagen export --allow-partial` exports the answers so far.",
+      undefined,
+      `--max-cost ${roundedUp(usd(enough))}`,
     );
   }
+}
+
+/** With two significant digits. */
+function roundedUp(value: number): number {
+  const step = 10 ** (Math.floor(Math.log10(value)) - 1);
+  return Number((Math.ceil(value / step - 1e-6) * step).toPrecision(2));
 }

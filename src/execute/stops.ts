@@ -1,4 +1,4 @@
-import { StoppedError } from "../errors.ts";
+import { StoppedError, WrongPlanError } from "../errors.ts";
 import type { FailureReason } from "../providers/provider.ts";
 import type { Job } from "./executor.ts";
 import type { StoppingReason } from "./retry.ts";
@@ -7,20 +7,31 @@ import type { StoppingReason } from "./retry.ts";
 interface Stop {
   what: string;
   hint: string;
+  /** Whether the run was planned with what the server refuses. */
+  isPlanned?: true;
 }
 
 const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>> = {
   key_refused: { what: "refused the API key", hint: "Set a valid key in the environment or in .env" },
   forbidden: { what: "forbids these requests", hint: "Check the permissions of the key's account and project" },
-  model_not_found: { what: "does not know the model or the address", hint: "Check model_name and base_url" },
-  redirected: { what: "is not where the base URL says", hint: "Set base_url to the address that it redirects to" },
+  model_not_found: {
+    what: "does not know the model or the address",
+    hint: "Mend model_name or base_url",
+    isPlanned: true,
+  },
+  redirected: {
+    what: "is not where the base URL says",
+    hint: "Set base_url to the address that it redirects to",
+    isPlanned: true,
+  },
   bad_certificate: {
     what: "shows a certificate that is not trusted here",
     hint: "Check base_url; NODE_EXTRA_CA_CERTS names a file with further certificates to trust",
   },
   wrong_protocol: {
     what: "does not speak the protocol of the address",
-    hint: "Check whether base_url begins with http or https",
+    hint: "Let base_url begin with http or https, whichever the server speaks",
+    isPlanned: true,
   },
   proxy_refused: {
     what: "cannot be reached through the proxy",
@@ -33,19 +44,22 @@ const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>>
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 
+/** A run keeps what it was planned with: another config makes another run. */
+const RUN_AGAIN = "in the config and `datagen run` it again, since a run keeps what it was planned with.";
+
 /** The error that stops a run for a reason that only a person can fix. */
 export function stopped(reason: FailureReason, message: string, { server }: Job): StoppedError {
   const known = STOPS[reason];
-  return new StoppedError(
-    `${server} ${known?.what ?? "cannot go on"}: ${message}`,
-    known && `${known.hint}, then resume the run.`,
-  );
+  const said = `${server} ${known?.what ?? "cannot go on"}: ${message}`;
+  return known?.isPlanned
+    ? new WrongPlanError(said, `${known.hint} ${RUN_AGAIN}`)
+    : new StoppedError(said, known && `${known.hint}, then resume the run.`);
 }
 
 /** The error that stops a run whose first calls were all refused with the same words. */
 export function refusedAlike(calls: number, message: string, { server }: Job): StoppedError {
-  return new StoppedError(
+  return new WrongPlanError(
     `${server} refused the first ${calls} calls alike: ${message}`,
-    "The calls are pending again. If the config is wrong, correct it and run it again, because a run keeps its config. If the server was at fault, resume this run.",
+    `The calls are pending again. Mend what it refuses ${RUN_AGAIN}`,
   );
 }

@@ -250,7 +250,7 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     await using lab = await setUp({ agent_perspectives: [PLAIN], max_cost_usd: 0.000_001 }, 3);
     const result = await lab.run("run", "config.json");
     expect(result.code, result.stderr).toBe(3);
-    expect(result.stderr).toMatch(/the cap of \$0\.000001 is reached/);
+    expect(result.stderr).toMatch(/The cap of \$0\.000001 is reached/);
     expect(lab.server.served.answers).toBe(0);
     expect(lab.server.batchRequests.filter(({ operation }) => operation === "upload")).toEqual([]);
     expect(lab.show().run).toMatchObject({ status: "interrupted", calls: { pending: 3 } });

@@ -284,7 +284,11 @@ describe.concurrent("what only a person can mend stops the run", () => {
   const STOPS: [fault: Fault, reason: FailureReason, advice: RegExp][] = [
     [{ kind: "status", status: 401 }, "key_refused", /refused the API key.*\n.*valid key.*\.env/],
     [{ kind: "status", status: 403 }, "forbidden", /forbids.*\n.*account/],
-    [{ kind: "status", status: 404 }, "model_not_found", /does not know the model.*\n.*model_name.*base_url/],
+    [
+      { kind: "status", status: 404 },
+      "model_not_found",
+      /does not know the model.*\nMend model_name or base_url in the config and `datagen run` it again/,
+    ],
     [{ kind: "status", status: 429, code: "insufficient_quota" }, "no_quota", /no quota.*\n.*credit/],
     [{ kind: "status", status: 402 }, "no_quota", /no quota.*\n.*credit/],
     [{ kind: "error200", code: "insufficient_quota" }, "no_quota", /no quota.*\n.*credit/],
@@ -305,7 +309,7 @@ describe.concurrent("what only a person can mend stops the run", () => {
     expect(lab.query("select state, count(*) n from calls group by 1")).toEqual([{ state: "pending", n: 70 }]);
 
     lab.server.behave = undefined;
-    const [, command] = /^Go on with: datagen (.*)$/m.exec(stderr) ?? [];
+    const [, command] = /go on with: datagen (.*)$/im.exec(stderr) ?? [];
     const typed = command?.replaceAll('"', "").split(" ") ?? [];
     const resumed = await lab.datagen(...typed, "--json", "--output", "dataset.json");
     expect(resumed.code, resumed.stderr).toBe(0);

@@ -1,5 +1,5 @@
 import { isServerUrl } from "../../config/schema.ts";
-import { UsageError } from "../../errors.ts";
+import { DeclinedError, UsageError } from "../../errors.ts";
 import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -93,7 +93,7 @@ async function keysFor(
     );
   }
   if (!(await confirm({ run: publicId, baseUrl, variable }))) {
-    throw new UsageError(`nothing was sent to ${baseUrl}`, "The run stays as it is.");
+    throw new DeclinedError(`nothing was sent to ${baseUrl}`, "The run stays as it is.");
   }
   bindServer(store, binding);
   return "anywhere";

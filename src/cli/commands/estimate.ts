@@ -81,7 +81,7 @@ export class EstimateCommand extends SendingCommand {
     return run;
   }
 
-  protected override resumeCommand(id: string): string {
-    return this.commandLine(`resume ${id} --no-export`);
+  protected override resumeCommand(id: string, flags = ""): string {
+    return this.commandLine(["resume", id, flags, "--no-export"].filter(Boolean).join(" "));
   }
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from "clipanion";
 import { UsageError } from "../../errors.ts";
-import { RUN_DESCRIPTION } from "../command.ts";
+import { quoted, RUN_DESCRIPTION } from "../command.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isCount } from "../number.ts";
 
@@ -90,5 +90,15 @@ export class ResumeCommand extends ExecutionCommand {
       ...this.confirmation(this.baseUrl),
       executor: this.batch ? "batch" : this.live ? "live" : undefined,
     });
+  }
+
+  protected override resumeCommand(id: string, flags = ""): string {
+    // A run keeps its other flags in the database.
+    const { concurrency, baseUrl } = this;
+    const own = [
+      concurrency === undefined ? "" : `--concurrency ${concurrency}`,
+      baseUrl === undefined ? "" : `--base-url ${quoted(baseUrl)}`,
+    ];
+    return super.resumeCommand(id, [flags, ...own].filter(Boolean).join(" "));
   }
 }

@@ -4,7 +4,9 @@ import { printable } from "./text.ts";
 /** The text of an error for stderr, and its exit code. */
 export function renderError(error: unknown): { text: string; exitCode: number } {
   if (error instanceof DatagenError) {
-    const lines = [`Error: ${error.message}`, ...(error.hint === undefined ? [] : [error.hint])];
+    const { message } = error;
+    const said = error.isNormal ? `${message.charAt(0).toUpperCase()}${message.slice(1)}.` : `Error: ${message}`;
+    const lines = [said, ...(error.hint === undefined ? [] : [error.hint])];
     return { text: printable(lines.join("\n")), exitCode: error.exitCode };
   }
   const code = errorCode(error) ?? "";

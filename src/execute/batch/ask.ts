@@ -73,7 +73,8 @@ function noBatches(job: Job): never {
 /** The server has no addresses for batches or files. */
 export class NoBatchesError extends StoppedError {
   constructor({ server }: Job) {
-    super(`${server} has no batch API`, "Resume the run with --live, which sends each call in its own request.");
+    const hint = "With --live each call is sent in its own request.";
+    super(`${server} has no batch API`, hint, undefined, { resumeFlags: "--live" });
   }
 }
 

@@ -1,4 +1,4 @@
-import { StoppedError } from "../../errors.ts";
+import { PausedError, StoppedError } from "../../errors.ts";
 import type { BatchState } from "../../providers/batch.ts";
 import type { BatchRow } from "../../store/runs/batches.ts";
 import { getRun } from "../../store/runs/runs.ts";
@@ -19,11 +19,11 @@ export function nameOf({ batchId, name }: BatchRow): string {
   return batchId ?? name;
 }
 
-export function openStill(open: readonly BatchRow[]): StoppedError {
+export function openStill(open: readonly BatchRow[]): PausedError {
   const requests = open.reduce((sum, row) => sum + row.requests, 0);
-  return new StoppedError(
+  return new PausedError(
     `${open.length} ${open.length === 1 ? "batch is" : "batches are"} open at the provider, with ${requests} requests`,
-    "The provider works on without datagen; resume the run to store the results that are ready.",
+    "The provider works on without datagen. A resumed run stores the results that are ready.",
   );
 }
 
