@@ -28,7 +28,7 @@ export type { OnEvent, RunEvent } from "./app/events.ts";
 export { cancelRun, type CancelRunOptions, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
 export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/dataset/export-run.ts";
 export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
-export { listRuns } from "./app/runs/list-runs.ts";
+export { deletedRuns, type DeletedRuns, listRuns } from "./app/runs/list-runs.ts";
 export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";
 export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline.ts";
 export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";

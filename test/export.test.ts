@@ -15,9 +15,10 @@ import {
   workspace,
 } from "./support/harness.ts";
 import type { Config, Expected, ExpectedTask, Perspective, Result, Row, Workspace } from "./support/harness.ts";
+import { openLab } from "./support/lab.ts";
 import { parseCsv } from "./support/readers.ts";
 import { answerTo, startServer, usageFor } from "./support/server.ts";
-import type { Asked, Fault, LoopbackServer, Usage } from "./support/server.ts";
+import type { Asked, Fault, IncomingCall, LoopbackServer, Usage } from "./support/server.ts";
 
 interface Dataset {
   task_type: string;
@@ -65,6 +66,7 @@ const COLUMNS = [
   "preparation",
   "response",
   "failure",
+  "refusal",
   "finish_reason",
   "finish_reason_raw",
   "prompt_tokens",
@@ -93,6 +95,7 @@ function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Exp
         preparation: preparations[perspective] ?? null,
         response: responses[perspective] ?? null,
         failure: null,
+        refusal: null,
         finish_reason: own.length > 0 ? "stop" : null,
         finish_reason_raw: own.length > 0 ? "stop" : null,
         prompt_tokens: sum("prompt"),
@@ -655,4 +658,43 @@ test("a format may write bytes that are no text, in their place among pieces of 
   const whole = Buffer.concat([Buffer.from("head"), bytes, bytes, Buffer.from("tail")]);
   expect(await buffer(renderRun(store, "latest"))).toEqual(whole);
   expect(await readFile(await exportRun(store, "latest", { output: ws.at("out.json") }))).toEqual(whole);
+});
+
+/** Longer than a message of a failure, and with more than one line. */
+const REFUSAL = `I'm sorry.\n\n"No", said I: ${"because of this and that, ".repeat(80)}so I cannot help.`;
+
+describe("the words of a refusal", () => {
+  const refuse = (part: string) => (call: IncomingCall) =>
+    call.prompt.includes(part) ? ({ kind: "refusal", text: REFUSAL } as const) : undefined;
+
+  test.for(["strategy", "reading"] as const)(
+    "of a %s are in jsonl and csv, whole, beside the failure",
+    async (step) => {
+      const perspectives = [
+        { condition: "Noted", reading: "Take notes of this.", strategy: "Translate the notes." },
+        { condition: "Plain", reading: null, strategy: "Translate the text." },
+      ];
+      const behave = refuse(step === "reading" ? "Take notes of this." : "Translate the text.");
+      await using lab = await openLab({
+        config: { agent_perspectives: perspectives },
+        data: rows(1),
+        server: { behave },
+      });
+      const done = await lab.datagen("run", "config.json", "--no-export");
+      expect(done.code, done.stderr).toBe(1);
+      const refused = step === "reading" ? "Noted" : "Plain";
+      const { stdout } = await lab.datagen("export", "latest", "--format", "jsonl", "--output", "-");
+      const found = stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as FlatRow);
+      for (const row of found) {
+        const isRefused = row["condition"] === refused;
+        const failure = step === "reading" ? "reading: refusal" : "refusal";
+        expect(row).toMatchObject({ failure: isRefused ? failure : null, refusal: isRefused ? REFUSAL : null });
+      }
+      const csv = await lab.datagen("export", "latest", "--format", "csv", "--output", "-");
+      expect(csv.stdout).toContain(`,"${REFUSAL.replaceAll('"', '""')}",`);
+    },
+  );
 });

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cp } from "node:fs/promises";
+import type { RunSummary } from "../src/app/runs/summary.ts";
+import { money } from "../src/cli/render/text.ts";
 import {
   type Config,
   configFor,
@@ -256,9 +258,14 @@ test("runs delete keeps the answers that other runs have, and says what is lost"
   const options = { cwd: space.path, env: environmentFor(server) };
   await datagen(["run", "config.json", "--name", "small"], options);
   await datagen(["run", "config.json", "--sample-size", "4"], options);
+  const runs = JSON.parse((await datagen(["runs", "list", "--json"], options)).stdout) as RunSummary[];
+  const spent = runs.reduce((sum, run) => sum + (run.cost_usd ?? Number.NaN), 0);
   const result = await datagen(["runs", "delete", "latest", "--yes", "--json"], options);
   expect(JSON.parse(result.stdout)).toMatchObject({ answers_lost: 6, answers_kept: 18, batches_open: 0 });
   expect(result.stderr).not.toContain("batch");
+  const list = await datagen(["runs", "list"], options);
+  expect(list.stdout.trimEnd().split("\n").at(-1)).toMatch(/^1 run \+ 1 deleted /);
+  expect(list.stdout).toContain(money(spent));
   const again = await datagen(["run", "config.json", "--json"], options);
   expect((JSON.parse(again.stdout) as Told).run.calls).toMatchObject({ total: 18, reused: 18 });
   expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);

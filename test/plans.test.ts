@@ -185,6 +185,7 @@ test("no statement of the store goes through a table of calls from end to end, a
   await callRarely(store);
   checkDatabase(store);
   datagen.deleteRun(store, second);
+  expect(datagen.deletedRuns(store)).toMatchObject({ runs: 1 });
   datagen.compactDatabase(store);
 
   const wrong = [...scans]

@@ -183,6 +183,26 @@ describe("the list of runs", () => {
     }
   });
 
+  test("drops the names last", () => {
+    const named = runs.map((run) => ({ ...run, name: "pilot" }));
+    const titles = (width: number) => renderRuns(named, width).split("\n")[0];
+    expect(titles(200)).toMatch(/NAME.*MODEL.*COST/);
+    expect(titles(60)).toMatch(/^RUN +NAME +STATUS +CALLS$/);
+  });
+
+  test("has in its total what deleted runs have cost, also where one run or none is left", () => {
+    const paid = summary({ cost_usd: 1 });
+    const last = (...given: Parameters<typeof renderRuns>) =>
+      renderRuns(...given)
+        .split("\n")
+        .at(-1);
+    expect(last([paid, paid], 200, { runs: 2, cost_usd: 0.5 })).toMatch(/^2 runs \+ 2 deleted .*\$2\.50/);
+    expect(last([paid], 200, { runs: 1, cost_usd: 0.5 })).toMatch(/^1 run \+ 1 deleted .*\$1\.50/);
+    expect(last([paid], 200, { runs: 1, cost_usd: null })).toMatch(/\$1\.00 \+ unknown/);
+    expect(last([paid], 200)).toContain(paid.id);
+    expect(last([], 200, { runs: 1, cost_usd: 0.5 })).toBe("1 deleted run cost $0.50.");
+  });
+
   test("cuts nothing where there is room", () => {
     const text = renderRuns(runs, Number.POSITIVE_INFINITY);
     expect(text).not.toContain("…");

@@ -67,6 +67,7 @@ export class Outcomes {
       requestId: completion.requestId,
       errorCode: null,
       message: null,
+      refusal: null,
       costNanoUsd: attemptCost(prices, usage, isBatched),
       reserved: null,
     };
@@ -91,6 +92,7 @@ export class Outcomes {
       requestId,
       errorCode,
       message: error.message,
+      refusal: error.details.refusal,
       costNanoUsd: isUnclear ? null : attemptCost(this.#job.prices, usage, attempt.isBatched),
       reserved: isUnclear ? attempt.reserved : null,
     };

@@ -103,6 +103,7 @@ export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>) {
         preparation: cell.preparation,
         response: cell.response,
         failure: failureOf(cell),
+        refusal: refusalOf(cell),
         finish_reason: cell.strategy?.finishReason ?? null,
         finish_reason_raw: cell.strategy?.finishReasonRaw ?? cell.strategy?.finishReason ?? null,
         prompt_tokens: sum(cell, "promptTokens"),
@@ -119,6 +120,11 @@ function failureOf({ reading, strategy, response }: Cell): string | null {
   if (strategy === null || response !== null) return null;
   if (strategy.state === "pending") return "pending";
   return reading?.state === "failed" ? `reading: ${reading.failure}` : strategy.failure;
+}
+
+/** The words with which the model refused the cell, or its notes; null if it has a response or failed otherwise. */
+function refusalOf({ reading, strategy, response }: Cell): string | null {
+  return strategy === null || response !== null ? null : (reading?.refusal ?? strategy.refusal);
 }
 
 /** Tokens of a cell's answers, notes and response together. */

@@ -95,7 +95,10 @@ export function completionOf(value: unknown, model: string, details: Known, key:
   const error = realError(body["error"]) ?? realError(choice?.["error"]);
   if (error !== undefined) throw isGenerated ? brokenBy(error, known) : embeddedError(error, known);
   if (!choice) throw new CallError(isGenerated ? "broken" : "malformed", "the response has no choices", known);
-  if (refusal !== "") throw new CallError("refusal", `the model refused: ${refusal}`, known);
+  if (refusal !== "") {
+    const whole = answerWithoutKey(refusal, key);
+    throw new CallError("refusal", `the model refused: ${refusal}`, { ...known, refusal: whole });
+  }
   if (ending.ending === "filtered" || ending.ending === "broken") throw endedBy(ending, isGenerated, known);
   if (isOther) throw new CallError("broken", `the answer is not text but ${shown(contentIn(choice))}`, known);
   if (!hasText) throw emptyAnswer(ending, known);

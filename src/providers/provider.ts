@@ -90,6 +90,7 @@ export class CallError extends Error {
       usage: null,
       rateLimits: null,
       hasLeft: true,
+      refusal: null,
       ...details,
     };
   }
@@ -105,6 +106,8 @@ export interface CallErrorDetails {
   /** The usage that the provider reported, and charged, despite the failure. */
   usage: ReportedUsage | null;
   rateLimits: RateLimits | null;
+  /** The words with which the model refused, whole; null if it did not. */
+  refusal: string | null;
   /** Whether any byte of the request may have been sent. If not, it is not charged, and the failure is not the call's. */
   hasLeft: boolean;
 }

@@ -1,4 +1,4 @@
-import { customType } from "drizzle-orm/sqlite-core";
+import { customType, integer } from "drizzle-orm/sqlite-core";
 
 /** Any JavaScript string. UTF-8 cannot encode lone surrogates, so a string with any is stored as a blob of UTF-16LE. */
 export const exactText = customType<{ data: string; driverData: string | Buffer }>({
@@ -33,3 +33,17 @@ export function storedJson<T>(name: string) {
     },
   })(name);
 }
+
+/** The columns of token counts. */
+export const usage = () => ({
+  promptTokens: integer("prompt_tokens").notNull().default(0),
+  completionTokens: integer("completion_tokens").notNull().default(0),
+  /** A subset of the prompt tokens. */
+  cachedTokens: integer("cached_tokens").notNull().default(0),
+  /** Written to the provider's cache: another subset of the prompt tokens. */
+  cacheWriteTokens: integer("cache_write_tokens").notNull().default(0),
+  /** A subset of the completion tokens. */
+  reasoningTokens: integer("reasoning_tokens").notNull().default(0),
+  /** Whether datagen counted any of these tokens, because the provider reported none. */
+  tokensEstimated: integer("tokens_estimated", { mode: "boolean" }).notNull().default(false),
+});

@@ -7,7 +7,7 @@ import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
-import { exactText, storedJson } from "./columns.ts";
+import { exactText, storedJson, usage } from "./columns.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 
@@ -16,19 +16,6 @@ import type { ImportedFrom } from "./import/imported-from.ts";
  * No foreign key cascades: only runs.ts removes rows, so that a migration that rebuilds a table cannot remove rows of
  * another.
  */
-
-const usage = () => ({
-  promptTokens: integer("prompt_tokens").notNull().default(0),
-  completionTokens: integer("completion_tokens").notNull().default(0),
-  /** A subset of the prompt tokens. */
-  cachedTokens: integer("cached_tokens").notNull().default(0),
-  /** Written to the provider's cache: another subset of the prompt tokens. */
-  cacheWriteTokens: integer("cache_write_tokens").notNull().default(0),
-  /** A subset of the completion tokens. */
-  reasoningTokens: integer("reasoning_tokens").notNull().default(0),
-  /** Whether datagen counted any of these tokens, because the provider reported none. */
-  tokensEstimated: integer("tokens_estimated", { mode: "boolean" }).notNull().default(false),
-});
 
 /** The texts of inputs and references. Each is stored once, by its hash, and shared by runs. */
 export const texts = sqliteTable("texts", {
@@ -314,6 +301,8 @@ export const attempts = sqliteTable(
     /** The provider's code of the error. */
     errorCode: text("error_code"),
     message: text(),
+    /** The words with which the model refused, whole; null if it did not. */
+    refusal: text(),
     /** The batch that it was sent in; null for a live request. */
     batchId: integer("batch_id").references(() => batches.id),
     /** Null if its price is unknown, or if it is unknown whether it was charged. */
@@ -334,6 +323,16 @@ export const attempts = sqliteTable(
       .where(sql`reserved_prompt_tokens is not null`),
   ],
 );
+
+/** What deleted runs have cost, for totals. */
+export const deletedRuns = sqliteTable("deleted_runs", {
+  id: integer().primaryKey(),
+  publicId: text("public_id").notNull().unique(),
+  deletedAt: integer("deleted_at").notNull(),
+  /** As in `runs`. */
+  costNanoUsd: integer("cost_nano_usd").notNull(),
+  attemptsUnpriced: integer("attempts_unpriced").notNull(),
+});
 
 /** Prices that the user has set. */
 export const userPrices = sqliteTable(

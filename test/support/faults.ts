@@ -27,8 +27,10 @@ export type Fault =
   | { kind: "html"; status?: number }
   /** No choices; empty or null content; no content because the whole limit went into reasoning. */
   | { kind: "noChoices" | "empty" | "null" | "reasoningOnly" }
-  /** `shortened(answer)` with finish reason `length` or `content_filter`; null content and a refusal in its field. */
-  | { kind: "length" | "contentFilter" | "refusal" }
+  /** `shortened(answer)` with finish reason `length` or `content_filter`. */
+  | { kind: "length" | "contentFilter" }
+  /** Null content, and a refusal in its field. */
+  | { kind: "refusal"; text?: string }
   /** A good answer, of which the second half comes `ms` later. */
   | { kind: "slowBody"; ms: number }
   /** A good answer with this text, and with this in the place of what it would say it used; cut off at its limit. */
@@ -112,7 +114,7 @@ function replyOf(asked: Asked, digest: Buffer, fault: Fault | undefined): Reply 
     case "contentFilter":
       return reply(shortened(answer), { finish: "content_filter" });
     case "refusal": {
-      const refusal = "I'm sorry, but I cannot help with that.";
+      const refusal = fault.text ?? "I'm sorry, but I cannot help with that.";
       return reply(null, { refusal, usage: usageFrom(asked, digest, refusal) });
     }
     case "noUsage":

@@ -1,4 +1,5 @@
 import { sharedAnswers } from "../../store/runs/answers.ts";
+import { keepCost } from "../../store/runs/deleted-runs.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -27,14 +28,17 @@ export function planDeletion(store: Store, run: string): Deletion {
 
 /**
  * Removes a run with its tasks, calls and attempts, and the texts and answers that no other run uses. Exported datasets
- * stay.
+ * stay, and so does what the run has cost.
  * @param run the id of the run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run, or a living process executes it
  */
 export function deleteRun(store: Store, run: string): void {
   const runId = findRun(store, run);
   inTransaction(store, () => {
-    const lease = acquireLease(store, runId, getRun(store, runId).publicId);
+    const row = getRun(store, runId);
+    const lease = acquireLease(store, runId, row.publicId);
+    // What an imported run has cost was paid elsewhere.
+    if (row.imported === null) keepCost(store, row);
     hideRun(store, runId);
     releaseLease(store, lease);
   });

@@ -5,8 +5,6 @@ import { widthOf } from "./width.ts";
 export interface Column<Row> {
   title: string;
   value: (row: Row) => string;
-  /** The cell in the last line. A table gets a last line if it has several rows and a column with a total. */
-  total?: (rows: readonly Row[]) => string;
   align?: "left" | "right";
   /** On a narrow terminal, columns with the highest rank are left out first; rank 0 always stays. */
   rank: number;
@@ -20,6 +18,7 @@ const GAP = 2;
  * Rows as the lines of a table no wider than `width` characters: long texts are cut, then the least important columns
  * are left out.
  * @param rows read twice, first for the widths; they need not be in memory
+ * @param totals the cells of a last line, by column
  */
 export function* tableLines<Row>(
   columns: readonly Column<Row>[],
@@ -83,11 +82,9 @@ const NO_LINES = {
   middle: " ".repeat(GAP),
 };
 
-/** A table as one text, with a last line if a column has a total. */
+/** A table as one text. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
-  const isTotalled = rows.length > 1 && columns.some(({ total }) => total);
-  const totals = isTotalled ? columns.map(({ total }) => total?.(rows) ?? "") : null;
-  return [...tableLines(columns, rows, width, totals)].join("\n");
+  return [...tableLines(columns, rows, width)].join("\n");
 }
 
 /** The position of a shown column, and its width. */

@@ -89,6 +89,8 @@ export function copyRun(store: Store, other: OtherDatabase, run: OtherRun, datas
   }
   inTransaction(store, () => {
     sqlite.prepare("update runs set planned_at = ? where id = ?").run(plannedAt, held.runId);
+    // A run that was deleted here before is back, with its cost.
+    sqlite.prepare("delete from deleted_runs where public_id = ?").run(run.publicId);
     releaseLease(store, held);
   });
 }

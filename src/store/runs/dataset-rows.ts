@@ -14,6 +14,8 @@ export interface CellRow {
   replicate: number;
   state: "pending" | "succeeded" | "failed";
   failure: string | null;
+  /** The words with which the model refused; null if it did not. */
+  refusal: string | null;
   text: string | null;
   finishReason: string | null;
   /** The provider's own word for it; null if it is the same. */
@@ -40,6 +42,7 @@ type CellColumns = [
   replicate: number,
   state: CellRow["state"],
   failure: string | null,
+  refusal: string | null,
   text: string | Buffer | null,
   finishReason: string | null,
   finishReasonRaw: string | null,
@@ -56,7 +59,9 @@ const statements = oncePerStore(({ sqlite }) => ({
   // No `order by`: SQLite would sort rows that the index already returns in nearly the right order.
   cells: sqlite
     .prepare<[number], CellColumns>(
-      `select c.perspective_id, c.step, c.replicate, c.state, c.failure, a.text, a.finish_reason, a.finish_reason_raw,
+      `select c.perspective_id, c.step, c.replicate, c.state, c.failure,
+         iif(c.failure = 'refusal', (select t.refusal from attempts t where t.call_id = c.id and t.outcome = 'refusal'
+           order by t.id desc limit 1), null), a.text, a.finish_reason, a.finish_reason_raw,
          a.prompt_tokens, a.completion_tokens, a.cached_tokens, a.reasoning_tokens
        from calls c left join answers a on a.id = c.answer_id where c.task_id = ?`,
     )
@@ -95,7 +100,8 @@ function toCell(
   positions: ReadonlyMap<number, number>,
   tags: ReasoningTags | undefined,
 ): CellRow {
-  const [perspectiveId, step, replicate, state, failure, text, finishReason, finishReasonRaw, ...tokens] = columns;
+  const [perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
+  const [finishReason, finishReasonRaw, ...tokens] = ending;
   const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
   return {
     perspective: positions.get(perspectiveId) ?? -1,
@@ -103,6 +109,7 @@ function toCell(
     replicate,
     state,
     failure,
+    refusal,
     text: text === null ? null : usedText(textFrom(text), tags),
     finishReason,
     finishReasonRaw,

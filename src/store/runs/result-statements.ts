@@ -96,6 +96,7 @@ const ofAttempts = (db: Store["db"]) => ({
         "requestId",
         "errorCode",
         "message",
+        "refusal",
         "costNanoUsd",
         "reservedPromptTokens",
         "reservedCompletionTokens",

@@ -37,6 +37,8 @@ export interface AttemptRecord extends Usage {
   requestId: string | null;
   errorCode: string | null;
   message: string | null;
+  /** The words with which the model refused, whole; null if it did not. */
+  refusal: string | null;
 }
 
 interface NewAnswer {

@@ -10,6 +10,8 @@ export class RunsListCommand extends DatagenCommand {
       A run is \`running\` while a process executes it, \`waiting\` while batches are open at the provider,
       \`interrupted\` when calls are left and no process executes it, \`completed\` when every call has its answer, and
       \`failed\` when it is done but some calls have failed.
+
+      The total has what deleted runs have cost, too.
     `,
     examples: [
       ["As a table that fits the terminal", "datagen runs list"],
@@ -18,13 +20,13 @@ export class RunsListCommand extends DatagenCommand {
   });
 
   async execute(): Promise<void> {
-    const [{ listRuns }, { renderRuns }] = await Promise.all([
+    const [{ deletedRuns, listRuns }, { renderRuns }] = await Promise.all([
       import("../../../app/runs/list-runs.ts"),
       import("../../render/runs/list.ts"),
     ]);
     using store = await this.openIfThere();
     const runs = listRuns(store);
     if (this.json) this.printJson(runs);
-    else this.print(renderRuns(runs, this.width));
+    else this.print(renderRuns(runs, this.width, deletedRuns(store)));
   }
 }
