@@ -9,7 +9,8 @@ import { isTooOld, tooOld } from "./node-version.ts";
 export { createPilot } from "./app/estimate/create-pilot.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigDifference } from "./app/diff/config-differences.ts";
-export { createRun, type CreateRunOptions } from "./app/run/create-run.ts";
+export { createRun } from "./app/run/create-run.ts";
+export type { CreateRunOptions, PlanQuestion } from "./app/run/prepare-run.ts";
 export { deleteRun } from "./app/runs/delete-run.ts";
 export {
   type ConditionDiff,
@@ -38,7 +39,7 @@ export type { RunSummary } from "./app/runs/summary.ts";
 export { loadConfig } from "./config/load.ts";
 export { parseConfig } from "./config/parse.ts";
 export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
-export { DatagenError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
+export { DatagenError, DeclinedError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
 export type { Format } from "./export/formats.ts";
 export { openStore } from "./store/file/open.ts";
 export type { Store } from "./store/file/store.ts";

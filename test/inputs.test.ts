@@ -27,7 +27,7 @@ async function read(ws: Workspace, content: unknown, limit = ALL): Promise<{ inp
   const generator = readInputs(await ws.write("rows.json", content), limit);
   const inputs: Input[] = [];
   for (let next = await generator.next(); ; next = await generator.next()) {
-    if (next.done) return { inputs, sha256: next.value };
+    if (next.done) return { inputs, sha256: next.value.sha256 };
     inputs.push(next.value);
   }
 }
@@ -526,7 +526,7 @@ describe("a run", () => {
     expect(runsIn(ws)).toBe(1);
   });
 
-  test("of a sample that the file fills says nothing of its size, and has the SHA-256 of the whole file", async () => {
+  test("of a part of a file says how many inputs it has, and has the SHA-256 of the whole file", async () => {
     await using ws = await workspace();
     await using server = await startServer();
     const content = `${jsonLines(rows(9))}\n{"input": 4}\n`;
@@ -538,11 +538,26 @@ describe("a run", () => {
     const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0 });
-    expect(result.stderr).not.toMatch(/all are used|Warning/);
+    expect(result.stderr).toContain("Warning: 2 of 10 inputs of rows.jsonl are used\n");
     expect(await ws.json("out.json")).toMatchObject({
       tasks: expectedDataset(config, rows(2)).tasks,
       metadata: { input_sha256: createHash("sha256").update(content).digest("hex") },
     });
+  });
+
+  test("of the first inputs of a file says what takes more, as an estimate does", async () => {
+    await using ws = await workspace();
+    await ws.write("rows.json", rows(5));
+    await ws.write("config.json", configFor({ data_config: { sample_size: 4 } }));
+    const said = "Warning: 4 of 5 inputs of rows.json are used; sample_size takes more\n";
+    for (const args of [
+      ["run", "config.json", "--provider", "offline", "--no-export"],
+      ["estimate", "config.json"],
+    ]) {
+      expect((await datagen(args, { cwd: ws.path })).stderr).toContain(said);
+    }
+    await ws.write("config.json", configFor({ data_config: { sample_size: 5 } }));
+    expect((await datagen(["estimate", "config.json"], { cwd: ws.path })).stderr).not.toContain("Warning");
   });
 
   test("keeps every input to the character, on the way to the model, into the database and out again", async () => {

@@ -50,8 +50,8 @@ export abstract class PlainCommand extends Command {
 export abstract class DatagenCommand extends PlainCommand {
   db = Option.String("--db", { description: "The database. Default: DATAGEN_DB, else data/datagen.db" });
 
-  /** Opens the database to write to it. @param missing whether to create a database where there is none */
-  protected async openStore(missing: "create" | "refuse" = "create"): Promise<Store> {
+  /** Opens the database to write to it. @param missing whether to create a database where there is none; see `openStore` */
+  protected async openStore(missing: "create" | "refuse" | "pretend" = "create"): Promise<Store> {
     const { openStore } = await import("../store/file/open.ts");
     return openStore(this.databasePath(), missing);
   }

@@ -1,6 +1,8 @@
 import type { Confirmation } from "../app/server/server-of-run.ts";
 import { DatabaseTakenError, DatagenError, EXIT, PausedError, StoppedError, WrongPlanError } from "../errors.ts";
+import type { PlanQuestion } from "../app/run/prepare-run.ts";
 import { DatagenCommand } from "./command.ts";
+import { renderQuestion } from "./render/lines.ts";
 import { createProgress } from "./render/progress.ts";
 import { interruptible } from "./signals.ts";
 
@@ -45,6 +47,18 @@ export abstract class SendingCommand extends DatagenCommand {
     const wayOn = `Go on with: ${command}`;
     if (!(error instanceof PausedError)) return [wayOn];
     return [wayOn, `Export the answers so far with: ${this.commandLine(`export ${id} --allow-partial`)}`];
+  }
+
+  /** Asks the user before a run is planned; undefined if nobody can be asked. */
+  protected get confirmPlan(): ((question: PlanQuestion) => Promise<boolean>) | undefined {
+    const { ask } = this;
+    return (
+      ask &&
+      ((question) => {
+        this.progress.end();
+        return ask(renderQuestion(question));
+      })
+    );
   }
 
   /** How the user confirms a server that only the database names: by a flag, or by an answer on the terminal. */

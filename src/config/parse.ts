@@ -21,6 +21,7 @@ const FLAGS: Record<string, string> = {
   sampleSize: "--sample-size",
   concurrency: "--concurrency",
   maxCostUsd: "--max-cost",
+  confirmAboveUsd: "--confirm-above",
 };
 
 /** How many inputs and perspectives `--test` uses. The reference perspective is not counted. */
@@ -77,7 +78,8 @@ export function checkOverrides(overrides: Overrides): Overrides {
  * @throws UsageError as {@link checkOverrides} does
  */
 export function applyOverrides(config: Config, overrides: Overrides): Config {
-  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, executor, test } = checkOverrides(overrides);
+  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test } =
+    checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
   return {
     ...config,
@@ -92,6 +94,7 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
     ...(concurrency !== undefined && { concurrency }),
     ...(executor !== undefined && { executor }),
     ...(maxCostUsd !== undefined && { max_cost_usd: maxCostUsd }),
+    ...(confirmAboveUsd !== undefined && { confirm_above_usd: confirmAboveUsd }),
   };
 }
 

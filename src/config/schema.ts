@@ -35,6 +35,7 @@ const fields = {
     .number("a number of US dollars above 0")
     .gt(0, "a number of US dollars above 0")
     .max(1e6, "at most 1000000 US dollars"),
+  confirm_above_usd: between(0, 1e6, "a number of US dollars from 0 to 1000000"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
   model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME).max(LONGEST_NAME, TOO_LONG_NAME),
   sample_size: wholeFrom(1),
@@ -210,6 +211,11 @@ export const configSchema = z.strictObject(
     max_cost_usd: fields.max_cost_usd
       .optional()
       .describe("The most that the run may cost, in US dollars. The run stops before it could cost more."),
+    confirm_above_usd: fields.confirm_above_usd
+      .optional()
+      .describe(
+        "On a terminal, `datagen run` asks before it starts a run that will cost more, in US dollars. Default: 1.",
+      ),
     prices: givenPricesSchema
       .optional()
       .describe("The price of the model, in US dollars per million tokens. Default: the price that datagen knows."),
@@ -232,6 +238,7 @@ export const overridesSchema = z.strictObject({
   sampleSize: fields.sample_size.optional(),
   concurrency: fields.concurrency.optional(),
   maxCostUsd: fields.max_cost_usd.optional(),
+  confirmAboveUsd: fields.confirm_above_usd.optional(),
   executor: z.enum(EXECUTORS).optional(),
   test: z.boolean().optional(),
 });

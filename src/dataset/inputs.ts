@@ -21,18 +21,27 @@ const WORDS: FileWords = {
   irregular: "data_config.input_data_path names a JSON array or JSON Lines of {input, reference?}.",
 };
 
+/** A file of inputs that was read to its end. */
+export interface InputFile {
+  /** The SHA-256 of its bytes, in hex. */
+  sha256: string;
+  /** How many rows follow those that were read; null if the rest is not what it should be, and so not counted. */
+  more: number | null;
+}
+
 /**
  * The first `limit` inputs of a file: a JSON array of `{input, reference?}`, or JSON Lines of such objects. The file is
- * read as a stream to its end; the generator returns the SHA-256 of its bytes, in hex.
+ * read as a stream to its end; rows after the first ones are counted, but not checked.
  * @throws UsageError that names the bad rows by their index, up to {@link MOST_BAD_ROWS} of them
  */
-export async function* readInputs(path: string, limit: number): AsyncGenerator<Input, string> {
+export async function* readInputs(path: string, limit: number): AsyncGenerator<Input, InputFile> {
   const bad: string[] = [];
   let index = 0;
   const file = await openTextFile(path, WORDS, () => `in row ${index}`);
   try {
-    for await (const element of elementsOf(file.text, path)) {
-      const input = toInput(element, index);
+    const elements = elementsOf(file.text, path);
+    for (let next = await elements.next(); !next.done; next = await elements.next()) {
+      const input = toInput(next.value, index);
       index += 1;
       if (typeof input === "string") bad.push(input);
       else if (bad.length === 0) yield input;
@@ -40,9 +49,21 @@ export async function* readInputs(path: string, limit: number): AsyncGenerator<I
     }
     if (bad.length > 0) throw badRows(path, bad);
     if (index === 0) throw new UsageError(`${path} has no rows`, "It needs at least one {input, reference?}.");
-    return await file.sha256();
+    const more = await countOf(elements);
+    return { sha256: await file.sha256(), more };
   } finally {
     file.close();
+  }
+}
+
+async function countOf(rest: AsyncGenerator<Element>): Promise<number | null> {
+  let count = 0;
+  try {
+    for (let next = await rest.next(); !next.done; next = await rest.next()) count += 1;
+    return count;
+  } catch (error) {
+    if (error instanceof UsageError) return null;
+    throw error;
   }
 }
 

@@ -21,6 +21,7 @@ const IS_HASHED: Record<keyof Config, boolean> = {
   give_up_after_s: false,
   max_answer_mb: false,
   max_cost_usd: false,
+  confirm_above_usd: false,
   prices: false,
   requests_per_minute: false,
   tokens_per_minute: false,

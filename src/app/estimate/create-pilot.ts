@@ -1,8 +1,31 @@
 import { applyOverrides } from "../../config/parse.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Store } from "../../store/file/store.ts";
-import { createRun, type CreateRunOptions } from "../run/create-run.ts";
+import { createRun } from "../run/create-run.ts";
+import type { CreateRunOptions } from "../run/prepare-run.ts";
 import { eachInput } from "./survey.ts";
+
+/**
+ * The options of `createRun` for a pilot.
+ * @throws UsageError when the inputs cannot be read
+ * @internal
+ */
+export async function pilotOptions(
+  given: Config,
+  size: number,
+  options: Omit<CreateRunOptions, "name">,
+): Promise<CreateRunOptions> {
+  const { overrides = {}, onEvent = () => {} } = options;
+  const { data_config: data } = applyOverrides(given, overrides);
+  let inputs = 0;
+  await eachInput(data, null, () => {
+    inputs += 1;
+  });
+  if (size >= inputs) {
+    onEvent({ type: "warning", message: `the pilot is the whole run: there are only ${inputs} inputs` });
+  }
+  return { ...options, overrides: { ...overrides, sampleSize: Math.min(size, inputs) }, name: "pilot" };
+}
 
 /**
  * Plans a run of the first inputs of a config, named "pilot". `estimateRun` can estimate the whole run from its answers,
@@ -17,18 +40,5 @@ export async function createPilot(
   size: number,
   options: Omit<CreateRunOptions, "name"> = {},
 ): Promise<string> {
-  const { overrides = {}, onEvent = () => {} } = options;
-  const { data_config: data } = applyOverrides(given, overrides);
-  let inputs = 0;
-  await eachInput(data, null, () => {
-    inputs += 1;
-  });
-  if (size >= inputs) {
-    onEvent({ type: "warning", message: `the pilot is the whole run: there are only ${inputs} inputs` });
-  }
-  return await createRun(store, given, {
-    ...options,
-    overrides: { ...overrides, sampleSize: Math.min(size, inputs) },
-    name: "pilot",
-  });
+  return await createRun(store, given, await pilotOptions(given, size, options));
 }

@@ -1,7 +1,7 @@
 import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { configWarnings } from "../../config/warnings.ts";
-import { type Input, readInputs } from "../../dataset/inputs.ts";
+import { type Input, type InputFile, readInputs } from "../../dataset/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
 import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
@@ -31,7 +31,12 @@ const EVENT_EVERY_MS = 100;
  */
 export async function survey(
   store: Store,
-  { config, target: { provider, settings }, priced }: Pick<Resolved, "config" | "target" | "priced">,
+  {
+    config,
+    target: { provider, settings },
+    priced,
+    isSampled,
+  }: Pick<Resolved, "config" | "target" | "priced" | "isSampled">,
   {
     onEvent,
     shard = null,
@@ -55,7 +60,7 @@ export async function survey(
   let inputs = 0;
   let withoutReference = 0;
   let saidAt = Date.now();
-  const sha256 = await eachInput(config.data_config, shard, (input) => {
+  const { sha256, more } = await eachInput(config.data_config, shard, (input) => {
     estimator.add(input);
     inputs += 1;
     if (input.reference === null) withoutReference += 1;
@@ -65,6 +70,10 @@ export async function survey(
   });
   if (shard === null && inputs < size) {
     onEvent({ type: "warning", message: `${path} has ${inputs} inputs; sample_size is ${size}, so all are used` });
+  }
+  if (more !== null && more > 0) {
+    const message = `${size} of ${size + more} inputs of ${path} are used${isSampled ? "" : "; sample_size takes more"}`;
+    onEvent({ type: "warning", message });
   }
   if (shard !== null && inputs === 0) {
     throw new UsageError(`none of the inputs of ${path} is in shard ${shard.indices.join()} of ${shard.count}`);
@@ -78,13 +87,13 @@ export async function survey(
 
 /**
  * Reads the inputs that a run has: the first of a file, or a part of those.
- * @returns the SHA-256 of the file
+ * @returns what is known of the file then
  */
 export async function eachInput(
   { input_data_path: path, sample_size: size }: Config["data_config"],
   shard: Part | null,
   visit: (input: Input) => void,
-): Promise<string> {
+): Promise<InputFile> {
   const inputs = readInputs(expandHome(path), size);
   for (let next = await inputs.next(); ; next = await inputs.next()) {
     if (next.done) return next.value;

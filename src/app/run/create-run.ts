@@ -1,9 +1,8 @@
-import type { Config, Overrides } from "../../config/schema.ts";
+import type { Config } from "../../config/schema.ts";
 import type { Input } from "../../dataset/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { nanoUsd } from "../../models/cost.ts";
-import { planHash } from "../../plan/plan-hash.ts";
 import type { Part } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
@@ -13,50 +12,38 @@ import { insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
 import { createTaskWriter } from "../../store/runs/task-writer.ts";
 import { finishPlan, insertRun, newPublicId } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
-import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
 import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
-import type { Environment } from "../server/environment.ts";
-import type { OnEvent } from "../events.ts";
-import { inputChanges } from "./input-changes.ts";
-import { eachInput, survey } from "../estimate/survey.ts";
+import { eachInput } from "../estimate/survey.ts";
+import { type CreateRunOptions, type PreparedRun, prepareRun } from "./prepare-run.ts";
 import { rememberServer } from "../server/server-of-run.ts";
-import { checkSendable, resolve } from "./resolve.ts";
 import { toolVersion } from "../version.ts";
 
 /** About the most that one transaction of the plan writes, so that other processes can write in between. */
 const PLAN_CHUNK = { calls: 5_000, characters: 8_000_000 };
 
-export interface CreateRunOptions {
-  /** Values that override the config's. */
-  overrides?: Overrides | undefined;
-  /** Runs only a part of the inputs; `mergeDatabase` joins all parts into one run. */
-  shard?: Part | undefined;
-  /** Which answers of earlier calls to reuse: by default those with the `same` key. */
-  reuse?: ReusePolicy | undefined;
-  /** A label for lists. */
-  name?: string | undefined;
-  /** Where keys and base URLs come from. Default: the process's environment and `.env`. */
-  environment?: Environment | undefined;
-  onEvent?: OnEvent | undefined;
-}
-
 /**
  * Checks a config and all its inputs, and plans the run into the store: every call becomes a pending row. Nothing is sent;
  * `executeRun` does that.
  * @returns the id of the run
- * @throws UsageError when anything is wrong; then no run is created
+ * @throws UsageError when anything is wrong, DeclinedError when `confirm` said no; then no run is created
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
+  return await planRun(store, await prepareRun(store, given, options), options);
+}
+
+/**
+ * Plans a run into the store.
+ * @returns the id of the run
+ * @throws UsageError when its inputs have changed since it was prepared
+ * @internal
+ */
+export async function planRun(store: Store, prepared: PreparedRun, options: CreateRunOptions): Promise<string> {
   const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
-  const resolved = await resolve(store, given, options);
+  const { resolved, connection, estimate, expected, inputSha256: sha256 } = prepared;
   const { config, target, priced } = resolved;
-  const connection = checkSendable(resolved);
-  const { estimate, expected, sha256 } = await survey(store, resolved, { reuse: policy, shard: part, onEvent });
-  const changes = await inputChanges(store, config.data_config, part, sha256);
-  if (changes !== null) onEvent({ type: "warning", message: changes });
   sweep(store);
 
   const publicId = newPublicId();
@@ -78,7 +65,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
       config,
       inputSha256: sha256,
       shard: part && { ...part, runs: [publicId], expected },
-      planHash: planHash(config, target.settings, sha256),
+      planHash: prepared.planHash,
       toolVersion: version,
       gitCommit,
       createdAt,
@@ -145,7 +132,7 @@ async function plan(
     characters = 0;
   }
 
-  const found = await eachInput(config.data_config, part, (input) => {
+  const { sha256: found } = await eachInput(config.data_config, part, (input) => {
     chunk.push(input);
     characters += input.text.length + (input.reference?.length ?? 0);
     if (chunk.length * calls.length >= PLAN_CHUNK.calls || characters >= PLAN_CHUNK.characters) write();

@@ -1,7 +1,8 @@
 import { parseConfig } from "../../config/parse.ts";
 import type { Config, ConfigInput, Overrides } from "../../config/schema.ts";
 import { openStore } from "../../store/file/open.ts";
-import { createRun } from "./create-run.ts";
+import { planRun } from "./create-run.ts";
+import { prepareRun } from "./prepare-run.ts";
 import { DEFAULT_DATABASE } from "../paths.ts";
 import type { OnEvent } from "../events.ts";
 import { executeRun } from "./execute-run.ts";
@@ -40,9 +41,12 @@ export class DataGenerationPipeline {
    */
   async generateDataset(): Promise<string> {
     const { database = DEFAULT_DATABASE, output, name, overrides, signal, onEvent } = this.#options;
-    using store = openStore(database);
-    await checkOutput(output, keptOf(store, this.config));
-    const run = await createRun(store, this.config, { name, overrides, onEvent });
+    using known = openStore(database, "pretend");
+    await checkOutput(output, keptOf(known, this.config));
+    const options = { name, overrides, onEvent };
+    const prepared = await prepareRun(known, this.config, options);
+    using store = known.isPretended ? openStore(database) : known;
+    const run = await planRun(store, prepared, options);
     await executeRun(store, run, { signal, onEvent });
     return await exportRun(store, run, { output, onEvent });
   }

@@ -13,6 +13,8 @@ import { checkCap } from "./cap.ts";
 export interface Resolved {
   /** Includes the values of flags. */
   config: Config;
+  /** Whether a flag says how many inputs to use. */
+  isSampled: boolean;
   target: Target;
   priced: Priced;
   /** Where keys come from. */
@@ -31,7 +33,8 @@ export async function resolve(
   const config = applyOverrides(given, overrides);
   const variables = readVariables(environment);
   const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
-  return { config, target, priced: await resolvePrices(store, config, target), variables };
+  const isSampled = overrides.test === true || overrides.sampleSize !== undefined;
+  return { config, isSampled, target, priced: await resolvePrices(store, config, target), variables };
 }
 
 /**

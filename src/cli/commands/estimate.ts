@@ -1,6 +1,7 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import type { EstimateRunOptions } from "../../app/estimate/estimate-run.ts";
+import type { CreateRunOptions, PreparedRun } from "../../app/run/prepare-run.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
@@ -53,16 +54,21 @@ export class EstimateCommand extends SendingCommand {
     validator: isCount(),
   });
 
+  yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the pilot starts" });
+
   async execute(): Promise<number> {
     const { loadConfig } = await import("../../config/load.ts");
     const { estimateRun } = await import("../../app/estimate/estimate-run.ts");
     const config = await loadConfig(this.config);
     const { provider, model, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
-    using store = await (this.pilot === undefined ? this.openIfThere() : this.openStore());
+    using known = await (this.pilot === undefined ? this.openIfThere() : this.openStore("pretend"));
     const reuse = fresh ? ("none" as const) : ("same" as const);
     const overrides = { provider, model, baseUrl, sampleSize, maxCostUsd, test };
     const options = { overrides, reuse, onEvent: progress.onEvent };
-    const pilot = this.pilot === undefined ? undefined : await this.runPilot(store, config, this.pilot, options);
+    const prepared = this.pilot === undefined ? null : await this.preparePilot(known, config, this.pilot, options);
+    // A command that fails before this creates no database.
+    using store = prepared && known.isPretended ? await this.openStore() : known;
+    const pilot = prepared ? await this.runPilot(store, prepared) : undefined;
     const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
     progress.end();
     if (this.json) this.printJson(estimate);
@@ -70,11 +76,19 @@ export class EstimateCommand extends SendingCommand {
     return pilot && pilot.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
   }
 
-  private async runPilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {
-    const { createPilot } = await import("../../app/estimate/create-pilot.ts");
+  private async preparePilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {
+    const { pilotOptions } = await import("../../app/estimate/create-pilot.ts");
+    const { prepareRun } = await import("../../app/run/prepare-run.ts");
+    const confirm = this.yes ? undefined : this.confirmPlan;
+    const pilot = await pilotOptions(config, size, { ...options, confirm });
+    return { prepared: await prepareRun(store, config, pilot), options: pilot };
+  }
+
+  private async runPilot(store: Store, pilot: { prepared: PreparedRun; options: CreateRunOptions }) {
+    const { planRun } = await import("../../app/run/create-run.ts");
     const { executeRun } = await import("../../app/run/execute-run.ts");
-    const id = await createPilot(store, config, size, options);
-    const { onEvent } = options;
+    const id = await planRun(store, pilot.prepared, pilot.options);
+    const { onEvent } = this.progress;
     const run = await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }));
     this.progress.end();
     this.warn(renderOutcome(run));

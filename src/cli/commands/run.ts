@@ -4,6 +4,7 @@ import { UsageError } from "../../errors.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
 import { KEY_VARIABLES } from "../../providers/index.ts";
+import type { CreateRunOptions } from "../../app/run/prepare-run.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
 import { either } from "../render/text.ts";
@@ -21,6 +22,10 @@ export class RunCommand extends ExecutionCommand {
       A call is not sent if an earlier call of this database had the same prompt, the same model and the same parameters:
       it reuses that answer, at no cost. With \`--fresh\` every call is sent. \`--reuse-unless-truncated\` also reuses
       answers that had another token limit, unless that limit cut them off.
+
+      On a terminal the command asks before it starts a run that will cost more than one dollar
+      (\`--confirm-above\`, or \`confirm_above_usd\` in the config), or one whose plan another process executes at this
+      moment. Elsewhere, and with \`--yes\`, it asks nothing.
 
       API keys are read from the environment and from a .env file in the current folder: ${KEY_VARIABLES.join(", ")},
       and DATAGEN_API_KEY for a \`base_url\` in a config.
@@ -60,30 +65,41 @@ export class RunCommand extends ExecutionCommand {
   reuseUnlessTruncated = Option.Boolean("--reuse-unless-truncated", false, {
     description: "Also reuse answers that had another token limit, unless it cut them off",
   });
+  confirmAbove = Option.String("--confirm-above", {
+    description: "Ask on a terminal before a run that will cost more, in US dollars. Default: 1",
+    validator: isNumber(),
+  });
+  yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the run starts" });
   name = Option.String("--name", { description: "A label for the run in lists" });
 
   async execute(): Promise<number> {
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
-    const [{ loadConfig }, { createRun }, { keptOf }] = await Promise.all([
+    const [{ loadConfig }, { prepareRun }, { planRun }, { keptOf }] = await Promise.all([
       import("../../config/load.ts"),
+      import("../../app/run/prepare-run.ts"),
       import("../../app/run/create-run.ts"),
       import("../../app/dataset/output.ts"),
     ]);
     const config = await loadConfig(this.config);
-    const { provider, model, baseUrl, sampleSize, concurrency, maxCost: maxCostUsd, test, name } = this;
+    const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
+    const { maxCost: maxCostUsd, confirmAbove: confirmAboveUsd } = this;
     const executor = this.batch ? ("batch" as const) : undefined;
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
-    using store = await this.openStore();
-    await this.checkOutput({ ...keptOf(store, config), config: this.config });
-    const id = await createRun(store, config, {
-      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, executor, test },
+    using known = await this.openStore("pretend");
+    await this.checkOutput({ ...keptOf(known, config), config: this.config });
+    const options: CreateRunOptions = {
+      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
       shard,
       reuse: this.fresh ? "none" : this.reuseUnlessTruncated ? "unless_truncated" : "same",
       name,
+      confirm: this.yes ? undefined : this.confirmPlan,
       onEvent: this.progress.onEvent,
-    });
-    return await this.executeAndExport(store, id);
+    };
+    const prepared = await prepareRun(known, config, options);
+    // A command that fails before this creates no database.
+    using store = known.isPretended ? await this.openStore() : known;
+    return await this.executeAndExport(store, await planRun(store, prepared, options));
   }
 }

@@ -1,7 +1,8 @@
 import { WITHOUT_SERVER } from "../../providers/index.ts";
+import type { PlanQuestion } from "../../app/run/prepare-run.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Rates } from "../../models/cost.ts";
-import { counted, money, number } from "./text.ts";
+import { counted, money, number, oneLine, usd } from "./text.ts";
 
 /** How a run ended, in one line. */
 export function renderOutcome(run: RunSummary): string {
@@ -10,6 +11,18 @@ export function renderOutcome(run: RunSummary): string {
 
 function renderCost({ cost_usd: cost }: RunSummary): string {
   return cost === null ? "cost unknown" : money(cost);
+}
+
+/** A question before a run is planned. */
+export function renderQuestion(question: PlanQuestion): string {
+  if (question.about === "running") {
+    return `Run ${question.run} has the same plan, and is running since ${question.since}. Start another one?`;
+  }
+  const { costUsd, aboveUsd, calls, model } = question;
+  return (
+    `About ${usd(costUsd)} for ${counted(calls, "call")} to ${oneLine(model)}: more than ${usd(aboveUsd)} ` +
+    "(confirm_above_usd). Send them?"
+  );
 }
 
 /** The outcome of an import, in one line. */

@@ -24,13 +24,14 @@ const BUSY_TIMEOUT_MS = 60_000;
 /**
  * Opens a database to write to it. A database of an older version is upgraded, after a backup.
  * @param path may be a link; a leading `~` is the user's home
- * @param missing what to do if there is no file
+ * @param missing what to do if there is no file: with `pretend`, the store is an empty one in memory
  * @throws UsageError when it cannot be opened or written, is not one of ours, or comes from a newer version
  * @throws StoppedError when the disk is full or fails
  */
-export function openStore(path: string, missing: "create" | "refuse" = "create"): Store {
+export function openStore(path: string, missing: "create" | "refuse" | "pretend" = "create"): Store {
   return opened(path, "written", (real) => {
     if (missing === "refuse" && !isThere(real)) throw noDatabase(real);
+    if (missing === "pretend" && !isThere(real)) return new Store(real, createInMemory());
     mkdirSync(dirname(real), { recursive: true });
     checkFileSystem(real);
     checkWritable(real);

@@ -30,6 +30,11 @@ export class Store {
     this.wal = wal;
   }
 
+  /** Whether it is in memory, because there is no file yet. @internal */
+  get isPretended(): boolean {
+    return this.file === null && this.sqlite.memory;
+  }
+
   close(): void {
     this.sqlite.close();
   }

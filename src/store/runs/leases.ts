@@ -1,9 +1,10 @@
 import { and, eq, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../../errors.ts";
 import { inTransaction } from "../file/transaction.ts";
+import type { Shard } from "../../plan/shard.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs } from "../schema.ts";
-import { describeHolder, isGone, type LeaseRow, marksOfProcess, monotonicMs, timeOf } from "./holder.ts";
+import { describeHolder, isGone, type LeaseRow, marksOfProcess, monotonicMs, seemsLive, timeOf } from "./holder.ts";
 
 /** How often a process renews its lease. */
 export const HEARTBEAT_MS = 5_000;
@@ -48,6 +49,17 @@ export function heldRuns(store: Store, runId?: number): HeldRun[] {
     .innerJoin(runs, eq(runs.id, leases.runId))
     .where(runId === undefined ? undefined : eq(leases.runId, runId))
     .all();
+}
+
+/** The runs of a plan that processes seem to execute now. @param hash see `planHash` */
+export function runningWithPlan(store: Store, hash: string): (HeldRun & { shard: Shard | null })[] {
+  return store.db
+    .select({ label: runs.publicId, shard: runs.shard, holder: leases })
+    .from(leases)
+    .innerJoin(runs, eq(runs.id, leases.runId))
+    .where(eq(runs.planHash, hash))
+    .all()
+    .filter(({ holder }) => seemsLive(holder));
 }
 
 /** @throws UsageError that says who holds a run, when a process holds any that may live */
