@@ -167,6 +167,7 @@ describe("the packed package", () => {
       [
         "DataGenerationPipeline",
         "DatagenError",
+        "DeclinedError",
         "InterruptedError",
         "StoppedError",
         "UsageError",
@@ -175,6 +176,7 @@ describe("the packed package", () => {
         "createPilot",
         "createRun",
         "deleteRun",
+        "deletedRuns",
         "diffRuns",
         "estimateRun",
         "executeRun",
@@ -510,8 +512,9 @@ describe("DataGenerationPipeline", () => {
     expect(path).toBe("deep/out.json");
     expect((await jsonOf<{ tasks: object[] }>(at(path))).tasks).toHaveLength(2);
     expect(runs).toMatchObject([{ name: "pilot", provider: "offline", model: "gpt-4o", tasks: 2 }]);
-    expect(events.slice(0, 2)).toEqual(["created", "started"]);
-    expect(new Set(events.slice(2))).toEqual(new Set(["stored"]));
+    // It uses a part of the inputs.
+    expect(events.slice(0, 3)).toEqual(["warning", "created", "started"]);
+    expect(new Set(events.slice(3))).toEqual(new Set(["stored"]));
     expect(config).toMatchObject(configFor());
   });
 
