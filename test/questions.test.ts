@@ -97,6 +97,16 @@ test("a run of the same plan that is running now is named, and asked about on a 
 });
 
 test.for([
+  ["import", "rows.json"],
+  ["import", "nowhere.json"],
+])("datagen %s %s makes no folder for its database", async (args) => {
+  await using lab = await open();
+  const { code, stderr } = await lab.datagen(...args);
+  expect(code, stderr).toBe(2);
+  expect(existsSync(lab.space.at("data"))).toBe(false);
+});
+
+test.for([
   ["without a key", { OPENAI_API_KEY: undefined, OPENAI_BASE_URL: undefined }, "config.json"],
   ["with a wrong config", {}, "rows.json"],
   ["with wrong inputs", {}, "wrong.json"],

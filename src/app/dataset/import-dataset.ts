@@ -48,8 +48,19 @@ export interface ImportDatasetOptions {
  * @throws UsageError that says what is wrong with the file and where; then no run is created
  */
 export async function importDataset(store: Store, path: string, options: ImportDatasetOptions = {}): Promise<string> {
-  const { name = null, environment, onEvent = () => {} } = options;
-  const { provider, model, baseUrl, taskType } = options;
+  return await writeImport(store, await checkImport(store, path, options), options);
+}
+
+/** A dataset that is checked, and of which nothing is written yet. */
+type CheckedImport = Awaited<ReturnType<typeof checkImport>>;
+
+/**
+ * Checks a dataset. Writes nothing.
+ * @throws UsageError as {@link importDataset} does
+ * @internal
+ */
+export async function checkImport(store: Store, path: string, options: ImportDatasetOptions) {
+  const { provider, model, baseUrl, taskType, environment, onEvent = () => {} } = options;
   const given = { ...checkOverrides({ provider, model, baseUrl }), taskType };
   const head = await readHead(path);
   const report = configOfDataset(head.members, path, head.tasks, given);
@@ -64,6 +75,22 @@ export async function importDataset(store: Store, path: string, options: ImportD
     onEvent({ type: "warning", message });
   }
   const { prices } = await resolvePrices(store, config, target);
+  return { path, head, report, target, prices, survey, callsOf };
+}
+
+/**
+ * Writes a dataset as a run.
+ * @returns the id of the run
+ * @throws UsageError when the file has changed since it was checked
+ * @internal
+ */
+export async function writeImport(
+  store: Store,
+  { path, head, report, target, prices, survey, callsOf }: CheckedImport,
+  options: ImportDatasetOptions,
+): Promise<string> {
+  const { name = null, onEvent = () => {} } = options;
+  const { config } = report;
   sweep(store);
 
   const publicId = newPublicId();

@@ -1,5 +1,6 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
+import type { ImportDatasetOptions } from "../../app/dataset/import-dataset.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { DatagenCommand } from "../command.ts";
 import { renderImported } from "../render/lines.ts";
@@ -43,13 +44,12 @@ export class ImportCommand extends DatagenCommand {
   name = Option.String("--name", { description: "A label for the run in lists" });
 
   async execute(): Promise<void> {
-    const [{ importDataset }, { showSummary }] = await Promise.all([
+    const [{ checkImport, writeImport }, { showSummary }] = await Promise.all([
       import("../../app/dataset/import-dataset.ts"),
       import("../../app/runs/show-run.ts"),
     ]);
     const { provider, model, baseUrl, taskType, name } = this;
-    using store = await this.openStore();
-    const id = await importDataset(store, this.file, {
+    const options: ImportDatasetOptions = {
       provider,
       model,
       baseUrl,
@@ -58,7 +58,12 @@ export class ImportCommand extends DatagenCommand {
       onEvent: (event) => {
         if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
       },
-    });
+    };
+    using known = await this.openStore("pretend");
+    const checked = await checkImport(known, this.file, options);
+    // A command that fails before this creates no database.
+    using store = known.isPretended ? await this.openStore() : known;
+    const id = await writeImport(store, checked, options);
     const run = showSummary(store, id);
     this.warn(renderImported(run));
     if (run.calls.failed > 0)
