@@ -1,3 +1,5 @@
+-- The view of answers has the refusals that are kept whole.
+-- views efa8e8f9acdf7eea
 CREATE TABLE `deleted_runs` (
 	`id` integer PRIMARY KEY NOT NULL,
 	`public_id` text NOT NULL,

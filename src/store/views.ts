@@ -77,7 +77,7 @@ const ANSWERS: Record<AnswerColumn, string> = {
   id,
   kind,
   refusal: text(`case when 'refusal' in (s.failure, n.failure) then
-    (select substr(x.message, 1 + length('the model refused: ')) from attempts x
+    (select x.refusal from attempts x
      where x.call_id in (s.id, n.id) and x.outcome = 'refusal' order by x.id desc limit 1) end`),
   cost_usd: real(`(select case when max(${isUnpriced("x")}) then null
     when count(*) = 0 and r.imported is not null and s.answer_id is not null then null
