@@ -34,6 +34,7 @@ export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";
 export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline.ts";
 export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";
 export { runConfig, type RunConfigOptions } from "./app/runs/run-config.ts";
+export { type InputFileRow, runInputs } from "./app/runs/run-inputs.ts";
 export { showRun, type RunDetails } from "./app/runs/show-run.ts";
 export type { RunSummary } from "./app/runs/summary.ts";
 export { loadConfig } from "./config/load.ts";

@@ -39,6 +39,10 @@ async function lab() {
   };
 }
 
+/** What follows the warnings of `runs config`. */
+const POINTER =
+  /Its inputs: `datagen runs inputs [0-9a-z]{8} > inputs\.jsonl`; data_config\.input_data_path names their file\.\n$/;
+
 async function succeed(result: Promise<Result>): Promise<Result> {
   const { code, stdout, stderr } = await result;
   expect(code, stderr).toBe(0);
@@ -72,7 +76,7 @@ describe.concurrent("the config of a run makes the same calls again", () => {
     const { config, printed } = await space.twice(configFor({ model_config: { seed: 3 } }), [], env);
     expect(config).toMatchObject({ api_provider: "openai", model_config: { seed: 3, endpoint: "chat" } });
     expect(config.model_config).not.toHaveProperty("base_url");
-    expect(printed.stderr).toMatch(/^Warning: [^\n]*OPENAI_BASE_URL=\S+\n$/);
+    expect(printed.stderr.replace(POINTER, "")).toMatch(/^Warning: [^\n]*OPENAI_BASE_URL=\S+\n$/);
     expect(printed.stderr).toContain(server.openaiUrl);
     expect(new Set(server.requests.map(({ authorization }) => authorization))).toEqual(
       new Set([`Bearer ${env.OPENAI_API_KEY}`]),
@@ -85,7 +89,9 @@ describe.concurrent("the config of a run makes the same calls again", () => {
     const url = server.openaiUrl;
     const { config, printed } = await space.twice(configFor(), ["--base-url", `${url}/`], KEYS);
     expect(config.model_config).toMatchObject({ base_url: `${url}/` });
-    expect(printed.stderr).toMatch(/^Warning: [^\n]*DATAGEN_API_KEY[^\n]*OPENAI_API_KEY[^\n]*--base-url \S+\n$/);
+    expect(printed.stderr.replace(POINTER, "")).toMatch(
+      /^Warning: [^\n]*DATAGEN_API_KEY[^\n]*OPENAI_API_KEY[^\n]*--base-url \S+\n$/,
+    );
     const authorizations = new Set(server.requests.map(({ authorization }) => authorization));
     expect(authorizations.has(`Bearer ${KEYS.OPENAI_API_KEY}`)).toBe(true);
     authorizations.delete(`Bearer ${KEYS.OPENAI_API_KEY}`);
@@ -93,11 +99,11 @@ describe.concurrent("the config of a run makes the same calls again", () => {
     expect([...authorizations].every((each) => each === `Bearer ${KEYS.DATAGEN_API_KEY}`)).toBe(true);
   });
 
-  test("of a server that the config names, without a word", async () => {
+  test("of a server that the config names, without a warning", async () => {
     await using space = await lab();
     await using server = await startServer();
     const { printed } = await space.twice(configFor({ model_config: { base_url: server.togetherUrl } }), [], KEYS);
-    expect(printed.stderr).toBe("");
+    expect(printed.stderr.replace(POINTER, "")).toBe("");
   });
 
   test("with the flags that the run was started with", async () => {
@@ -106,7 +112,7 @@ describe.concurrent("the config of a run makes the same calls again", () => {
     const many = configFor();
     many.agent_perspectives.push({ condition: "Fifth", reading: null, strategy: "Say nothing." });
     const { config, printed } = await space.twice(many, flags);
-    expect(printed.stderr).toBe("");
+    expect(printed.stderr.replace(POINTER, "")).toBe("");
     expect(config).toMatchObject({
       model_config: { model_name: "another" },
       data_config: { input_data_path: "rows.json", sample_size: 3 },
@@ -181,4 +187,58 @@ test("datagen runs config refuses a run that is not there", async () => {
   const { code, stdout, stderr } = await space.command(["runs", "config", "latest"]);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   expect(stderr).toContain("there is no database data/datagen.db");
+});
+
+describe.concurrent("the config and the inputs of a run", () => {
+  /** Runs a config in one folder, and what `runs config` and `runs inputs` print of it in another. */
+  async function handedOver(config: Config, data: unknown, args: string[] = []) {
+    const [here, there] = [await lab(), await lab()];
+    await here.write("rows.json", data);
+    await here.write("config.json", config);
+    await succeed(here.command(["run", "config.json", "--no-export", "--provider", "offline", ...args]));
+    const printed = await succeed(here.command(["runs", "config", "latest"]));
+    const inputs = await succeed(here.command(["runs", "inputs", "latest"]));
+    const again = JSON.parse(printed.stdout) as Config;
+    again.data_config.input_data_path = "inputs.jsonl";
+    await there.write("again.json", again);
+    await there.write("inputs.jsonl", inputs.stdout);
+    await succeed(there.command(["run", "again.json", "--no-export"]));
+    const [keys] = keysOf(here.at("data/datagen.db"));
+    const [keysThere] = keysOf(there.at("data/datagen.db"));
+    const inputsThere = await succeed(there.command(["runs", "inputs", "latest"]));
+    const dispose = () => Promise.all([here[Symbol.asyncDispose](), there[Symbol.asyncDispose]()]);
+    return { printed, inputs, inputsThere, keys, keysThere, [Symbol.asyncDispose]: async () => void (await dispose()) };
+  }
+
+  test("make it again in another folder: the same calls, and the same inputs", async () => {
+    const odd = ["\ud83d half", '"quoted"\r\n\u2028 and \u009b', "Twice", "Twice"].map((input) => ({ input }));
+    const data = [{ input: "Guten Tag.", reference: "Good day." }, ...odd, { input: "Left out" }];
+    await using both = await handedOver(configFor({ data_config: { sample_size: 5 }, replicates: 2 }), data);
+    const lines = both.inputs.stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual(data.slice(0, 5));
+    expect(lines[0]).toBe('{"input":"Guten Tag.","reference":"Good day."}');
+    expect(both.keys!.length).toBeGreaterThan(10);
+    expect(both.keysThere).toEqual(both.keys);
+    expect(both.inputsThere.stdout).toBe(both.inputs.stdout);
+    expect(both.inputs.stdout).not.toContain("\u009b");
+    expect(both.printed.stderr).toMatch(POINTER);
+  });
+
+  test("of a shard are its part, to be run without --shard", async () => {
+    await using both = await handedOver(configFor(), rows(5), ["--shard", "2/2"]);
+    const inputs = both.inputs.stdout.trimEnd().split("\n");
+    expect(inputs.map((line) => JSON.parse(line) as object)).toEqual([rows(5)[1], rows(5)[3]]);
+    expect(both.inputs.stderr).toMatch(/^Warning: the run has only a part of the inputs, .* without --shard\n$/);
+    expect(both.keysThere).toEqual(both.keys);
+  });
+
+  test("are one JSON array with --json", async () => {
+    await using space = await lab();
+    await space.write("config.json", configFor());
+    await succeed(space.command(["run", "config.json", "--no-export", "--provider", "offline"]));
+    const { stdout } = await succeed(space.command(["runs", "inputs", "latest", "--json"]));
+    expect(JSON.parse(stdout)).toEqual(
+      rows(4).map(({ input, reference }) => ({ input, ...(reference !== undefined && { reference }) })),
+    );
+  });
 });

@@ -13,6 +13,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     "runs show": async () => (await import("./commands/runs/show.ts")).RunsShowCommand,
     "runs reprice": async () => (await import("./commands/runs/reprice.ts")).RunsRepriceCommand,
     "runs config": async () => (await import("./commands/runs/config.ts")).RunsConfigCommand,
+    "runs inputs": async () => (await import("./commands/runs/inputs.ts")).RunsInputsCommand,
     "runs cancel": async () => (await import("./commands/runs/cancel.ts")).RunsCancelCommand,
     "runs delete": async () => (await import("./commands/runs/delete.ts")).RunsDeleteCommand,
     diff: async () => (await import("./commands/diff.ts")).DiffCommand,

@@ -26,12 +26,16 @@ export interface CellRow {
   reasoningTokens: number | null;
 }
 
-/** A task with all its calls, by perspective, each reading before its strategy. */
-export interface TaskRow {
+/** An input of a run. */
+export interface InputRow {
   /** The row of the input file, from 0. */
   position: number;
   input: string;
   reference: string | null;
+}
+
+/** A task with all its calls, by perspective, each reading before its strategy. */
+export interface TaskRow extends InputRow {
   cells: CellRow[];
 }
 
@@ -68,13 +72,8 @@ const statements = oncePerStore(({ sqlite }) => ({
     .raw(),
 }));
 
-/**
- * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
- * @param tags what to do with the reasoning at the start of an answer
- */
-export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
-  const { cells, perspectives } = statements(store);
-  const positions = new Map(perspectives.all(runId));
+/** The inputs of a run, in the order of their file. The store must not be written to until the iteration ends. */
+export function* inputRows(store: Store, runId: number): Generator<InputRow & { taskId: number }> {
   // Prepare a new statement each time, because a statement that is being iterated cannot be used again.
   const rows = store.sqlite
     .prepare<[number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
@@ -83,10 +82,21 @@ export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags):
     .raw()
     .iterate(runId);
   for (const [taskId, position, inputId, referenceId] of rows) {
+    const reference = referenceId === null ? null : getText(store, referenceId);
+    yield { taskId, position, input: getText(store, inputId), reference };
+  }
+}
+
+/**
+ * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
+ * @param tags what to do with the reasoning at the start of an answer
+ */
+export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
+  const { cells, perspectives } = statements(store);
+  const positions = new Map(perspectives.all(runId));
+  for (const { taskId, ...row } of inputRows(store, runId)) {
     yield {
-      position,
-      input: getText(store, inputId),
-      reference: referenceId === null ? null : getText(store, referenceId),
+      ...row,
       cells: cells
         .all(taskId)
         .map((columns) => toCell(columns, positions, tags))

@@ -11,7 +11,8 @@ export class RunsConfigCommand extends DatagenCommand {
 
       The output is the config of the run, with all defaults, the flags that the run was started with, and the provider
       and endpoint that datagen chose. A run of this config makes the same calls. A base URL from the environment is not
-      in it; stderr says how to set that.
+      in it; stderr says how to set that. \`datagen runs inputs RUN\` prints the inputs of the run, for a machine that does
+      not have their file.
     `,
     examples: [["Keep the config of the newest run", "datagen runs config latest > again.json"]],
   });
@@ -19,11 +20,16 @@ export class RunsConfigCommand extends DatagenCommand {
   run = Option.String({ name: "RUN" });
 
   async execute(): Promise<void> {
-    const { runConfig } = await import("../../../app/runs/run-config.ts");
+    const [{ runConfig }, { showSummary }] = await Promise.all([
+      import("../../../app/runs/run-config.ts"),
+      import("../../../app/runs/show-run.ts"),
+    ]);
     using store = await this.openToRead();
     const config = runConfig(store, this.run, {
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });
     this.printJson(config);
+    const inputs = this.commandLine(`runs inputs ${showSummary(store, this.run).id}`);
+    this.warn(`Its inputs: \`${inputs} > inputs.jsonl\`; data_config.input_data_path names their file.`);
   }
 }

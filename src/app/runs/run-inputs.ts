@@ -1,0 +1,34 @@
+import { missingShards } from "../../plan/shard.ts";
+import { inputRows } from "../../store/runs/dataset-rows.ts";
+import { atOneMoment } from "../../store/file/transaction.ts";
+import type { Store } from "../../store/file/store.ts";
+import { findRun, getRun } from "../../store/runs/runs.ts";
+import type { OnEvent } from "../events.ts";
+
+/** A row of an input file. */
+export interface InputFileRow {
+  input: string;
+  reference?: string;
+}
+
+/**
+ * The inputs of a run in their order, as rows of an input file: a run of `runConfig` on a file of these rows makes the same
+ * calls. Do not write to the store before the iteration ends.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @param options.onEvent gets a warning if the run has only a part of the inputs
+ * @throws UsageError when there is no such run
+ */
+export function runInputs(store: Store, run: string, options: { onEvent?: OnEvent } = {}): Iterable<InputFileRow> {
+  const { onEvent = () => {} } = options;
+  const { id, shard } = getRun(store, findRun(store, run));
+  if (shard !== null && missingShards(shard).length > 0) {
+    const message =
+      "the run has only a part of the inputs, and only these are printed; for the same calls, run a file of them without --shard";
+    onEvent({ type: "warning", message });
+  }
+  return atOneMoment(store, function* () {
+    for (const { input, reference } of inputRows(store, id)) {
+      yield { input, ...(reference !== null && { reference }) };
+    }
+  });
+}
