@@ -7,6 +7,7 @@
 import { isTooOld, tooOld } from "./node-version.ts";
 
 export { createPilot } from "./app/estimate/create-pilot.ts";
+export { type Backup, backUpDatabase } from "./app/database/back-up-database.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigDifference } from "./app/diff/config-differences.ts";
 export { createRun } from "./app/run/create-run.ts";

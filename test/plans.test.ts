@@ -184,6 +184,8 @@ test("no statement of the store goes through a table of calls from end to end, a
   await datagen.executeRun(store, "latest", { executor: "live", maxCostUsd: 2, environment: {} });
   await callRarely(store);
   checkDatabase(store);
+  expect([...datagen.runInputs(store, first)].length).toBeGreaterThan(6);
+  expect(await datagen.backUpDatabase(store, space.at("copy.db"))).toMatchObject({ backup: space.at("copy.db") });
   datagen.deleteRun(store, second);
   expect(datagen.deletedRuns(store)).toMatchObject({ runs: 1 });
   datagen.compactDatabase(store);

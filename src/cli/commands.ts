@@ -25,6 +25,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     import: async () => (await import("./commands/import.ts")).ImportCommand,
     db: async () => (await import("./commands/db.ts")).DbCommand,
     "db check": async () => (await import("./commands/db/check.ts")).DbCheckCommand,
+    "db backup": async () => (await import("./commands/db/backup.ts")).DbBackupCommand,
     "db merge": async () => (await import("./commands/db/merge.ts")).DbMergeCommand,
     "db compact": async () => (await import("./commands/db/compact.ts")).DbCompactCommand,
     completion: async () => (await import("./commands/completion.ts")).CompletionCommand,

@@ -37,6 +37,11 @@ export function counted(value: number, singular: string, plural = `${singular}s`
   return `${number(value)} ${value === 1 ? singular : plural}`;
 }
 
+/** A size in megabytes, with one decimal. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
 /** Seconds as `m:ss` or `h:mm:ss`. */
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);

@@ -1,9 +1,10 @@
-import { closeSync, existsSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { errorCode, StoppedError } from "../../errors.ts";
-import { removeTemporary, temporaryPath } from "./temporary.ts";
+import { putInPlace, removeTemporary, temporaryPath } from "./temporary.ts";
 import { diskError, isDiskError } from "./space.ts";
+import type { Store } from "./store.ts";
 
 /**
  * Copies a database to `PATH.vVERSION.backup` beside it. The backup appears only when it is complete. If there is an earlier
@@ -42,14 +43,73 @@ export function copyTo(sqlite: Database.Database, path: string): string {
   } catch (error) {
     removeTemporary(copy);
     rmSync(`${copy}-journal`, { force: true });
-    if (!isDiskError(error)) throw error;
-    const { message } = diskError({ path }, error);
-    const megabytes = Math.ceil(sizeOf(sqlite) / 1024 / 1024);
-    const hint = message.endsWith("is full")
-      ? `A copy of it needs ${megabytes} MB. Make room, then try again.`
-      : "Check the disk.";
-    throw new StoppedError(message, hint, error);
+    throw asCopyError(error, sqlite, path);
   }
+}
+
+/** How many pages to copy before signals and timers get a turn. */
+const PAGES_A_TURN = 4_096;
+
+/**
+ * Copies a database, as it is at this moment, to a new file, with SQLite's own backup. Other processes may write to the
+ * database meanwhile. The copy appears only when it is complete, and only this user can read it.
+ * @param path the new file, without links
+ * @param signal ends the copying; nothing is left of it
+ * @returns false if there is a file at the path by now
+ * @throws StoppedError when the disk is full or fails
+ */
+export async function copyWhole({ sqlite }: Store, path: string, signal?: AbortSignal): Promise<boolean> {
+  const folder = temporaryPath(dirname(path));
+  const copy = join(folder, "copy.db");
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+    closeSync(openSync(copy, "wx", 0o600));
+    // A backup begins again whenever another process commits, unless its connection holds a snapshot.
+    sqlite.exec("begin");
+    try {
+      sqlite.pragma("schema_version");
+      await sqlite.backup(copy, {
+        progress() {
+          signal?.throwIfAborted();
+          return PAGES_A_TURN;
+        },
+      });
+    } finally {
+      if (sqlite.inTransaction) sqlite.exec("commit");
+    }
+    inOneFile(copy);
+    flush(copy);
+    if (!isWhole(copy)) throw new StoppedError(`the copy ${path} could not be read back`, "Check the disk.");
+    signal?.throwIfAborted();
+    if (!putInPlace(copy, path)) return false;
+    flush(dirname(path));
+    return true;
+  } catch (error) {
+    throw asCopyError(error, sqlite, path);
+  } finally {
+    removeTemporary(folder);
+  }
+}
+
+/** Ends the WAL mode of a database, so that it needs no other file beside it. */
+function inOneFile(path: string): void {
+  const copy = new Database(path);
+  try {
+    copy.pragma("journal_mode = DELETE");
+  } finally {
+    copy.close();
+  }
+}
+
+/** @param path the path of the copy, or a path beside it */
+function asCopyError(error: unknown, sqlite: Database.Database, path: string): unknown {
+  if (!isDiskError(error)) return error;
+  const { message } = diskError({ path }, error);
+  const megabytes = Math.ceil(sizeOf(sqlite) / 1024 / 1024);
+  const hint = message.endsWith("is full")
+    ? `A copy needs ${megabytes} MB. Make room, then try again.`
+    : "Check the disk.";
+  return new StoppedError(message, hint, error);
 }
 
 function sizeOf(sqlite: Database.Database): number {

@@ -1,10 +1,6 @@
 import type { Compaction } from "../../../app/database/compact-database.ts";
-import { printable } from "../text.ts";
+import { megabytes, printable } from "../text.ts";
 
 export function renderCompaction({ database, before_bytes: before, after_bytes: after }: Compaction): string {
   return `${printable(database)}: ${megabytes(before)} before, ${megabytes(after)} after`;
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
