@@ -14,7 +14,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   execute: { values: ["plan", "store", "providers", "models"], types: ["config"] },
   providers: { values: ["models"], types: ["config"] },
   models: { values: [], types: ["config"] },
-  export: { values: [], types: ["config", "store"] },
+  export: { values: ["store"], types: ["config"] },
   files: { values: [] },
 };
 

@@ -280,6 +280,9 @@ describe.concurrent("an example of a help text", () => {
     await using space = await copyOf(line.startsWith("datagen resume") ? stopped : lived);
     // As from another machine.
     if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
+    // An earlier run and the newest are two.
+    if (line.startsWith("datagen export") && line.includes(EARLIER_RUN))
+      await runOffline(space, "configs/translation.json");
     const asks = line.startsWith("datagen runs delete") && !line.includes("--yes");
     const typed = line.replace(OWN_SERVER, server.openaiUrl).replace(EARLIER_RUN, earlier.slice(0, 6));
     const result = await type(typed, space, {
@@ -321,11 +324,14 @@ describe.concurrent("an example of a help text", () => {
       const says: Record<string, RegExp> = {
         "": /datagen db check/,
         check: /\d+ rules checked, 0 broken|"violations": \[\]/,
+        backup: /^data\/backup\.db: a copy of .* with 1 run, /,
         compact: /MB before, .* MB after|"after_bytes": \d+/,
       };
       expect(result.stdout).toMatch(says[sub]!);
     } else if (line.includes("> again.json")) {
       expect(await space.json("again.json")).toMatchObject({ task_type: "translation", api_provider: "offline" });
+    } else if (line.includes("> inputs.jsonl")) {
+      expect(await space.read("inputs.jsonl")).toMatch(/^\{"input":".*"\}\n/);
     } else if (command === "estimate") {
       expect(result.stdout).toMatch(/^inputs +\d+\ncalls +\d+|"to_send": \d+/);
       expect(all(space, "select * from runs")).toHaveLength(line.includes("--pilot") ? 2 : 1);

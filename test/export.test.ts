@@ -1,8 +1,12 @@
 import { readdir, readFile, rm, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { buffer } from "node:stream/consumers";
+import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { renderers } from "../src/export/index.ts";
-import { exportRun, openStore, renderRun } from "../src/index.ts";
+import type { FlatRow } from "../src/export/renderer.ts";
+import { exportRun, openStore, renderRun, type RunSummary } from "../src/index.ts";
+import { ANSWER_COLUMN_MEANINGS, ANSWER_COLUMNS } from "../src/store/answer-columns.ts";
 import {
   configFor,
   datagen,
@@ -42,6 +46,11 @@ async function run(ws: Workspace, server: LoopbackServer | null, config: Config,
 const exported = (ws: Workspace, ...args: string[]) => datagen(["export", "latest", ...args], { cwd: ws.path });
 const datasetOf = (ws: Workspace, { stdout }: Result) => ws.json<Dataset>(stdout.trimEnd());
 const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
+const linesOf = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as FlatRow);
 const isReading = (call: Asked, input: string) => call.prompt === promptOf(NOTED.reading ?? "", input);
 
 /** Kills a run of 12 inputs when the server gets the request with this number. */
@@ -56,29 +65,8 @@ async function cutOff(ws: Workspace, server: LoopbackServer, at: number): Promis
   expect((await running.done).signal).toBe("SIGKILL");
 }
 
-const COLUMNS = [
-  "run_id",
-  "task",
-  "condition",
-  "replicate",
-  "context",
-  "reference",
-  "preparation",
-  "response",
-  "failure",
-  "refusal",
-  "finish_reason",
-  "finish_reason_raw",
-  "prompt_tokens",
-  "completion_tokens",
-  "cached_tokens",
-  "reasoning_tokens",
-];
-
-type FlatRow = Record<string, string | number | null>;
-
 /** The flat rows of a dataset in which nothing failed and nothing was cut off. */
-function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Expected): FlatRow[] {
+function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Expected) {
   const references = config.add_references ? ["Reference"] : [];
   const conditions = [...references, ...config.agent_perspectives.map(({ condition }) => condition)];
   return tasks.flatMap(({ context, responses, preparations }, task) =>
@@ -102,6 +90,14 @@ function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Exp
         completion_tokens: sum("completion"),
         cached_tokens: sum("cached"),
         reasoning_tokens: sum("reasoning"),
+        run_name: null,
+        model: "gpt-4o-mini",
+        id: null,
+        kind: null,
+        refusal: null,
+        cost_usd: expect.any(Number) as number,
+        latency_ms: own.length > 0 ? (expect.any(Number) as number) : null,
+        origin_run: own.length > 0 ? id : null,
       };
     }),
   );
@@ -249,11 +245,10 @@ describe.concurrent("a row for each task and perspective", () => {
     expect(result.stdout).toMatch(/^data\/agents\/translation_gpt_4o_mini_\d{8}_\d{6}\.jsonl\n$/);
     const text = await ws.read(result.stdout.trimEnd());
     const [id] = runIds(ws);
-    expect(text).toBe(
-      flatRows(id!, config, data, expectedDataset(config, data))
-        .map((row) => `${JSON.stringify(row)}\n`)
-        .join(""),
-    );
+    const lines = linesOf(text);
+    expect(lines).toEqual(flatRows(id!, config, data, expectedDataset(config, data)));
+    for (const line of lines) expect(Object.keys(line)).toEqual(ANSWER_COLUMNS);
+    expect(text).toBe(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
   });
 
   test("stands in CSV, with tokens and finish reason", async () => {
@@ -263,13 +258,9 @@ describe.concurrent("a row for each task and perspective", () => {
     const result = await exported(ws, "--format", "csv");
     expect(result.stdout).toMatch(/\.csv\n$/);
     const [header, ...lines] = parseCsv(await ws.read(result.stdout.trimEnd()));
-    const [id] = runIds(ws);
-    expect(header).toEqual(COLUMNS);
-    expect(lines).toEqual(
-      flatRows(id!, config, data, expectedDataset(config, data)).map((row) =>
-        COLUMNS.map((column) => row[column]?.toString() ?? null),
-      ),
-    );
+    expect(header).toEqual(ANSWER_COLUMNS);
+    const { stdout } = await exported(ws, "--format", "jsonl", "--output", "-");
+    expect(lines).toEqual(linesOf(stdout).map((row) => Object.values(row).map((value) => value?.toString() ?? null)));
   });
 
   test("says why there is no response, and what was cut off", async () => {
@@ -297,6 +288,136 @@ describe.concurrent("a row for each task and perspective", () => {
     ]);
     expect(told[1]).toMatchObject({ preparation: null, prompt_tokens: 0, completion_tokens: 0 });
     expect(result.stderr).toMatch(/Warning: 4 calls failed/);
+  });
+});
+
+describe.concurrent("a row of JSON Lines", () => {
+  test("says what the run paid for it, how long that took, and which run the answer comes from", async () => {
+    await using ws = await workspace();
+    await using server = await startServer();
+    await run(ws, server, configFor(), rows(3), ["--no-export", "--name", "first"]);
+    const one = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
+    await run(ws, server, configFor(), rows(4), ["--no-export"]);
+    const two = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
+    const [latest, first] = JSON.parse(
+      (await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout,
+    ) as RunSummary[];
+    const paid = (lines: FlatRow[]) => lines.reduce((sum, { cost_usd: cost }) => sum + Number(cost), 0);
+    expect(paid(one)).toBeGreaterThan(0);
+    expect(paid(one)).toBeCloseTo(first!.cost_usd!, 9);
+    expect(paid(two)).toBeCloseTo(latest!.cost_usd!, 9);
+    for (const row of one) expect(row).toMatchObject({ run_name: "first", origin_run: first!.id });
+    for (const row of one) expect(row.latency_ms).toBeGreaterThan(0);
+    for (const row of two) {
+      expect(row).toMatchObject(
+        Number(row.task) < 3
+          ? { cost_usd: 0, latency_ms: null, origin_run: first!.id, run_name: null }
+          : { cost_usd: expect.any(Number) as number, origin_run: latest!.id },
+      );
+    }
+    await datagen(["runs", "delete", first!.id, "--yes"], { cwd: ws.path });
+    const [row] = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
+    expect(row).toMatchObject({ origin_run: null, response: two[0]!.response });
+  });
+
+  test("has the words of a refusal, and no cost where the price is unknown", async () => {
+    await using ws = await workspace();
+    const [one] = rows(1) as [Row];
+    await using server = await startServer({
+      behave: (call) => (isReading(call, one.input) ? { kind: "refusal" } : undefined),
+    });
+    const config = configFor({ agent_perspectives: [PLAIN, NOTED], model_config: { model_name: "nobody-knows" } });
+    await run(ws, server, config, [one], ["--no-export", "--provider", "openai"]);
+    const lines = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
+    expect(lines).toMatchObject([
+      { failure: null, refusal: null, cost_usd: null, model: "nobody-knows" },
+      {
+        failure: "reading: refusal",
+        refusal: expect.stringMatching(/^(?!the model refused)./) as string,
+        origin_run: null,
+      },
+    ]);
+  });
+
+  test("of an imported run has its origin, and no cost that nobody knows", async () => {
+    await using ws = await workspace();
+    await run(ws, null, configFor(), rows(2), ["--output", "set.json"]);
+    await using other = await workspace();
+    await other.write("set.json", await ws.read("set.json"));
+    const { stdout } = await datagen(["import", "set.json"], { cwd: other.path });
+    const lines = linesOf((await exported(other, "--format", "jsonl", "--output", "-")).stdout);
+    for (const row of lines) expect(row).toMatchObject({ cost_usd: null, latency_ms: null, origin_run: stdout.trim() });
+  });
+
+  test("is explained in docs/datasets.md, name by name", async () => {
+    const docs = await readFile(join(import.meta.dirname, "../docs/datasets.md"), "utf8");
+    const found = [...docs.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)].map(([, name, says]) => [name, says]);
+    expect(found).toEqual(Object.entries(ANSWER_COLUMN_MEANINGS));
+  });
+});
+
+describe.concurrent("an export of several runs", () => {
+  /** Two runs, the second with a failed call. */
+  async function two() {
+    const ws = await workspace();
+    await run(ws, null, configFor({ add_references: true }), rows(3), ["--no-export"]);
+    await run(ws, null, configFor({ replicates: 2 }), rows(2), ["--no-export", "--name", "second"]);
+    const [first, second] = runIds(ws) as [string, string];
+    const alone = async (id: string, format: string) =>
+      (await datagen(["export", id, "--format", format, "--output", "-"], { cwd: ws.path })).stdout;
+    const together = (...args: string[]) => datagen(["export", first, second, ...args], { cwd: ws.path });
+    return { ws, first, second, alone, together, [Symbol.asyncDispose]: () => ws[Symbol.asyncDispose]() };
+  }
+
+  test("has their rows one after the other, in one file", async () => {
+    await using lab = await two();
+    const { ws, first, second, alone } = lab;
+    const lines = await lab.together("--format", "jsonl", "--output", "-");
+    expect(lines).toMatchObject({ code: 0, stderr: "" });
+    expect(lines.stdout).toBe((await alone(first, "jsonl")) + (await alone(second, "jsonl")));
+    const table = await lab.together("--output", "both.csv");
+    expect(table).toMatchObject({ code: 0, stdout: "both.csv\n", stderr: "" });
+    const withoutHeader = (await alone(second, "csv")).slice(`${ANSWER_COLUMNS.join(",")}\r\n`.length);
+    expect(await ws.read("both.csv")).toBe((await alone(first, "csv")) + withoutHeader);
+    const json = await lab.together("--format", "csv", "--json");
+    const { runs, dataset } = JSON.parse(json.stdout) as { runs: RunSummary[]; dataset: string };
+    expect(runs.map(({ id }) => id)).toEqual([first, second]);
+    expect(dataset).toMatch(new RegExp(`^data/agents/translation_\\S+_${second}\\.csv$`));
+    // A second time it replaces itself, and nothing else.
+    expect((await lab.together("--format", "csv")).stdout.trim()).toBe(dataset);
+    expect(await datasets(ws)).toEqual([basename(dataset)]);
+  });
+
+  test("is refused as json, with a run twice, and with one that is not done", async () => {
+    await using lab = await two();
+    const { ws, first, second } = lab;
+    const refused = async (message: RegExp, ...args: string[]) => {
+      const { code, stdout, stderr } = await datagen(["export", ...args], { cwd: ws.path });
+      expect([code, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(message);
+    };
+    await refused(/a dataset in json has one run, and 2 are given\n.*--format jsonl or --format csv/, first, second);
+    await refused(/run \w+ is given twice/, first, second, "latest", "--format", "csv");
+    await refused(/there is no run "zzzz"/, first, "zzzz", "--format", "csv");
+    const database = new Database(ws.at("data/datagen.db"));
+    database.exec(`update calls set state = 'pending', answer_id = null where id = (select max(id) from calls);
+      update runs set calls_succeeded = calls_succeeded - 1 where id = 2`);
+    database.close();
+    await refused(new RegExp(`1 of \\d+ calls of run ${second} are pending`), first, second, "--format", "csv");
+    expect(await datasets(ws)).toEqual([]);
+    const partial = await lab.together("--format", "csv", "--allow-partial", "--output", "-");
+    expect(partial.code).toBe(0);
+    expect(partial.stderr).toMatch(/^Warning: 1 call is pending/);
+  });
+
+  test("names the run in a warning about its cells", async () => {
+    await using lab = await two();
+    await run(lab.ws, null, configFor(), [{ input: "half \ud83d" }], ["--no-export"]);
+    const { stderr } = await datagen(["export", lab.first, "latest", "--format", "csv", "--output", "-"], {
+      cwd: lab.ws.path,
+    });
+    const [, , third] = runIds(lab.ws);
+    expect(stderr).toMatch(new RegExp(`^Warning: run ${third}: \\d+ cells hold a lone surrogate`));
   });
 });
 

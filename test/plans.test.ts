@@ -17,6 +17,7 @@ const WHOLE: [statement: RegExp, reason: string][] = [
 
 /** Functions of store/ that hold SQL and need more than a database of datagen, each with the reason. */
 const NOT_CALLED: Record<string, string> = {
+  "file/backup.ts asCopyError": "says why a copy fails, and how much room it needs",
   "file/backup.ts backUp": "copies a database of an older version",
   "file/backup.ts copyTo": "likewise",
   "file/backup.ts sizeOf": "asks for the size of the file, where a copy fails",

@@ -1,16 +1,14 @@
+import { ANSWER_COLUMNS } from "../store/answer-columns.ts";
 import { flatRows, type Renderer } from "./renderer.ts";
 
 /** CSV (RFC 4180) with a header line. The columns are the members of JSON Lines; null is an empty field. */
 export const csv: Renderer = {
   extension: "csv",
   isJson: false,
-  *render(run, tasks, { csvSafe }) {
-    let isFirst = true;
-    for (const row of flatRows(run, tasks)) {
-      if (isFirst) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${line(Object.keys(row), false)}`;
-      isFirst = false;
-      yield line(Object.values(row), csvSafe);
-    }
+  isFlat: true,
+  *render(run, tasks, { csvSafe, isContinued }) {
+    if (!isContinued) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${line(ANSWER_COLUMNS, false)}`;
+    for (const row of flatRows(run, tasks)) yield line(Object.values(row), csvSafe);
   },
   isDataset({ head }, runId) {
     if (!/^\uFEFF?"?run_id"?,/.test(head)) return false;

@@ -6,6 +6,7 @@ import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer
 export const json: Renderer = {
   extension: "json",
   isJson: true,
+  isFlat: false,
   *render(run, tasks) {
     const { config } = run;
     yield `{\n${member("task_type", config.task_type)}`;

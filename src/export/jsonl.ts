@@ -4,6 +4,7 @@ import { flatRows, type Renderer } from "./renderer.ts";
 export const jsonl: Renderer = {
   extension: "jsonl",
   isJson: true,
+  isFlat: true,
   *render(run, tasks) {
     for (const row of flatRows(run, tasks)) yield `${JSON.stringify(row)}\n`;
   },

@@ -1,3 +1,4 @@
+import type { AnswerColumn } from "../store/answer-columns.ts";
 import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
 import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
@@ -32,6 +33,8 @@ export interface Renderer {
   extension: string;
   /** Whether its texts are strings of JSON, which has an escape for every character. */
   isJson: boolean;
+  /** Whether it has a row for each task and perspective, so that a file can have several runs. */
+  isFlat: boolean;
   /** Always renders the same rows to the same bytes. */
   render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<Piece>;
   /** Whether a file is a dataset of this format; with an id, whether it is the dataset of that run. */
@@ -41,6 +44,8 @@ export interface Renderer {
 export interface Style {
   /** Writes CSV that is safe in a spreadsheet: with a byte order mark, and without formulas. */
   csvSafe: boolean;
+  /** Whether the file already has the rows of another run. */
+  isContinued: boolean;
 }
 
 /** The cell of a task and a perspective: the response, and the notes if there is a reading. */
@@ -89,30 +94,59 @@ export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
   return [reference, ...cells];
 }
 
+/** A row of the flat formats. */
+export type FlatRow = Record<AnswerColumn, string | number | null>;
+
 /** The rows of the flat formats: one for each task and perspective. Each row can be read alone. */
-export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>) {
-  for (const task of tasks) {
-    for (const cell of cellsOf(run, task)) {
-      yield {
-        run_id: run.publicId,
-        task: task.position,
-        condition: cell.condition,
-        replicate: cell.replicate,
-        context: task.input,
-        reference: task.reference,
-        preparation: cell.preparation,
-        response: cell.response,
-        failure: failureOf(cell),
-        refusal: refusalOf(cell),
-        finish_reason: cell.strategy?.finishReason ?? null,
-        finish_reason_raw: cell.strategy?.finishReasonRaw ?? cell.strategy?.finishReason ?? null,
-        prompt_tokens: sum(cell, "promptTokens"),
-        completion_tokens: sum(cell, "completionTokens"),
-        cached_tokens: sum(cell, "cachedTokens"),
-        reasoning_tokens: sum(cell, "reasoningTokens"),
-      };
-    }
+export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>): Generator<FlatRow> {
+  for (const task of tasks) for (const cell of cellsOf(run, task)) yield flatRow(run, task, cell);
+}
+
+/** The row of a cell, with its members in the order of `ANSWER_COLUMNS`. */
+function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
+  const { reading, strategy } = cell;
+  return {
+    run_id: run.publicId,
+    task: task.position,
+    condition: cell.condition,
+    replicate: cell.replicate,
+    context: task.input,
+    reference: task.reference,
+    preparation: cell.preparation,
+    response: cell.response,
+    failure: failureOf(cell),
+    finish_reason: strategy?.finishReason ?? null,
+    finish_reason_raw: strategy?.finishReasonRaw ?? strategy?.finishReason ?? null,
+    prompt_tokens: sum(cell, "promptTokens"),
+    completion_tokens: sum(cell, "completionTokens"),
+    cached_tokens: sum(cell, "cachedTokens"),
+    reasoning_tokens: sum(cell, "reasoningTokens"),
+    run_name: run.name,
+    model: run.model,
+    id: null,
+    kind: null,
+    refusal: refusalOf(cell),
+    cost_usd: costOf(run, cell),
+    latency_ms: latencyOf(strategy, reading),
+    origin_run: strategy?.requests?.originRun ?? null,
+  } satisfies FlatRow;
+}
+
+/** The cost of a cell in US dollars; null if any part of it is unknown. An imported answer has a cost that nobody knows. */
+function costOf({ imported }: DatasetRun, { reading, strategy }: Cell): number | null {
+  const requests = [reading, strategy].flatMap((call) => call?.requests ?? []);
+  if (imported !== null && strategy?.state === "succeeded" && requests.every(({ count }) => count === 0)) return null;
+  let nanoUsd = 0;
+  for (const { costNanoUsd } of requests) {
+    if (costNanoUsd === null) return null;
+    nanoUsd += costNanoUsd;
   }
+  return nanoUsd / 1e9;
+}
+
+function latencyOf(strategy: CellRow | null, reading: CellRow | null): number | null {
+  const ms = strategy?.requests?.latencyMs ?? null;
+  return ms === null ? null : ms + (reading?.requests?.latencyMs ?? 0);
 }
 
 /** Why a cell has no response; null if it has one. */

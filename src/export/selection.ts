@@ -48,10 +48,12 @@ export function noFindings(): Findings {
 export function selectedRun(run: DatasetRun, { replicate, replaceSurrogates }: Selection, found: Findings): DatasetRun {
   const { replicates: _, ...config } = run.config;
   const chosen = replicate === undefined ? run : { ...run, config, replicate };
-  const { config: asked, name, imported } = chosen;
-  if ([asked, name, imported].every((value) => isWellFormed(value))) return chosen;
+  const { config: asked, name, model, imported } = chosen;
+  if ([asked, name, model, imported].every((value) => isWellFormed(value))) return chosen;
   found.surrogates.add("the config or the metadata");
-  return replaceSurrogates ? { ...chosen, ...(wellFormed({ config: asked, name, imported }) as object) } : chosen;
+  return replaceSurrogates
+    ? { ...chosen, ...(wellFormed({ config: asked, name, model, imported }) as object) }
+    : chosen;
 }
 
 /**

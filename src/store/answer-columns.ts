@@ -1,43 +1,34 @@
 /**
- * The names of what is known of one cell of a dataset: an input, a condition and a replicate. The view `v_answers`, JSON
- * Lines and CSV have them in this order.
+ * What is known of one cell of a dataset: an input, a condition and a replicate. JSON Lines, CSV, `datagen show --json` and
+ * SQL views have these names in this order. The sentences say what each one means; docs/datasets.md repeats them.
  */
-export const ANSWER_COLUMNS = [
-  "run_id",
-  /** The row of the input file, from 0. */
-  "task",
-  "condition",
-  "replicate",
-  /** The input. */
-  "context",
-  "reference",
-  /** The notes, if the perspective has a reading. */
-  "preparation",
-  "response",
-  /** Why there is no response: `pending`, a reason, or `reading: ` and a reason. */
-  "failure",
-  "finish_reason",
-  /** The provider's own word for it. */
-  "finish_reason_raw",
-  /** Tokens are those of the answers, notes and response together, also of reused answers. */
-  "prompt_tokens",
-  "completion_tokens",
-  "cached_tokens",
-  "reasoning_tokens",
-  "run_name",
-  "model",
-  /** The same for the same input in every run and database: the first 16 hex digits of its SHA-256. */
-  "id",
-  /** The part of the condition before its first colon; the condition if it has none. */
-  "kind",
-  /** What the model said when it refused. */
-  "refusal",
-  /** What the requests of this run for the cell cost, failed ones included: 0 for reused answers, null if unknown. */
-  "cost_usd",
-  /** How long the requests took that gave notes and response; null if this run sent none. */
-  "latency_ms",
-  /** The run whose request gave the response; null if it was deleted, or if there is no response. */
-  "origin_run",
-] as const;
+export const ANSWER_COLUMN_MEANINGS = {
+  run_id: "The run.",
+  task: "The row of the input file, from 0.",
+  condition: "The condition of the perspective; `Reference` for the rows of references.",
+  replicate: "The number of the sample, from 1.",
+  context: "The input.",
+  reference: "The reference of the input.",
+  preparation: "The notes, if the perspective has a reading.",
+  response: "What the model answered; null if the call failed or is pending.",
+  failure: "Why there is no response: `pending`, a reason, or `reading: ` and the reason of the notes.",
+  finish_reason: "How the response ended: `stop`, `length` and so on, the same for all providers.",
+  finish_reason_raw: "The provider's own word for it.",
+  prompt_tokens: "The prompt tokens of the answers, notes and response together, also of reused ones.",
+  completion_tokens: "The completion tokens of the same answers.",
+  cached_tokens: "The part of the prompt tokens that came from the provider's cache.",
+  reasoning_tokens: "The part of the completion tokens that was reasoning.",
+  run_name: "The name that the run was given.",
+  model: "The model that the run asked.",
+  id: "The input's own id; null, because inputs have none yet.",
+  kind: "The input's own kind; null, because inputs have none yet.",
+  refusal: "What the model said when it refused to answer.",
+  cost_usd:
+    "What the requests of this run for the cell cost, failed ones included: 0 for reused answers, null if unknown.",
+  latency_ms: "How long the live requests took that gave notes and response; null if this run sent none.",
+  origin_run: "The run whose request gave the response; null if it was deleted, or if there is no response.",
+} as const;
 
-export type AnswerColumn = (typeof ANSWER_COLUMNS)[number];
+export type AnswerColumn = keyof typeof ANSWER_COLUMN_MEANINGS;
+
+export const ANSWER_COLUMNS = Object.keys(ANSWER_COLUMN_MEANINGS) as readonly AnswerColumn[];

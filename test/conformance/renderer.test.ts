@@ -100,13 +100,14 @@ describe.concurrent.each(FORMATS)("the format %s", (format) => {
     const row = getRun(store, findRun(store, "latest"));
     let taken = 0;
     function* tasks() {
-      for (const task of datasetRows(store, row.id, undefined)) {
+      for (const task of datasetRows(store, row.id)) {
         taken += 1;
         yield task;
       }
     }
     const run = { ...row, otherSettings: [], costUsd: null, part: null };
-    for (const _ of renderers[format].render(run, tasks(), { csvSafe: false })) if (taken > 5) break;
+    for (const _ of renderers[format].render(run, tasks(), { csvSafe: false, isContinued: false }))
+      if (taken > 5) break;
     expect(taken).toBe(6);
   });
 });

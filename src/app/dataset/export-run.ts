@@ -12,7 +12,7 @@ import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
-import { checkPlace, keptOfRun, placeOf, writeDataset } from "./output.ts";
+import { checkPlace, keptOf, placeOf, writeDataset } from "./output.ts";
 import { fileName } from "../paths.ts";
 import { summaryOf } from "../runs/summary.ts";
 
@@ -42,17 +42,25 @@ export interface ExportRunOptions extends RenderOptions {
 /**
  * Renders the dataset of a run from its rows into a file. The file appears only when it is complete. The database, the
  * run's inputs, and files that are not datasets are never replaced.
- * @param run the id of the run, a unique prefix of it, or `latest`
+ * @param run the id of the run, a unique prefix of it, or `latest`; for jsonl and csv also several, whose rows follow each
+ *   other
  * @returns the path of the file
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
  */
-export async function exportRun(store: Store, run: string, options: ExportRunOptions = {}): Promise<string> {
+export async function exportRun(
+  store: Store,
+  run: string | readonly string[],
+  options: ExportRunOptions = {},
+): Promise<string> {
   const { output, signal } = options;
   const format = options.format ?? formatOf(output);
-  const { datasetName, publicId } = getRun(store, findRun(store, run));
+  const [first, ...others] = findRuns(store, run, format).map((runId) => getRun(store, runId));
+  if (first === undefined) throw new Error("no run is exported");
+  const { datasetName, publicId } = first;
+  const name = [datasetName, ...others.map((other) => other.publicId)].join("_");
   // The database may be somebody else's, so the name in it is not trusted.
-  const place = placeOf(output, fileName(datasetName), renderers[format].extension);
-  await checkPlace(place, keptOfRun(store, run));
+  const place = placeOf(output, fileName(name), renderers[format].extension);
+  for (const { config, imported } of [first, ...others]) await checkPlace(place, keptOf(store, config, imported?.file));
   try {
     return await writeDataset(place, publicId, renderRun(store, run, { ...options, format }), signal);
   } catch (error) {
@@ -63,46 +71,69 @@ export async function exportRun(store: Store, run: string, options: ExportRunOpt
 
 /**
  * The dataset of a run as a stream of text, or of bytes if its format is not text. Do not write to the store before the stream ends.
+ * @param wanted as in {@link exportRun}
  * @throws UsageError when there is no such run, or calls are pending
  */
-export function renderRun(store: Store, wanted: string, options: RenderOptions = {}): Readable {
-  const { format = "json", allowPartial = false, ascii = false, csvSafe = false, onEvent = () => {} } = options;
+export function renderRun(store: Store, wanted: string | readonly string[], options: RenderOptions = {}): Readable {
+  const { format = "json", allowPartial = false, ascii = false } = options;
   checkStyle(format, options);
-  const runId = findRun(store, wanted);
-  const { publicId, callsTotal, callsSucceeded, callsFailed, config } = getRun(store, runId);
-  checkReplicate(publicId, config, options.replicate);
-  const pending = callsTotal - callsSucceeded - callsFailed;
-  if (pending > 0 && !allowPartial) {
-    throw new UsageError(
-      `${pending} of ${callsTotal} calls of run ${publicId} are pending`,
-      `Finish it with \`datagen resume ${publicId}\`, or export it as it is with --allow-partial.`,
-    );
+  const runIds = findRuns(store, wanted, format);
+  for (const runId of runIds) {
+    const { publicId, callsTotal, callsSucceeded, callsFailed, config } = getRun(store, runId);
+    checkReplicate(publicId, config, options.replicate);
+    const pending = callsTotal - callsSucceeded - callsFailed;
+    if (pending > 0 && !allowPartial) {
+      throw new UsageError(
+        `${pending} of ${callsTotal} calls of run ${publicId} are pending`,
+        `Finish it with \`datagen resume ${publicId}\`, or export it as it is with --allow-partial.`,
+      );
+    }
   }
   return Readable.from(
-    atOneMoment(store, () => {
-      const row = getRun(store, runId);
-      const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
-      const found = noFindings();
-      const run = selectedRun({ ...row, otherSettings: otherSettings(store, row), costUsd, part }, options, found);
-      const tasks = selectedTasks(
-        run,
-        datasetRows(store, runId, row.config.model_config.reasoning_tags),
-        options,
-        found,
-      );
-      return inPieces(renderers[format].render(run, tasks, { csvSafe }), ascii, () => {
-        const messages = exportWarnings(found, format, { ...options, csvSafe });
-        for (const message of messages) onEvent({ type: "warning", message });
-      });
-    }),
+    atOneMoment(store, () => inPieces(rendered(store, runIds, format, options), ascii)),
     { objectMode: true, highWaterMark: 1 },
   );
+}
+
+/** @throws UsageError when there is no such run, a run is given twice, or the format cannot have several */
+function findRuns(store: Store, wanted: string | readonly string[], format: Format): number[] {
+  const runIds = [wanted].flat().map((run) => findRun(store, run));
+  const twice = runIds.find((runId, at) => runIds.indexOf(runId) < at);
+  if (twice !== undefined) {
+    throw new UsageError(`run ${getRun(store, twice).publicId} is given twice`, "Give each run once.");
+  }
+  if (runIds.length > 1 && !renderers[format].isFlat) {
+    const flat = FORMATS.filter((name) => renderers[name].isFlat);
+    throw new UsageError(
+      `a dataset in ${format} has one run, and ${runIds.length} are given`,
+      `Add --format ${flat.join(" or --format ")}, or export each run alone.`,
+    );
+  }
+  return runIds;
+}
+
+/** The pieces of a dataset of these runs. Warnings about each run come behind its pieces. */
+function* rendered(store: Store, runIds: readonly number[], format: Format, options: RenderOptions): Generator<Piece> {
+  const { csvSafe = false, onEvent = () => {} } = options;
+  const renderer = renderers[format];
+  for (const [at, runId] of runIds.entries()) {
+    const row = getRun(store, runId);
+    const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
+    const found = noFindings();
+    const run = selectedRun({ ...row, otherSettings: otherSettings(store, row), costUsd, part }, options, found);
+    const { reasoning_tags: tags } = row.config.model_config;
+    const rows = datasetRows(store, runId, { tags, withRequests: renderer.isFlat });
+    yield* renderer.render(run, selectedTasks(run, rows, options, found), { csvSafe, isContinued: at > 0 });
+    for (const message of exportWarnings(found, format, { ...options, csvSafe })) {
+      onEvent({ type: "warning", message: runIds.length > 1 ? `run ${row.publicId}: ${message}` : message });
+    }
+  }
 }
 
 /** How many characters to write at once. A write takes as long as rendering several kilobytes. */
 const PIECE = 16_384;
 
-function* inPieces(pieces: Iterable<Piece>, ascii: boolean, atEnd: () => void): Generator<Piece> {
+function* inPieces(pieces: Iterable<Piece>, ascii: boolean): Generator<Piece> {
   let text = "";
   for (const piece of pieces) {
     if (typeof piece === "string") text += ascii ? escaped(piece) : piece;
@@ -112,7 +143,6 @@ function* inPieces(pieces: Iterable<Piece>, ascii: boolean, atEnd: () => void): 
     if (typeof piece !== "string") yield piece;
   }
   if (text !== "") yield text;
-  atEnd();
 }
 
 /** JSON in ASCII only. Other characters occur only in strings, where JSON allows escapes. */

@@ -12,12 +12,12 @@ export class ExportCommand extends DatagenCommand {
   static override paths = [["export"]];
   static override usage = Command.Usage({
     category: "Data",
-    description: "Write the dataset of a run again from the database",
+    description: "Write the dataset of a run, or of several, again from the database",
     details: `
       ${RUN_DESCRIPTION}
 
-      \`json\` is the documented dataset. \`jsonl\` and \`csv\` have a line for each task and perspective, with tokens and
-      finish reason. The same run gives the same bytes every time. Failed calls have no response. While calls are
+      \`json\` is the documented dataset. \`jsonl\` and \`csv\` have a line for each task and perspective, with tokens, cost
+      and finish reason; they take several runs, one after the other. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
 
       Programs of the reference pipeline fail on missing responses, treat replicates as more perspectives, and may not
@@ -32,11 +32,12 @@ export class ExportCommand extends DatagenCommand {
       ["The dataset of the newest run, into data/agents", "datagen export latest"],
       ["As a table for a spreadsheet", "datagen export latest --format csv --csv-safe --output dataset.csv"],
       ["For programs of the reference pipeline", "datagen export latest --complete-only --replicate 1 --ascii"],
+      ["Two runs in one file", "datagen export 7g4k latest --format csv --output both.csv"],
       ["Into a pipe", "datagen export latest --format jsonl --output - | head -n 1"],
     ],
   });
 
-  run = Option.String({ name: "RUN" });
+  runs = Option.Rest({ name: "RUN", required: 1 });
   output = Option.String("--output,-o", {
     description: "A file, a folder that exists, or - for stdout. Default: data/agents",
   });
@@ -70,7 +71,8 @@ export class ExportCommand extends DatagenCommand {
       if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
     };
     const options = { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
-    const run = showSummary(store, this.run);
+    const runs = this.runs.map((run) => showSummary(store, run));
+    const warnOfGaps = () => runs.forEach((run) => this.warnOfGaps(run, !completeOnly));
     if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
@@ -79,18 +81,18 @@ export class ExportCommand extends DatagenCommand {
       const shown = async function* (pieces: AsyncIterable<Piece>) {
         for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
       };
-      await pipeline(renderRun(store, this.run, options), shown, this.context.stdout, { end: false });
-      this.warnOfGaps(run, !completeOnly);
+      await pipeline(renderRun(store, this.runs, options), shown, this.context.stdout, { end: false });
+      warnOfGaps();
       return;
     }
     const { output } = this;
-    const dataset = await interruptible((signal) => exportRun(store, this.run, { ...options, output, signal }), {
+    const dataset = await interruptible((signal) => exportRun(store, this.runs, { ...options, output, signal }), {
       first: () =>
         this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
       second: () => this.warn("Ended."),
     });
-    this.warnOfGaps(run, !completeOnly);
-    if (this.json) this.printJson({ run, dataset });
+    warnOfGaps();
+    if (this.json) this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
     else this.print(dataset);
   }
 }

@@ -24,6 +24,27 @@ export interface CellRow {
   completionTokens: number | null;
   cachedTokens: number | null;
   reasoningTokens: number | null;
+  /** Null unless {@link DatasetRowOptions.withRequests} asks for it. */
+  requests: CallRequests | null;
+}
+
+/** What the requests of this run for a call took, and where its answer comes from. */
+export interface CallRequests {
+  /** How many were sent. */
+  count: number;
+  /** Their cost; null if any part of it is unknown. */
+  costNanoUsd: number | null;
+  /** How long the live request took that gave the answer; null if there is none. */
+  latencyMs: number | null;
+  /** The id of the run whose request gave the answer; null if it was deleted. */
+  originRun: string | null;
+}
+
+export interface DatasetRowOptions {
+  /** What to do with the reasoning at the start of an answer. */
+  tags?: ReasoningTags | undefined;
+  /** Whether cells say what their requests took. */
+  withRequests?: boolean;
 }
 
 /** An input of a run. */
@@ -41,6 +62,8 @@ export interface TaskRow extends InputRow {
 
 /** The columns of {@link statements.cells}, in their order. */
 type CellColumns = [
+  callId: number,
+  answerId: number | null,
   perspectiveId: number,
   step: CellRow["step"],
   replicate: number,
@@ -56,6 +79,15 @@ type CellColumns = [
   reasoningTokens: number | null,
 ];
 
+/** The columns of {@link statements.attempts}, in their order. */
+type AttemptColumns = [
+  outcome: string,
+  isLive: number,
+  durationMs: number,
+  costNanoUsd: number | null,
+  isInDoubt: number,
+];
+
 const statements = oncePerStore(({ sqlite }) => ({
   perspectives: sqlite
     .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
@@ -63,13 +95,25 @@ const statements = oncePerStore(({ sqlite }) => ({
   // No `order by`: SQLite would sort rows that the index already returns in nearly the right order.
   cells: sqlite
     .prepare<[number], CellColumns>(
-      `select c.perspective_id, c.step, c.replicate, c.state, c.failure,
+      `select c.id, c.answer_id, c.perspective_id, c.step, c.replicate, c.state, c.failure,
          iif(c.failure = 'refusal', (select t.refusal from attempts t where t.call_id = c.id and t.outcome = 'refusal'
            order by t.id desc limit 1), null), a.text, a.finish_reason, a.finish_reason_raw,
          a.prompt_tokens, a.completion_tokens, a.cached_tokens, a.reasoning_tokens
        from calls c left join answers a on a.id = c.answer_id where c.task_id = ?`,
     )
     .raw(),
+  attempts: sqlite
+    .prepare<[number], AttemptColumns>(
+      `select outcome, batch_id is null, duration_ms, cost_nano_usd, reserved_prompt_tokens is not null
+       from attempts where call_id = ? order by id`,
+    )
+    .raw(),
+  origin: sqlite
+    .prepare<[number], string>(
+      `select r.public_id from calls c join runs r on r.id = c.run_id where c.answer_id = ? and (r.imported is not null
+         or exists (select 1 from attempts a where a.call_id = c.id and a.outcome = 'succeeded')) order by c.id limit 1`,
+    )
+    .pluck(),
 }));
 
 /** The inputs of a run, in the order of their file. The store must not be written to until the iteration ends. */
@@ -89,9 +133,12 @@ export function* inputRows(store: Store, runId: number): Generator<InputRow & { 
 
 /**
  * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
- * @param tags what to do with the reasoning at the start of an answer
  */
-export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags): Generator<TaskRow> {
+export function* datasetRows(
+  store: Store,
+  runId: number,
+  { tags, withRequests = false }: DatasetRowOptions = {},
+): Generator<TaskRow> {
   const { cells, perspectives } = statements(store);
   const positions = new Map(perspectives.all(runId));
   for (const { taskId, ...row } of inputRows(store, runId)) {
@@ -99,7 +146,7 @@ export function* datasetRows(store: Store, runId: number, tags?: ReasoningTags):
       ...row,
       cells: cells
         .all(taskId)
-        .map((columns) => toCell(columns, positions, tags))
+        .map((columns) => toCell(columns, positions, tags, withRequests ? requestsOf(store, columns) : null))
         .toSorted(inOrder),
     };
   }
@@ -109,8 +156,9 @@ function toCell(
   columns: CellColumns,
   positions: ReadonlyMap<number, number>,
   tags: ReasoningTags | undefined,
+  requests: CallRequests | null,
 ): CellRow {
-  const [perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
+  const [, , perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
   const [finishReason, finishReasonRaw, ...tokens] = ending;
   const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
   return {
@@ -127,7 +175,22 @@ function toCell(
     completionTokens,
     cachedTokens,
     reasoningTokens,
+    requests,
   };
+}
+
+function requestsOf(store: Store, [callId, answerId]: CellColumns): CallRequests {
+  const { attempts, origin } = statements(store);
+  const requests: CallRequests = { count: 0, costNanoUsd: 0, latencyMs: null, originRun: null };
+  for (const [outcome, isLive, durationMs, cost, isInDoubt] of attempts.all(callId)) {
+    requests.count += 1;
+    // A request that may have been charged is not part of the cost.
+    if (cost === null && !isInDoubt) requests.costNanoUsd = null;
+    else if (requests.costNanoUsd !== null) requests.costNanoUsd += cost ?? 0;
+    if (outcome === "succeeded" && isLive) requests.latencyMs = durationMs;
+  }
+  if (answerId !== null) requests.originRun = origin.get(answerId) ?? null;
+  return requests;
 }
 
 function inOrder(one: CellRow, other: CellRow): number {
