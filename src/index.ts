@@ -25,6 +25,7 @@ export {
 export type { Environment } from "./app/server/environment.ts";
 export type { EstimateOptions } from "./app/estimate/survey.ts";
 export type { Estimate } from "./estimate/estimate.ts";
+export { type Preview, type PreviewedCall, previewRun, type PreviewRunOptions } from "./app/estimate/preview-run.ts";
 export { estimateRun, type EstimateRunOptions } from "./app/estimate/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
 export { cancelRun, type CancelRunOptions, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
@@ -36,6 +37,14 @@ export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline
 export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";
 export { runConfig, type RunConfigOptions } from "./app/runs/run-config.ts";
 export { type InputFileRow, runInputs } from "./app/runs/run-inputs.ts";
+export {
+  showAnswers,
+  type ShowAnswersOptions,
+  type ShownAnswer,
+  type ShownAttempt,
+  type ShownInput,
+  type ShownPrompt,
+} from "./app/runs/show-answers.ts";
 export { showRun, type RunDetails } from "./app/runs/show-run.ts";
 export type { RunSummary } from "./app/runs/summary.ts";
 export { loadConfig } from "./config/load.ts";

@@ -324,12 +324,14 @@ describe.concurrent("an example of a help text", () => {
       const says: Record<string, RegExp> = {
         "": /datagen db check/,
         check: /\d+ rules checked, 0 broken|"violations": \[\]/,
-        backup: /^data\/backup\.db: a copy of .* with 1 run, /,
+        backup: /^data\/backup\.db: a copy of .* with 1 run, |"runs": 1,/,
         compact: /MB before, .* MB after|"after_bytes": \d+/,
       };
       expect(result.stdout).toMatch(says[sub]!);
     } else if (line.includes("> again.json")) {
       expect(await space.json("again.json")).toMatchObject({ task_type: "translation", api_provider: "offline" });
+    } else if (command === "preview") {
+      expect(result.stdout).toMatch(/^gpt-4o-mini of openai \(chat\); [^]*Nothing was sent\.\n|"messages": \[/);
     } else if (line.includes("> inputs.jsonl")) {
       expect(await space.read("inputs.jsonl")).toMatch(/^\{"input":".*"\}\n/);
     } else if (command === "estimate") {

@@ -185,6 +185,8 @@ test("no statement of the store goes through a table of calls from end to end, a
   await datagen.executeRun(store, "latest", { executor: "live", maxCostUsd: 2, environment: {} });
   await callRarely(store);
   checkDatabase(store);
+  datagen.showAnswers(store, first, { input: "bringt", withPrompts: true, withAttempts: true });
+  await datagen.previewRun(store, parsed, { environment: {} });
   expect([...datagen.runInputs(store, first)].length).toBeGreaterThan(6);
   expect(await datagen.backUpDatabase(store, space.at("copy.db"))).toMatchObject({ backup: space.at("copy.db") });
   datagen.deleteRun(store, second);

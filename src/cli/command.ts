@@ -67,11 +67,20 @@ export abstract class DatagenCommand extends PlainCommand {
 
   /** Opens the database to read it. Where there is none, warns and returns an empty one. */
   protected async openIfThere(): Promise<Store> {
+    return await this.openOrEmpty((path) => this.warn(`There is no database ${path} yet.`));
+  }
+
+  /** Opens the database to read it. Where there is none, returns an empty one. */
+  protected async openQuietly(): Promise<Store> {
+    return await this.openOrEmpty(() => {});
+  }
+
+  private async openOrEmpty(onMissing: (path: string) => void): Promise<Store> {
     const { emptyStore, openToRead } = await import("../store/file/open.ts");
     const path = this.databasePath();
     const store = openToRead(path);
     if (store !== null) return store;
-    this.warn(`There is no database ${path} yet.`);
+    onMissing(path);
     return emptyStore(path);
   }
 

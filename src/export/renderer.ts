@@ -103,7 +103,7 @@ export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>): Generator<
 }
 
 /** The row of a cell, with its members in the order of `ANSWER_COLUMNS`. */
-function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
+export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
   const { reading, strategy } = cell;
   return {
     run_id: run.publicId,

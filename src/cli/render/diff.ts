@@ -4,7 +4,7 @@ import type { RunSummary } from "../../app/runs/summary.ts";
 import { sideBySide, wrap } from "./columns.ts";
 import { modelOf, tokensOf } from "./lines.ts";
 import { type Column, cut, renderTable } from "./table.ts";
-import { counted, money, number, oneLine, printable } from "./text.ts";
+import { counted, latency, money, number, oneLine, printable } from "./text.ts";
 
 /** The width of texts where lines have no limit. From this width on, three texts fit side by side. */
 const WIDTH_OF_TEXTS = 120;
@@ -111,7 +111,12 @@ function renderConditions(conditions: readonly ConditionDiff[], width: number): 
     { title: "TOKENS", value: (row) => about(row) + rounded(row.mean_completion_tokens), align: "right", rank: 0 },
     { title: "PROMPT", value: (row) => about(row) + unknownOr(row.tokens.prompt), align: "right", rank: 3 },
     { title: "COST", value: (row) => money(row.cost_usd), align: "right", rank: 2 },
-    { title: "LATENCY", value: (row) => seconds(row.median_latency_ms), align: "right", rank: 2 },
+    {
+      title: "LATENCY",
+      value: ({ median_latency_ms: ms }) => (ms === null ? "-" : latency(ms)),
+      align: "right",
+      rank: 2,
+    },
     { title: "CUT", value: ({ truncated }) => number(truncated), align: "right", rank: 0 },
     { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 0 },
     { title: "PENDING", value: ({ pending }) => number(pending), align: "right", rank: 0 },
@@ -182,10 +187,4 @@ function rounded(value: number | null): string {
 
 function unknownOr(value: number | null): string {
   return value === null ? "unknown" : number(value);
-}
-
-/** A duration as `250 ms` or `1.5 s`. */
-function seconds(ms: number | null): string {
-  if (ms === null) return "-";
-  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -50,6 +50,11 @@ export function duration(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
+/** A duration in milliseconds as `250 ms` or `1.5 s`. */
+export function latency(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
 /** US dollars: with two decimals, or below one dollar with two significant digits. */
 export function usd(value: number): string {
   if (value === 0 || value >= 1) return `$${value.toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ",")}`;

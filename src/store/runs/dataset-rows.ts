@@ -8,6 +8,8 @@ import { getText } from "../texts.ts";
 
 /** One call of a task, in the order of the dataset. */
 export interface CellRow {
+  callId: number;
+  answerId: number | null;
   /** The position of its perspective in the config. */
   perspective: number;
   step: "reading" | "strategy";
@@ -45,6 +47,8 @@ export interface DatasetRowOptions {
   tags?: ReasoningTags | undefined;
   /** Whether cells say what their requests took. */
   withRequests?: boolean;
+  /** The row of the input file to begin with. Default: 0. */
+  from?: number;
 }
 
 /** An input of a run. */
@@ -116,15 +120,18 @@ const statements = oncePerStore(({ sqlite }) => ({
     .pluck(),
 }));
 
-/** The inputs of a run, in the order of their file. The store must not be written to until the iteration ends. */
-export function* inputRows(store: Store, runId: number): Generator<InputRow & { taskId: number }> {
+/**
+ * The inputs of a run, in the order of their file. The store must not be written to until the iteration ends.
+ * @param from the row of the file to begin with
+ */
+export function* inputRows(store: Store, runId: number, from = 0): Generator<InputRow & { taskId: number }> {
   // Prepare a new statement each time, because a statement that is being iterated cannot be used again.
   const rows = store.sqlite
-    .prepare<[number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
-      "select id, position, input_id, reference_id from tasks where run_id = ? order by position",
+    .prepare<[number, number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
+      "select id, position, input_id, reference_id from tasks where run_id = ? and position >= ? order by position",
     )
     .raw()
-    .iterate(runId);
+    .iterate(runId, from);
   for (const [taskId, position, inputId, referenceId] of rows) {
     const reference = referenceId === null ? null : getText(store, referenceId);
     yield { taskId, position, input: getText(store, inputId), reference };
@@ -137,11 +144,11 @@ export function* inputRows(store: Store, runId: number): Generator<InputRow & { 
 export function* datasetRows(
   store: Store,
   runId: number,
-  { tags, withRequests = false }: DatasetRowOptions = {},
+  { tags, withRequests = false, from = 0 }: DatasetRowOptions = {},
 ): Generator<TaskRow> {
   const { cells, perspectives } = statements(store);
   const positions = new Map(perspectives.all(runId));
-  for (const { taskId, ...row } of inputRows(store, runId)) {
+  for (const { taskId, ...row } of inputRows(store, runId, from)) {
     yield {
       ...row,
       cells: cells
@@ -158,10 +165,12 @@ function toCell(
   tags: ReasoningTags | undefined,
   requests: CallRequests | null,
 ): CellRow {
-  const [, , perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
+  const [callId, answerId, perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
   const [finishReason, finishReasonRaw, ...tokens] = ending;
   const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
   return {
+    callId,
+    answerId,
     perspective: positions.get(perspectiveId) ?? -1,
     step,
     replicate,

@@ -13,7 +13,7 @@ export class DbBackupCommand extends DatagenCommand {
     `,
     examples: [
       ["A copy beside the database", "datagen db backup data/backup.db"],
-      ["Look into it", "datagen runs list --db data/backup.db"],
+      ["As JSON, for programs", "datagen db backup data/backup.db --json"],
     ],
   });
 

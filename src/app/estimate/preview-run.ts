@@ -1,0 +1,106 @@
+import type { ProviderName } from "../../config/providers.ts";
+import type { Config, Endpoint } from "../../config/schema.ts";
+import { type Input, readInputs } from "../../dataset/inputs.ts";
+import { promptCounter } from "../../models/prompt-tokens.ts";
+import type { Message, Prompt } from "../../models/prompt.ts";
+import { loadTokenizer } from "../../models/tokenizer.ts";
+import { callsPerInput, type Step } from "../../plan/calls.ts";
+import { instructionsOf, promptOf } from "../../plan/prompt.ts";
+import { providers } from "../../providers/index.ts";
+import { expandHome } from "../../store/file/paths.ts";
+import type { Store } from "../../store/file/store.ts";
+import { createReuse } from "../../store/reuse/reuse.ts";
+import { earlierAnswers } from "../run/earlier-answers.ts";
+import { resolve } from "../run/resolve.ts";
+import type { Environment } from "../server/environment.ts";
+
+export interface PreviewRunOptions {
+  /** How many inputs to show, from the first. Default: 1. */
+  inputs?: number | undefined;
+  /** Where base URLs come from; no key is needed. Default: the process's environment and `.env`. */
+  environment?: Environment | undefined;
+}
+
+/** A call that a run of the config would make. */
+export interface PreviewedCall {
+  condition: string;
+  step: Step;
+  /** Whether an earlier answer is reused, so that nothing is sent. */
+  reused: boolean;
+  /** Whether the call works on notes that are not there yet. `[notes]` stands in their place. */
+  waits_for_notes: boolean;
+  messages: readonly Message[];
+  /** The tokens of the messages, without notes that are not there yet. */
+  tokens: number;
+}
+
+/** The calls that a run of a config would make for its first inputs. */
+export interface Preview {
+  provider: ProviderName;
+  model: string;
+  endpoint: Endpoint;
+  /** What the tokens are counted with. */
+  encoding: string;
+  /** Whether the model's own tokenizer gives the same count. */
+  is_exact: boolean;
+  /** How many times each call is made. */
+  replicates: number;
+  inputs: { task: number; context: string; reference: string | null; calls: PreviewedCall[] }[];
+}
+
+const NOTES = "[notes]";
+
+/**
+ * The exact messages that a run of a config would send for its first inputs. Only these inputs are read. Nothing is sent,
+ * and nothing is written to the database, which says what is reused.
+ * @throws UsageError when anything is wrong with the config or these inputs
+ */
+export async function previewRun(store: Store, given: Config, options: PreviewRunOptions = {}): Promise<Preview> {
+  const { inputs: wanted = 1 } = options;
+  const { config, target } = await resolve(store, given, options);
+  const { provider, settings } = target;
+  const { input_data_path: path, sample_size: size } = config.data_config;
+  const tokenizer = await loadTokenizer(settings.model);
+  using reuse = createReuse(store, settings, "same", config.model_config.reasoning_tags ?? null);
+  const calls = callsPerInput(config.agent_perspectives);
+  const answersTo = earlierAnswers(config, calls, reuse);
+  const count = promptCounter(tokenizer, settings.endpoint);
+  const instructions = instructionsOf(config);
+
+  function callsOf({ text }: Input): PreviewedCall[] {
+    const answers = answersTo(text);
+    return calls.map(({ perspective: position, step }, at) => {
+      const [perspective, own] = [config.agent_perspectives[position], instructions[position]];
+      if (!perspective || !own) throw new Error(`perspective ${position} is not in the config`);
+      const reading = step === "strategy" && own.reading !== null ? answers[at - 1] : undefined;
+      const render = (notes: string | null): Prompt => promptOf(own, step, text, notes);
+      const [shown, counted] =
+        reading === null
+          ? [render(NOTES), promptOf(own, step, "", null)]
+          : [render(reading === undefined ? null : reuse.textOf(reading)), null];
+      return {
+        condition: perspective.condition,
+        step,
+        reused: answers[at] !== null,
+        waits_for_notes: reading === null,
+        messages: shown.messages,
+        tokens: count(counted ?? shown),
+      };
+    });
+  }
+
+  const inputs: Preview["inputs"] = [];
+  for await (const input of readInputs(expandHome(path), Math.min(wanted, size))) {
+    inputs.push({ task: input.index, context: input.text, reference: input.reference, calls: callsOf(input) });
+    if (inputs.length === wanted) break;
+  }
+  return {
+    provider,
+    model: settings.model,
+    endpoint: settings.endpoint,
+    encoding: tokenizer.encoding,
+    is_exact: !tokenizer.estimated || providers[provider].remote === null,
+    replicates: config.replicates ?? 1,
+    inputs,
+  };
+}
