@@ -83,7 +83,6 @@ function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Exp
         preparation: preparations[perspective] ?? null,
         response: responses[perspective] ?? null,
         failure: null,
-        refusal: null,
         finish_reason: own.length > 0 ? "stop" : null,
         finish_reason_raw: own.length > 0 ? "stop" : null,
         prompt_tokens: sum("prompt"),

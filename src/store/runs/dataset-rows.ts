@@ -85,6 +85,7 @@ type CellColumns = [
 
 /** The columns of {@link statements.attempts}, in their order. */
 type AttemptColumns = [
+  callId: number,
   outcome: string,
   isLive: number,
   durationMs: number,
@@ -96,6 +97,7 @@ const statements = oncePerStore(({ sqlite }) => ({
   perspectives: sqlite
     .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
     .raw(),
+  publicId: sqlite.prepare<[number], string>("select public_id from runs where id = ?").pluck(),
   // No `order by`: SQLite would sort rows that the index already returns in nearly the right order.
   cells: sqlite
     .prepare<[number], CellColumns>(
@@ -108,8 +110,9 @@ const statements = oncePerStore(({ sqlite }) => ({
     .raw(),
   attempts: sqlite
     .prepare<[number], AttemptColumns>(
-      `select outcome, batch_id is null, duration_ms, cost_nano_usd, reserved_prompt_tokens is not null
-       from attempts where call_id = ? order by id`,
+      `select a.call_id, a.outcome, a.batch_id is null, a.duration_ms, a.cost_nano_usd,
+         a.reserved_prompt_tokens is not null
+       from calls c cross join attempts a on a.call_id = c.id where c.task_id = ? order by a.id`,
     )
     .raw(),
   origin: sqlite
@@ -146,14 +149,16 @@ export function* datasetRows(
   runId: number,
   { tags, withRequests = false, from = 0 }: DatasetRowOptions = {},
 ): Generator<TaskRow> {
-  const { cells, perspectives } = statements(store);
+  const { cells, perspectives, publicId } = statements(store);
   const positions = new Map(perspectives.all(runId));
+  const run = publicId.get(runId) ?? "";
   for (const { taskId, ...row } of inputRows(store, runId, from)) {
+    const requests = withRequests ? requestsOf(store, taskId, run) : () => null;
     yield {
       ...row,
       cells: cells
         .all(taskId)
-        .map((columns) => toCell(columns, positions, tags, withRequests ? requestsOf(store, columns) : null))
+        .map((columns) => toCell(columns, positions, tags, requests(columns)))
         .toSorted(inOrder),
     };
   }
@@ -188,18 +193,26 @@ function toCell(
   };
 }
 
-function requestsOf(store: Store, [callId, answerId]: CellColumns): CallRequests {
+/** The requests for the calls of a task. @param run the id of the run, for users */
+function requestsOf(store: Store, taskId: number, run: string): (call: CellColumns) => CallRequests {
   const { attempts, origin } = statements(store);
-  const requests: CallRequests = { count: 0, costNanoUsd: 0, latencyMs: null, originRun: null };
-  for (const [outcome, isLive, durationMs, cost, isInDoubt] of attempts.all(callId)) {
+  const found = new Map<number, CallRequests>();
+  const none = (): CallRequests => ({ count: 0, costNanoUsd: 0, latencyMs: null, originRun: null });
+  for (const [callId, outcome, isLive, durationMs, cost, isInDoubt] of attempts.all(taskId)) {
+    const requests = found.get(callId) ?? none();
+    found.set(callId, requests);
     requests.count += 1;
     // A request that may have been charged is not part of the cost.
     if (cost === null && !isInDoubt) requests.costNanoUsd = null;
     else if (requests.costNanoUsd !== null) requests.costNanoUsd += cost ?? 0;
+    if (outcome === "succeeded") requests.originRun = run;
     if (outcome === "succeeded" && isLive) requests.latencyMs = durationMs;
   }
-  if (answerId !== null) requests.originRun = origin.get(answerId) ?? null;
-  return requests;
+  return ([callId, answerId]) => {
+    const requests = found.get(callId) ?? none();
+    if (answerId === null) return { ...requests, originRun: null };
+    return requests.originRun === null ? { ...requests, originRun: origin.get(answerId) ?? null } : requests;
+  };
 }
 
 function inOrder(one: CellRow, other: CellRow): number {
