@@ -1,8 +1,7 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, symlink } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import type { Backup } from "../src/app/database/back-up-database.ts";
-import type { RunSummary } from "../src/app/runs/summary.ts";
+import { type Backup, backUpDatabase, InterruptedError, openStore, type RunSummary } from "../src/index.ts";
 import { configFor, datagen, openDatabase, rows, startDatagen, environmentFor, workspace } from "./support/harness.ts";
 import type { Workspace } from "./support/harness.ts";
 import { startServer } from "./support/server.ts";
@@ -146,5 +145,34 @@ describe.concurrent("datagen db backup", () => {
     expect(result.stderr).toMatch(/^Error: the disk of .*copy\.db (is full|cannot be read or written)/);
     expect(result.status).toBe(3);
     expect((await readdir(space.path)).toSorted()).toEqual(["config.json", "data", "rows.json"]);
+  });
+
+  test("has the database as it was at the start, whatever is committed while it copies", async () => {
+    await using space = await prepared();
+    await runOffline(space);
+    using store = openStore(space.at(DB));
+    using other = openStore(space.at(DB));
+    const copy = backUpDatabase(store, space.at("copy.db"));
+    other.sqlite.exec("update runs set name = 'later'");
+    await copy;
+    expect(rowsOf(space.at(DB))["runs"]).toMatchObject([{ name: "later" }]);
+    expect(rowsOf(space.at("copy.db"))["runs"]).toMatchObject([{ name: null }]);
+  });
+
+  test("replaces no file that appears while it copies, and leaves nothing once it is stopped", async () => {
+    await using space = await prepared();
+    await runOffline(space);
+    using store = openStore(space.at(DB));
+    const names = await readdir(space.path);
+    const stop = new AbortController();
+    const stopped = backUpDatabase(store, space.at("stopped.db"), { signal: stop.signal });
+    stop.abort();
+    await expect(stopped).rejects.toThrow(InterruptedError);
+    expect(await readdir(space.path)).toEqual(names);
+    const late = backUpDatabase(store, space.at("late.db"));
+    writeFileSync(space.at("late.db"), "mine");
+    await expect(late).rejects.toThrow(/late\.db is there already, and a backup replaces nothing/);
+    expect(await space.read("late.db")).toBe("mine");
+    expect((await readdir(space.path)).toSorted()).toEqual([...names, "late.db"].toSorted());
   });
 });
