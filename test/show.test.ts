@@ -1,9 +1,10 @@
 import { readdir } from "node:fs/promises";
+import Database from "better-sqlite3";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import type { Preview, RunSummary, ShownInput } from "../src/index.ts";
 import { datagen, rows } from "./support/harness.ts";
-import { openLab, PLAIN } from "./support/lab.ts";
+import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
 
 type Lab = Awaited<ReturnType<typeof openLab>>;
 
@@ -82,6 +83,21 @@ describe.concurrent("datagen show", () => {
     expect(text).toMatch(
       /Prompt of the reading, user message:[^]*Notes:[^]*Prompt of the strategy, user message:[^]*Response/,
     );
+  });
+
+  test("--prompt says where the notes have changed since the answer", async () => {
+    await using lab = await openLab({ config: { agent_perspectives: [NOTED] } });
+    await lab.runConfig();
+    const database = new Database(lab.space.at(DATABASE));
+    database.exec("update answers set text = 'Other notes.' where id = (select min(id) from answers)");
+    database.close();
+    const { answers } = await shownBy(lab, "latest", "--prompt");
+    expect(answers[0]!.prompts).toMatchObject([
+      { step: "reading", is_as_sent: true },
+      { step: "strategy", is_as_sent: false },
+    ]);
+    const text = await printed(lab, 80, "show", "latest", "--prompt");
+    expect(text).toMatch(/The answer was asked with other notes, which have changed since\./);
   });
 
   test("--attempts has every request, and names the run that an answer comes from", async () => {
