@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -91,8 +92,8 @@ function flatRows(id: string, config: Config, data: Row[], { tasks, calls }: Exp
         reasoning_tokens: sum("reasoning"),
         run_name: null,
         model: "gpt-4o-mini",
-        id: null,
-        kind: null,
+        id: createHash("sha256").update(context).digest("hex").slice(0, 16),
+        kind: conditions[perspective]!.split(":")[0]!,
         refusal: null,
         cost_usd: expect.any(Number) as number,
         latency_ms: own.length > 0 ? (expect.any(Number) as number) : null,

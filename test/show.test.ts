@@ -46,7 +46,7 @@ describe.concurrent("datagen show", () => {
     const { run, answers, ...shown } = await shownBy(lab, "latest", "--input", "1");
     expect(shown).toEqual({
       task: 1,
-      id: null,
+      id: lines[0]!["id"],
       context: rows(2)[1]!.input,
       reference: rows(2)[1]!.reference,
       found: null,

@@ -123,13 +123,19 @@ export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
     reasoning_tokens: sum(cell, "reasoningTokens"),
     run_name: run.name,
     model: run.model,
-    id: null,
-    kind: null,
+    id: task.id,
+    kind: kindOf(cell.condition),
     refusal: refusalOf(cell),
     cost_usd: costOf(run, cell),
     latency_ms: latencyOf(strategy, reading),
     origin_run: strategy?.requests?.originRun ?? null,
   } satisfies FlatRow;
+}
+
+/** What stands before the colon of a condition. */
+function kindOf(condition: string): string {
+  const [kind = ""] = condition.split(":");
+  return kind.replace(/ +$/, "");
 }
 
 /** The cost of a cell in US dollars; null if any part of it is unknown. An imported answer has a cost that nobody knows. */

@@ -20,8 +20,8 @@ export const ANSWER_COLUMN_MEANINGS = {
   reasoning_tokens: "The part of the completion tokens that was reasoning.",
   run_name: "The name that the run was given.",
   model: "The model that the run asked.",
-  id: "The input's own id; null, because inputs have none yet.",
-  kind: "The input's own kind; null, because inputs have none yet.",
+  id: "The same for the same input in every run and database: the first 16 hex digits of its SHA-256.",
+  kind: "The part of the condition before its first colon; the condition if it has none.",
   refusal: "What the model said when it refused to answer.",
   cost_usd:
     "What the requests of this run for the cell cost, failed ones included: 0 for reused answers, null if unknown.",

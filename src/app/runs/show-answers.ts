@@ -54,7 +54,7 @@ export type ShownAnswer = Omit<FlatAnswer, (typeof OF_ALL)[number]> & {
 export interface ShownInput {
   run: RunSummary;
   task: number;
-  id: string | null;
+  id: string;
   context: string;
   reference: string | null;
   /** The inputs with the text that was searched: how many, and the rows of the first; null if none was searched. */
@@ -81,7 +81,7 @@ export function showAnswers(store: Store, run: string, options: ShowAnswersOptio
   return {
     run: summaryOf(row),
     task: task.position,
-    id: null,
+    id: task.id,
     context: task.input,
     reference: task.reference,
     found,

@@ -1,4 +1,5 @@
 import type { ReasoningTags } from "../../config/schema.ts";
+import { sha256 } from "../../plan/settings.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { textFrom } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
@@ -61,6 +62,8 @@ export interface InputRow {
 
 /** A task with all its calls, by perspective, each reading before its strategy. */
 export interface TaskRow extends InputRow {
+  /** The same for the same input in every run and database: the first 16 hex digits of its SHA-256. */
+  id: string;
   cells: CellRow[];
 }
 
@@ -156,6 +159,7 @@ export function* datasetRows(
     const requests = withRequests ? requestsOf(store, taskId, run) : () => null;
     yield {
       ...row,
+      id: sha256(row.input).slice("s256:".length, "s256:".length + 16),
       cells: cells
         .all(taskId)
         .map((columns) => toCell(columns, positions, tags, requests(columns)))
