@@ -275,7 +275,9 @@ describe("a key that comes back", () => {
   });
 
   test("is no id of a batch", () => {
-    expect(() => readBatch({ id: `b-${KEY}`, status: "completed" }, KEY)).toThrow("what is not a batch");
+    expect(() => readBatch({ id: `b-${KEY}`, status: "completed" }, KEY)).toThrow(
+      "the server did not answer with a batch",
+    );
     expect(readBatch({ id: "b", status: "completed" }, KEY).id).toBe("b");
   });
 

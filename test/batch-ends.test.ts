@@ -344,7 +344,7 @@ describe.concurrent("a batch that never ends", () => {
     const held = lab.show().possibly_billed.cost_usd ?? 0;
     const capped = await lab.run("resume", "latest", "--max-cost", String(held));
     expect(capped.code, capped.stderr).toBe(3);
-    expect(capped.stderr).toMatch(/the cap of \S+ is reached/);
+    expect(capped.stderr).toMatch(/The cap of \S+ is reached/);
     expect(lab.server.batches).toHaveLength(1);
   });
 

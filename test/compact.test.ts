@@ -129,8 +129,10 @@ describe("the room for a copy", () => {
   });
 
   test("is missed with the disk, what it needs and what it has", () => {
-    expect(() => check(61, "/data", "/tmp")).toThrow(/needs 61 MB .* disk of \/tmp, and 60 MB are free/);
-    expect(() => check(51, "/data", "/data/tmp")).toThrow(/needs 102 MB .* disk of \/data\/tmp, and 100 MB are free/);
+    expect(() => check(61, "/data", "/tmp")).toThrow(/needs 61 MB .* disk of \/tmp, but only 60 MB are free/);
+    expect(() => check(51, "/data", "/data/tmp")).toThrow(
+      /needs 102 MB .* disk of \/data\/tmp, but only 100 MB are free/,
+    );
     expect(() => check(101, "/data", "/data/tmp")).toThrow(/needs 101 MB .* disk of \/data, /);
   });
 

@@ -5,7 +5,7 @@ import { buffer } from "node:stream/consumers";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { renderers } from "../src/export/index.ts";
-import type { FlatRow } from "../src/export/renderer.ts";
+import type { AnswerRow } from "../src/store/answer-columns.ts";
 import { exportRun, openStore, renderRun, type RunSummary } from "../src/index.ts";
 import { ANSWER_COLUMN_MEANINGS, ANSWER_COLUMNS } from "../src/store/answer-columns.ts";
 import {
@@ -51,7 +51,7 @@ const linesOf = (text: string) =>
   text
     .trimEnd()
     .split("\n")
-    .map((line) => JSON.parse(line) as FlatRow);
+    .map((line) => JSON.parse(line) as AnswerRow);
 const isReading = (call: Asked, input: string) => call.prompt === promptOf(NOTED.reading ?? "", input);
 
 /** Kills a run of 12 inputs when the server gets the request with this number. */
@@ -302,7 +302,7 @@ describe.concurrent("a row of JSON Lines", () => {
     const [latest, first] = JSON.parse(
       (await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout,
     ) as RunSummary[];
-    const paid = (lines: FlatRow[]) => lines.reduce((sum, { cost_usd: cost }) => sum + Number(cost), 0);
+    const paid = (lines: AnswerRow[]) => lines.reduce((sum, { cost_usd: cost }) => sum + Number(cost), 0);
     expect(paid(one)).toBeGreaterThan(0);
     expect(paid(one)).toBeCloseTo(first!.cost_usd!, 9);
     expect(paid(two)).toBeCloseTo(latest!.cost_usd!, 9);
@@ -310,7 +310,7 @@ describe.concurrent("a row of JSON Lines", () => {
     for (const row of one) expect(row.latency_ms).toBeGreaterThan(0);
     for (const row of two) {
       expect(row).toMatchObject(
-        Number(row.task) < 3
+        row.task < 3
           ? { cost_usd: 0, latency_ms: null, origin_run: first!.id, run_name: null }
           : { cost_usd: expect.any(Number) as number, origin_run: latest!.id },
       );
@@ -809,7 +809,7 @@ describe("the words of a refusal", () => {
       const found = stdout
         .trimEnd()
         .split("\n")
-        .map((line) => JSON.parse(line) as FlatRow);
+        .map((line) => JSON.parse(line) as AnswerRow);
       for (const row of found) {
         const isRefused = row["condition"] === refused;
         const failure = step === "reading" ? "reading: refusal" : "refusal";

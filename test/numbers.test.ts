@@ -64,6 +64,7 @@ describe("the number of a flag", () => {
 
   test("is not mistaken for an option if it is negative", async () => {
     await using ws = await workspace();
+    await ws.write("rows.json", rows(1));
     await ws.write("config.json", configFor());
     const flags = ["--sample-size", "-1", "--max-cost", "-0.50"];
     const { code, stderr } = await datagen(["run", "config.json", ...flags], { cwd: ws.path });

@@ -27,6 +27,7 @@ const NOT_CALLED: Record<string, string> = {
   "file/private-copy.ts openPrivateCopy": "likewise, from a copy",
   "file/rescue.ts rescueInto": "copies a database whose file was taken away",
   "file/space.ts diskFull": "holds no SQL: it looks up how much room was held back",
+  "file/store.ts get isPretended": "holds no SQL: it says whether the database is in memory only",
   "file/upgrade.ts createInMemory": "makes an empty database where there is none to read",
 };
 

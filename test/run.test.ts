@@ -321,7 +321,9 @@ describe.concurrent("a failed call", () => {
     expect(dataset.metadata.calls).toMatchObject({ total: 36, succeeded: 34, failed: 2, pending: 0 });
     expect(dataset.metadata.api_calls.total_calls).toBe(36);
     expect(dataset.metadata.token_usage).toMatchObject(tokensOf(server));
-    expect(result.stderr).toMatch(/Warning: 2 calls failed; .* null .*datagen resume [0-9a-z]{8} --retry-failed/);
+    expect(result.stderr).toMatch(
+      /Warning: 2 calls failed for bad_request \(.*\); .* null .*datagen resume [0-9a-z]{8} --retry-failed/,
+    );
     expect((await command(ws, "runs", "show", "latest")).stdout).toMatch(/bad_request .*That will not do\./);
   });
 

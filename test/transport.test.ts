@@ -99,7 +99,7 @@ describe("large bodies", () => {
     });
     const failure = await failureOf(asking(transport().fetch, url));
     expect(failure).toMatchObject({ reason: "broken", details: { httpStatus: 200, hasLeft: true } });
-    expect(failure.message).toMatch(/larger than 0.1 MB.*max_answer_mb/);
+    expect(failure.message).toMatch(/larger than the 0\.1 MB.*max_answer_mb/);
   });
 
   test("of an error its status decides, and 1 MB is read", async () => {

@@ -1,4 +1,4 @@
-import type { AnswerColumn } from "../store/answer-columns.ts";
+import type { AnswerRow } from "../store/answer-columns.ts";
 import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
 import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
@@ -94,16 +94,13 @@ export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
   return [reference, ...cells];
 }
 
-/** A row of the flat formats. */
-export type FlatRow = Record<AnswerColumn, string | number | null>;
-
 /** The rows of the flat formats: one for each task and perspective. Each row can be read alone. */
-export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>): Generator<FlatRow> {
+export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>): Generator<AnswerRow> {
   for (const task of tasks) for (const cell of cellsOf(run, task)) yield flatRow(run, task, cell);
 }
 
 /** The row of a cell, with its members in the order of `ANSWER_COLUMNS`. */
-export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
+export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell): AnswerRow {
   const { reading, strategy } = cell;
   return {
     run_id: run.publicId,
@@ -129,7 +126,7 @@ export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell) {
     cost_usd: costOf(run, cell),
     latency_ms: latencyOf(strategy, reading),
     origin_run: strategy?.requests?.originRun ?? null,
-  } satisfies FlatRow;
+  };
 }
 
 /** What stands before the colon of a condition. */

@@ -27,8 +27,33 @@ export const ANSWER_COLUMN_MEANINGS = {
     "What the requests of this run for the cell cost, failed ones included: 0 for reused answers, null if unknown.",
   latency_ms: "How long the live requests took that gave notes and response; null if this run sent none.",
   origin_run: "The run whose request gave the response; null if it was deleted, or if there is no response.",
-} as const;
+} as const satisfies Record<keyof AnswerRow, string>;
 
-export type AnswerColumn = keyof typeof ANSWER_COLUMN_MEANINGS;
+export const ANSWER_COLUMNS = Object.keys(ANSWER_COLUMN_MEANINGS) as readonly (keyof AnswerRow)[];
 
-export const ANSWER_COLUMNS = Object.keys(ANSWER_COLUMN_MEANINGS) as readonly AnswerColumn[];
+/** One cell of a dataset, as JSON Lines has it. */
+export interface AnswerRow {
+  run_id: string;
+  task: number;
+  condition: string;
+  replicate: number;
+  context: string;
+  reference: string | null;
+  preparation: string | null;
+  response: string | null;
+  failure: string | null;
+  finish_reason: string | null;
+  finish_reason_raw: string | null;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cached_tokens: number;
+  reasoning_tokens: number;
+  run_name: string | null;
+  model: string;
+  id: string;
+  kind: string;
+  refusal: string | null;
+  cost_usd: number | null;
+  latency_ms: number | null;
+  origin_run: string | null;
+}

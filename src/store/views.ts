@@ -1,5 +1,5 @@
 import type Database from "better-sqlite3";
-import { ANSWER_COLUMNS, type AnswerColumn } from "./answer-columns.ts";
+import { ANSWER_COLUMNS, type AnswerRow } from "./answer-columns.ts";
 import { wholeSumOf } from "./whole-sum.ts";
 
 /*
@@ -55,7 +55,7 @@ const usedText = (answer: string) => {
     else ${answer}.text end`;
 };
 
-const ANSWERS: Record<AnswerColumn, string> = {
+const ANSWERS: Record<keyof AnswerRow, string> = {
   run_id: "r.public_id",
   task: "t.position",
   condition: "p.condition",

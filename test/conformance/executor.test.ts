@@ -108,7 +108,7 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     const result = await lab.run("run", "config.json");
     expect(result.code, result.stderr).toBe(3);
     expect(result.stderr).toContain(message);
-    expect(result.stderr).toMatch(/Go on with: datagen resume \w+/);
+    expect(result.stderr).toMatch(/[Gg]o on with: datagen resume \w+/);
     expect(lab.show().run).toMatchObject({ status: "interrupted", calls: { failed: 0 } });
     lab.server.behave = undefined;
     expect((await lab.run("resume", "latest")).code).toBe(0);

@@ -4,6 +4,7 @@ import type { Message } from "../../models/prompt.ts";
 import type { Step } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import { callKeys } from "../../plan/settings.ts";
+import type { AnswerRow } from "../../store/answer-columns.ts";
 import { answerOrigin, type AnswerOrigin, type CallAttempt, callAttempts } from "../../store/runs/call-attempts.ts";
 import { EMPTY } from "../../store/runs/calls.ts";
 import { type CellRow, datasetRows, inputRows, type TaskRow } from "../../store/runs/dataset-rows.ts";
@@ -38,10 +39,8 @@ export type ShownAttempt = { step: Step } & CallAttempt;
 /** The names of JSON Lines whose values are the same for all answers to an input. */
 const OF_ALL = ["run_id", "run_name", "model", "task", "id", "context", "reference"] as const;
 
-type FlatAnswer = ReturnType<typeof flatRow>;
-
 /** What one condition says of an input, with the names of JSON Lines. */
-export type ShownAnswer = Omit<FlatAnswer, (typeof OF_ALL)[number]> & {
+export type ShownAnswer = Omit<AnswerRow, (typeof OF_ALL)[number]> & {
   prompts?: ShownPrompt[];
   attempts?: ShownAttempt[];
   /** How the response came: by a live request, in a batch, or with an import; null if there is none. */
