@@ -1,5 +1,5 @@
 -- The view of answers has the refusals that are kept whole.
--- views efa8e8f9acdf7eea
+-- views 70c2c7dc8f29748e
 CREATE TABLE `deleted_runs` (
 	`id` integer PRIMARY KEY NOT NULL,
 	`public_id` text NOT NULL,

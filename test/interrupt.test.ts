@@ -7,6 +7,7 @@ import {
   configFor,
   datagen,
   environmentFor,
+  queryRows,
   type Result,
   rows,
   type Running,
@@ -132,6 +133,23 @@ describe("Ctrl-C", () => {
       const names = await readdir(space.path, { recursive: true });
       expect(names.filter((name) => /part$|upload|reserve/.test(name))).toEqual([]);
     }
+  });
+
+  test("stops a run of the offline provider, whose answers come at once", async () => {
+    await using ws = await workspace();
+    const data_config = { sample_size: 8_000 };
+    await ws.write("config.json", configFor({ agent_perspectives: [PLAIN], data_config, concurrency: 2 }));
+    await ws.write("rows.json", rows(8_000));
+    const args = ["run", "config.json", "--provider", "offline", "--no-export"];
+    await using running = startDatagen(args, { cwd: ws.path });
+    await running.waitFor(/Estimate:/);
+    const attempts = () =>
+      queryRows<{ n: number }>(ws.at("data/datagen.db"), "select count(*) as n from attempts")[0]?.n;
+    await expect.poll(attempts, { timeout: 30_000, interval: 20 }).toBeGreaterThan(0);
+    running.kill("SIGINT");
+    const { code, stderr } = await running.done;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toMatch(/was stopped; every answer that came back is stored/);
   });
 
   test("while requests are in flight says how long they get, and ends with 130", async () => {

@@ -83,10 +83,12 @@ const ANSWERS: Record<keyof AnswerRow, string> = {
     when count(*) = 0 and r.imported is not null and s.answer_id is not null then null
     else ${dollars("x.cost_nano_usd")} end from attempts x where x.call_id in (s.id, n.id))`),
   latency_ms: integer(`${latencyOf("s")} + coalesce(${latencyOf("n")}, 0)`),
-  origin_run: text(`(select o.public_id from calls c join runs o on o.id = c.run_id
+  // SQLite before 3.41 knows no name of the outer query in an order.
+  origin_run: text(`(select public_id from (
+    select o.public_id, c.id <> s.id as is_other, c.id from calls c join runs o on o.id = c.run_id
     where c.answer_id = s.answer_id and (o.imported is not null
       or exists (select 1 from attempts x where x.call_id = c.id and x.outcome = 'succeeded'))
-    order by c.id <> s.id, c.id limit 1)`),
+    order by 2, 3 limit 1))`),
 };
 
 const selected = (columns: readonly (readonly [name: string, sql: string])[]) =>

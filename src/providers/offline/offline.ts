@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { type Prompt, promptText } from "../../models/prompt.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
 import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
@@ -10,6 +11,9 @@ const MARK = "[offline: no model was asked]";
 
 const FENCE = "```";
 
+/** In milliseconds: signals and timers wait for so long at most. */
+const YIELD_EVERY_MS = 20;
+
 /**
  * Answers without a model: sentences of the prompt's text, chosen by the instruction. Different perspectives get different
  * answers, and the same prompt always gets the same one. Usage is counted with the model's tokenizer.
@@ -20,14 +24,20 @@ export async function connectOffline(model: string): Promise<Provider> {
     chat: promptCounter(tokenizer, "chat"),
     completions: promptCounter(tokenizer, "completions"),
   };
+  let yieldedAt = performance.now();
   return {
-    complete({ endpoint, prompt, parameters }) {
+    async complete({ endpoint, prompt, parameters }) {
+      // Answers that come at once would leave no time for Ctrl-C.
+      if (performance.now() - yieldedAt > YIELD_EVERY_MS) {
+        await setImmediate();
+        yieldedAt = performance.now();
+      }
       const pieces = partsOf(prompt);
       const [before, text] = pieces;
       const limit = LIMITS.map((name) => parameters[name]).find((value) => typeof value === "number");
       const whole = compose(before, text);
       const answer = limit === undefined ? whole : shorten(whole, limit, tokenizer);
-      return Promise.resolve({
+      return {
         text: answer,
         finishReason: answer === whole ? "stop" : "length",
         finishReasonRaw: null,
@@ -42,7 +52,7 @@ export async function connectOffline(model: string): Promise<Provider> {
         requestId: null,
         servedModel: null,
         rateLimits: null,
-      });
+      };
     },
     // No request is ever in flight, because each is answered at once.
     giveUp() {},
