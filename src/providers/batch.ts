@@ -72,5 +72,22 @@ export interface BatchState {
   isTokenLimit: boolean;
 }
 
+/** A batch that was created a moment ago: nothing of it is done. */
+export function newBatch(id: string): BatchState {
+  return {
+    id,
+    status: "in_progress",
+    unknownStatus: null,
+    dueAt: null,
+    counts: null,
+    progress: null,
+    outputFileId: null,
+    errorFileId: null,
+    error: null,
+    failure: null,
+    isTokenLimit: false,
+  };
+}
+
 /** The result of one request, or an error without an id if the line does not name its request. */
 export type BatchResult = { customId: string; completion: Completion } | { customId: string | null; error: CallError };

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { attemptCost } from "../../src/models/cost.ts";
-import type { BatchProvider, BatchResult, BatchState } from "../../src/providers/batch.ts";
+import { type BatchProvider, type BatchResult, type BatchState, newBatch } from "../../src/providers/batch.ts";
 import { CallError, type Question } from "../../src/providers/provider.ts";
 import { cellOf, type Ledger } from "./ledger.ts";
 import { completion, type Simulated } from "./live-provider.ts";
@@ -115,19 +115,7 @@ export class BatchServer {
   }
 
   #create(fileId: string, name: string): BatchState {
-    const state: BatchState = {
-      id: `batch-${this.#batches.size + 1}`,
-      status: "in_progress",
-      unknownStatus: null,
-      dueAt: null,
-      counts: null,
-      progress: null,
-      outputFileId: null,
-      errorFileId: null,
-      error: null,
-      failure: null,
-      isTokenLimit: false,
-    };
+    const state = newBatch(`batch-${this.#batches.size + 1}`);
     this.#batches.set(state.id, { name, fileId, state, looksLeft: this.#random.whole(0, 3), late: null });
     return state;
   }

@@ -1,21 +1,7 @@
-import type { BatchState } from "../../providers/batch.ts";
+import { type BatchState, newBatch } from "../../providers/batch.ts";
 import { type BatchRow, updateBatch } from "../../store/runs/batches.ts";
 import { collectResults } from "./results.ts";
 import type { BatchRun } from "./run.ts";
-
-/** Of a batch of which the provider knows nothing. */
-const NOTHING_DONE: Omit<BatchState, "id"> = {
-  status: "cancelled",
-  unknownStatus: null,
-  dueAt: null,
-  counts: null,
-  progress: null,
-  outputFileId: null,
-  errorFileId: null,
-  error: null,
-  failure: null,
-  isTokenLimit: false,
-};
 
 export function isOver({ status }: BatchState): boolean {
   return status === "completed" || status === "failed" || status === "expired" || status === "cancelled";
@@ -33,7 +19,7 @@ export function recordState({ job }: BatchRun, row: BatchRow, state: BatchState)
 
 /** Ends a batch that has not arrived: its calls are pending, and nothing of it is charged. */
 export async function withdraw(run: BatchRun, row: BatchRow): Promise<void> {
-  const state = { ...NOTHING_DONE, id: row.name };
+  const state: BatchState = { ...newBatch(row.name), status: "cancelled" };
   recordState(run, row, state);
   await collectResults(run, { ...row, state: "cancelling" }, state);
 }

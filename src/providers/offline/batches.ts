@@ -3,7 +3,7 @@ import { access, copyFile, mkdir, readFile, rename, rm, writeFile } from "node:f
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { errorCode } from "../../errors.ts";
-import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../batch.ts";
+import { type BatchProvider, type BatchRequest, type BatchResult, type BatchState, newBatch } from "../batch.ts";
 import { asObject, asText, parseJson } from "../json.ts";
 import { splitLines } from "../lines.ts";
 import { CallError, type Completion } from "../provider.ts";
@@ -11,20 +11,6 @@ import { connectOffline } from "./offline.ts";
 
 /** Names of files and batches of this provider, such as `datagen-1f.jsonl.batch`. */
 const NAME = /^\w[\w.-]*$/;
-
-/** A batch that was created a moment ago. */
-const NEW: Omit<BatchState, "id"> = {
-  status: "in_progress",
-  unknownStatus: null,
-  dueAt: null,
-  counts: null,
-  progress: null,
-  outputFileId: null,
-  errorFileId: null,
-  error: null,
-  failure: null,
-  isTokenLimit: false,
-};
 
 /**
  * Batches without a server, in a folder: `NAME` is the file that was sent, `NAME.batch` its batch, `NAME.output` the
@@ -72,7 +58,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
 
     create(fileId, _options, signal) {
       signal.throwIfAborted();
-      return save({ ...NEW, id: `${fileId}.batch` });
+      return save(newBatch(`${fileId}.batch`));
     },
 
     async find(name) {
