@@ -13,11 +13,6 @@ export class BusyServer {
   /** The last call that was refused because the server was busy. */
   #refused: { id: number; at: number } | null = null;
 
-  /** Whether it has answered anything. */
-  get hasAnswered(): boolean {
-    return Number.isFinite(this.#answeredAt);
-  }
-
   answered(now: number): void {
     this.#answeredAt = now;
   }

@@ -212,23 +212,22 @@ export class Dispatcher {
    * Decides what happens to the call of a finished request.
    * @param inFlight how many requests are in flight, including this one
    */
-  settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
+  settle(dispatched: Dispatched, { error, limits, result }: Sent, now: number, inFlight: number): Arrival {
     const { ticket, most, reserved } = dispatched;
     this.#promptsInFlight -= promptLength(dispatched.request.prompt);
-    const { error } = sent;
     const isLimit =
       error !== null && (error.reason === "rate_limited" || this.#busy.isLimit(dispatched.call.id, error, now));
-    const ending = !sent.error ? "accepted" : isLimit ? "rate_limited" : "failed";
-    const retryAfterMs = sent.error?.details.retryAfterMs ?? null;
-    const isSlowedDown = this.#pace.end(ticket, now, ending, { limits: sent.limits, retryAfterMs });
+    const ending = !error ? "accepted" : isLimit ? "rate_limited" : "failed";
+    const retryAfterMs = error?.details.retryAfterMs ?? null;
+    const isSlowedDown = this.#pace.end(ticket, now, ending, { limits, retryAfterMs });
     if (isSlowedDown) this.#concurrency.refused(now, inFlight);
-    if (error && !isLimit && !this.#outage.isOn && this.#hasAnswers && isOverload(error)) {
+    if (error && !isLimit && !this.#outage.isOn && this.#doubts.hasAnswers && isOverload(error)) {
       this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
     }
-    this.#cap?.settle(most, reserved, sent.result.attempt.costNanoUsd);
-    if (!sent.error) return this.#answered(dispatched, sent.result, now);
-    const statedMs = statedWait(sent.limits, retryAfterMs);
-    return this.#failed(dispatched, sent.result, { error: sent.error, isLimit, statedMs, now, inFlight });
+    this.#cap?.settle(most, reserved, result.attempt.costNanoUsd);
+    if (!error) return this.#answered(dispatched, result, now);
+    const statedMs = statedWait(limits, retryAfterMs);
+    return this.#failed(dispatched, result, { error, isLimit, statedMs, now, inFlight });
   }
 
   #answered({ call, request }: Dispatched, result: Result, now: number): Arrival {
@@ -305,11 +304,6 @@ export class Dispatcher {
     return inFlight - 1 + Number(this.#backlog.hasFresh) + Math.max(0, this.#delays.size - (refused - 1));
   }
 
-  /** Whether the server has answered a call of the run. Then its refusals come from a limit. */
-  get #hasAnswers(): boolean {
-    return this.#job.hasAnswers || this.#busy.hasAnswered;
-  }
-
   /** Reports a failure to the detection of outages. */
   #watch({ error, statedMs, now }: Failure, tries: Tries): void {
     const { reason, message } = error;
@@ -319,7 +313,7 @@ export class Dispatcher {
     if (kind === "transient" || kind === "rateLimited") {
       this.#longestStatedMs = Math.max(this.#longestStatedMs, statedMs);
       // A provider that has answered nothing yet may never do. It gets the time that it asks for.
-      const limitMs = this.#hasAnswers ? LONGEST_LIMIT_MS : this.#longestStatedMs + this.#job.giveUpAfterMs;
+      const limitMs = this.#doubts.hasAnswers ? LONGEST_LIMIT_MS : this.#longestStatedMs + this.#job.giveUpAfterMs;
       const patienceMs = kind === "rateLimited" ? limitMs : 0;
       const { hasBegun, leftMs } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
       if (hasBegun) this.#job.onEvent({ type: "outage", reason, message, untilMs: Date.now() + leftMs });

@@ -16,6 +16,11 @@ export class Doubts {
     this.#hasAnswers = hasAnswers;
   }
 
+  /** Whether the server has answered a call of the run. */
+  get hasAnswers(): boolean {
+    return this.#hasAnswers;
+  }
+
   /** Whether all calls may be refused. While this is so, only one request is sent at a time. */
   get isSuspected(): boolean {
     return !this.#hasAnswers && this.#refused.size > 0;
