@@ -287,10 +287,10 @@ export function isBusy({ details }: CallError): boolean {
 const EXHAUSTED = new Set(["EMFILE", "ENFILE", "EADDRNOTAVAIL", "ENOBUFS"]);
 
 /** Whether too many requests at once may be the cause of a failure. */
-export function isOverload({ reason, details }: CallError): boolean {
-  const { httpStatus, code, hasLeft } = details;
-  if (reason === "timeout") return true;
-  return BUSY.has(httpStatus ?? 0) || (reason === "connection" && (hasLeft || EXHAUSTED.has(code ?? "")));
+export function isOverload(error: CallError): boolean {
+  const { code, hasLeft } = error.details;
+  if (error.reason === "timeout" || isBusy(error)) return true;
+  return error.reason === "connection" && (hasLeft || EXHAUSTED.has(code ?? ""));
 }
 
 /** Statuses of a gateway that stopped waiting; the server behind it may still work on the answer. */
