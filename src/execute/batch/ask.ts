@@ -4,6 +4,7 @@ import { CallError } from "../../providers/provider.ts";
 import type { Job } from "../executor.ts";
 import { decide, kindOf, NO_TRIES } from "../retry.ts";
 import { stopped } from "../stops.ts";
+import { hopeless } from "./stops.ts";
 
 /** Statuses of a missing file or batch, or of an address that does not take such requests. */
 const MISSING = new Set([404, 405, 501]);
@@ -76,13 +77,6 @@ export class NoBatchesError extends StoppedError {
     const hint = "With --live each call is sent in its own request.";
     super(`${server} has no batch API`, hint, undefined, { resumeFlags: "--live" });
   }
-}
-
-function hopeless({ server, giveUpAfterMs }: Job, reason: string, message: string): StoppedError {
-  return new StoppedError(
-    `${server} has failed a request about a batch for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
-    "Resume the run when the provider answers again. give_up_after_s in the config sets how long to wait.",
-  );
 }
 
 /** Waits, and returns early if the run is stopping. */

@@ -27,6 +27,14 @@ export function openStill(open: readonly BatchRow[]): PausedError {
   );
 }
 
+/** A request about a batch has failed for as long as the config allows. */
+export function hopeless({ server, giveUpAfterMs }: Job, reason: string, message: string): StoppedError {
+  return new StoppedError(
+    `${server} has failed a request about a batch for ${secondsOf(giveUpAfterMs)}; the last failure was ${reason}: ${message}`,
+    "Resume the run when the provider answers again. give_up_after_s in the config sets how long to wait.",
+  );
+}
+
 /** The provider does not know a batch any more. */
 export function unknownBatch(job: Job, row: BatchRow, message: string): StoppedError {
   return new StoppedError(
