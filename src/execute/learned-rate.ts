@@ -151,9 +151,10 @@ export class LearnedRate {
       });
     }
     if (sentAt < this.#period.startedAt || number === probe) return false;
-    if (ending === "rate_limited") this.#period.refused += 1;
-    if (ending === "rate_limited") this.#period.sentSince = 0;
-    else if (ending === "failed") this.#period.sent -= 1;
+    if (ending === "rate_limited") {
+      this.#period.refused += 1;
+      this.#period.sentSince = 0;
+    } else if (ending === "failed") this.#period.sent -= 1;
     // A row of refusals may mean that a window closes. Until that is known, it says nothing about the rate.
     return this.#window.isClosed || this.#window.hasRow ? false : this.#judge(now);
   }
