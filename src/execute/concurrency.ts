@@ -44,7 +44,10 @@ export class AdaptiveConcurrency {
   /** The growth at the start; null once it is over. */
   #start: Climb | null = { latencies: [], before: null };
   #least = Number.POSITIVE_INFINITY;
-  /** Whether overload was the reason of the last cut. Then the number grows by one in two rounds of answers. */
+  /**
+   * Whether the server was overloaded, or seemed to queue requests, and the configured number has not been reached since.
+   * Until then, the number grows by one in several rounds of answers.
+   */
   #isOverloaded = false;
   #answersSinceChange = 0;
   /** Whether the climb ended because the server queues requests. */
