@@ -54,7 +54,7 @@ export async function connectOffline(model: string): Promise<Provider> {
         rateLimits: null,
       };
     },
-    // No request is ever in flight, because each is answered at once.
+    // No request is in flight for longer than a moment.
     giveUp() {},
   };
 }
