@@ -376,7 +376,9 @@ describe.concurrent("runs that have little in common", () => {
     expect(text).toContain("No response can be compared.");
 
     expect((await space.diff(a, c)).conditions).toEqual({ both: [], only_a: ["Plain"], only_b: ["Hasty"] });
-    expect(await space.text(a, c, 80)).toContain("No response can be compared.");
+    const unlike = await space.text(a, c, 80);
+    expect(unlike).toContain("No response can be compared.");
+    expect(unlike).toContain("Apart from their conditions, the configs are the same.");
   });
 
   test.for([

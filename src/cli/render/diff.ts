@@ -33,7 +33,11 @@ export function renderDiff(diff: RunDiff, width: number): string {
       ...only("B", conditions.only_b),
     ],
     config.length === 0
-      ? ["The configs are the same."]
+      ? [
+          conditions.only_a.length + conditions.only_b.length === 0
+            ? "The configs are the same."
+            : "Apart from their conditions, the configs are the same.",
+        ]
       : ["The configs differ:", ...config.flatMap((difference) => renderDifference(difference, textWidth))],
     conditions.both.some(({ cells }) => cells > 0)
       ? [renderConditions(conditions.both, width)]
