@@ -130,7 +130,8 @@ describe("the cost of a run", () => {
     const shown = JSON.parse((await lab.run("runs", "reprice", "latest", "--json")).stdout) as object;
     expect(shown).toMatchObject({ applied: false, before: { prices: null, cost_usd: null } });
     expect((await lab.show()).run.cost_usd).toBeNull();
-    await lab.run("runs", "reprice", "latest", "--apply");
+    const lines = (await lab.run("runs", "reprice", "latest", "--apply")).stdout.split("\n");
+    expect(lines.map((line) => line.slice(0, 8))).toEqual(["run     ", "before  ", "today   ", "The run ", ""]);
     const after = await lab.show();
     expect(Math.abs((after.run.cost_usd ?? 0) - chargedBy(server))).toBeLessThan(4 * 0.5e-9);
     expect(after.run.tokens).toEqual(before.run.tokens);

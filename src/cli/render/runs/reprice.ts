@@ -8,10 +8,8 @@ export function renderRepricing({ run, before, after, applied }: Repricing): str
     `${money(cost)}${prices === null ? "" : `: ${renderRates(prices)} (${prices.source}, ${prices.date})`}`;
   return [
     `run     ${run}`,
-    `before  ${line(before)}`,
-    `today   ${line(after)}`,
+    `before  ${oneLine(line(before))}`,
+    `today   ${oneLine(line(after))}`,
     applied ? "The run has today's prices now." : "Nothing was changed; --apply gives the run today's prices.",
-  ]
-    .map(oneLine)
-    .join("\n");
+  ].join("\n");
 }
