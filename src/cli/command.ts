@@ -8,6 +8,7 @@ import { InterruptedError } from "../errors.ts";
 import type { Store } from "../store/file/store.ts";
 import { renderError } from "./render/error.ts";
 import { counted, oneLine, printable, printableJson } from "./render/text.ts";
+import { widthOfStream } from "./render/width.ts";
 
 /** What RUN means, in the help of every command that takes one. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
@@ -100,10 +101,9 @@ export abstract class DatagenCommand extends PlainCommand {
     return this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE;
   }
 
-  /** The width of the terminal; infinite for a pipe or a file, where nothing is cut. */
+  /** The width of what is printed. */
   protected get width(): number {
-    const { columns } = this.context.stdout as NodeJS.WriteStream;
-    return columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY);
+    return widthOfStream(this.context.stdout as NodeJS.WriteStream);
   }
 
   /** Asks a question; true after `y` or `yes`. Undefined without a terminal, where nobody can be asked. */

@@ -33,3 +33,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     completion: async () => (await import("./commands/completion.ts")).CompletionCommand,
   }),
 );
+
+/** The words of the command that arguments begin with; undefined if it is none. */
+export function commandIn(args: readonly string[]): string | undefined {
+  return [args.slice(0, 2).join(" "), args[0] ?? ""].find((name) => COMMANDS.has(name));
+}

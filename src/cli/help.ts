@@ -1,5 +1,6 @@
 import { toolVersion } from "../app/version.ts";
 import { type Page, renderOverview, renderUsage } from "./render/help.ts";
+import { widthOfStream } from "./render/width.ts";
 import { COMMAND_NAMES, usageOf } from "./usage.ts";
 
 /** The first things to type. */
@@ -16,7 +17,7 @@ const FIRST_LINES: [label: string, line: string][] = [
 export async function showHelp(name?: string): Promise<number> {
   const { stdout } = process;
   const page: Page = {
-    width: stdout.columns ?? (Number(process.env["COLUMNS"]) || Number.POSITIVE_INFINITY),
+    width: widthOfStream(stdout),
     hasColours: stdout.isTTY && !process.env["NO_COLOR"],
   };
   const members = COMMAND_NAMES.filter((each) => name === undefined || each.startsWith(`${name} `));

@@ -1,7 +1,7 @@
 import { Cli, type CommandClass } from "clipanion";
 import { toolVersion } from "../app/version.ts";
 import { EXIT } from "../errors.ts";
-import { COMMANDS } from "./commands.ts";
+import { commandIn, COMMANDS } from "./commands.ts";
 
 /** Runs the command line. @returns its exit code */
 export async function start(words: string[]): Promise<number> {
@@ -26,7 +26,7 @@ export async function start(words: string[]): Promise<number> {
     for (const command of commands) cli.register(command);
     return cli;
   };
-  const named = COMMANDS.get(args.slice(0, 2).join(" ")) ?? COMMANDS.get(args[0] ?? "");
+  const named = COMMANDS.get(commandIn(args) ?? "");
   if (named) {
     const alone = cliOf(await named());
     const command = understood(() => alone.process(args, context));
@@ -55,9 +55,11 @@ function helpAsked(args: readonly string[]): string[] | null {
 
 /** Shows the help of a command, and of datagen for no words. */
 async function help(words: string[]): Promise<number> {
-  const [{ showHelp }, { commandIn }] = await Promise.all([import("./help.ts"), import("./usage.ts")]);
   const name = commandIn(words);
-  if (words.length === 0 || name !== undefined) return await showHelp(name);
+  if (words.length === 0 || name !== undefined) {
+    const { showHelp } = await import("./help.ts");
+    return await showHelp(name);
+  }
   const { renderUsageError } = await import("./usage-error.ts");
   process.stderr.write(await renderUsageError(null, words));
   return EXIT.usage;

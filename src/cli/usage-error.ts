@@ -1,6 +1,7 @@
 import leven from "leven";
+import { commandIn } from "./commands.ts";
 import { printable } from "./render/text.ts";
-import { COMMAND_NAMES, commandIn, type Flag, isGroup, type Usage, usageOf } from "./usage.ts";
+import { COMMAND_NAMES, type Flag, isGroup, type Usage, usageOf } from "./usage.ts";
 import { meaningOf } from "./value-names.ts";
 
 /**

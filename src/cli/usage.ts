@@ -25,11 +25,6 @@ export interface Flag {
 /** The words of all commands, without groups such as `runs`. */
 export const COMMAND_NAMES = [...COMMANDS.keys()].filter((name) => !name.startsWith("-") && !isGroup(name));
 
-/** The words of the command that arguments begin with; undefined if it is none. */
-export function commandIn(args: readonly string[]): string | undefined {
-  return [args.slice(0, 2).join(" "), args[0] ?? ""].find((name) => COMMANDS.has(name));
-}
-
 /** Whether a name is that of several commands: `runs` is the group of `runs list` and others. */
 export function isGroup(name: string): boolean {
   return [...COMMANDS.keys()].some((other) => other.startsWith(`${name} `));

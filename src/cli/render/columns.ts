@@ -3,6 +3,14 @@ import { printable } from "./text.ts";
 
 const BETWEEN = " │ ";
 
+/** The width of texts where lines have no limit. */
+const WIDTH_OF_TEXTS = 120;
+
+/** The width of texts where lines have at most `width` columns. */
+export function widthOfTexts(width: number): number {
+  return Number.isFinite(width) ? width : WIDTH_OF_TEXTS;
+}
+
 /** A text under a title. */
 export interface TextColumn {
   title: string;

@@ -1,13 +1,13 @@
 import type { ConfigDifference } from "../../app/diff/config-differences.ts";
 import type { ConditionDiff, DifferentPair, LoneInputs, RunDiff } from "../../app/diff/diff-runs.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
-import { sideBySide, wrap } from "./columns.ts";
+import { sideBySide, widthOfTexts, wrap } from "./columns.ts";
 import { modelOf, tokensOf } from "./lines.ts";
 import { type Column, cut, renderTable } from "./table.ts";
 import { counted, latency, money, number, oneLine, printable } from "./text.ts";
 
-/** The width of texts where lines have no limit. From this width on, three texts fit side by side. */
-const WIDTH_OF_TEXTS = 120;
+/** From this width on, three texts fit side by side. */
+const WIDTH_OF_THREE = 120;
 
 const MOST_INPUT_LINES = 4;
 
@@ -17,7 +17,7 @@ const LEAD = 20;
 /** Two runs compared, no wider than `width`. */
 export function renderDiff(diff: RunDiff, width: number): string {
   const { a, b, config, inputs, conditions, most_different: pairs } = diff;
-  const textWidth = Number.isFinite(width) ? width : WIDTH_OF_TEXTS;
+  const textWidth = widthOfTexts(width);
   const only = (run: string, list: readonly string[]) =>
     list.length === 0
       ? []
@@ -166,7 +166,7 @@ function renderPair(pair: DifferentPair, place: number, width: number): string[]
     { title: "A", text: pair.a },
     { title: "B", text: pair.b },
   ];
-  const isWide = width >= WIDTH_OF_TEXTS;
+  const isWide = width >= WIDTH_OF_THREE;
   const texts = reference !== null && isWide ? [{ title: "Reference", text: reference }, a, b] : [a, b];
   return [
     ...wrap(`${place}. ${facts.join(", ")}`, width),

@@ -1,12 +1,12 @@
 import type { Preview, PreviewedCall } from "../../app/estimate/preview-run.ts";
-import { wrap } from "./columns.ts";
-import { renderMessages, titled, WIDTH_OF_TEXTS } from "./show.ts";
+import { widthOfTexts, wrap } from "./columns.ts";
+import { renderMessages, titled } from "./show.ts";
 import { counted, oneLine } from "./text.ts";
 
 /** The messages that a config would send, no wider than `width`. */
 export function renderPreview(preview: Preview, width: number): string {
   const { provider, model, endpoint, encoding, is_exact: isExact, replicates, inputs } = preview;
-  const textWidth = Number.isFinite(width) ? width : WIDTH_OF_TEXTS;
+  const textWidth = widthOfTexts(width);
   const facts = [
     `${oneLine(model)} of ${provider} (${endpoint}); tokens counted with ${encoding}${isExact ? "" : ", which this model may not use"}.`,
     ...(replicates > 1 ? [`Each prompt is sent ${replicates} times.`] : []),

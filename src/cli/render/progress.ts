@@ -87,8 +87,8 @@ function createLines(stream: ProgressStream) {
     },
     show(line: string): void {
       const shown = printable(line);
-      if (isTerminal) stream.write(`\r\u001b[2K${cut(shown, (stream.columns ?? 80) - 1)}`);
-      else stream.write(`${shown}\n`);
+      const { width } = this;
+      stream.write(width === null ? `${shown}\n` : `\r\u001b[2K${cut(shown, width)}`);
       isBarShown = isTerminal;
     },
     /** Whether it is time for the next line. */

@@ -1,14 +1,11 @@
 import type { ShownAnswer, ShownAttempt, ShownInput, ShownPrompt } from "../../app/runs/show-answers.ts";
 import type { Message } from "../../models/prompt.ts";
 import type { Step } from "../../plan/calls.ts";
-import { sideBySide, wrap } from "./columns.ts";
+import { sideBySide, widthOfTexts, wrap } from "./columns.ts";
 import { modelOf } from "./lines.ts";
 import { renderTable } from "./table.ts";
 import { counted, latency, money, number, oneLine } from "./text.ts";
 import { widthOf } from "./width.ts";
-
-/** The width of texts where lines have no limit. */
-export const WIDTH_OF_TEXTS = 120;
 
 /** From this width on, a response stands beside the reference. */
 const WIDTH_OF_TWO = 100;
@@ -18,7 +15,7 @@ const MOST_INPUT_LINES = 12;
 /** What a run has of one input, no wider than `width`. */
 export function renderAnswers(shown: ShownInput, width: number): string {
   const { run, task, context, reference, found, answers } = shown;
-  const textWidth = Number.isFinite(width) ? width : WIDTH_OF_TEXTS;
+  const textWidth = widthOfTexts(width);
   const isBeside = reference !== null && textWidth >= WIDTH_OF_TWO;
   const input = wrap(context, textWidth);
   const rest = input.length - MOST_INPUT_LINES;
