@@ -278,6 +278,7 @@ describe.concurrent("an example of a help text", () => {
 
   test.for(EXAMPLES)("works as typed: %s", async (line) => {
     await using space = await copyOf(line.startsWith("datagen resume") ? stopped : lived);
+    if (line.includes("my_study.json")) await type("datagen init my_study", space);
     // As from another machine.
     if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
     // An earlier run and the newest are two.
@@ -350,6 +351,7 @@ describe.concurrent("an example of a help text", () => {
 
   test.for(needsKey)("says only which key is missing, where it is: %s", async (line) => {
     await using space = await copyOf(lived);
+    await type("datagen init my_study", space);
     const result = await type(line, space);
     expectRefusal(result);
     expect(result.stderr).toMatch(/^Error: (OPENAI|TOGETHER)_API_KEY is not set.*\nSet .*\.env.*--provider offline/);

@@ -5,9 +5,9 @@ import { COMMAND_NAMES, usageOf } from "./usage.ts";
 
 /** The first things to type. */
 const FIRST_LINES: [label: string, line: string][] = [
-  ["Run a config without an API key or a network", "datagen run configs/translation.json --provider offline"],
-  ["Try a config on 10 inputs and 4 perspectives", "datagen run configs/peer_review.json --provider offline --test"],
-  ["Know what a config will cost before it is run", "datagen estimate configs/translation.json"],
+  ["Write a config and its inputs, and run it without an API key or a network", "datagen init my_study"],
+  ["", "datagen run my_study.json --provider offline"],
+  ["Know what a config will cost before it is run", "datagen estimate my_study.json"],
   ["Go on with the newest run after a crash or a Ctrl-C", "datagen resume latest"],
   ["See all runs with their tokens and cost, and one in detail", "datagen runs list"],
   ["", "datagen runs show latest"],

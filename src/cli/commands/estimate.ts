@@ -26,12 +26,9 @@ export class EstimateCommand extends SendingCommand {
       them later. A pilot sends requests, and needs a key.
     `,
     examples: [
-      ["What a config will cost", "datagen estimate configs/translation.json"],
-      [
-        "For another model, after a pilot of 5 inputs",
-        "datagen estimate configs/summarization.json --model gpt-4.1 --pilot 5",
-      ],
-      ["Every number, by perspective and step", "datagen estimate configs/peer_review.json --json"],
+      ["What a config will cost", "datagen estimate my_study.json"],
+      ["For another model, after a pilot of 2 inputs", "datagen estimate my_study.json --model gpt-4.1 --pilot 2"],
+      ["Every number, by perspective and step", "datagen estimate my_study.json --json"],
     ],
   });
 

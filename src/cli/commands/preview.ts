@@ -13,8 +13,8 @@ export class PreviewCommand extends DatagenCommand {
       earlier run has are shown, and calls that reuse an earlier answer say so.
     `,
     examples: [
-      ["What the first input becomes", "datagen preview configs/summarization.json"],
-      ["The first three inputs, for programs", "datagen preview configs/translation.json --inputs 3 --json"],
+      ["What the first input becomes", "datagen preview my_study.json"],
+      ["The first three inputs, for programs", "datagen preview my_study.json --inputs 3 --json"],
     ],
   });
 

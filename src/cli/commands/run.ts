@@ -34,15 +34,12 @@ export class RunCommand extends ExecutionCommand {
       3 stopped early, 130 interrupted; after 3 and 130 the run can be resumed.
     `,
     examples: [
-      ["Without a key and without a network", "datagen run configs/translation.json --provider offline"],
-      ["A quick look: 10 inputs, 4 perspectives", "datagen run configs/summarization.json --test --provider offline"],
-      ["For at most 5 dollars", "datagen run configs/peer_review.json --max-cost 5"],
-      ["In batches, for about half the price", "datagen run configs/translation.json --batch"],
-      ["With another model", "datagen run configs/peer_review.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
-      [
-        "On your own server",
-        "datagen run configs/translation.json --base-url http://localhost:11434/v1 --model llama3.2",
-      ],
+      ["Without a key and without a network", "datagen run my_study.json --provider offline"],
+      ["A quick look: 10 inputs, 4 perspectives", "datagen run my_study.json --test --provider offline"],
+      ["For at most 5 dollars", "datagen run my_study.json --max-cost 5"],
+      ["In batches, for about half the price", "datagen run my_study.json --batch"],
+      ["With another model", "datagen run my_study.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+      ["On your own server", "datagen run my_study.json --base-url http://localhost:11434/v1 --model llama3.2"],
     ],
   });
 
