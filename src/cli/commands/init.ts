@@ -9,7 +9,8 @@ export class InitCommand extends PlainCommand {
     details: `
       Writes \`NAME.json\`, \`NAME.inputs.jsonl\` and \`datagen.schema.json\` into the current folder. \`NAME\` is \`datagen\`
       if you give none. The config can be run at once; then change its perspectives, its model and its inputs. With the
-      schema, an editor checks and completes the config. No file is replaced: if one exists, nothing is written.
+      schema, an editor checks and completes the config; several experiments in a folder share it. No file is replaced: if
+      the config or the inputs exist, or another schema, nothing is written.
     `,
     examples: [
       ["datagen.json and its inputs", "datagen init"],
