@@ -9,7 +9,7 @@ const statements = oncePerStore(({ db }) => ({
     .where(eq(texts.hash, sql.placeholder("hash")))
     .prepare(),
   get: db
-    .select({ text: texts.text })
+    .select({ hash: texts.hash, text: texts.text })
     .from(texts)
     .where(eq(texts.id, sql.placeholder("id")))
     .prepare(),
@@ -23,7 +23,12 @@ export function keepText(store: Store, hash: string, text: string): number {
 }
 
 export function getText(store: Store, id: number): string {
+  return getHashedText(store, id).text;
+}
+
+/** A text with its hash, as {@link keepText} took both. */
+export function getHashedText(store: Store, id: number): { hash: string; text: string } {
   const row = statements(store).get.get({ id });
   if (!row) throw new Error(`the text ${id} is not in ${store.path}`);
-  return row.text;
+  return row;
 }

@@ -1,9 +1,8 @@
 import type { ReasoningTags } from "../../config/schema.ts";
-import { sha256 } from "../../plan/settings.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { textFrom } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
-import { getText } from "../texts.ts";
+import { getHashedText, getText } from "../texts.ts";
 
 /* Prepared SQL, because Drizzle cannot read rows one by one, and takes longer to build its objects than SQLite to find them. */
 
@@ -54,6 +53,8 @@ export interface DatasetRowOptions {
 
 /** An input of a run. */
 export interface InputRow {
+  /** The same for the same input in every run and database: the first 16 hex digits of its SHA-256. */
+  id: string;
   /** The row of the input file, from 0. */
   position: number;
   input: string;
@@ -62,8 +63,6 @@ export interface InputRow {
 
 /** A task with all its calls, by perspective, each reading before its strategy. */
 export interface TaskRow extends InputRow {
-  /** The same for the same input in every run and database: the first 16 hex digits of its SHA-256. */
-  id: string;
   cells: CellRow[];
 }
 
@@ -139,8 +138,9 @@ export function* inputRows(store: Store, runId: number, from = 0): Generator<Inp
     .raw()
     .iterate(runId, from);
   for (const [taskId, position, inputId, referenceId] of rows) {
+    const { hash, text } = getHashedText(store, inputId);
     const reference = referenceId === null ? null : getText(store, referenceId);
-    yield { taskId, position, input: getText(store, inputId), reference };
+    yield { taskId, id: hash.slice("s256:".length, "s256:".length + 16), position, input: text, reference };
   }
 }
 
@@ -159,7 +159,6 @@ export function* datasetRows(
     const requests = withRequests ? requestsOf(store, taskId, run) : () => null;
     yield {
       ...row,
-      id: sha256(row.input).slice("s256:".length, "s256:".length + 16),
       cells: cells
         .all(taskId)
         .map((columns) => toCell(columns, positions, tags, requests(columns)))
