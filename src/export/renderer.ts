@@ -62,12 +62,12 @@ export interface Cell {
 const REFERENCE = { condition: "Reference", reading: null, strategy: null };
 
 /** The perspective of the references, if the dataset has it; of an imported run, as the file had it. */
-export function referenceOf({ config, imported }: DatasetRun): Record<string, unknown> | null {
+export function referenceOf({ config, imported }: RunRow): Record<string, unknown> | null {
   return imported?.reference ?? (config.add_references ? REFERENCE : null);
 }
 
 /** The cells of a task in the order of the dataset's perspectives; the reference comes first, if the config adds it. */
-export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
+export function cellsOf(run: RunRow, task: TaskRow): Cell[] {
   const { config } = run;
   const cells: Cell[] = [];
   let reading: CellRow | null = null;
@@ -95,12 +95,12 @@ export function cellsOf(run: DatasetRun, task: TaskRow): Cell[] {
 }
 
 /** The rows of the flat formats: one for each task and perspective. Each row can be read alone. */
-export function* flatRows(run: DatasetRun, tasks: Iterable<TaskRow>): Generator<AnswerRow> {
+export function* flatRows(run: RunRow, tasks: Iterable<TaskRow>): Generator<AnswerRow> {
   for (const task of tasks) for (const cell of cellsOf(run, task)) yield flatRow(run, task, cell);
 }
 
 /** The row of a cell, with its members in the order of `ANSWER_COLUMNS`. */
-export function flatRow(run: DatasetRun, task: TaskRow, cell: Cell): AnswerRow {
+export function flatRow(run: RunRow, task: TaskRow, cell: Cell): AnswerRow {
   const { reading, strategy } = cell;
   return {
     run_id: run.publicId,
@@ -136,7 +136,7 @@ function kindOf(condition: string): string {
 }
 
 /** The cost of a cell in US dollars; null if any part of it is unknown. An imported answer has a cost that nobody knows. */
-function costOf({ imported }: DatasetRun, { reading, strategy }: Cell): number | null {
+function costOf({ imported }: RunRow, { reading, strategy }: Cell): number | null {
   const requests = [reading, strategy].flatMap((call) => call?.requests ?? []);
   if (imported !== null && strategy?.state === "succeeded" && requests.every(({ count }) => count === 0)) return null;
   let nanoUsd = 0;

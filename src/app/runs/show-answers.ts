@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.ts";
-import { type Cell, cellsOf, type DatasetRun, flatRow } from "../../export/renderer.ts";
+import { type Cell, cellsOf, flatRow } from "../../export/renderer.ts";
 import type { Message } from "../../models/prompt.ts";
 import type { Step } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
@@ -75,8 +75,7 @@ export function showAnswers(store: Store, run: string, options: ShowAnswersOptio
   const found = typeof input === "string" ? search(store, row, input) : null;
   const wanted = typeof input === "number" ? input : found?.tasks[0];
   const task = taskOf(store, row, wanted);
-  const described: DatasetRun = { ...row, otherSettings: [], costUsd: null, part: null };
-  const cells = cellsOf(described, task).filter(({ strategy }) => strategy !== null);
+  const cells = cellsOf(row, task).filter(({ strategy }) => strategy !== null);
   return {
     run: summaryOf(row),
     task: task.position,
@@ -85,14 +84,14 @@ export function showAnswers(store: Store, run: string, options: ShowAnswersOptio
     reference: task.reference,
     found,
     answers: chosen(cells, condition, row.publicId).map((cell) => ({
-      ...answerOf(described, task, cell),
+      ...answerOf(row, task, cell),
       ...(withPrompts && { prompts: promptsOf(store, row, task, cell) }),
       ...(withAttempts && attemptsOf(store, cell)),
     })),
   };
 }
 
-function answerOf(run: DatasetRun, task: TaskRow, cell: Cell): ShownAnswer {
+function answerOf(run: RunRow, task: TaskRow, cell: Cell): ShownAnswer {
   const members = Object.entries(flatRow(run, task, cell));
   const own: object = Object.fromEntries(members.filter(([name]) => !OF_ALL.some((shared) => shared === name)));
   return own as ShownAnswer;
