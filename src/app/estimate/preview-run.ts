@@ -2,7 +2,7 @@ import type { ProviderName } from "../../config/providers.ts";
 import type { Config, Endpoint } from "../../config/schema.ts";
 import { type Input, readInputs } from "../../dataset/inputs.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
-import type { Message, Prompt } from "../../models/prompt.ts";
+import type { Message } from "../../models/prompt.ts";
 import { loadTokenizer } from "../../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
@@ -73,26 +73,25 @@ export async function previewRun(store: Store, given: Config, options: PreviewRu
       const [perspective, own] = [config.agent_perspectives[position], instructions[position]];
       if (!perspective || !own) throw new Error(`perspective ${position} is not in the config`);
       const reading = step === "strategy" && own.reading !== null ? answers[at - 1] : undefined;
-      const render = (notes: string | null): Prompt => promptOf(own, step, text, notes);
-      const [shown, counted] =
-        reading === null
-          ? [render(NOTES), promptOf(own, step, "", null)]
-          : [render(reading === undefined ? null : reuse.textOf(reading)), null];
+      const notes = reading === undefined ? null : reading === null ? NOTES : reuse.textOf(reading);
+      const shown = promptOf(own, step, text, notes);
       return {
         condition: perspective.condition,
         step,
         reused: answers[at] !== null,
         waits_for_notes: reading === null,
         messages: shown.messages,
-        tokens: count(counted ?? shown),
+        tokens: count(reading === null ? promptOf(own, step, "", null) : shown),
       };
     });
   }
 
   const inputs: Preview["inputs"] = [];
-  for await (const input of readInputs(expandHome(path), Math.min(wanted, size))) {
+  const most = Math.min(wanted, size);
+  for await (const input of readInputs(expandHome(path), most)) {
     inputs.push({ task: input.index, context: input.text, reference: input.reference, calls: callsOf(input) });
-    if (inputs.length === wanted) break;
+    // Otherwise the rest of the file would be counted.
+    if (inputs.length === most) break;
   }
   return {
     provider,
