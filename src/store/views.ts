@@ -94,6 +94,16 @@ const ANSWERS: Record<keyof AnswerRow, string> = {
 const selected = (columns: readonly (readonly [name: string, sql: string])[]) =>
   columns.map(([name, sql]) => `${sql} as ${name}`).join(",\n  ");
 
+const day = text("date(a.started_at / 1000, 'unixepoch')");
+
+/** The attempts `a` of all runs. @param joined what else of the tasks `t` is read */
+const attemptsWith = (joined = "") => `from runs r
+  join tasks t on t.run_id = r.id${joined}
+  join calls c on c.task_id = t.id
+  join perspectives p on p.id = c.perspective_id
+  join attempts a on a.call_id = c.id
+where r.planned_at is not null`;
+
 const VIEWS: Record<string, string> = {
   v_answers: `select ${selected(ANSWER_COLUMNS.map((name) => [name, ANSWERS[name]]))}
 from runs r
@@ -119,7 +129,7 @@ where r.planned_at is not null`,
     ["kind", kind],
     ["step", "c.step"],
     ["replicate", "c.replicate"],
-    ["day", text("date(a.started_at / 1000, 'unixepoch')")],
+    ["day", day],
     ["started_at", text("strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch')")],
     ["duration_ms", "a.duration_ms"],
     ["executor", text("iif(a.batch_id is null, 'live', 'batch')")],
@@ -136,16 +146,10 @@ where r.planned_at is not null`,
     ["cost_usd", real("a.cost_nano_usd / 1e9")],
     ["possibly_billed", integer("a.reserved_prompt_tokens is not null")],
   ])}
-from runs r
-  join tasks t on t.run_id = r.id
-  join texts i on i.id = t.input_id
-  join calls c on c.task_id = t.id
-  join perspectives p on p.id = c.perspective_id
-  join attempts a on a.call_id = c.id
-where r.planned_at is not null`,
+${attemptsWith("\n  join texts i on i.id = t.input_id")}`,
 
   v_costs: `select ${selected([
-    ["day", text("date(a.started_at / 1000, 'unixepoch')")],
+    ["day", day],
     ["run_id", "r.public_id"],
     ["run_name", "r.name"],
     ["provider", "r.provider"],
@@ -161,12 +165,7 @@ where r.planned_at is not null`,
     ["unpriced", integer(`sum(${isUnpriced("a")})`)],
     ["possibly_billed", integer("sum(a.reserved_prompt_tokens is not null)")],
   ])}
-from runs r
-  join tasks t on t.run_id = r.id
-  join calls c on c.task_id = t.id
-  join perspectives p on p.id = c.perspective_id
-  join attempts a on a.call_id = c.id
-where r.planned_at is not null
+${attemptsWith()}
 group by 1, r.public_id, p.id`,
 };
 
