@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { isObject } from "../../config/members.ts";
 import type { Config, Perspective } from "../../config/schema.ts";
 
 /** A place where the configs of two runs differ. If a run has no value there, `a` or `b` is missing. */
@@ -47,8 +48,4 @@ function differences(path: string, a: unknown, b: unknown): ConfigDifference[] {
 function memberOf(path: string, name: string): string {
   if (!/^\w+$/.test(name)) return `${path}[${JSON.stringify(name)}]`;
   return path === "" ? name : `${path}.${name}`;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
