@@ -13,8 +13,8 @@ import type { ImportedFrom } from "./import/imported-from.ts";
 
 /*
  * Times are milliseconds since 1970 UTC, costs are billionths of a US dollar. Integer ids are local to one database file.
- * No foreign key cascades: only runs.ts removes rows, so that a migration that rebuilds a table cannot remove rows of
- * another.
+ * No foreign key cascades: runs/sweep.ts removes the rows of a run one table after the other, so that a migration that
+ * rebuilds a table cannot remove rows of another.
  */
 
 /** The texts of inputs and references. Each is stored once, by its hash, and shared by runs. */
