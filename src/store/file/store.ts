@@ -32,7 +32,7 @@ export class Store {
 
   /** Whether it is in memory, because there is no file yet. @internal */
   get isPretended(): boolean {
-    return this.file === null && this.sqlite.memory;
+    return this.sqlite.memory;
   }
 
   close(): void {
