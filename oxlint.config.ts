@@ -5,11 +5,26 @@ import { defineConfig, type OxlintOverride } from "oxlint";
  * Every room may import `errors.ts`, and `cli` may import every room.
  */
 const ROOMS: Record<string, { values: readonly string[]; types?: readonly string[] }> = {
-  app: { values: ["config", "dataset", "plan", "estimate", "store", "execute", "export", "providers", "models"] },
+  app: {
+    values: [
+      "config",
+      "files",
+      "dataset",
+      "sources",
+      "plan",
+      "estimate",
+      "store",
+      "execute",
+      "export",
+      "providers",
+      "models",
+    ],
+  },
   config: { values: ["files"] },
-  dataset: { values: ["files"] },
-  plan: { values: ["config", "models"], types: ["dataset"] },
-  estimate: { values: ["plan", "models"], types: ["config", "dataset", "store"] },
+  dataset: { values: ["files", "sources"] },
+  sources: { values: ["files"], types: ["config"] },
+  plan: { values: ["config", "models"] },
+  estimate: { values: ["plan", "models"], types: ["config", "sources", "store"] },
   store: { values: ["plan"], types: ["config", "models"] },
   execute: { values: ["plan", "store", "providers", "models"], types: ["config"] },
   providers: { values: ["models"], types: ["config"] },

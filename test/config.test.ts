@@ -8,7 +8,7 @@ import { loadConfig } from "../src/config/load.ts";
 import { applyOverrides, parseConfig } from "../src/config/parse.ts";
 import { PROVIDERS } from "../src/config/providers.ts";
 import { configJsonSchema } from "../src/config/schema.ts";
-import { readInputs } from "../src/dataset/inputs.ts";
+import { readInputs } from "../src/sources/inputs.ts";
 import { configWarnings } from "../src/config/warnings.ts";
 import { UsageError } from "../src/errors.ts";
 import {
@@ -383,7 +383,7 @@ describe("what is wrong with a config", () => {
       "  line 14, agent_perspectives[1].strategy: missing; expected the main instruction, a non-empty string",
       '  line 15, agent_perspectives[1].condition: expected a unique condition, found "One", which agent_perspectives[0] has too',
       '  line 16, agent_perspectives[1].reading: expected an instruction, a non-empty string, or null, found ["Take notes."]',
-      "  line 19, data_config.input_data_path: missing; expected the path of the input file, a non-empty string",
+      "  line 19, data_config.input_data_path: missing; expected the path of the input file, a non-empty string, or an array of paths",
       "  line 19, data_config.sample_size: expected a whole number of at least 1, found 0",
       '  line 20, add_references: expected true or false, found "yes"',
       '  line 21, api_provider: expected one of "openai", "together", "offline", found "opnai"',
@@ -975,7 +975,8 @@ test.each([
   "data/$task.json has $count different inputs of $least to $most words, each with a reference",
   async ({ task, count, least, most, leastReference }) => {
     const inputs = [];
-    for await (const input of readInputs(join(ROOT, `data/${task}.json`), 1_000)) inputs.push(input);
+    const data = { input_data_path: join(ROOT, `data/${task}.json`), sample_size: 1_000 };
+    for await (const chunk of readInputs(data)) inputs.push(...chunk);
     const wordsOf = (text: string | null) => text?.match(/\S+/g)?.length ?? 0;
     expect(inputs).toHaveLength(count);
     expect(new Set(inputs.map(({ text }) => text)).size).toBe(count);

@@ -793,7 +793,12 @@ describe.concurrent("a file that does not fit is refused with the place and the 
       withTask({ context: "a", responses: [null, null] }),
       /tasks\[2\] .* has no "preparations"/,
     ],
-    ["a task with more", withTask({ ...first, id: 7 }), /tasks\[2\] .*: unknown key "id"/],
+    ["a task with more", withTask({ ...first, extra: 7 }), /tasks\[2\] .*: unknown key "extra"/],
+    [
+      "a number as an id that is not whole",
+      withTask({ ...first, id: 1.5 }),
+      /tasks\[2\]\.id .*: expected .* or a whole number, found the number 1.5/,
+    ],
     [
       "a context that is not a text",
       withTask({ ...first, context: 7 }),

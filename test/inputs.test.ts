@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { type Input, readInputs } from "../src/dataset/inputs.ts";
+import { type Input, readInputs } from "../src/sources/inputs.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   configFor,
@@ -24,11 +24,11 @@ const CHUNK = 256 * 1024;
 
 /** What a file with this content holds, and the SHA-256 that its reader returns. */
 async function read(ws: Workspace, content: unknown, limit = ALL): Promise<{ inputs: Input[]; sha256: string }> {
-  const generator = readInputs(await ws.write("rows.json", content), limit);
+  const generator = readInputs({ input_data_path: await ws.write("rows.json", content), sample_size: limit });
   const inputs: Input[] = [];
   for (let next = await generator.next(); ; next = await generator.next()) {
     if (next.done) return { inputs, sha256: next.value.sha256 };
-    inputs.push(next.value);
+    inputs.push(...next.value);
   }
 }
 
@@ -44,7 +44,7 @@ async function refusalOf(ws: Workspace, content: unknown, limit = ALL): Promise<
 }
 
 const asInputs = (list: Row[]): Input[] =>
-  list.map(({ input, reference = null }, index) => ({ index, text: input, reference }));
+  list.map(({ input, reference = null }, index) => ({ index, text: input, reference, id: null }));
 const jsonLines = (list: unknown[]) => list.map((row) => JSON.stringify(row)).join("\n");
 
 /** Characters of one to four bytes in UTF-8, what JSON writes as escapes, and what looks like JSON's own structure. */
@@ -75,7 +75,7 @@ describe("an input file", () => {
 
   test("may have more keys, nested to any depth, which are not read", async () => {
     await using ws = await workspace();
-    const more = { id: 7, meta: { tags: ["]", "}", { deep: [[[{}]]] }], "input ": "no" } };
+    const more = { number: 7, meta: { tags: ["]", "}", { deep: [[[{}]]] }], "input ": "no" } };
     const list = three.map((row) => ({ ...more, ...row, last: [AWKWARD, [1, 2]] }));
     expect((await read(ws, list)).inputs).toEqual(asInputs(three));
     expect((await read(ws, jsonLines(list))).inputs).toEqual(asInputs(three));
@@ -91,7 +91,7 @@ describe("an input file", () => {
     await using ws = await workspace();
     const content = String.raw`[{"input":"\ud800 \udc00\ud83d\ude00😀\u0000\u00e4ä\/\b\f"}]`;
     const { inputs } = await read(ws, content);
-    expect(inputs).toEqual([{ index: 0, text: "\ud800 \udc00😀😀\u0000ää/\b\f", reference: null }]);
+    expect(inputs).toEqual([{ index: 0, id: null, text: "\ud800 \udc00😀😀\u0000ää/\b\f", reference: null }]);
   });
 
   test.each(["array", "lines"])(

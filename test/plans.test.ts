@@ -184,6 +184,13 @@ test("no statement of the store goes through a table of calls from end to end, a
   await space.write("rows.json", rows(7));
   await make(store, { overrides: { maxCostUsd: 1 } });
   await datagen.executeRun(store, "latest", { executor: "live", maxCostUsd: 2, environment: {} });
+  await space.write(
+    "rows.json",
+    rows(8).map((row, id) => ({ ...row, id })),
+  );
+  const drawn = { ...parsed, data_config: { ...parsed.data_config, shuffle: true } };
+  const random = await datagen.createRun(store, drawn, { environment: {} });
+  expect(datagen.diffRuns(store, random, random).inputs).toMatchObject({ changed: 0 });
   await callRarely(store);
   checkDatabase(store);
   datagen.showAnswers(store, first, { input: "bringt", withPrompts: true, withAttempts: true });

@@ -116,6 +116,7 @@ export function configOfDataset(
   const model = metadata["model_config"] ?? {};
   const data = member(metadata["data_config"]);
   const said = saidIn(members, metadata);
+  const isOurs = textOrNull(metadata["datagen_version"], /./) !== null;
   const baseUrl = given.baseUrl ?? said.baseUrl;
   const { task_description: description } = members;
   const taskType =
@@ -128,6 +129,7 @@ export function configOfDataset(
       : model,
     agent_perspectives: perspectives,
     data_config: {
+      ...(isOurs && pick(data, CHOICES)),
       input_data_path: data["input_data_path"] ?? source,
       sample_size: sampleSize(data["sample_size"], tasks),
     },
@@ -165,9 +167,16 @@ export function configOfDataset(
     estimated: estimateOf(member(metadata["estimated_tokens"])),
     inputSha256: textOrNull(metadata["input_sha256"], /^[0-9a-f]{64}$/),
     generationTime: textOrNull(metadata["generation_time"], /./),
-    isOurs: textOrNull(metadata["datagen_version"], /./) !== null,
+    isOurs,
     otherParameters: answersIn(metadata["asked_with_other_parameters"]),
   };
+}
+
+/** The keys of `data_config` that say which rows and columns were read. Files of other programs may mean something else. */
+const CHOICES = ["format", "fields", "where", "shuffle", "seed", "offset"];
+
+function pick(object: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)));
 }
 
 /** A file's values for settings that flags can override. */

@@ -1,14 +1,10 @@
 import { z } from "zod";
 import { MOST_TOKENS } from "./token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
+import { dataConfig, sampleSize } from "./data-config.ts";
 import { PROVIDERS } from "./providers.ts";
-
-// The message of every rule says what was expected; problems.ts adds the place and the value found.
-const text = (expected: string) => z.string(expected).min(1, expected);
-const between = (min: number, max: number, expected = `a number from ${min} to ${max}`) =>
-  z.number(expected).min(min, expected).max(max, expected);
-const wholeFrom = (min: number, expected = `a whole number of at least ${min}`) =>
-  z.number(expected).int(expected).min(min, expected).max(Number.MAX_SAFE_INTEGER, expected);
+import { between, text, wholeFrom } from "./rules.ts";
+import { unused } from "./unused-keys.ts";
 
 /** Keys of a request that datagen sets itself, or that would change the shape of an answer. */
 const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo"];
@@ -38,17 +34,11 @@ const fields = {
   confirm_above_usd: between(0, 1e6, "a number of US dollars from 0 to 1000000"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
   model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME).max(LONGEST_NAME, TOO_LONG_NAME),
-  sample_size: wholeFrom(1),
+  sample_size: sampleSize,
 };
 
 /** The longest body of an answer, if a config does not set it. */
 export const DEFAULT_MAX_ANSWER_MB = 8;
-
-/** Keys of the reference pipeline's configs that have no effect. They are stored with the run. */
-export const UNUSED_KEYS = ["compression_ratio"] as const;
-const unused = {
-  compression_ratio: z.json().optional().describe("Accepted and stored with the run; it has no effect."),
-} satisfies Record<(typeof UNUSED_KEYS)[number], z.ZodType>;
 
 const tokens = wholeFrom(1).max(MOST_TOKENS, `at most ${MOST_TOKENS} tokens`);
 
@@ -158,16 +148,7 @@ export const configSchema = z.strictObject(
       .min(1, "at least one perspective")
       .max(MOST_PERSPECTIVES, TOO_MANY_PERSPECTIVES)
       .describe("The instructions: every input gets one answer for each perspective."),
-    data_config: z.strictObject(
-      {
-        input_data_path: text("the path of the input file, a non-empty string").describe(
-          "A JSON array or JSON Lines of {input, reference?}, relative to the current folder or, if it is not there, to the folder of the config.",
-        ),
-        sample_size: fields.sample_size.default(100).describe("How many inputs to use: the first ones in the file."),
-        ...unused,
-      },
-      "an object",
-    ),
+    data_config: dataConfig,
     add_references: z
       .boolean("true or false")
       .default(false)

@@ -1,4 +1,5 @@
-import { type Config, UNUSED_KEYS } from "./schema.ts";
+import type { Config } from "./schema.ts";
+import { UNUSED_KEYS } from "./unused-keys.ts";
 
 /** Warnings about a valid config, before anything is paid. */
 export function configWarnings(config: Config): string[] {

@@ -1,6 +1,7 @@
 import { errorMessage, UsageError } from "../errors.ts";
 import { excessOf, type FileWords, openTextFile } from "../files/text-file.ts";
-import { keysOf, kindOf, MOST_BAD_ROWS } from "./found.ts";
+import { AN_ID, isId } from "../sources/ids.ts";
+import { keysOf, kindOf, MOST_BAD_ROWS } from "../files/found.ts";
 import { type Piece, piecesOf, repeatedKey } from "./pieces.ts";
 
 /** A dataset file without its tasks. */
@@ -14,6 +15,8 @@ export interface DatasetHead {
 
 /** A task of a dataset; the lists are in the order of its perspectives. */
 export interface DatasetTask {
+  /** The id that the input had in its file; null if it had none. */
+  id: string | number | null;
   context: string;
   responses: (string | null)[];
   preparations: (string | null)[];
@@ -27,6 +30,8 @@ const WORDS: FileWords = {
 
 const TASKS = "tasks";
 const MEMBERS = ["context", "responses", "preparations"];
+/** The members that a task may have besides. */
+const OPTIONAL_MEMBERS = ["id"];
 
 /**
  * Reads a dataset file except for its tasks, which it only counts. The members may have any order.
@@ -115,11 +120,13 @@ function toTask(
   if (typeof task !== "object" || task === null || Array.isArray(task)) {
     return at("", `: expected an object {${MEMBERS.join(", ")}}, found ${kindOf(task)}`);
   }
-  const other = Object.keys(task).find((name) => !MEMBERS.includes(name));
-  if (other !== undefined) return at("", `: unknown key "${other}"; the keys here are ${MEMBERS.join(", ")}`);
+  const other = Object.keys(task).find((name) => !MEMBERS.includes(name) && !OPTIONAL_MEMBERS.includes(name));
+  if (other !== undefined)
+    return at("", `: unknown key "${other}"; the keys here are ${[...MEMBERS, ...OPTIONAL_MEMBERS].join(", ")}`);
   const missing = MEMBERS.find((name) => !(name in task));
   if (missing !== undefined) return at("", ` has no "${missing}"; it has ${keysOf(task)}`);
-  const { context, responses, preparations } = task as Record<string, unknown>;
+  const { id = null, context, responses, preparations } = task as Record<string, unknown>;
+  if (id !== null && !isId(id)) return at(".id", `: expected ${AN_ID}, found ${kindOf(id)}`);
   if (typeof context !== "string") return at(".context", `: expected a string, found ${kindOf(context)}`);
   for (const [name, list] of Object.entries({ responses, preparations })) {
     if (!Array.isArray(list)) return at(`.${name}`, `: expected an array, found ${kindOf(list)}`);
@@ -130,11 +137,11 @@ function toTask(
     const wrong = list.findIndex((value) => value !== null && typeof value !== "string");
     if (wrong !== -1) return at(`.${name}[${wrong}]`, `: expected a string or null, found ${kindOf(list[wrong])}`);
   }
-  const twice = repeatedKey(text, MEMBERS);
+  const twice = repeatedKey(text, [...MEMBERS, ...OPTIONAL_MEMBERS]);
   if (twice !== null) return at("", ` has the key "${twice}" twice`);
   const excess = excessOf(context);
   if (excess !== null) return at(".context", ` has ${excess}`);
-  const fitting = { context, responses, preparations } as DatasetTask;
+  const fitting = { id, context, responses, preparations } as DatasetTask;
   const needless = fitting.preparations.findIndex(
     (notes, position) => notes && perspectives[position]?.reading === null,
   );

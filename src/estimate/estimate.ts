@@ -1,5 +1,5 @@
 import type { Config } from "../config/schema.ts";
-import type { Input } from "../dataset/inputs.ts";
+import type { Input } from "../sources/inputs.ts";
 import { UNCALIBRATED } from "./calibration.ts";
 import type { Prices } from "../models/cost.ts";
 import { isReasoningModel } from "../models/facts.ts";

@@ -56,6 +56,7 @@ function indented(value: unknown, by: number): string {
 function toTask(run: DatasetRun, task: TaskRow) {
   const cells = cellsOf(run, task);
   return {
+    ...(task.sourceId !== null && { id: task.sourceId }),
     context: task.input,
     responses: cells.map(({ response }) => response),
     preparations: cells.map(({ preparation }) => preparation),

@@ -30,16 +30,22 @@ const IS_HASHED: Record<keyof Config, boolean> = {
 
 /**
  * `s256:` and the SHA-256, in hex, of the canonical JSON of everything that determines a dataset: the settings, the task,
- * the perspectives, the replicates and the input file's bytes. Shards with the same hash are parts of the same run.
+ * the perspectives, the replicates, which rows and columns are read, and the bytes of the input files. Shards with the same hash are parts of the same run.
  */
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
   const { reasoning_tags } = config.model_config;
-  const { sample_size } = config.data_config;
+  const { sample_size, format, fields, where, shuffle = false, seed = 0, offset = 0 } = config.data_config;
   const hashed = Object.entries(config).filter(([name]) => IS_HASHED[name as keyof Config]);
   const whole = {
     replicates: 1,
     ...Object.fromEntries(hashed),
     sample_size,
+    // What a run leaves at its default is not hashed, so that the hashes of older versions stay.
+    format,
+    fields,
+    where,
+    ...(shuffle && { shuffle, seed }),
+    ...(offset > 0 && { offset }),
     ...(reasoning_tags === "strip" && { reasoning_tags }),
     settings,
     input_sha256: inputSha256,

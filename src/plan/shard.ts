@@ -28,12 +28,12 @@ export function parsePart(text: string): Part {
   throw new UsageError(`--shard: expected i/n with i from 1 to n, such as 2/3, found ${JSON.stringify(text)}`);
 }
 
-/** Whether an input belongs to a shard. @param position the row of the input file, from 0 */
+/** Whether an input belongs to a shard. @param position in the sample, from 0 */
 export function isInShard({ indices, count }: Part, position: number): boolean {
   return indices.includes((position % count) + 1);
 }
 
-/** The row of the input file, from 0, of a shard's nth input, from 0. @param part its indices in ascending order */
+/** The position in the sample, from 0, of a shard's nth input, from 0. @param part its indices in ascending order */
 export function positionIn({ indices, count }: Part, nth: number): number {
   return Math.floor(nth / indices.length) * count + (indices[nth % indices.length] ?? 1) - 1;
 }

@@ -4,7 +4,7 @@
  */
 export const ANSWER_COLUMN_MEANINGS = {
   run_id: "The run.",
-  task: "The row of the input file, from 0.",
+  task: "The number of the input, from 0. It is the row of the file, unless the config draws or leaves out rows.",
   condition: "The condition of the perspective; `Reference` for the rows of references.",
   replicate: "The number of the sample, from 1.",
   context: "The input.",
@@ -20,7 +20,7 @@ export const ANSWER_COLUMN_MEANINGS = {
   reasoning_tokens: "The part of the completion tokens that was reasoning.",
   run_name: "The name that the run was given.",
   model: "The model that the run asked.",
-  id: "The same for the same input in every run and database: the first 16 hex digits of its SHA-256.",
+  id: "The id that the input has in its file. Without one, the first 16 hex digits of its SHA-256: the same everywhere.",
   kind: "The part of the condition before its first colon; the condition if it has none.",
   refusal: "What the model said when it refused to answer.",
   cost_usd:
@@ -50,7 +50,7 @@ export interface AnswerRow {
   reasoning_tokens: number;
   run_name: string | null;
   model: string;
-  id: string;
+  id: string | number;
   kind: string;
   refusal: string | null;
   cost_usd: number | null;

@@ -17,6 +17,18 @@ export function textFrom(value: string | Buffer): string {
   return typeof value === "string" ? value : value.toString("utf16le");
 }
 
+/** A text or a whole number. The column converts neither, so that "07" and 7 stay what they are. */
+export const textOrInteger = customType<{ data: string | number; driverData: string | bigint | number | null }>({
+  dataType: () => "blob",
+  toDriver: storedScalar,
+  fromDriver: (value) => value as string | number,
+});
+
+/** What a column of {@link textOrInteger} stores of a value, for prepared SQL, which stores a number as a real. */
+export function storedScalar(value: string | number | null): string | bigint | null {
+  return typeof value === "number" ? BigInt(value) : value;
+}
+
 /** A value stored as JSON. If the column has anything else, the database is damaged; the error has SQLite's code for that. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the type of the column
 export function storedJson<T>(name: string) {

@@ -70,6 +70,10 @@ export interface LoneTask {
 export interface JoinedRuns {
   /** Tasks that have a partner. */
   tasks: number;
+  /** Whether they were matched by the ids of their inputs. */
+  isById: boolean;
+  /** How many of them have another text than their partner. */
+  changedTasks(): number;
   /** The first tasks of a run without a partner, in the order of the file. */
   loneTasks(side: Side, limit: number): LoneTask[];
   /** In the order of the first run's conditions. */
@@ -97,10 +101,27 @@ const CREATE = `
 const OCCURRENCES = `select id, input_id, position, row_number() over (partition by input_id order by position) as nth
   from tasks where run_id = ?`;
 
-const JOIN_TASKS = `
+const JOIN_TASKS_BY_TEXT = `
   insert into temp.diff_tasks (position, a, b)
   with a as materialized (${OCCURRENCES}), b as materialized (${OCCURRENCES})
   select a.position, a.id, b.id from a join b on b.input_id = a.input_id and b.nth = a.nth`;
+
+const IDS = "select id, position, cast(source_id as text) as own from tasks where run_id = ?";
+
+// Ids are unique within a run. Should a damaged database have one twice, the first one counts.
+const JOIN_TASKS_BY_ID = `
+  insert or ignore into temp.diff_tasks (position, a, b)
+  with a as materialized (${IDS}), b as materialized (${IDS})
+  select a.position, a.id, b.id from a join b on b.own = a.own order by a.position, b.position`;
+
+/** Whether every input of a run has its own id. */
+const HAVE_IDS = `
+  select exists (select 1 from tasks where run_id = @run)
+    and not exists (select 1 from tasks where run_id = @run and source_id is null)`;
+
+const CHANGED_TASKS = `
+  select count(*) from temp.diff_tasks d join tasks a on a.id = d.a join tasks b on b.id = d.b
+  where a.input_id <> b.input_id`;
 
 const JOIN_CONDITIONS = `
   insert into temp.diff_conditions (position, condition, a, b)
@@ -223,8 +244,9 @@ const PLACE = `
   where c.id = ?`;
 
 /**
- * Joins two runs on the texts of their inputs, on conditions and replicates. They may be the same run. Inputs that repeat
- * are matched in the order of the file. `body` sees both runs at one moment.
+ * Joins two runs on their inputs, on conditions and replicates. They may be the same run. Inputs are matched by their ids if
+ * all inputs of both runs have their own, else by their texts; then those that repeat are matched in the order of the file.
+ * `body` sees both runs at one moment.
  * @param tags what each run does with the reasoning at the start of an answer
  */
 export function joinRuns<T>(
@@ -238,12 +260,16 @@ export function joinRuns<T>(
   const responses = { a: usedIn(tags.a), b: usedIn(tags.b) };
   return sqlite.transaction(() => {
     sqlite.exec(DROP + CREATE);
-    const tasks = sqlite.prepare(JOIN_TASKS).run(runA, runB).changes;
+    const hasIds = sqlite.prepare<[{ run: number }], number>(HAVE_IDS).pluck();
+    const isById = hasIds.get({ run: runA }) === 1 && hasIds.get({ run: runB }) === 1;
+    const tasks = sqlite.prepare(isById ? JOIN_TASKS_BY_ID : JOIN_TASKS_BY_TEXT).run(runA, runB).changes;
     sqlite.prepare(JOIN_CONDITIONS).run(runA, runB);
     sqlite.prepare(JOIN_CELLS).run();
     const place = sqlite.prepare<[number], CellPlace>(PLACE);
     const result = body({
       tasks,
+      isById,
+      changedTasks: () => sqlite.prepare<[], number>(CHANGED_TASKS).pluck().get() ?? 0,
       loneTasks: (side, limit) =>
         sqlite
           .prepare<[number, number], LoneTask>(

@@ -7,9 +7,12 @@ import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
-import { exactText, storedJson, usage } from "./columns.ts";
+import { exactText, storedJson, textOrInteger, usage } from "./columns.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
+import type { DataSource } from "./runs/data-source.ts";
+
+export { deletedRuns, userPrices } from "./money-schema.ts";
 
 /*
  * Times are milliseconds since 1970 UTC, costs are billionths of a US dollar. Integer ids are local to one database file.
@@ -52,8 +55,10 @@ export const runs = sqliteTable(
     baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
     /** The validated config, including the flags of `run`. */
     config: storedJson<Config>("config").notNull(),
-    /** The SHA-256 of the input file's bytes, in hex; empty if unknown, for an imported run. */
+    /** The SHA-256 of the input file's bytes, in hex, or of all files; empty if unknown, for an imported run. */
     inputSha256: text("input_sha256").notNull(),
+    /** The published datasets that the input files belong to; null if none is known. */
+    sources: storedJson<DataSource[]>("sources"),
     /** The part of the inputs that the run has; null if it has all. */
     shard: storedJson<Shard>("shard"),
     /** `s256:` and the SHA-256 of everything that determines the dataset; see `planHash` in plan/plan-hash.ts. */
@@ -154,12 +159,16 @@ export const tasks = sqliteTable(
     runId: integer("run_id")
       .notNull()
       .references(() => runs.id),
-    /** The row of the input file, from 0. */
+    /** From 0, in the order of the sample: the row of the file, unless the config draws or leaves out rows. */
     position: integer().notNull(),
     inputId: integer("input_id")
       .notNull()
       .references(() => texts.id),
     referenceId: integer("reference_id").references(() => texts.id),
+    /** The input's own id in its file; null if the file has none. */
+    sourceId: textOrInteger("source_id"),
+    /** The values of the other columns that prompts use; null if they use none. */
+    columns: storedJson<Record<string, unknown>>("columns"),
   },
   (table) => [
     uniqueIndex("tasks_position").on(table.runId, table.position),
@@ -322,27 +331,4 @@ export const attempts = sqliteTable(
       .on(table.callId)
       .where(sql`reserved_prompt_tokens is not null`),
   ],
-);
-
-/** What deleted runs have cost, for totals. */
-export const deletedRuns = sqliteTable("deleted_runs", {
-  id: integer().primaryKey(),
-  publicId: text("public_id").notNull().unique(),
-  deletedAt: integer("deleted_at").notNull(),
-  /** As in `runs`. */
-  costNanoUsd: integer("cost_nano_usd").notNull(),
-  attemptsUnpriced: integer("attempts_unpriced").notNull(),
-});
-
-/** Prices that the user has set. */
-export const userPrices = sqliteTable(
-  "user_prices",
-  {
-    id: integer().primaryKey(),
-    model: text().notNull(),
-    /** The server of the prices; empty for every server without its own prices. */
-    baseUrl: text("base_url").notNull(),
-    value: storedJson<Prices>("value").notNull(),
-  },
-  (table) => [uniqueIndex("user_prices_model").on(table.model, table.baseUrl)],
 );

@@ -13,7 +13,7 @@ const text = (sql: string) => `cast(${sql} as text)`;
 const integer = (sql: string) => `cast(${sql} as integer)`;
 const real = (sql: string) => `cast(${sql} as real)`;
 
-const id = text("substr(i.hash, 6, 16)");
+const id = text("coalesce(t.source_id, substr(i.hash, 6, 16))");
 const kind = text("rtrim(substr(p.condition, 1, instr(p.condition || ':', ':') - 1))");
 
 const isUnpriced = (attempt: string) =>

@@ -170,7 +170,7 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
     inTransaction(store, () => {
       for (const [position, task, calls] of chunk) {
         const text = reference === null ? null : (task.responses[0] ?? null);
-        insertImportedTask(store, run, { position, input: task.context, reference: text, calls });
+        insertImportedTask(store, run, { position, id: task.id, input: task.context, reference: text, calls });
       }
     });
     renewLease(store, lease);

@@ -16,6 +16,7 @@ import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Config } from "../../config/schema.ts";
 import { errorCode, StoppedError, UsageError } from "../../errors.ts";
+import { filesAt } from "../../files/globs.ts";
 import type { Piece } from "../../export/renderer.ts";
 import type { Store } from "../../store/file/store.ts";
 import { expandHome, realPath } from "../../store/file/paths.ts";
@@ -40,7 +41,8 @@ export function keptOfRun(store: Store, run: string): Kept {
 
 /** @param config the run's config @param others the paths of other files that the run was read from */
 export function keptOf(store: Store, { data_config: data }: Config, ...others: (string | undefined)[]): Kept {
-  return { database: store.path, inputs: [data.input_data_path, ...others].filter((path) => path !== undefined) };
+  const inputs = [data.input_data_path].flat().flatMap((path) => filesAt(expandHome(path)));
+  return { database: store.path, inputs: [...inputs, ...others].filter((path) => path !== undefined) };
 }
 
 /** The place of a dataset. */

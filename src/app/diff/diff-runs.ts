@@ -26,7 +26,13 @@ export interface RunDiff {
   b: RunSummary;
   /** The differences of their configs, including values that datagen chose and the SHA-256 of the input file. */
   config: ConfigDifference[];
-  inputs: { both: number; only_a: LoneInputs; only_b: LoneInputs };
+  inputs: {
+    both: number;
+    /** Inputs with the same id in both runs, but with different texts; only if inputs are matched by their ids. */
+    changed?: number;
+    only_a: LoneInputs;
+    only_b: LoneInputs;
+  };
   /** `both` is in the order of the first run. */
   conditions: { both: ConditionDiff[]; only_a: string[]; only_b: string[] };
   /** The pairs of responses that differ most, the most different first; only if `show` asks for them. */
@@ -36,7 +42,7 @@ export interface RunDiff {
 /** Inputs that the other run lacks, or has fewer times. */
 export interface LoneInputs {
   count: number;
-  /** The first inputs; `task` is the row of the input file, from 0. */
+  /** The first inputs; `task` is the number of the input, from 0. */
   examples: { task: number; input: string }[];
 }
 
@@ -76,7 +82,7 @@ export interface ConditionSide {
 export interface DifferentPair {
   condition: string;
   replicate: number;
-  /** The rows of the input files, from 0. */
+  /** The numbers of the inputs, from 0. */
   task_a: number;
   task_b: number;
   context: string;
@@ -89,8 +95,8 @@ export interface DifferentPair {
 }
 
 /**
- * Compares two runs of one database; they may be the same run. Inputs are matched by their text. Inputs that repeat are
- * matched in the order of the file.
+ * Compares two runs of one database; they may be the same run. Inputs are matched by their ids if all of both runs have
+ * their own, else by their texts. Inputs that repeat are matched in the order of the file.
  * @param a the id of a run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run
  */
@@ -109,7 +115,12 @@ export function diffRuns(store: Store, a: string, b: string, { show }: DiffRunsO
       a: summaryOf(runA),
       b: summaryOf(runB),
       config: configDifferences(comparedConfig(store, runA), comparedConfig(store, runB)),
-      inputs: { both: joined.tasks, only_a: lone("a", runA), only_b: lone("b", runB) },
+      inputs: {
+        both: joined.tasks,
+        ...(joined.isById && { changed: joined.changedTasks() }),
+        only_a: lone("a", runA),
+        only_b: lone("b", runB),
+      },
       conditions: { both: conditionDiffs(joined, pairs), only_a: only(runA), only_b: only(runB) },
       ...(show !== undefined && { most_different: mostDifferent(store, joined, tags, show) }),
     };

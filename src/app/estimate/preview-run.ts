@@ -1,16 +1,16 @@
 import type { ProviderName } from "../../config/providers.ts";
 import type { Config, Endpoint } from "../../config/schema.ts";
-import { type Input, readInputs } from "../../dataset/inputs.ts";
+import { type Input, readInputs } from "../../sources/inputs.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
 import type { Message } from "../../models/prompt.ts";
 import { loadTokenizer } from "../../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import { providers } from "../../providers/index.ts";
-import { expandHome } from "../../store/file/paths.ts";
 import type { Store } from "../../store/file/store.ts";
 import { createReuse } from "../../store/reuse/reuse.ts";
 import { earlierAnswers } from "../run/earlier-answers.ts";
+import { withHome } from "./survey.ts";
 import { resolve } from "../run/resolve.ts";
 import type { Environment } from "../server/environment.ts";
 
@@ -59,7 +59,6 @@ export async function previewRun(store: Store, given: Config, options: PreviewRu
   const { inputs: wanted = 1 } = options;
   const { config, target } = await resolve(store, given, options);
   const { provider, settings } = target;
-  const { input_data_path: path, sample_size: size } = config.data_config;
   const tokenizer = await loadTokenizer(settings.model);
   using reuse = createReuse(store, settings, "same", config.model_config.reasoning_tags ?? null);
   const calls = callsPerInput(config.agent_perspectives);
@@ -87,9 +86,12 @@ export async function previewRun(store: Store, given: Config, options: PreviewRu
   }
 
   const inputs: Preview["inputs"] = [];
-  const most = Math.min(wanted, size);
-  for await (const input of readInputs(expandHome(path), most)) {
-    inputs.push({ task: input.index, context: input.text, reference: input.reference, calls: callsOf(input) });
+  const most = Math.min(wanted, config.data_config.sample_size);
+  const first = { ...withHome(config.data_config), sample_size: most };
+  for await (const chunk of readInputs(first)) {
+    for (const input of chunk) {
+      inputs.push({ task: input.index, context: input.text, reference: input.reference, calls: callsOf(input) });
+    }
     // Otherwise the rest of the file would be counted.
     if (inputs.length === most) break;
   }

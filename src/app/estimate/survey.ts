@@ -1,7 +1,8 @@
 import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
 import { configWarnings } from "../../config/warnings.ts";
-import { type Input, type InputFile, readInputs } from "../../dataset/inputs.ts";
+import { nameOfInputs } from "../../sources/input-files.ts";
+import { type Input, type InputsRead, readInputs, type ReadInputsOptions } from "../../sources/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
 import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
@@ -27,7 +28,7 @@ const EVENT_EVERY_MS = 100;
 
 /**
  * Reads the whole input once, before anything is written: checks every row, and estimates what the run will send.
- * @returns the estimate, what it expects before it is rounded, and the SHA-256 of the file
+ * @returns the estimate, what it expects before it is rounded, and what is known of the files
  */
 export async function survey(
   store: Store,
@@ -43,8 +44,8 @@ export async function survey(
     reuse: policy = "same",
     pilot,
   }: EstimateOptions & { onEvent: OnEvent; shard?: Part | null | undefined },
-): Promise<{ estimate: Estimate; expected: Expected; sha256: string }> {
-  const { input_data_path: path, sample_size: size } = config.data_config;
+): Promise<{ estimate: Estimate; expected: Expected; read: InputsRead }> {
+  const path = nameOfInputs(config.data_config);
   for (const message of configWarnings(config)) onEvent({ type: "warning", message });
   using reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
@@ -60,20 +61,20 @@ export async function survey(
   let inputs = 0;
   let withoutReference = 0;
   let saidAt = Date.now();
-  const { sha256, more } = await eachInput(config.data_config, shard, (input) => {
+  const visit = (input: Input) => {
     estimator.add(input);
     inputs += 1;
     if (input.reference === null) withoutReference += 1;
     if (Date.now() - saidAt < EVENT_EVERY_MS) return;
     saidAt = Date.now();
     onEvent({ type: "counting", inputs });
-  });
-  if (shard === null && inputs < size) {
-    onEvent({ type: "warning", message: `${path} has ${inputs} inputs; sample_size is ${size}, so all are used` });
-  }
-  if (more !== null && more > 0) {
-    const message = `${size} of ${size + more} inputs of ${path} are used${isSampled ? "" : "; sample_size takes more"}`;
-    onEvent({ type: "warning", message });
+  };
+  const onWarning = (message: string) => onEvent({ type: "warning", message });
+  const read = await eachInput(config.data_config, shard, visit, { onWarning });
+  const left = leftOut(config.data_config, read, isSampled);
+  if (left !== null) onWarning(left);
+  else if (shard === null && inputs < config.data_config.sample_size) {
+    onWarning(`${path} has ${inputs} inputs; sample_size is ${config.data_config.sample_size}, so all are used`);
   }
   if (shard !== null && inputs === 0) {
     throw new UsageError(`none of the inputs of ${path} is in shard ${shard.indices.join()} of ${shard.count}`);
@@ -82,23 +83,43 @@ export async function survey(
     const message = `${withoutReference} of ${inputs} inputs have no reference; theirs is null in the dataset`;
     onEvent({ type: "warning", message });
   }
-  return { estimate: estimator.estimate(), expected: estimator.expected(), sha256 };
+  return { estimate: estimator.estimate(), expected: estimator.expected(), read };
+}
+
+/** Says which rows of the files a run does not use; null if it uses all, or if their number is unknown. */
+function leftOut(data: Config["data_config"], { rows }: InputsRead, isSampled: boolean): string | null {
+  const { offset = 0, sample_size: size, shuffle = false, seed = 0 } = data;
+  if (rows === null || rows <= size) return null;
+  const used = Math.min(size, rows - offset);
+  const how = [
+    ...(shuffle ? [`drawn at random with the seed ${seed}`] : []),
+    ...(offset > 0 ? [`after the first ${offset}`] : []),
+  ].join(", ");
+  const more = isSampled || used < size ? "" : "; sample_size takes more";
+  return `${used} of ${rows} inputs of ${nameOfInputs(data)} are used${how === "" ? "" : `, ${how}`}${more}`;
 }
 
 /**
- * Reads the inputs that a run has: the first of a file, or a part of those.
- * @returns what is known of the file then
+ * Reads the inputs that a run has, or a part of them.
+ * @returns what is known of the files then
  */
 export async function eachInput(
-  { input_data_path: path, sample_size: size }: Config["data_config"],
+  data: Config["data_config"],
   shard: Part | null,
   visit: (input: Input) => void,
-): Promise<InputFile> {
-  const inputs = readInputs(expandHome(path), size);
+  options: ReadInputsOptions = {},
+): Promise<InputsRead> {
+  const inputs = readInputs(withHome(data), options);
   for (let next = await inputs.next(); ; next = await inputs.next()) {
     if (next.done) return next.value;
-    if (shard === null || isInShard(shard, next.value.index)) visit(next.value);
+    for (const input of next.value) if (shard === null || isInShard(shard, input.index)) visit(input);
   }
+}
+
+/** The files of a config as they can be opened. */
+export function withHome(data: Config["data_config"]): Config["data_config"] {
+  const { input_data_path: path } = data;
+  return { ...data, input_data_path: typeof path === "string" ? expandHome(path) : path.map(expandHome) };
 }
 
 /** The providers whose answers resemble those of one: all with a server, or all without. */

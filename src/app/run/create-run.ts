@@ -1,6 +1,4 @@
 import type { Config } from "../../config/schema.ts";
-import type { Input } from "../../dataset/inputs.ts";
-import { UsageError } from "../../errors.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { nanoUsd } from "../../models/cost.ts";
 import type { Part } from "../../plan/shard.ts";
@@ -16,6 +14,7 @@ import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
+import { changed, type Input, type InputsRead } from "../../sources/inputs.ts";
 import { eachInput } from "../estimate/survey.ts";
 import { type CreateRunOptions, type PreparedRun, prepareRun } from "./prepare-run.ts";
 import { rememberServer } from "../server/server-of-run.ts";
@@ -42,7 +41,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
  */
 export async function planRun(store: Store, prepared: PreparedRun, options: CreateRunOptions): Promise<string> {
   const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
-  const { resolved, connection, estimate, expected, inputSha256: sha256 } = prepared;
+  const { resolved, connection, estimate, expected, read } = prepared;
   const { config, target, priced } = resolved;
   sweep(store);
 
@@ -63,7 +62,7 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
       baseUrl: target.baseUrl,
       baseUrlSource: target.baseUrlSource,
       config,
-      inputSha256: sha256,
+      inputSha256: read.sha256,
       shard: part && { ...part, runs: [publicId], expected },
       planHash: prepared.planHash,
       toolVersion: version,
@@ -89,7 +88,7 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
   }
   try {
-    await plan(store, lease, config, { reuse, part, sha256, settingsId });
+    await plan(store, lease, config, { reuse, part, read, settingsId });
   } finally {
     releaseLease(store, lease);
   }
@@ -101,7 +100,7 @@ async function plan(
   store: Store,
   lease: Lease,
   config: Config,
-  { reuse, part, sha256, settingsId }: { reuse: Reuse; part: Part | null; sha256: string; settingsId: number },
+  { reuse, part, read, settingsId }: { reuse: Reuse; part: Part | null; read: InputsRead; settingsId: number },
 ): Promise<void> {
   const { runId } = lease;
   const calls = callsPerInput(config.agent_perspectives, config.replicates);
@@ -114,9 +113,9 @@ async function plan(
 
   function write(): void {
     inTransaction(store, () => {
-      for (const { index, text, reference } of chunk) {
+      for (const { index, id, text, reference } of chunk) {
         const answers = answersTo(text);
-        writeTask({ position: index, input: text, reference, answers });
+        writeTask({ position: index, id, input: text, reference, answers });
         totals.tasks += 1;
         totals.callsTotal += calls.length;
         for (const answer of answers) {
@@ -132,15 +131,13 @@ async function plan(
     characters = 0;
   }
 
-  const { sha256: found } = await eachInput(config.data_config, part, (input) => {
+  const visit = (input: Input) => {
     chunk.push(input);
     characters += input.text.length + (input.reference?.length ?? 0);
     if (chunk.length * calls.length >= PLAN_CHUNK.calls || characters >= PLAN_CHUNK.characters) write();
-  });
-  if (found !== sha256) {
-    const { input_data_path: path } = config.data_config;
-    throw new UsageError(`${path} changed while it was read`, "Run again once nothing writes to it.");
-  }
+  };
+  const { sha256 } = await eachInput(config.data_config, part, visit, { withIds: read.hasIds });
+  if (sha256 !== read.sha256) throw changed(config.data_config);
   write();
   inTransaction(store, () =>
     finishPlan(store, runId, {

@@ -1,9 +1,10 @@
 import { eachInput } from "../estimate/survey.ts";
+import { nameOfInputs } from "../../sources/input-files.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Part } from "../../plan/shard.ts";
 import { sha256 as hashOf } from "../../plan/settings.ts";
 import type { Store } from "../../store/file/store.ts";
-import { inputHash, lastRunOf } from "../../store/runs/runs.ts";
+import { hasInput, inputHash, lastRunOf } from "../../store/runs/runs.ts";
 
 /**
  * Says how an input file has changed since the last run with the same path; null if it has not, or if there was no such
@@ -16,18 +17,24 @@ export async function inputChanges(
   shard: Part | null,
   sha256: string,
 ): Promise<string | null> {
-  const path = data.input_data_path;
-  const last = lastRunOf(store, path);
+  const { input_data_path: path, shuffle = false } = data;
+  const last = lastRunOf(store, typeof path === "string" ? path : JSON.stringify(path));
   if (!last || last.inputSha256 === sha256) return null;
   const count = { all: 0, changed: 0, added: 0 };
   await eachInput(data, shard, ({ index, text }) => {
-    const before = inputHash(store, last.id, index);
     count.all += 1;
+    // A row that is added or removed moves the others of a random sample.
+    if (shuffle) {
+      if (!hasInput(store, last.id, hashOf(text))) count.added += 1;
+      return;
+    }
+    const before = inputHash(store, last.id, index);
     if (before === undefined) count.added += 1;
     else if (before !== hashOf(text)) count.changed += 1;
   });
+  const changed = shuffle ? "" : `${count.changed} have changed, `;
   return (
-    `${path} has changed since run ${last.publicId}: of ${count.all} inputs, ${count.changed} have changed, ` +
-    `${count.added} were not in that run`
+    `${nameOfInputs(data)} has changed since run ${last.publicId}: ` +
+    `of ${count.all} inputs, ${changed}${count.added} were not in that run`
   );
 }

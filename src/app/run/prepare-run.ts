@@ -7,6 +7,7 @@ import type { Connection } from "../../providers/provider-info.ts";
 import { timeOf } from "../../store/runs/holder.ts";
 import { runningWithPlan } from "../../store/runs/leases.ts";
 import type { Store } from "../../store/file/store.ts";
+import type { InputsRead } from "../../sources/inputs.ts";
 import { survey } from "../estimate/survey.ts";
 import type { OnEvent } from "../events.ts";
 import type { Environment } from "../server/environment.ts";
@@ -43,7 +44,8 @@ export interface PreparedRun {
   connection: Connection;
   estimate: Estimate;
   expected: Expected;
-  inputSha256: string;
+  /** What is known of the input files. */
+  read: InputsRead;
   planHash: string;
 }
 
@@ -60,10 +62,10 @@ export async function prepareRun(store: Store, given: Config, options: CreateRun
   const resolved = await resolve(store, given, options);
   const { config, target } = resolved;
   const connection = checkSendable(resolved);
-  const { estimate, expected, sha256 } = await survey(store, resolved, { reuse, shard: part, onEvent });
-  const changes = await inputChanges(store, config.data_config, part, sha256);
+  const { estimate, expected, read } = await survey(store, resolved, { reuse, shard: part, onEvent });
+  const changes = await inputChanges(store, config.data_config, part, read.sha256);
   if (changes !== null) onEvent({ type: "warning", message: changes });
-  const hash = planHash(config, target.settings, sha256);
+  const hash = planHash(config, target.settings, read.sha256);
   const twin = runningWithPlan(store, hash).find(({ shard }) => isSamePart(shard, part));
   const agree = async (question: PlanQuestion) => {
     if (confirm && !(await confirm(question))) throw new DeclinedError("nothing was sent, and no run was created");
@@ -82,7 +84,7 @@ export async function prepareRun(store: Store, given: Config, options: CreateRun
     const { to_send: calls } = estimate.calls;
     await agree({ about: "cost", costUsd: cost, aboveUsd, calls, model: config.model_config.model_name });
   }
-  return { resolved, connection, estimate, expected, inputSha256: sha256, planHash: hash };
+  return { resolved, connection, estimate, expected, read, planHash: hash };
 }
 
 /** What a run will cost, at most its cap; null if that is unknown. Warns of an estimate above the cap. */

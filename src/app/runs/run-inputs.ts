@@ -7,6 +7,7 @@ import type { OnEvent } from "../events.ts";
 
 /** A row of an input file. */
 export interface InputFileRow {
+  id?: string | number;
   input: string;
   reference?: string;
 }
@@ -27,8 +28,8 @@ export function runInputs(store: Store, run: string, options: { onEvent?: OnEven
     onEvent({ type: "warning", message });
   }
   return atOneMoment(store, function* () {
-    for (const { input, reference } of inputRows(store, id)) {
-      yield { input, ...(reference !== null && { reference }) };
+    for (const { sourceId, input, reference } of inputRows(store, id)) {
+      yield { ...(sourceId !== null && { id: sourceId }), input, ...(reference !== null && { reference }) };
     }
   });
 }

@@ -14,7 +14,7 @@ import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
 export interface ShowAnswersOptions {
-  /** The row of the input file, from 0, or a text that the input has. Default: the first input of the run. */
+  /** The number of the input, from 0, or a text that the input has. Default: the first input of the run. */
   input?: number | string | undefined;
   /** Only this condition, or all that begin with it. */
   condition?: string | undefined;
@@ -53,7 +53,7 @@ export type ShownAnswer = Omit<AnswerRow, (typeof OF_ALL)[number]> & {
 export interface ShownInput {
   run: RunSummary;
   task: number;
-  id: string;
+  id: string | number;
   context: string;
   reference: string | null;
   /** The inputs with the text that was searched: how many, and the rows of the first; null if none was searched. */

@@ -27,6 +27,9 @@ export function renderDiff(diff: RunDiff, width: number): string {
     [
       ...(a.id === b.id ? ["A and B are the same run."] : []),
       `Both have ${counted(inputs.both, "input")} and ${counted(conditions.both.length, "condition")}.`,
+      ...(inputs.changed === undefined
+        ? []
+        : [`Inputs are matched by their ids; ${inputs.changed} have different texts.`]),
       ...renderLone("A", inputs.only_a, textWidth),
       ...renderLone("B", inputs.only_b, textWidth),
       ...only("A", conditions.only_a),

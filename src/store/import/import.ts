@@ -17,6 +17,8 @@ export interface ImportedCall extends PlannedCall {
 export interface ImportedTask {
   /** Its position in the dataset, from 0. */
   position: number;
+  /** Its own id; null if the dataset has none. */
+  id: string | number | null;
   input: string;
   reference: string | null;
   /** In the order of the plan. */
@@ -26,7 +28,7 @@ export interface ImportedTask {
 const statements = oncePerStore(({ db }) => ({
   task: db
     .insert(tasks)
-    .values(placeholders("runId", "position", "inputId", "referenceId"))
+    .values(placeholders("runId", "position", "inputId", "referenceId", "sourceId"))
     .prepare(),
   answer: db
     .insert(answers)
@@ -64,12 +66,12 @@ export function insertImportedTask(
     /** What the dataset's run did with the reasoning at the start of an answer. */
     tags: ReasoningTags | undefined;
   },
-  { position, input, reference, calls: list }: ImportedTask,
+  { position, id, input, reference, calls: list }: ImportedTask,
 ): void {
   const { task, answer, call, others } = statements(store);
   const inputId = keepText(store, sha256(input), input);
   const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
-  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId }).lastInsertRowid);
+  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId, sourceId: id }).lastInsertRowid);
   for (const { perspective, step, replicate, outcome } of list) {
     const cell = { runId: run.id, taskId, perspectiveId: run.perspectiveIds[perspective], step, replicate };
     if ("failure" in outcome) {

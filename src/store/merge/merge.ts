@@ -2,6 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { acquireLease, releaseLease, renewLease } from "../runs/leases.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
+import { storedScalar } from "../columns.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
 /* Prepared SQL, because rows are copied whole, with all columns that the tables have. */
@@ -43,12 +44,14 @@ interface OtherTask {
   position: number;
   inputId: number;
   referenceId: number | null;
+  sourceId: string | number | null;
+  columns: string | null;
 }
 
 /** The tasks of a run of the other database, read a page at a time. */
 function* tasksOf(other: OtherDatabase, runId: number): Generator<OtherTask> {
   const tasks = other.query<[number, number], OtherTask>(
-    `select id, position, input_id inputId, reference_id referenceId from tasks
+    `select id, position, input_id inputId, reference_id referenceId, source_id sourceId, columns from tasks
      where run_id = ? and position > ? order by position limit ${PAGE}`,
   );
   for (let page = tasks.all(runId, -1); page.length > 0; page = tasks.all(runId, page.at(-1)?.position ?? 0)) {
@@ -189,7 +192,7 @@ function createCopier(store: Store, other: OtherDatabase) {
     attempts: rowCopier(store, other, "attempts", "call_id"),
   };
   const insertTask = store.sqlite.prepare(
-    "insert into tasks (run_id, position, input_id, reference_id) values (?, ?, ?, ?)",
+    "insert into tasks (run_id, position, input_id, reference_id, source_id, columns) values (?, ?, ?, ?, ?, ?)",
   );
   const batches = new Map<number, number>();
   const mapped = <T>(value: unknown, map: (id: number) => T) => (value === null ? null : map(Number(value)));
@@ -215,9 +218,10 @@ function createCopier(store: Store, other: OtherDatabase) {
     },
     /** @returns how many calls it has */
     task(task: OtherTask, runId: number, perspectives: ReadonlyMap<number, number>): number {
-      const { id, position, inputId, referenceId } = task;
+      const { id, position, inputId, referenceId, sourceId, columns } = task;
       const texts = [textFor(inputId), mapped(referenceId, textFor)];
-      const taskId = Number(insertTask.run(runId, position, ...texts).lastInsertRowid);
+      const own = [storedScalar(sourceId), columns];
+      const taskId = Number(insertTask.run(runId, position, ...texts, ...own).lastInsertRowid);
       const calls = rows.calls.all(id);
       for (const { id: otherId, ...call } of calls) {
         const callId = rows.calls.insert({

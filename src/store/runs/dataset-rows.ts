@@ -47,15 +47,17 @@ export interface DatasetRowOptions {
   tags?: ReasoningTags | undefined;
   /** Whether cells say what their requests took. */
   withRequests?: boolean;
-  /** The row of the input file to begin with. Default: 0. */
+  /** The position of the input to begin with. Default: 0. */
   from?: number;
 }
 
 /** An input of a run. */
 export interface InputRow {
-  /** The same for the same input in every run and database: the first 16 hex digits of its SHA-256. */
-  id: string;
-  /** The row of the input file, from 0. */
+  /** Its own id or, if it has none, the first 16 hex digits of its SHA-256: the same in every run and database. */
+  id: string | number;
+  /** Its own id in its file; null if the file has none. */
+  sourceId: string | number | null;
+  /** From 0, in the order of the sample. */
   position: number;
   input: string;
   reference: string | null;
@@ -65,6 +67,15 @@ export interface InputRow {
 export interface TaskRow extends InputRow {
   cells: CellRow[];
 }
+
+/** The columns of a task, in their order. */
+type TaskColumns = [
+  taskId: number,
+  position: number,
+  inputId: number,
+  referenceId: number | null,
+  sourceId: string | number | null,
+];
 
 /** The columns of {@link statements.cells}, in their order. */
 type CellColumns = [
@@ -126,21 +137,23 @@ const statements = oncePerStore(({ sqlite }) => ({
 }));
 
 /**
- * The inputs of a run, in the order of their file. The store must not be written to until the iteration ends.
- * @param from the row of the file to begin with
+ * The inputs of a run, in the order of their sample. The store must not be written to until the iteration ends.
+ * @param from the position to begin with
  */
 export function* inputRows(store: Store, runId: number, from = 0): Generator<InputRow & { taskId: number }> {
   // Prepare a new statement each time, because a statement that is being iterated cannot be used again.
   const rows = store.sqlite
-    .prepare<[number, number], [taskId: number, position: number, inputId: number, referenceId: number | null]>(
-      "select id, position, input_id, reference_id from tasks where run_id = ? and position >= ? order by position",
+    .prepare<[number, number], TaskColumns>(
+      `select id, position, input_id, reference_id, source_id from tasks
+       where run_id = ? and position >= ? order by position`,
     )
     .raw()
     .iterate(runId, from);
-  for (const [taskId, position, inputId, referenceId] of rows) {
+  for (const [taskId, position, inputId, referenceId, sourceId] of rows) {
     const { hash, text } = getHashedText(store, inputId);
     const reference = referenceId === null ? null : getText(store, referenceId);
-    yield { taskId, id: hash.slice("s256:".length, "s256:".length + 16), position, input: text, reference };
+    const id = sourceId ?? hash.slice("s256:".length, "s256:".length + 16);
+    yield { taskId, id, sourceId, position, input: text, reference };
   }
 }
 

@@ -7,7 +7,7 @@ export interface FailedAttempt {
   /** ISO 8601, UTC. */
   started_at: string;
   duration_ms: number;
-  /** The row of the input file, from 0. */
+  /** The number of the input, from 0. */
   task: number;
   condition: string;
   step: "reading" | "strategy";

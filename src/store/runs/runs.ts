@@ -63,7 +63,7 @@ const inputPathOf = sql`${runs.config} ->> '$.data_config.input_data_path'`;
 /** Sorts by id, not by time: imports, merges and clocks can give a new run any time. */
 const newestFirst = desc(runs.id);
 
-/** The newest run that read its inputs from a path. */
+/** The newest run that read its inputs from a path, or from the JSON of a list of paths. */
 export function lastRunOf(
   store: Store,
   inputPath: string,
@@ -84,9 +84,21 @@ const inputs = oncePerStore(({ db }) => ({
     .innerJoin(texts, eq(texts.id, tasks.inputId))
     .where(and(eq(tasks.runId, sql.placeholder("runId")), eq(tasks.position, sql.placeholder("position"))))
     .prepare(),
+  has: db
+    .select({ id: tasks.id })
+    .from(tasks)
+    .innerJoin(texts, eq(texts.id, tasks.inputId))
+    .where(and(eq(tasks.runId, sql.placeholder("runId")), eq(texts.hash, sql.placeholder("hash"))))
+    .limit(1)
+    .prepare(),
 }));
 
-/** The hash of a run's input at a row of its file; undefined if the run has none there. */
+/** Whether a run has an input. @param hash `s256:` and the SHA-256 of its text */
+export function hasInput(store: Store, runId: number, hash: string): boolean {
+  return inputs(store).has.get({ runId, hash }) !== undefined;
+}
+
+/** The hash of a run's input at a position; undefined if the run has none there. */
 export function inputHash(store: Store, runId: number, position: number): string | undefined {
   return inputs(store).hash.get({ runId, position })?.hash;
 }

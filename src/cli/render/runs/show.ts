@@ -21,7 +21,10 @@ export function renderDetails(details: RunDetails, width: number): string {
     ["created", run.created_at],
     ["finished", run.finished_at ?? "not yet"],
     ["dataset", details.dataset_name],
-    ["input", `${details.config.data_config.input_data_path} (SHA-256 ${details.input_sha256 ?? "unknown"})`],
+    [
+      "input",
+      `${[details.config.data_config.input_data_path].flat().join(", ")} (SHA-256 ${details.input_sha256 ?? "unknown"})`,
+    ],
     ...importOf(details),
     [
       "datagen",

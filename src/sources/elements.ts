@@ -14,10 +14,10 @@ const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b
 
 /**
  * Cuts a text that comes in chunks into the elements of a JSON array, or into the lines of JSON Lines; its first character
- * tells which. Elements are not parsed here: an error then concerns one element only.
+ * tells which. Elements are not parsed here: an error then concerns one element only. They come in chunks, too.
  * @throws UsageError when the text ends within the array, or continues after it
  */
-export async function* elementsOf(chunks: AsyncIterable<string>, path: string): AsyncGenerator<Element> {
+export async function* elementsOf(chunks: AsyncIterable<string>, path: string): AsyncGenerator<Element[]> {
   let split: ((chunk: string) => Iterable<Element>) | undefined;
   let end: () => Iterable<Element> = () => {
     throw new UsageError(
@@ -28,7 +28,7 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
   let blank = "";
   for await (const chunk of chunks) {
     if (split) {
-      yield* split(chunk);
+      yield* inOneGo(split(chunk));
       continue;
     }
     blank += chunk;
@@ -41,9 +41,21 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
       );
     }
     [split, end] = first === "[" ? arraySplitter(path) : lineSplitter(path);
-    yield* split(blank);
+    yield* inOneGo(split(blank));
   }
-  yield* end();
+  yield* inOneGo(end());
+}
+
+/** The elements of one chunk. Those before an error come first. */
+function* inOneGo(elements: Iterable<Element>): Generator<Element[]> {
+  const list: Element[] = [];
+  try {
+    for (const element of elements) list.push(element);
+  } catch (error) {
+    yield list;
+    throw error;
+  }
+  yield list;
 }
 
 type Splitter = [split: (chunk: string) => Iterable<Element>, end: () => Iterable<Element>];

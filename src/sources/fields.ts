@@ -1,0 +1,154 @@
+import { UsageError } from "../errors.ts";
+import { keysOf, kindOf } from "../files/found.ts";
+import { excessOf } from "../files/text-file.ts";
+import type { Config } from "../config/schema.ts";
+import { topLevel, valueAt } from "./columns.ts";
+import { AN_ID, isId } from "./ids.ts";
+import type { Column, Row } from "./source.ts";
+
+/** What is read of a row. */
+export interface Fields {
+  text: string;
+  reference: string | null;
+  id: string | number | null;
+}
+
+/** Takes the input, the reference and the id out of rows. */
+export interface FieldReader {
+  /** The columns that are read. */
+  names: readonly string[];
+  /**
+   * Begins a file. @param columns those that it states
+   * @throws UsageError when it lacks a column that the config names
+   */
+  begin(path: string, columns: readonly Column[] | null): void;
+  /** The fields of a row, or what is wrong with it. @throws UsageError when the whole column is not text */
+  read(row: Row, place: string): Fields | string;
+  /** Why the ids of the default column cannot be used; null if they can. */
+  unusableIds(): string | null;
+  /** @throws UsageError when no row had a column that the config names @param missing such columns that others looked for */
+  end(paths: string, missing: readonly string[]): void;
+}
+
+/**
+ * @param others columns that others look at
+ * @param withIds false to read no ids but those of a column that the config names
+ */
+export function fieldReader(
+  fields: Config["data_config"]["fields"],
+  others: readonly string[],
+  withIds: boolean,
+): FieldReader {
+  const input = fields?.input ?? "input";
+  const reference = fields?.reference === undefined ? "reference" : fields.reference;
+  const ids = idReader(fields?.id, withIds);
+  /** Columns that some row must have. */
+  const unseen = new Set([fields?.reference, fields?.id].filter((name) => typeof name === "string"));
+  const names = [input, reference, ids.name, ...others].filter((name) => name !== null);
+  let file: StatedColumns | null = null;
+  let first = "";
+
+  function valueOf(row: Row, name: string): unknown {
+    const value = valueAt(row, name);
+    if (value !== undefined) unseen.delete(name);
+    return value;
+  }
+
+  return {
+    names,
+    begin(path, columns) {
+      file = columns && { path, types: new Map(columns.map(({ name, type }) => [name, type])) };
+      if (file === null) return;
+      const { types } = file;
+      const missing = [input, ...unseen, ...others].filter(
+        (name) => !topLevel([name]).some((column) => types.has(column)),
+      );
+      if (missing.length === 0) return;
+      throw new UsageError(`${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`, HINT);
+    },
+    read(row, place) {
+      if (first === "") first = keysOf(row);
+      const text = valueOf(row, input);
+      if (text === undefined) return ` has no "${input}"; it has ${keysOf(row)}`;
+      const problem = problemOf(input, text, true, place, file);
+      if (problem !== null) return problem;
+      const other = reference === null ? null : (valueOf(row, reference) ?? null);
+      const otherProblem = other === null ? null : problemOf(reference ?? "", other, false, place, file);
+      if (otherProblem !== null) return otherProblem;
+      const id = ids.name === null ? null : ids.read(valueOf(row, ids.name), place);
+      return typeof id === "object" && id !== null
+        ? id.problem
+        : { text: text as string, reference: other as string | null, id };
+    },
+    unusableIds: () => ids.unusable(),
+    end(paths, missing) {
+      const [name] = [...unseen, ...missing];
+      if (name === undefined || first === "") return;
+      throw new UsageError(`no row of ${paths} has the column "${name}"; the first row has ${first}`, HINT);
+    },
+  };
+}
+
+/** Reads ids. @param named the column that the config names; null for no ids */
+function idReader(named: string | null | undefined, withIds: boolean) {
+  const name = named === undefined ? (withIds ? "id" : null) : named;
+  let hasIds = false;
+  let unusable: string | null = null;
+  return {
+    name,
+    /** The id, null where it is not used, or what is wrong with it. */
+    read(found: unknown, place: string): Fields["id"] | { problem: string } {
+      const value = typeof found === "bigint" ? String(found) : found;
+      if (isId(value)) {
+        hasIds = true;
+        return value;
+      }
+      const problem =
+        value === undefined ? ` has no "${name}"` : `: expected "${name}" to be ${AN_ID}, found ${kindOf(value)}`;
+      if (named !== undefined) return { problem };
+      unusable ??= place + problem;
+      return null;
+    },
+    unusable: () => (hasIds ? unusable : null),
+  };
+}
+
+/** The columns that a file states, with their types. */
+interface StatedColumns {
+  path: string;
+  types: ReadonlyMap<string, string>;
+}
+
+/**
+ * What is wrong with a value that should be text; null if nothing is.
+ * @throws UsageError when the column has another type
+ */
+function problemOf(
+  name: string,
+  value: unknown,
+  isInput: boolean,
+  place: string,
+  file: StatedColumns | null,
+): string | null {
+  if (typeof value === "string") {
+    if (isInput && value.trim() === "") return `: "${name}" is empty`;
+    const excess = excessOf(value);
+    return excess === null ? null : `: "${name}" has ${excess}`;
+  }
+  const type = file?.types.get(name);
+  if (file && value !== null && type !== undefined) {
+    throw new UsageError(
+      `${file.path}: the column "${name}" holds no text, but ${type}: ${place} has ${kindOf(value)}`,
+      "data_config.fields names the columns of the inputs and the references; both must hold text.",
+    );
+  }
+  return `: expected "${name}" to be a string${isInput ? "" : " or null"}, found ${kindOf(value)}`;
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => JSON.stringify(name)).join(", ");
+}
+
+/** What to do about a column that is not there. */
+const HINT =
+  'data_config.fields names the columns: {"input": "article", "reference": "highlights"}; `datagen data show` shows those of a file.';
