@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { MOST_BAD_ROWS } from "../files/found.ts";
-import type { FieldReader, Fields } from "./fields.ts";
+import { type FieldReader, type Fields, NAME_COLUMNS } from "./fields.ts";
 import { nameOfInputs } from "./input-files.ts";
 import type { SourceRow } from "./source.ts";
 import { Tally } from "./tally.ts";
@@ -16,8 +16,12 @@ export interface Checker {
   hasIds(): boolean;
   /** The fields of a row; null if anything is wrong with it. */
   check(path: string, row: SourceRow): Fields | null;
-  /** @param rows how many were looked at @throws UsageError when anything is wrong */
-  end(rows: number): void;
+  /**
+   * @param rows how many were looked at
+   * @param isWhole whether these are all rows
+   * @throws UsageError when anything is wrong
+   */
+  end(rows: number, isWhole: boolean): void;
 }
 
 /** Checks rows, and collects what is wrong with them. */
@@ -62,9 +66,17 @@ export function createChecker(
       if (found.id !== null) checkId(found.id, place);
       return found;
     },
-    end(rows) {
+    end(rows, isWhole) {
       if (bad.length > 0) throw badRows(name, bad);
-      fields.end(name, where.missing());
+      const missing = fields.missing(where);
+      if (missing !== null) {
+        const { name: column, firstRow } = missing;
+        const which = isWhole ? "no row" : `none of the first ${rows} rows`;
+        const message = `${which} of ${name} has the column "${column}"; the first row has ${firstRow}`;
+        // Later rows may have it.
+        if (isWhole) throw new UsageError(message, NAME_COLUMNS);
+        onWarning(message);
+      }
       if (rows === 0) throw noRows(name, where);
       const { offset = 0 } = data;
       if (rows <= offset) {

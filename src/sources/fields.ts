@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { topLevel, valueAt } from "./columns.ts";
 import { AN_ID, isId } from "./ids.ts";
 import type { Column, Row } from "./source.ts";
+import type { Where } from "./where.ts";
 
 /** What is read of a row. */
 export interface Fields {
@@ -26,8 +27,8 @@ export interface FieldReader {
   read(row: Row, place: string): Fields | string;
   /** Why the ids of the default column cannot be used; null if they can. */
   unusableIds(): string | null;
-  /** @throws UsageError when no row had a column that the config names @param missing such columns that others looked for */
-  end(paths: string, missing: readonly string[]): void;
+  /** A column that the config names, for inputs or for `where`, and that no row had; null if there is none. */
+  missing(where: Where): { name: string; firstRow: string } | null;
 }
 
 /**
@@ -64,7 +65,10 @@ export function fieldReader(
         (name) => !topLevel([name]).some((column) => types.has(column)),
       );
       if (missing.length === 0) return;
-      throw new UsageError(`${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`, HINT);
+      throw new UsageError(
+        `${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`,
+        NAME_COLUMNS,
+      );
     },
     read(row, place) {
       if (first === "") first = keysOf(row);
@@ -81,10 +85,11 @@ export function fieldReader(
         : { text: text as string, reference: other as string | null, id };
     },
     unusableIds: () => ids.unusable(),
-    end(paths, missing) {
-      const [name] = [...unseen, ...missing];
-      if (name === undefined || first === "") return;
-      throw new UsageError(`no row of ${paths} has the column "${name}"; the first row has ${first}`, HINT);
+    missing(where) {
+      const { names: missing, firstRow } = where.missing();
+      const [name] = [...missing, ...unseen];
+      const keys = first === "" ? firstRow : first;
+      return name === undefined || keys === "" ? null : { name, firstRow: keys };
     },
   };
 }
@@ -150,5 +155,5 @@ function quoted(names: readonly string[]): string {
 }
 
 /** What to do about a column that is not there. */
-const HINT =
+export const NAME_COLUMNS =
   'data_config.fields names the columns: {"input": "article", "reference": "highlights"}; `datagen data show` shows those of a file.';

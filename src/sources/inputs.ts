@@ -88,6 +88,7 @@ async function* firstInputs(reading: Reading, data: DataConfig): AsyncGenerator<
   const { offset = 0, sample_size: size } = data;
   const last = offset + size;
   let seen = 0;
+  let isWhole = true;
   try {
     for await (const { chunk, rows } of candidates(reading)) {
       const inputs: Input[] = [];
@@ -100,9 +101,10 @@ async function* firstInputs(reading: Reading, data: DataConfig): AsyncGenerator<
       }
       if (inputs.length > 0 && !checker.hasBad()) yield inputs;
       if (checker.isFull()) break;
-      if (seen >= last && where.names.length === 0) break;
+      isWhole = seen < last || where.names.length > 0;
+      if (!isWhole) break;
     }
-    checker.end(seen);
+    checker.end(isWhole ? seen : Math.min(seen, last), isWhole);
     const { rest, sha256 } = await files.finish();
     return { sha256, rows: rest === null ? null : seen + rest, hasIds: checker.hasIds() };
   } finally {
@@ -128,7 +130,7 @@ async function drawInputs(reading: Reading, data: DataConfig): Promise<{ sample:
       }
       if (checker.isFull()) break;
     }
-    checker.end(seen);
+    checker.end(seen, true);
     const { sha256 } = await files.finish();
     const sample = sampler.drawn();
     const chosen = { ...sample, ordinals: sample.ordinals.slice(offset) };

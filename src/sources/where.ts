@@ -1,3 +1,4 @@
+import { keysOf } from "../files/found.ts";
 import { valueAt } from "./columns.ts";
 import type { Row } from "./source.ts";
 
@@ -11,8 +12,8 @@ export interface Where {
   /** The columns that are looked at. */
   names: readonly string[];
   matches(row: Row): boolean;
-  /** The columns that no row had. */
-  missing(): string[];
+  /** The columns that no row had, and the keys of the first row. */
+  missing(): { names: string[]; firstRow: string };
   /** Values that the rows had instead, such as `"language" has "en", "fr"`; for an error. */
   found(): string[];
 }
@@ -29,9 +30,11 @@ export function whereOf(wanted: Readonly<Record<string, Value | Value[]>> = {}):
       isMissing: true,
     };
   });
+  let firstRow = "";
   return {
     names: columns.map(({ name }) => name),
     matches(row) {
+      if (firstRow === "" && columns.length > 0) firstRow = keysOf(row);
       let matches = true;
       for (const column of columns) {
         const { name, texts, isNullWanted, seen } = column;
@@ -45,7 +48,7 @@ export function whereOf(wanted: Readonly<Record<string, Value | Value[]>> = {}):
       }
       return matches;
     },
-    missing: () => columns.filter(({ isMissing }) => isMissing).map(({ name }) => name),
+    missing: () => ({ names: columns.filter(({ isMissing }) => isMissing).map(({ name }) => name), firstRow }),
     found: () =>
       columns.filter(({ seen }) => seen.size > 0).map(({ name, seen }) => `"${name}" has ${[...seen].join(", ")}`),
   };
