@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseConfig } from "../src/config/parse.ts";
 import type { Config } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
-import { type Input, type InputsRead, readInputs } from "../src/sources/inputs.ts";
+import { type Input, readInputs } from "../src/sources/inputs.ts";
 import {
   type ConfigOverrides,
   configFor,
@@ -29,7 +29,7 @@ async function choose(data: Data & Pick<Config["data_config"], "input_data_path"
     }
     const sorted = inputs.toSorted((one, other) => one.index - other.index);
     expect(sorted.map(({ index }) => index)).toEqual(sorted.map((_, index) => index));
-    return { inputs: sorted, texts: sorted.map(({ text }) => text), read: next.value as InputsRead, warnings };
+    return { inputs: sorted, texts: sorted.map(({ text }) => text), read: next.value, warnings };
   }
 }
 
