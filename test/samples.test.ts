@@ -198,7 +198,7 @@ describe("run", () => {
       { id: "ä/😀", input: "Zeichen" },
     ]);
     const ids = [7, "007", "ä/😀"];
-    const { ids: exported } = await run(space, {});
+    const { ids: exported } = await run(space, { data_config: { shuffle: false, fields: { input: "input" } } });
     expect(exported).toEqual(ids);
     const out = async (...args: string[]) => {
       const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
@@ -218,6 +218,8 @@ describe("run", () => {
       "007",
       "ä/😀",
     ]);
+    const config = await datagen(["runs", "config", "latest"], { cwd: space.path });
+    expect(config.stderr).toMatch("names their file (then remove data_config.fields, data_config.shuffle).");
     const inputs = (await out("runs", "inputs", "latest"))
       .trim()
       .split("\n")

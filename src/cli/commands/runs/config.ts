@@ -1,5 +1,14 @@
 import { Command, Option } from "clipanion";
+import type { Config } from "../../../config/schema.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../../command.ts";
+
+/** Which keys choose from the original file, and so do not fit a file that has the inputs of the run only. */
+function withoutChoices({ data_config: data }: Config): string {
+  const choices = (["format", "fields", "where", "shuffle", "seed", "offset"] as const).filter(
+    (key) => data[key] !== undefined,
+  );
+  return choices.length === 0 ? "" : ` (then remove ${choices.map((key) => `data_config.${key}`).join(", ")})`;
+}
 
 export class RunsConfigCommand extends DatagenCommand {
   static override paths = [["runs", "config"]];
@@ -30,6 +39,8 @@ export class RunsConfigCommand extends DatagenCommand {
     });
     this.printJson(config);
     const inputs = this.commandLine(`runs inputs ${showSummary(store, this.run).id}`);
-    this.warn(`Its inputs: \`${inputs} > inputs.jsonl\`; data_config.input_data_path names their file.`);
+    this.warn(
+      `Its inputs: \`${inputs} > inputs.jsonl\`; data_config.input_data_path names their file${withoutChoices(config)}.`,
+    );
   }
 }
