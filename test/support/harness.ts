@@ -237,7 +237,7 @@ export interface Config {
   task_description: string;
   model_config: ModelConfig;
   agent_perspectives: Perspective[];
-  data_config: { input_data_path: string; sample_size?: number };
+  data_config: { input_data_path: string; sample_size?: number; [key: string]: unknown };
   add_references?: boolean;
   api_provider?: string;
   [key: string]: unknown;
