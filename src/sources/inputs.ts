@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type Checker, createChecker } from "./checker.ts";
@@ -186,8 +186,7 @@ export function changed(data: DataConfig): UsageError {
  * row is: its id, or its text and which occurrence of the text it is.
  */
 function orderOf({ id, text }: Fields, seed: number, tally: Tally): number {
-  const digestOf = (kind: string, what: string) =>
-    createHash("sha256").update(`${seed}\0${kind}\0`).update(what).digest();
+  const digestOf = (kind: string, what: string) => hash("sha256", `${seed}\0${kind}\0${what}`, "buffer");
   if (id !== null) return digestOf("id", String(id)).readUIntBE(0, 6);
   const digest = digestOf("text", text);
   const occurrence = tally.add(digest);

@@ -1,7 +1,6 @@
 import { visit } from "jsonc-parser";
 
-/** A name of a member, or a text that looks like one. */
-const NAME = /"\s*:/g;
+const QUOTE = 0x22;
 
 /**
  * A name that an object of a valid JSON text has twice, at any depth; null if there is none. `JSON.parse` would silently
@@ -10,7 +9,7 @@ const NAME = /"\s*:/g;
  */
 export function repeatedName(text: string, value: unknown): string | null {
   // No member is lost if the text has no more names than the value has members. Most rows end here.
-  if ((text.match(NAME)?.length ?? 0) === membersIn(value)) return null;
+  if (namesIn(text) === membersIn(value)) return null;
   const open: Set<string>[] = [];
   let repeated: string | null = null;
   visit(text, {
@@ -27,6 +26,17 @@ export function repeatedName(text: string, value: unknown): string | null {
     },
   });
   return repeated;
+}
+
+/** How many names of members a text has, or parts of texts that look like one: quotes with a colon behind them. */
+function namesIn(text: string): number {
+  let count = 0;
+  for (let colon = text.indexOf(":"); colon !== -1; colon = text.indexOf(":", colon + 1)) {
+    let before = colon - 1;
+    while (text.charCodeAt(before) <= 0x20) before -= 1;
+    if (text.charCodeAt(before) === QUOTE) count += 1;
+  }
+  return count;
 }
 
 /** How many members the objects in a value have together. */
