@@ -46,7 +46,7 @@ const lazyCrypto: Plugin = {
   setup(bundle) {
     bundle.onResolve({ filter: /^(node:)?crypto$/ }, () => ({ path: "crypto", namespace: "lazy" }));
     bundle.onLoad({ filter: /^crypto$/, namespace: "lazy" }, () => ({
-      contents: ["createHash", "randomBytes", "randomUUID"]
+      contents: ["createHash", "hash", "randomBytes", "randomUUID"]
         .map((name) => `export const ${name} = (...args) => process.getBuiltinModule("node:crypto").${name}(...args);`)
         .concat("export default { createHash };")
         .join("\n"),
