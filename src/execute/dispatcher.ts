@@ -1,26 +1,24 @@
-import { StoppedError } from "../errors.ts";
-import type { CallError, FailureReason } from "../providers/provider.ts";
+import type { CallError } from "../providers/provider.ts";
 import { promptLength } from "../models/prompt.ts";
-import { isAway, isOverload } from "../providers/refusal.ts";
+import { isAway } from "../providers/refusal.ts";
 import { type OpenCall, reopenRefused } from "../store/runs/calls.ts";
 import type { Reservation, Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
-import { BusyServer } from "./busy.ts";
 import { Cap } from "./cap.ts";
 import { Charge } from "./charge.ts";
-import { AdaptiveConcurrency } from "./concurrency.ts";
 import { Delays } from "./delays.ts";
 import { Doubts } from "./doubts.ts";
 import { createEarlier, type Earlier } from "./earlier.ts";
 import type { Job } from "./executor.ts";
+import { Lane } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
 import { LoneRefusals } from "./lone-refusals.ts";
-import { Outage } from "./outage.ts";
 import type { Sent } from "./outcome.ts";
-import { Pace, statedWait, type Ticket, type Wait } from "./pace.ts";
+import { statedWait, type Ticket, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { SameRefusal } from "./same-refusal.ts";
-import { refusedAlike, stopped } from "./stops.ts";
+import { providerDown, refusedAlike, stopped } from "./stops.ts";
 
 /** The next call in line: its request is rendered, and waits until the pace allows it. */
 interface Head extends Waiting {
@@ -34,6 +32,8 @@ interface Head extends Waiting {
 
 /** A request that may be sent now. */
 export interface Dispatched extends Head {
+  /** The server that it goes to. */
+  lane: Lane;
   ticket: Ticket;
 }
 
@@ -45,6 +45,7 @@ export interface Arrival {
 
 /** How a request failed. */
 interface Failure {
+  lane: Lane;
   error: CallError;
   /** Whether it was refused for its rate. */
   isLimit: boolean;
@@ -85,14 +86,11 @@ export class Dispatcher {
   readonly #backlog: Backlog;
   readonly #delays = new Delays();
   readonly #earlier: Earlier;
-  readonly #concurrency: AdaptiveConcurrency;
-  readonly #pace: Pace;
+  readonly #lanes: Lanes;
   readonly #charge = new Charge();
-  readonly #outage: Outage;
   readonly #doubts: Doubts;
   readonly #lone = new LoneRefusals();
   readonly #same = new SameRefusal();
-  readonly #busy = new BusyServer();
   readonly #cap: Cap | null;
   #head: Head | undefined;
   #failure: unknown;
@@ -114,9 +112,7 @@ export class Dispatcher {
     this.#reservationOf = reservationOf;
     this.#backlog = new Backlog(job.store, job.runId);
     this.#earlier = createEarlier(job);
-    this.#concurrency = new AdaptiveConcurrency(job.concurrency, job.timeoutMs);
-    this.#pace = new Pace(job.limits, now, Date.now() - now);
-    this.#outage = new Outage(job.giveUpAfterMs, now);
+    this.#lanes = new Lanes(job, now);
     this.#doubts = new Doubts(job.hasAnswers);
     this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   }
@@ -142,8 +138,12 @@ export class Dispatcher {
 
   /** How many requests may be in flight now. */
   get room(): number {
-    const isProbing = this.#outage.isOn || this.#outage.isSuspected || this.#doubts.isSuspected;
-    return isProbing ? 1 : this.#concurrency.current;
+    return this.#doubts.isSuspected ? 1 : this.#lanes.room;
+  }
+
+  /** Whether a request may be sent while so many are in flight. */
+  #hasRoom(inFlight: number): boolean {
+    return this.#doubts.isSuspected ? inFlight === 0 : this.#lanes.hasRoom;
   }
 
   /** The requests that can be sent now, and when there may be more. */
@@ -161,7 +161,7 @@ export class Dispatcher {
   #fill(picked: Picked, now: number, inFlight: number): void {
     const { leaving } = picked;
     for (const waiting of this.#delays.takeDue(now)) this.#backlog.add(waiting);
-    while (!this.#isStopping && inFlight + leaving.length < this.room) {
+    while (!this.#isStopping && this.#hasRoom(inFlight + leaving.length)) {
       this.#head ??= this.#next();
       if (!this.#head) {
         picked.waitMs = this.#delays.wait(now);
@@ -169,11 +169,11 @@ export class Dispatcher {
       }
       const length = this.#promptsInFlight + promptLength(this.#head.request.prompt);
       if (length > MOST_PROMPTS_IN_FLIGHT && inFlight + leaving.length > 0) return;
-      const paced = this.#pace.wait(now, this.#head.tokens);
-      const waitMs = Math.max(paced.ms, this.#outage.wait(now));
-      if (waitMs > 0) {
-        picked.waitMs = waitMs;
-        if (paced.ms === waitMs) this.#tellOf(paced, now);
+      const lane = this.#lanes.next(this.#head.tokens, now);
+      if (lane === undefined) return;
+      if (!(lane instanceof Lane)) {
+        picked.waitMs = lane.ms;
+        if (lane.for !== null) this.#tellOf({ ms: lane.ms, for: lane.for }, now);
         return;
       }
       if (this.#cap?.reserve(this.#head.most) === false) {
@@ -182,7 +182,7 @@ export class Dispatcher {
         return;
       }
       this.#promptsInFlight += promptLength(this.#head.request.prompt);
-      leaving.push({ ...this.#head, ticket: this.#pace.send(now, this.#head.tokens) });
+      leaving.push({ ...this.#head, lane, ticket: lane.send(now, this.#head.tokens) });
       this.#head = undefined;
     }
   }
@@ -196,12 +196,12 @@ export class Dispatcher {
 
   /** The next call, with its request. Calls before it that have an earlier answer reuse it. */
   #next(): Head | undefined {
-    const { isOn } = this.#outage;
+    const isOn = this.#lanes.isOutage;
     for (let waiting = this.#backlog.next(isOn); waiting; waiting = this.#backlog.next(isOn)) {
       const request = this.#prepare(waiting.call);
       if (waiting.tries === NO_TRIES && this.#earlier.take(request)) continue;
       const reserved = this.#reservationOf(request);
-      const tokens = this.#pace.countsTokens ? this.#charge.of(request) : 0;
+      const tokens = this.#lanes.countsTokens ? this.#charge.of(request) : 0;
       const most = this.#cap ? this.#cap.mostOf(reserved) + this.#cap.excess : 0;
       return { ...waiting, request, reserved, tokens, most };
     }
@@ -212,32 +212,24 @@ export class Dispatcher {
    * Decides what happens to the call of a finished request.
    * @param inFlight how many requests are in flight, including this one
    */
-  settle(dispatched: Dispatched, { error, limits, result }: Sent, now: number, inFlight: number): Arrival {
-    const { ticket, most, reserved } = dispatched;
+  settle(dispatched: Dispatched, sent: Sent, now: number, inFlight: number): Arrival {
+    const { lane, call, ticket, most, reserved } = dispatched;
+    const { error, limits, result } = sent;
     this.#promptsInFlight -= promptLength(dispatched.request.prompt);
-    const isLimit =
-      error !== null && (error.reason === "rate_limited" || this.#busy.isLimit(dispatched.call.id, error, now));
-    const ending = !error ? "accepted" : isLimit ? "rate_limited" : "failed";
-    const retryAfterMs = error?.details.retryAfterMs ?? null;
-    const isSlowedDown = this.#pace.end(ticket, now, ending, { limits, retryAfterMs });
-    if (isSlowedDown) this.#concurrency.refused(now, inFlight);
-    if (error && !isLimit && !this.#outage.isOn && this.#doubts.hasAnswers && isOverload(error)) {
-      this.#concurrency.overloaded(now, ticket.sentAt, inFlight);
-    }
+    const isLimit = lane.end(call.id, ticket, sent, now, this.#doubts.hasAnswers);
     this.#cap?.settle(most, reserved, result.attempt.costNanoUsd);
     if (!error) return this.#answered(dispatched, result, now);
-    const statedMs = statedWait(limits, retryAfterMs);
-    return this.#failed(dispatched, result, { error, isLimit, statedMs, now, inFlight });
+    const statedMs = statedWait(limits, error.details.retryAfterMs ?? null);
+    return this.#failed(dispatched, result, { lane, error, isLimit, statedMs, now, inFlight });
   }
 
-  #answered({ call, request }: Dispatched, result: Result, now: number): Arrival {
+  #answered({ lane, call, request }: Dispatched, result: Result, now: number): Arrival {
     this.#charge.learn(request, result.attempt);
-    this.#busy.answered(now);
-    this.#concurrency.answered(now, call.step, result.attempt.durationMs);
     this.#doubts.answered();
     this.#lone.answered(call.id);
     this.#same.answered();
-    if (this.#outage.answered(now)) this.#job.onEvent({ type: "recovered" });
+    const wasOutage = this.#lanes.isOutage;
+    if (lane.answered(now, call.step, result.attempt.durationMs)) this.#tellOfReturn(lane, wasOutage);
     return {
       result,
       onStored: () => {
@@ -281,10 +273,10 @@ export class Dispatcher {
     return true;
   }
 
-  #judge({ id }: OpenCall, tries: Tries, { error, isLimit, inFlight }: Failure): ReturnType<typeof decide> {
+  #judge({ id }: OpenCall, tries: Tries, { lane, error, isLimit, inFlight }: Failure): ReturnType<typeof decide> {
     const { reason, details } = error;
-    if (this.#isUncounted(error)) {
-      return { decision: { action: "retry", delayMs: this.#outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
+    if (this.#isUncounted(lane, error)) {
+      return { decision: { action: "retry", delayMs: lane.outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
     }
     if (isLimit && this.#lone.refused(id)) return { decision: { action: "fail" }, tries };
     const others = (refused: number) => this.#othersThan(refused, inFlight);
@@ -305,40 +297,48 @@ export class Dispatcher {
   }
 
   /** Reports a failure to the detection of outages. */
-  #watch({ error, statedMs, now }: Failure, tries: Tries): void {
+  #watch({ lane, error, statedMs, now }: Failure, tries: Tries): void {
     const { reason, message } = error;
+    const { outage } = lane;
     const kind = kindOf(reason);
     // A call that has failed before may itself be the cause, so it does not count as a sign of an outage.
-    if (kind === "transient" && tries.transient > 0 && !this.#outage.isOn && !isAway(error)) return;
+    if (kind === "transient" && tries.transient > 0 && !outage.isOn && !isAway(error)) return;
+    const wasOutage = this.#lanes.isOutage;
     if (kind === "transient" || kind === "rateLimited") {
       this.#longestStatedMs = Math.max(this.#longestStatedMs, statedMs);
       // A provider that has answered nothing yet may never do. It gets the time that it asks for.
       const limitMs = this.#doubts.hasAnswers ? LONGEST_LIMIT_MS : this.#longestStatedMs + this.#job.giveUpAfterMs;
       const patienceMs = kind === "rateLimited" ? limitMs : 0;
-      const { hasBegun, leftMs } = this.#outage.failed(now, kind === "rateLimited", patienceMs);
-      if (hasBegun) this.#job.onEvent({ type: "outage", reason, message, untilMs: Date.now() + leftMs });
-      if (leftMs <= 0) this.fail(providerDown(reason, message, this.#job));
-    } else if (kind !== "stop" && this.#outage.answered(now)) {
-      this.#job.onEvent({ type: "recovered" });
-    }
+      const { hasBegun, leftMs } = outage.failed(now, kind === "rateLimited", patienceMs);
+      if (hasBegun) this.#tellOfOutage(lane, error, leftMs);
+      if (leftMs <= 0 && this.#lanes.isOver(now)) {
+        this.fail(providerDown(reason, message, this.#job));
+      }
+    } else if (kind !== "stop" && outage.answered(now)) this.#tellOfReturn(lane, wasOutage);
+  }
+
+  #tellOfOutage({ name }: Lane, { reason, message }: CallError, leftMs: number): void {
+    const { onEvent } = this.#job;
+    if (this.#lanes.areSeveral)
+      onEvent({ type: "server", server: name, isAway: true, message: `${reason}: ${message}` });
+    if (this.#lanes.isOutage) onEvent({ type: "outage", reason, message, untilMs: Date.now() + leftMs });
+  }
+
+  #tellOfReturn({ name }: Lane, wasOutage: boolean): void {
+    const { onEvent } = this.#job;
+    if (this.#lanes.areSeveral) onEvent({ type: "server", server: name, isAway: false, message: "" });
+    if (wasOutage) onEvent({ type: "recovered" });
   }
 
   /**
    * Whether a failure is not the fault of its call, and uses up no attempt: the request was not sent, or there is an
    * outage. If no other calls are left to test the provider, an outage counts only while the provider is unavailable.
    */
-  #isUncounted(error: CallError): boolean {
+  #isUncounted({ outage }: Lane, error: CallError): boolean {
     const { hasLeft, httpStatus } = error.details;
     // The connection broke in the middle of an answer. The beginning was generated, and may be charged.
     const isHalf = error.reason === "connection" && httpStatus !== null;
     if (kindOf(error.reason) !== "transient" || isHalf) return false;
-    return !hasLeft || (this.#outage.isOn && (this.#backlog.hasFresh || isAway(error)));
+    return !hasLeft || (outage.isOn && (this.#backlog.hasFresh || isAway(error)));
   }
-}
-
-function providerDown(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
-  return new StoppedError(
-    `${server} has not answered for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
-    "Resume the run when the provider answers again; give_up_after_s in the config says how long to wait for it.",
-  );
 }

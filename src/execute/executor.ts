@@ -19,9 +19,11 @@ export interface Job {
   runId: number;
   settings: Settings;
   settingsId: number;
-  /** The name of the server in errors. */
+  /** The name of the server in errors; of several, the first one. */
   server: string;
-  provider: Provider;
+  /** The servers of the model: at least one. A request goes to the one with the fewest in flight. */
+  servers: readonly JobServer[];
+  /** The most requests in flight at each server. */
   concurrency: number;
   timeoutMs: number;
   /** How often to send a call at most. Waits for a rate limit do not count. */
@@ -47,6 +49,13 @@ export interface Job {
   /** Aborted when no more requests may be sent. Requests in flight may finish. */
   drain: AbortSignal;
   onEvent: (event: ExecutionEvent) => void;
+}
+
+/** A server that answers calls. */
+export interface JobServer {
+  /** As messages call it. */
+  name: string;
+  provider: Provider;
 }
 
 /** The cap of a run, and how much is spent or set aside, in billionths of a US dollar. */
@@ -84,6 +93,8 @@ export type ExecutionEvent =
    * in milliseconds since 1970.
    */
   | { type: "outage"; reason: string; message: string; untilMs: number }
+  /** One of several servers no longer answers, or answers again. The others go on. */
+  | { type: "server"; server: string; isAway: boolean; message: string }
   /**
    * Calls wait until this time, in milliseconds since 1970: for a limit, because requests were refused, or to look at open
    * batches again.

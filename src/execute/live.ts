@@ -12,7 +12,7 @@ export const live: Executor = {
     const outcomes = new Outcomes(job);
     const reservationOf = await createReservations(job.settings, job.cap !== null && job.isCountExact);
     const dispatcher = new Dispatcher(job, performance.now(), createPrepare(job), reservationOf);
-    await inTurns(job, dispatcher, async ({ request, reserved }, id) => {
+    await inTurns(job, dispatcher, async ({ lane, request, reserved }, id) => {
       const { endpoint, model, parameters } = request.settings;
       const sentAt = performance.now();
       const attempt = () => {
@@ -21,7 +21,7 @@ export const live: Executor = {
       };
       try {
         const question = { endpoint, model, prompt: request.prompt, parameters, timeoutMs: job.timeoutMs };
-        const completion = await job.provider.complete(question);
+        const completion = await lane.provider.complete(question);
         return await outcomes.answered(attempt(), completion);
       } catch (error) {
         if (!(error instanceof CallError)) throw error;

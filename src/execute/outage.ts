@@ -16,6 +16,8 @@ export class Outage {
   readonly #giveUpAfterMs: number;
   #answeredAt: number;
   #failures = 0;
+  /** Whether a request has failed since the last answer, be it for its rate. */
+  #hasFailed = false;
   #failedAt = 0;
   #probes = 0;
   #nextProbeAt = 0;
@@ -35,6 +37,11 @@ export class Outage {
     return this.#failures >= ENOUGH_FAILURES;
   }
 
+  /** Whether it has failed, and not answered for the time after which a run gives up. */
+  isOver(now: number): boolean {
+    return this.#hasFailed && now - this.#answeredAt >= this.#giveUpAfterMs;
+  }
+
   /** Milliseconds until the next request may be sent. */
   wait(now: number): number {
     if (this.isOn) return Math.max(0, this.#nextProbeAt - now);
@@ -46,6 +53,7 @@ export class Outage {
     const wasOn = this.isOn;
     this.#answeredAt = now;
     this.#failures = 0;
+    this.#hasFailed = false;
     this.#probes = 0;
     return wasOn;
   }
@@ -59,6 +67,7 @@ export class Outage {
   failed(now: number, isRefusal: boolean, patienceMs = 0): { hasBegun: boolean; leftMs: number } {
     const silentMs = now - this.#answeredAt;
     const wasOn = this.isOn;
+    this.#hasFailed = true;
     if (!isRefusal) {
       this.#failures += 1;
       this.#failedAt = now;

@@ -63,3 +63,11 @@ export function refusedAlike(calls: number, message: string, { server }: Job): S
     `The calls are pending again. Mend what it refuses ${RUN_AGAIN}`,
   );
 }
+
+/** The error that stops a run whose provider does not answer any more. */
+export function providerDown(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
+  return new StoppedError(
+    `${server} has not answered for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    "Resume the run when the provider answers again; give_up_after_s in the config says how long to wait for it.",
+  );
+}

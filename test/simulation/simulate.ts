@@ -168,7 +168,7 @@ function jobOf(
     settings: getSettings(store, row.settingsId),
     settingsId: row.settingsId,
     server: BASE_URL,
-    provider: liveProvider(simulated, MAX_TOKENS),
+    servers: [{ name: BASE_URL, provider: liveProvider(simulated, MAX_TOKENS) }],
     concurrency: plan.concurrency,
     timeoutMs: 20_000,
     maxAttempts: plan.maxAttempts,

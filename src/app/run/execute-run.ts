@@ -249,7 +249,7 @@ async function execute(
       settings,
       settingsId: row.settingsId,
       server: row.baseUrl ?? row.provider,
-      provider,
+      servers: [{ name: row.baseUrl ?? row.provider, provider }],
       concurrency: inFlight,
       timeoutMs: config.timeout_s * 1_000,
       maxAttempts: config.max_attempts,
