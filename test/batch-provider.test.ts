@@ -315,5 +315,5 @@ test("a provider without batches says so", () => {
   onTestFinished(() => void (providers.offline.batches = batches));
   providers.offline.batches = null;
   const settings = { provider: "offline", base_url: null, endpoint: "chat", model: MODEL, parameters: {} } as const;
-  expect(() => checkBatches({ provider: "offline", settings })).toThrow("offline takes no batches");
+  expect(() => checkBatches({ provider: "offline", settings, baseUrls: [] })).toThrow("offline takes no batches");
 });

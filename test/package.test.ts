@@ -315,6 +315,8 @@ describe("the types", () => {
           return String(event.results);
         case "outage":
           return event.reason + event.message;
+        case "server":
+          return event.server + String(event.isAway) + event.message;
         case "waiting":
           return event.for + String(event.untilMs);
         case "batch":

@@ -127,6 +127,8 @@ async function callRarely(store: Store): Promise<void> {
   const own = { input: 1, cached_input: 1, output: 2, batch_factor: null, source: "user", date: "2026-01-01" };
   prices.setUserPrices(store, { model: "m", baseUrl: null, prices: own as Prices });
   prices.findUserPrices(store, "m", "");
+  const { serverRows } = await import("../src/store/runs/servers.ts");
+  expect(serverRows(store, 1)).toEqual([]);
   prices.listUserPrices(store);
   prices.unsetUserPrices(store, "m", null);
 }

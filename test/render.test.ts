@@ -509,7 +509,7 @@ describe("progress", () => {
     const { onEvent, end } = createProgress({ ...stream, write: (text) => written.push(text) });
     const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
     const zero = { prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0, estimated: false };
-    onEvent({ type: "started", run: summary({ calls, tokens: zero }), baseUrl: "http://localhost:11434/v1" });
+    onEvent({ type: "started", run: summary({ calls, tokens: zero }), baseUrls: ["http://localhost:11434/v1"] });
     expect(written.splice(0)).toEqual([expect.stringMatching(/100 of 100 calls pending\n$/)]);
     onEvent({ type: "retrying", reason: "timeout", message: "slow", delayMs: 500 });
     for (let stored = 0; stored < 100; stored += 1) {
@@ -622,7 +622,7 @@ describe("progress", () => {
     const written: string[] = [];
     const { onEvent, end } = createProgress({ isTTY: true, columns: 140, write: (text) => written.push(text) });
     const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
-    onEvent({ type: "started", run: summary({ calls }), baseUrl: null });
+    onEvent({ type: "started", run: summary({ calls }), baseUrls: [] });
     onEvent({ type: "outage", reason: "connection", message: "it is down", untilMs: 600_000 });
     const time = new Date(600_000).toTimeString().slice(0, 8);
     expect(written.at(-1)).toBe(
@@ -640,8 +640,8 @@ describe("progress", () => {
     const written: string[] = [];
     const { onEvent } = createProgress({ write: (text) => written.push(text) });
     const created = { type: "created", id: "abcd2345", estimate: estimate() } as const;
-    onEvent({ ...created, provider: "openai", model: `${ESC}[2Jx`, baseUrl: "http://127.0.0.1:1/v1" });
-    onEvent({ ...created, provider: "offline", model: "gpt-4o-mini", baseUrl: null });
+    onEvent({ ...created, provider: "openai", model: `${ESC}[2Jx`, baseUrls: ["http://127.0.0.1:1/v1"] });
+    onEvent({ ...created, provider: "offline", model: "gpt-4o-mini", baseUrls: [] });
     onEvent({ type: "warning", message: `${ESC}[31mhm` });
     const text = written.join("");
     expect(text).not.toMatch(OBEYED);

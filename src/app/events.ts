@@ -8,8 +8,8 @@ export type RunEvent =
   /** The tokens of this many inputs have been counted; more inputs follow. */
   | { type: "counting"; inputs: number }
   /** The run is in the database; its calls are being planned. */
-  | { type: "created"; id: string; provider: string; model: string; baseUrl: string | null; estimate: Estimate }
+  | { type: "created"; id: string; provider: string; model: string; baseUrls: readonly string[]; estimate: Estimate }
   /** The run starts to send calls. */
-  | { type: "started"; run: RunSummary; baseUrl: string | null };
+  | { type: "started"; run: RunSummary; baseUrls: readonly string[] };
 
 export type OnEvent = (event: RunEvent) => void;

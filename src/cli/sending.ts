@@ -62,7 +62,7 @@ export abstract class SendingCommand extends DatagenCommand {
   }
 
   /** How the user confirms a server that only the database names: by a flag, or by an answer on the terminal. */
-  protected confirmation(baseUrl: string | undefined): Confirmation {
+  protected confirmation(baseUrl: readonly string[] | undefined): Confirmation {
     const { ask } = this;
     const confirm: Confirmation["confirm"] =
       ask &&

@@ -6,6 +6,7 @@ type ModelConfig = Config["model_config"];
 export const NO_PARAMETERS = [
   "model_name",
   "base_url",
+  "server",
   "endpoint",
   "reasoning_tags",
   "compression_ratio",

@@ -109,6 +109,16 @@ function crossFieldProblems(value: unknown): Problem[] {
       text: "expected either max_tokens or max_completion_tokens, because both set the same limit; found both",
     });
   }
+  if (model["server"] !== undefined && model["base_url"] === undefined) {
+    problems.push({
+      path: ["model_config", "server"],
+      text: "expected base_url beside it, with the servers that it names",
+    });
+  }
+  const { base_url: urls } = model;
+  if (Array.isArray(urls) && new Set(urls).size < urls.length) {
+    problems.push({ path: ["model_config", "base_url"], text: "expected different URLs, found one of them twice" });
+  }
   for (const [key, limit] of Object.entries(member(model["extra_body"]))) {
     // null removes the limit; a run with a cap is then refused elsewhere.
     if (!TOKEN_LIMITS.includes(key) || limit === null) continue;

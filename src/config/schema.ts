@@ -24,9 +24,17 @@ const LONGEST_NAME = 1_000;
 const TOO_LONG_NAME = `a name of at most ${LONGEST_NAME} characters`;
 const limit = z.number("a number above 0").gt(0, "a number above 0");
 
+const URLS = "a URL such as http://localhost:11434/v1, or an array of URLs";
+const MOST_SERVERS = 100;
+const serverUrl = z.string(URLS).refine(isServerUrl, SERVER_URL);
+const SERVER_NAME = "a name of 1 to 100 letters, digits, dots, dashes and underscores";
+
 const fields = {
   api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
-  base_url: z.string("a URL such as http://localhost:11434/v1").refine(isServerUrl, SERVER_URL),
+  base_urls: z.union(
+    [serverUrl, z.array(serverUrl, URLS).min(1, URLS).max(MOST_SERVERS, `at most ${MOST_SERVERS} URLs`)],
+    URLS,
+  ),
   max_cost_usd: z
     .number("a number of US dollars above 0")
     .gt(0, "a number of US dollars above 0")
@@ -72,9 +80,18 @@ const modelConfig = z.strictObject(
       .describe(
         'What to do with <think>...</think> at the start of an answer: "strip" leaves it out of notes and datasets. Answers are always stored whole. Default: keep.',
       ),
-    base_url: fields.base_url
+    base_url: fields.base_urls
       .optional()
-      .describe("The base URL of an OpenAI-compatible server, such as http://localhost:11434/v1."),
+      .describe(
+        "The base URL of an OpenAI-compatible server, such as http://localhost:11434/v1, or a list of servers of the same model, which share the calls.",
+      ),
+    server: z
+      .string(SERVER_NAME)
+      .regex(/^[\w.-]{1,100}$/, SERVER_NAME)
+      .optional()
+      .describe(
+        "A name for the servers of base_url, which stands in the keys of calls instead of the URL: answers are then reused when the servers change. Default: the first URL.",
+      ),
     endpoint: z
       .enum(ENDPOINTS, 'one of "chat", "completions"')
       .optional()
@@ -215,7 +232,7 @@ export const configSchema = z.strictObject(
 export const overridesSchema = z.strictObject({
   provider: fields.api_provider.optional(),
   model: fields.model_name.optional(),
-  baseUrl: fields.base_url.optional(),
+  baseUrl: fields.base_urls.optional(),
   sampleSize: fields.sample_size.optional(),
   concurrency: fields.concurrency.optional(),
   maxCostUsd: fields.max_cost_usd.optional(),

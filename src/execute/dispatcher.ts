@@ -34,6 +34,8 @@ interface Head extends Waiting {
 export interface Dispatched extends Head {
   /** The server that it goes to. */
   lane: Lane;
+  /** Its base URL, if there are several servers. */
+  server: string | null;
   ticket: Ticket;
 }
 
@@ -182,7 +184,8 @@ export class Dispatcher {
         return;
       }
       this.#promptsInFlight += promptLength(this.#head.request.prompt);
-      leaving.push({ ...this.#head, lane, ticket: lane.send(now, this.#head.tokens) });
+      const server = this.#lanes.areSeveral ? lane.name : null;
+      leaving.push({ ...this.#head, lane, server, ticket: lane.send(now, this.#head.tokens) });
       this.#head = undefined;
     }
   }

@@ -8,7 +8,7 @@ import { TOKEN_LIMITS } from "../config/token-limits.ts";
 /** Everything in a request but its messages. Parameters are as configured, before a provider adapts them. */
 export interface Settings {
   provider: ProviderName;
-  /** Null for the provider's own base URL. */
+  /** Null for the provider's own base URL; of several servers their name, as `server:NAME`, or the first URL. */
   base_url: string | null;
   endpoint: Endpoint;
   model: string;

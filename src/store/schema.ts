@@ -51,6 +51,8 @@ export const runs = sqliteTable(
       .references(() => settings.id),
     /** The server of the requests; null for the offline provider. */
     baseUrl: text("base_url"),
+    /** The base URLs of several servers of the same model, of which `baseUrl` is the first; null for one or none. */
+    servers: storedJson<string[]>("servers"),
     /** Where the base URL came from. This decides which API key may go there. */
     baseUrlSource: text("base_url_source", { enum: ["flag", "config", "environment", "default"] }).notNull(),
     /** The validated config, including the flags of `run`. */
@@ -304,6 +306,8 @@ export const attempts = sqliteTable(
     outcome: text().notNull(),
     /** The decision: keep the answer, try the call again, fail the call, or stop the run. */
     decision: text({ enum: ["kept", "retry", "fail", "stop"] }).notNull(),
+    /** The base URL of the server, if the run has several. */
+    server: text(),
     httpStatus: integer("http_status"),
     /** The provider's id of the request. */
     requestId: text("request_id"),

@@ -129,10 +129,10 @@ export function diffRuns(store: Store, a: string, b: string, { show }: DiffRunsO
 
 function comparedConfig(store: Store, run: RunRow) {
   const config = decidedConfig(run, getSettings(store, run.settingsId));
-  const { baseUrl, inputSha256 } = run;
+  const { baseUrl, servers, inputSha256 } = run;
   return {
     ...config,
-    model_config: { ...config.model_config, ...(baseUrl !== null && { base_url: baseUrl }) },
+    model_config: { ...config.model_config, ...(baseUrl !== null && { base_url: servers ?? baseUrl }) },
     data_config: { ...config.data_config, input_sha256: inputSha256 },
   };
 }

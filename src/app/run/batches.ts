@@ -17,9 +17,19 @@ export function batchesOf(provider: ProviderName): BatchInfo {
   throw new UsageError(`${provider} takes no batches`, "Leave --batch out, or set executor to live.");
 }
 
-/** @throws UsageError when the batches of a target's provider do not accept its requests */
-export function checkBatches({ provider, settings }: Pick<Target, "provider" | "settings">): void {
+/** @throws UsageError when the batches of a target's provider do not accept its requests, or would go to several servers */
+export function checkBatches({
+  provider,
+  settings,
+  baseUrls,
+}: Pick<Target, "provider" | "settings" | "baseUrls">): void {
   const { endpoints } = batchesOf(provider);
+  if (baseUrls.length > 1) {
+    throw new UsageError(
+      `batches go to one server, but model_config.base_url names ${baseUrls.length}`,
+      "Leave --batch out, or name one server.",
+    );
+  }
   if (endpoints.includes(settings.endpoint)) return;
   throw new UsageError(
     `batches of ${provider} accept only requests to the endpoint ${endpoints.join(", ")}, but ${settings.model} uses the endpoint ${settings.endpoint}`,

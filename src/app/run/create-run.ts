@@ -17,7 +17,7 @@ import { earlierAnswers } from "./earlier-answers.ts";
 import { changed, type Input, type InputsRead } from "../../sources/inputs.ts";
 import { eachInput } from "../estimate/survey.ts";
 import { type CreateRunOptions, type PreparedRun, prepareRun } from "./prepare-run.ts";
-import { rememberServer } from "../server/server-of-run.ts";
+import { rememberServers } from "../server/server-of-run.ts";
 import { toolVersion } from "../version.ts";
 
 /** About the most that one transaction of the plan writes, so that other processes can write in between. */
@@ -41,7 +41,7 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
  */
 export async function planRun(store: Store, prepared: PreparedRun, options: CreateRunOptions): Promise<string> {
   const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
-  const { resolved, connection, estimate, expected, read } = prepared;
+  const { resolved, connections, estimate, expected, read } = prepared;
   const { config, target, priced } = resolved;
   sweep(store);
 
@@ -60,6 +60,7 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
       model: config.model_config.model_name,
       settingsId,
       baseUrl: target.baseUrl,
+      servers: target.baseUrls.length > 1 ? [...target.baseUrls] : null,
       baseUrlSource: target.baseUrlSource,
       config,
       inputSha256: read.sha256,
@@ -80,9 +81,9 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
     });
     return acquireLease(store, runId, publicId);
   });
-  const { provider, baseUrl, settings } = target;
-  onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrl, estimate });
-  rememberServer(store, resolved, connection, onEvent);
+  const { provider, baseUrls, settings } = target;
+  onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrls, estimate });
+  rememberServers(store, resolved, connections, onEvent);
   const notSent = providers[provider].refused(settings);
   if (notSent.length > 0) {
     onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });

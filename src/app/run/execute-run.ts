@@ -2,7 +2,7 @@ import type { ExecutorName } from "../../config/executors.ts";
 import { checkOverrides } from "../../config/parse.ts";
 import { DatagenError, errorCode, InterruptedError, StoppedError, UsageError } from "../../errors.ts";
 import { batch } from "../../execute/batch/batch.ts";
-import type { Job } from "../../execute/executor.ts";
+import type { Job, JobServer } from "../../execute/executor.ts";
 import { live } from "../../execute/live.ts";
 import { nanoUsd } from "../../models/cost.ts";
 import { providers } from "../../providers/index.ts";
@@ -25,7 +25,7 @@ import { type RunSummary, summaryOf } from "../runs/summary.ts";
 import { awaitHolders, freeRun } from "./await-holders.ts";
 import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
-import { type Confirmation, connectionOfRun } from "../server/server-of-run.ts";
+import { baseUrlsOf, type Confirmation, connectionsOfRun } from "../server/server-of-run.ts";
 
 /** How long requests in flight may take to finish after the run is asked to stop. */
 const GRACE_MS = 10_000;
@@ -67,7 +67,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
   sweep(store);
   // Before taking the lease, because a question to the user may wait long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
-  const connection = isSending ? await connect(store, runId, options) : null;
+  const connections = isSending ? await connect(store, runId, options) : null;
   await withLease(store, runId, options, async (lease) => {
     const row = getRun(store, runId);
     inTransaction(store, () => {
@@ -78,7 +78,7 @@ export async function executeRun(store: Store, run: string, options: ExecuteRunO
       capOf(store, getRun(store, runId));
     });
     if (hasOpenCalls(store, runId)) {
-      await execute(store, lease, connection ?? (await connect(store, runId, options)), "submit", options);
+      await execute(store, lease, connections ?? (await connect(store, runId, options)), "submit", options);
     }
   });
   if (hasOpenCalls(store, runId)) {
@@ -104,9 +104,9 @@ export interface CancelRunOptions extends Pick<
 export async function cancelRun(store: Store, run: string, options: CancelRunOptions = {}): Promise<RunSummary> {
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
-  const connection = await connect(store, runId, options);
+  const connections = await connect(store, runId, options);
   await withLease(store, runId, options, (lease) =>
-    execute(store, lease, connection, options.giveUp ? "give_up" : "cancel", options),
+    execute(store, lease, connections, options.giveUp ? "give_up" : "cancel", options),
   );
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
@@ -123,12 +123,13 @@ function mayReopen(
   );
 }
 
-async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection> {
-  return await connectionOfRun(store, getRun(store, runId), readVariables(options.environment), options);
+async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection[]> {
+  return await connectionsOfRun(store, getRun(store, runId), readVariables(options.environment), options);
 }
 
 function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
-  if (executor === "batch") checkBatches({ provider: run.provider, settings: getSettings(store, run.settingsId) });
+  if (executor === "batch")
+    checkBatches({ provider: run.provider, settings: getSettings(store, run.settingsId), baseUrls: baseUrlsOf(run) });
   setExecutor(store, run.id, executor);
 }
 
@@ -217,30 +218,38 @@ function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: Exec
 async function execute(
   store: Store,
   lease: Lease,
-  connection: Connection,
+  connections: readonly Connection[],
   purpose: "submit" | "cancel" | "give_up",
   { concurrency, signal, wait = true, onEvent = () => {} }: ExecuteRunOptions,
 ): Promise<void> {
   const row = getRun(store, lease.runId);
   const { config } = row;
+  const [first] = connections;
+  if (!first) throw new Error(`run ${row.publicId} has no server`);
   const settings = getSettings(store, row.settingsId);
-  const provider = await providers[row.provider].connect(connection);
+  const servers = await Promise.all(
+    connections.map(async (connection): Promise<JobServer> => {
+      const provider = await providers[row.provider].connect(connection);
+      return { name: connection.baseUrl ?? row.provider, provider };
+    }),
+  );
   const inFlight = concurrency ?? config.concurrency;
-  const release = reserveSpace(store, inFlight);
+  const release = reserveSpace(store, inFlight * servers.length);
   const drain = new AbortController();
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
     if (grace !== undefined) return;
     drain.abort();
     grace = setTimeout(() => {
-      provider.giveUp(heartbeat.lost() ?? new InterruptedError(`run ${row.publicId} was stopped`));
+      const reason = heartbeat.lost() ?? new InterruptedError(`run ${row.publicId} was stopped`);
+      for (const { provider } of servers) provider.giveUp(reason);
     }, GRACE_MS);
   };
   const heartbeat = startHeartbeat(store, lease, { stop, onEvent });
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
   try {
-    onEvent({ type: "started", run: summaryOf(row), baseUrl: row.baseUrl });
+    onEvent({ type: "started", run: summaryOf(row), baseUrls: baseUrlsOf(row) });
     const mode = purpose === "submit" && row.executor === "live" ? "collect" : purpose;
     const job: Omit<Job, "cap"> = {
       store,
@@ -249,7 +258,7 @@ async function execute(
       settings,
       settingsId: row.settingsId,
       server: row.baseUrl ?? row.provider,
-      servers: [{ name: row.baseUrl ?? row.provider, provider }],
+      servers,
       concurrency: inFlight,
       timeoutMs: config.timeout_s * 1_000,
       maxAttempts: config.max_attempts,
@@ -262,7 +271,7 @@ async function execute(
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
       batches: {
-        connect: () => batchesOf(row.provider).connect(connection, batchFolder(store.path)),
+        connect: () => batchesOf(row.provider).connect(first, batchFolder(store.path)),
         factor: row.prices?.batch_factor ?? null,
         mode,
         waits: wait,

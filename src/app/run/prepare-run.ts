@@ -41,7 +41,8 @@ export interface CreateRunOptions {
 /** A run that is checked, estimated and agreed to, and of which nothing is written yet. */
 export interface PreparedRun {
   resolved: Resolved;
-  connection: Connection;
+  /** One for each server. */
+  connections: Connection[];
   estimate: Estimate;
   expected: Expected;
   /** What is known of the input files. */
@@ -61,7 +62,7 @@ export async function prepareRun(store: Store, given: Config, options: CreateRun
   const { reuse = "same", shard: part = null, confirm, onEvent = () => {} } = options;
   const resolved = await resolve(store, given, options);
   const { config, target } = resolved;
-  const connection = checkSendable(resolved);
+  const connections = checkSendable(resolved);
   const { estimate, expected, read } = await survey(store, resolved, { reuse, shard: part, onEvent });
   const changes = await inputChanges(store, config.data_config, part, read.sha256);
   if (changes !== null) onEvent({ type: "warning", message: changes });
@@ -84,7 +85,7 @@ export async function prepareRun(store: Store, given: Config, options: CreateRun
     const { to_send: calls } = estimate.calls;
     await agree({ about: "cost", costUsd: cost, aboveUsd, calls, model: config.model_config.model_name });
   }
-  return { resolved, connection, estimate, expected, read, planHash: hash };
+  return { resolved, connections, estimate, expected, read, planHash: hash };
 }
 
 /** What a run will cost, at most its cap; null if that is unknown. Warns of an estimate above the cap. */

@@ -5,7 +5,7 @@ import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import { resolvePrices } from "../prices.ts";
 import { type Environment, readVariables, type Variables } from "../server/environment.ts";
-import { connectionOf, resolveTarget, type Target } from "../server/target.ts";
+import { connectionOf, eachServer, resolveTarget, type Target } from "../server/target.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
 
@@ -39,15 +39,15 @@ export async function resolve(
 
 /**
  * Checks that a run can be sent.
- * @returns its connection
+ * @returns its connections, one for each server
  * @throws UsageError where a key is missing, the provider's batches do not take its requests, or its cap cannot be kept
  */
-export function checkSendable({ config, target, priced, variables }: Resolved): Connection {
+export function checkSendable({ config, target, priced, variables }: Resolved): Connection[] {
   const { executor = "live", max_cost_usd: cap } = config;
-  const connection = connectionOf(target, config, variables);
+  const connections = eachServer(target).map((server) => connectionOf(server, config, variables));
   if (executor === "batch") checkBatches(target);
   if (cap !== undefined) {
     checkCap(priced.prices, target.settings, executor, "reason" in priced ? priced.reason : undefined);
   }
-  return connection;
+  return connections;
 }

@@ -1,3 +1,4 @@
+import { serverRows } from "../../store/runs/servers.ts";
 import type { Config } from "../../config/schema.ts";
 import { type FailedAttempt, failedAttempts } from "../../store/runs/failed-attempts.ts";
 import { type FailureRow, failureRows } from "../../store/runs/failures.ts";
@@ -38,10 +39,23 @@ export interface RunBatch {
   ended_at: string | null;
 }
 
+/** One of several servers of a run. */
+export interface RunServer {
+  base_url: string;
+  answered: number;
+  /** Requests without an answer that could be used. */
+  failed: number;
+  /** Of its answers; null if there are none. */
+  median_latency_ms: number | null;
+}
+
 /** A run in detail. */
 export interface RunDetails {
   run: RunSummary;
+  /** The server; of several, the first one. */
   base_url: string | null;
+  /** What each server has answered; only if the run has several. */
+  servers?: RunServer[];
   attempts: number;
   /** The estimate when the run was planned; null if unknown. */
   estimated_tokens: { prompt: number | null; completion: number | null };
@@ -89,6 +103,7 @@ export function showRun(store: Store, run: string): RunDetails {
   return {
     run: summaryOf(row),
     base_url: row.baseUrl,
+    ...(row.servers !== null && { servers: serversOf(store, row.id, row.servers) }),
     attempts: row.attempts,
     estimated_tokens: { prompt: row.estimatedPromptTokens, completion: row.estimatedCompletionTokens },
     estimated_cost_usd: dollars(row.estimatedCostNanoUsd),
@@ -109,6 +124,15 @@ export function showRun(store: Store, run: string): RunDetails {
     failures: failureRows(store, row.id),
     config: row.config,
   };
+}
+
+function serversOf(store: Store, runId: number, baseUrls: readonly string[]): RunServer[] {
+  const rows = new Map(serverRows(store, runId).map((row) => [row.baseUrl, row]));
+  // Shards may have had other servers.
+  return [...new Set([...baseUrls, ...rows.keys()])].map((url) => {
+    const { answered = 0, failed = 0, medianLatencyMs = null } = rows.get(url) ?? {};
+    return { base_url: url, answered, failed, median_latency_ms: medianLatencyMs };
+  });
 }
 
 function toBatch({ name, batchId, state, status, createdAt, endedAt, ...batch }: BatchRow): RunBatch {

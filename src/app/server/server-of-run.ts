@@ -9,6 +9,7 @@ import { type Environment, setValue, type Variables, valueOf } from "./environme
 import type { OnEvent } from "../events.ts";
 import {
   connectionOf,
+  eachServer,
   isOwnHost,
   type KeysFrom,
   keyVariableOf,
@@ -27,41 +28,54 @@ export interface ForeignServer {
 
 /** How the user can confirm such a server. */
 export interface Confirmation {
-  /** The base URL that the user gives; it must be the run's. */
-  baseUrl?: string | undefined;
+  /** The base URL that the user gives, or several; each must be the run's. */
+  baseUrl?: string | readonly string[] | undefined;
   /** Asks the user. Left out if nobody can be asked. */
   confirm?: ((server: ForeignServer) => Promise<boolean>) | undefined;
 }
 
 /**
- * The connection to the server of a stored run. The database, and so the server in it, may be somebody else's. A key goes
+ * The connections to the servers of a stored run. The database, and so the server in it, may be somebody else's. A key goes
  * there only if the server is the provider's own, or if the user has named it on this machine.
  * @throws UsageError when neither holds and nobody confirms the server, or when a key is missing
  * @internal
  */
-export async function connectionOfRun(
+export async function connectionsOfRun(
   store: Store,
   run: RunRow,
   variables: Variables,
   confirmation: Confirmation,
-): Promise<Connection> {
-  const keysFrom = await keysFor(store, run, variables, confirmation);
-  return connectionOf({ ...run, keysFrom }, run.config, variables);
+): Promise<Connection[]> {
+  const given = [confirmation.baseUrl ?? []].flat().map((url) => normaliseBaseUrl(url, "--base-url"));
+  const baseUrls = baseUrlsOf(run);
+  const other = given.find((url) => !baseUrls.includes(url));
+  if (other !== undefined) {
+    throw new UsageError(
+      `run ${run.publicId} uses ${baseUrls.join(", ") || "no server"}, but --base-url names another one`,
+      "A run keeps its servers. To use another one, run the config again with --base-url.",
+    );
+  }
+  const connections: Connection[] = [];
+  for (const server of eachServer({ ...run, baseUrls })) {
+    const keysFrom = await keysFor(store, server, variables, given, confirmation.confirm);
+    connections.push(connectionOf({ ...server, keysFrom }, run.config, variables));
+  }
+  return connections;
+}
+
+/** The base URLs of a run's servers; none without a network. */
+export function baseUrlsOf({ baseUrl, servers }: Pick<RunRow, "baseUrl" | "servers">): string[] {
+  return servers ?? (baseUrl === null ? [] : [baseUrl]);
 }
 
 async function keysFor(
   store: Store,
   run: RunRow,
   variables: Variables,
-  { baseUrl: given, confirm }: Confirmation,
+  given: readonly string[],
+  confirm: Confirmation["confirm"],
 ): Promise<KeysFrom> {
   const { publicId, provider, baseUrl, baseUrlSource } = run;
-  if (given !== undefined && (baseUrl === null || normaliseBaseUrl(given, "--base-url") !== baseUrl)) {
-    throw new UsageError(
-      `run ${publicId} uses ${baseUrl ?? "no server"}, but --base-url names another one`,
-      "A run keeps its server. To use another one, run the config again with --base-url.",
-    );
-  }
   const { remote } = providers[provider];
   if (baseUrl === null || remote === null) return "anywhere";
   if (!isServerUrl(baseUrl) || normaliseBaseUrl(baseUrl, "it") !== baseUrl) {
@@ -77,7 +91,7 @@ async function keysFor(
     return url !== undefined && isServerUrl(url) && normaliseBaseUrl(url, remote.baseUrlVariable) === baseUrl;
   };
   const binding = { variable, baseUrl };
-  if (given !== undefined || isNamedBy(variables.shell)) {
+  if (given.includes(baseUrl) || isNamedBy(variables.shell)) {
     // If the binding cannot be stored, the user has to name the server again next time.
     bindServer(store, binding);
     return "anywhere";
@@ -99,16 +113,20 @@ async function keysFor(
   return "anywhere";
 }
 
-/** Stores the server of a new run as named by the user, and warns about its key if necessary. */
-export function rememberServer(
+/** Stores the servers of a new run as named by the user, and warns about their keys if necessary. */
+export function rememberServers(
   store: Store,
   { target, variables }: { target: Target; variables: Variables },
-  connection: Connection,
+  connections: readonly Connection[],
   onEvent: OnEvent,
 ): void {
-  bindTarget(store, target, connection.apiKey !== undefined, onEvent);
-  const message = keyLeftOut(target, connection, variables);
-  if (message !== null) onEvent({ type: "warning", message });
+  for (const [at, server] of eachServer(target).entries()) {
+    const connection = connections[at];
+    if (!connection) continue;
+    bindTarget(store, server, connection.apiKey !== undefined, onEvent);
+    const message = keyLeftOut(server, connection, variables);
+    if (message !== null) onEvent({ type: "warning", message });
+  }
 }
 
 /**

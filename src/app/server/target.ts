@@ -22,6 +22,8 @@ export type KeysFrom = "anywhere" | "file" | "nowhere";
 
 /** The server, model and settings of a run, decided once when it is planned. */
 export interface Target extends Server {
+  /** The base URLs of all its servers, which have the same model; empty without a network. The first one is `baseUrl`. */
+  baseUrls: readonly string[];
   /** `file` if only the `.env` of the folder names the base URL. */
   keysFrom: KeysFrom;
   settings: Settings;
@@ -35,19 +37,22 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
   const endpoint = config.model_config.endpoint ?? providers[provider].endpointOf(model);
   if (!remote) {
     const settings = settingsOf(config, { provider, baseUrl: null, endpoint });
-    return { provider, baseUrl: null, baseUrlSource: "default", keysFrom: "anywhere", settings };
+    return { provider, baseUrl: null, baseUrls: [], baseUrlSource: "default", keysFrom: "anywhere", settings };
   }
-  const candidates: [string | undefined, BaseUrlSource][] = [
+  const candidates: [string | string[] | undefined, BaseUrlSource][] = [
     [configured, isFlag ? "flag" : "config"],
     [valueOf(variables, remote.baseUrlVariable), "environment"],
   ];
   const [given, source] = candidates.find(([url]) => url !== undefined) ?? [remote.defaultBaseUrl, "default"];
-  const baseUrl = normaliseBaseUrl(given ?? remote.defaultBaseUrl, remote.baseUrlVariable);
-  const isDefault = baseUrl === remote.defaultBaseUrl;
+  const baseUrls = [given ?? remote.defaultBaseUrl].flat().map((url) => normaliseBaseUrl(url, remote.baseUrlVariable));
+  const [baseUrl = remote.defaultBaseUrl] = baseUrls;
+  const isDefault = baseUrls.length === 1 && baseUrl === remote.defaultBaseUrl;
   const baseUrlSource = isDefault ? "default" : source;
   const isOfFile = baseUrlSource === "environment" && setValue(variables.shell, remote.baseUrlVariable) === undefined;
-  const settings = settingsOf(config, { provider, baseUrl: isDefault ? null : baseUrl, endpoint });
-  return { provider, baseUrl, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere", settings };
+  const { server } = config.model_config;
+  const named = server !== undefined ? `server:${server}` : baseUrl === remote.defaultBaseUrl ? null : baseUrl;
+  const settings = settingsOf(config, { provider, baseUrl: named, endpoint });
+  return { provider, baseUrl, baseUrls, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere", settings };
 }
 
 /**
@@ -58,6 +63,11 @@ export function keyVariableOf({ provider, baseUrl, baseUrlSource }: Server): str
   const { remote } = providers[provider];
   if (!remote || baseUrl === null) return null;
   return isOwnHost(provider, baseUrl) || baseUrlSource !== "config" ? remote.keyVariable : "DATAGEN_API_KEY";
+}
+
+/** The servers of a run, each as if it were the only one. */
+export function eachServer<T extends Server>(target: T & { baseUrls: readonly string[] }): T[] {
+  return target.baseUrls.length === 0 ? [target] : target.baseUrls.map((baseUrl) => ({ ...target, baseUrl }));
 }
 
 /**

@@ -52,7 +52,7 @@ export class ResumeCommand extends ExecutionCommand {
     validator: isCount(),
   });
 
-  baseUrl = Option.String("--base-url", {
+  baseUrl = Option.Array("--base-url", {
     description: "Confirm the base URL of the run, if you have not named that server on this machine",
   });
   takeOver = Option.Boolean("--take-over", false, {
@@ -97,7 +97,7 @@ export class ResumeCommand extends ExecutionCommand {
     const { concurrency, baseUrl } = this;
     const own = [
       concurrency === undefined ? "" : `--concurrency ${concurrency}`,
-      baseUrl === undefined ? "" : `--base-url ${quoted(baseUrl)}`,
+      ...(baseUrl ?? []).map((url) => `--base-url ${quoted(url)}`),
     ];
     return super.resumeCommand(id, [flags, ...own].filter(Boolean).join(" "));
   }

@@ -50,7 +50,9 @@ export class RunCommand extends ExecutionCommand {
     validator: isEnum(PROVIDERS),
   });
   model = Option.String("--model", { description: "The name of the model" });
-  baseUrl = Option.String("--base-url", { description: "The base URL of an OpenAI-compatible server" });
+  baseUrl = Option.Array("--base-url", {
+    description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
+  });
   sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
   fresh = Option.Boolean("--fresh", false, {
     description: "Reuse no earlier answers; send every call",

@@ -109,7 +109,7 @@ function sayingOf(event: RunEvent, isNew: boolean): string | null {
     case "warning":
       return `Warning: ${oneLine(event.message)}`;
     case "started":
-      return isNew ? null : renderResumed(event.run, event.baseUrl);
+      return isNew ? null : renderResumed(event.run, event.baseUrls);
     case "batch":
       return renderBatch(event);
     case "lost":
@@ -121,6 +121,10 @@ function sayingOf(event: RunEvent, isNew: boolean): string | null {
       );
     case "recovered":
       return "The provider answers again.";
+    case "server":
+      return event.isAway
+        ? `${event.server} does not answer (${oneLine(event.message)}). It is probed, and gets no other requests until it answers.`
+        : `${event.server} answers again.`;
     default:
       return null;
   }
@@ -158,14 +162,19 @@ function renderBatch({ name, requests, status, completed, failed }: Extract<RunE
   return `Batch ${oneLine(name)} of ${counted(requests, "request")} ${oneLine(status)}${counts}`;
 }
 
-function renderCreated({ id, provider, model, baseUrl, estimate }: Extract<RunEvent, { type: "created" }>): string {
-  const whom = baseUrl === null ? `${provider} provider (no model is asked)` : `${oneLine(model)} at ${baseUrl}`;
+function renderCreated({ id, provider, model, baseUrls, estimate }: Extract<RunEvent, { type: "created" }>): string {
+  const whom = whomOf(model, baseUrls) ?? `${provider} provider (no model is asked)`;
   return `Run ${id}: ${whom}\n${renderEstimate(estimate)}`;
 }
 
-function renderResumed({ id, provider, model, calls }: RunSummary, baseUrl: string | null): string {
-  const whom = baseUrl === null ? `${provider} provider` : `${oneLine(model)} at ${baseUrl}`;
+function renderResumed({ id, provider, model, calls }: RunSummary, baseUrls: readonly string[]): string {
+  const whom = whomOf(model, baseUrls) ?? `${provider} provider`;
   return `Run ${id}: ${whom}, ${number(calls.pending)} of ${counted(calls.total, "call")} pending`;
+}
+
+/** Which model is asked where; null if there is no server. */
+function whomOf(model: string, baseUrls: readonly string[]): string | null {
+  return baseUrls.length === 0 ? null : `${oneLine(model)} at ${baseUrls.join(", ")}`;
 }
 
 function add(cost: number | null, more: number): number | null {

@@ -79,7 +79,7 @@ const ofAttempts = (db: Store["db"]) => ({
   openAttempt: db
     .insert(attempts)
     .values({
-      ...placeholders("callId", "startedAt", "reservedPromptTokens", "reservedCompletionTokens"),
+      ...placeholders("callId", "startedAt", "server", "reservedPromptTokens", "reservedCompletionTokens"),
       durationMs: 0,
       outcome: UNANSWERED,
       decision: "retry",

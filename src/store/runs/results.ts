@@ -13,6 +13,8 @@ import { statements } from "./result-statements.ts";
 export interface Leaving {
   call: OpenCall;
   reserved: Reservation;
+  /** The base URL of its server, if the run has several. */
+  server: string | null;
 }
 
 /**
@@ -39,9 +41,9 @@ export function commitTurn(
 function openAttempts(store: Store, leaving: readonly Leaving[]): number[] {
   const { openAttempt } = statements(store);
   const startedAt = Date.now();
-  return leaving.map(({ call, reserved }) => {
+  return leaving.map(({ call, reserved, server }) => {
     const { promptTokens: reservedPromptTokens, completionTokens: reservedCompletionTokens } = reserved;
-    const row = { callId: call.id, startedAt, reservedPromptTokens, reservedCompletionTokens };
+    const row = { callId: call.id, startedAt, server, reservedPromptTokens, reservedCompletionTokens };
     return Number(openAttempt.run(row).lastInsertRowid);
   });
 }

@@ -25,7 +25,7 @@ export class RunsCancelCommand extends SendingCommand {
   });
 
   run = Option.String({ name: "RUN" });
-  baseUrl = Option.String("--base-url", {
+  baseUrl = Option.Array("--base-url", {
     description: "Confirm the base URL of the run, if you have not named that server on this machine",
   });
   giveUp = Option.Boolean("--give-up", false, {

@@ -1,8 +1,8 @@
-import type { RunDetails } from "../../../app/runs/show-run.ts";
+import type { RunDetails, RunServer } from "../../../app/runs/show-run.ts";
 import type { FailedAttempt } from "../../../store/runs/failed-attempts.ts";
 import { modelOf, renderCalls, renderRates, renderTokens } from "../lines.ts";
 import { renderTable, tableLines } from "../table.ts";
-import { counted, money, number, oneLine } from "../text.ts";
+import { counted, latency, money, number, oneLine } from "../text.ts";
 
 /** A run in detail, with tables of its steps and of its failures. */
 export function renderDetails(details: RunDetails, width: number): string {
@@ -12,7 +12,10 @@ export function renderDetails(details: RunDetails, width: number): string {
     ["status", run.status],
     ["task", run.task_type],
     ["model", modelOf(run)],
-    ["server", details.base_url ?? `none (${run.provider})`],
+    [
+      "server",
+      details.servers ? `${details.servers.length} servers, see below` : (details.base_url ?? `none (${run.provider})`),
+    ],
     ["size", sizeOf(details)],
     ["calls", renderCalls(run)],
     ["requests", requestsOf(details)],
@@ -46,7 +49,17 @@ export function renderDetails(details: RunDetails, width: number): string {
     steps,
     width,
   );
-  const failureTable = renderTable<RunDetails["failures"][number]>(
+  const factLines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
+  const tables = [
+    stepTable,
+    ...(details.servers ? ["", serverTable(details.servers, width)] : []),
+    ...(details.batches.length > 0 ? ["", batchTable(details.batches, width)] : []),
+  ];
+  return [...factLines, "", ...tables, ...(failures.length > 0 ? ["", failureTable(failures, width)] : [])].join("\n");
+}
+
+function failureTable(failures: RunDetails["failures"], width: number): string {
+  return renderTable<RunDetails["failures"][number]>(
     [
       { title: "FAILURE", value: ({ reason }) => reason, rank: 0 },
       { title: "REQUESTS", value: ({ attempts }) => number(attempts), align: "right", rank: 0 },
@@ -56,7 +69,10 @@ export function renderDetails(details: RunDetails, width: number): string {
     failures,
     width,
   );
-  const batchTable = renderTable<RunDetails["batches"][number]>(
+}
+
+function batchTable(batches: RunDetails["batches"], width: number): string {
+  return renderTable<RunDetails["batches"][number]>(
     [
       { title: "BATCH", value: ({ id, name }) => id ?? name, rank: 0 },
       { title: "STATUS", value: ({ status }) => status, rank: 0 },
@@ -67,12 +83,27 @@ export function renderDetails(details: RunDetails, width: number): string {
       { title: "STORED", value: (batch) => (batch.ended_at ?? "").slice(0, 16).replace("T", " "), rank: 3 },
       { title: "ERROR", value: ({ error }) => error ?? "", rank: 2, least: 20 },
     ],
-    details.batches,
+    batches,
     width,
   );
-  const factLines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
-  const tables = details.batches.length > 0 ? [stepTable, "", batchTable] : [stepTable];
-  return [...factLines, "", ...tables, ...(failures.length > 0 ? ["", failureTable] : [])].join("\n");
+}
+
+function serverTable(servers: RunServer[], width: number): string {
+  return renderTable<RunServer>(
+    [
+      { title: "SERVER", value: ({ base_url: url }) => url, rank: 0, least: 20 },
+      { title: "ANSWERED", value: ({ answered }) => number(answered), align: "right", rank: 0 },
+      { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
+      {
+        title: "MEDIAN",
+        value: ({ median_latency_ms: ms }) => (ms === null ? "" : latency(ms)),
+        align: "right",
+        rank: 1,
+      },
+    ],
+    servers,
+    width,
+  );
 }
 
 /** Requests that failed, as the lines of a table. */

@@ -1,0 +1,2 @@
+ALTER TABLE `attempts` ADD `server` text;--> statement-breakpoint
+ALTER TABLE `runs` ADD `servers` text;
