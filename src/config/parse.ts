@@ -81,12 +81,13 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
   const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test } =
     checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
+  const [onlyUrl, ...otherUrls] = [baseUrl ?? []].flat();
   return {
     ...config,
     model_config: {
       ...config.model_config,
       ...(model !== undefined && { model_name: model }),
-      ...(baseUrl !== undefined && { base_url: baseUrl }),
+      ...(onlyUrl !== undefined && { base_url: otherUrls.length === 0 ? onlyUrl : [onlyUrl, ...otherUrls] }),
     },
     agent_perspectives: test ? config.agent_perspectives.slice(0, TEST_SIZE.perspectives) : config.agent_perspectives,
     data_config: { ...config.data_config, sample_size: test ? Math.min(size, TEST_SIZE.inputs) : size },

@@ -63,7 +63,10 @@ export async function connectionsOfRun(
   return connections;
 }
 
-/** The base URLs of a run's servers; none without a network. */
+/**
+ * The base URLs of a run's servers; none without a network.
+ * @internal
+ */
 export function baseUrlsOf({ baseUrl, servers }: Pick<RunRow, "baseUrl" | "servers">): string[] {
   return servers ?? (baseUrl === null ? [] : [baseUrl]);
 }
