@@ -466,7 +466,7 @@ describe("what is wrong with a config", () => {
     [{ presence_penalty: -3 }, "presence_penalty: expected a number from -2 to 2, found -3"],
     [{ reasoning_effort: "much" }, /reasoning_effort: expected one of "none", .*"high", "xhigh", found "much"/],
     [{ endpoint: "responses" }, 'endpoint: expected one of "chat", "completions", found "responses"'],
-    [{ base_url: 80 }, "base_url: expected a URL such as http://localhost:11434/v1, found 80"],
+    [{ base_url: 80 }, "base_url: expected a URL such as http://localhost:11434/v1, or an array of URLs, found 80"],
     [{ base_url: "localhost:11434/v1" }, /base_url: expected an http or https URL .*, found "localhost:11434\/v1"/],
     [{ base_url: "ftp://example.org" }, /base_url: expected an http or https URL .*, found "ftp:\/\/example.org"/],
     [{ base_url: "http://x/v1?key=1" }, /base_url: expected an http or https URL without .* a query/],
