@@ -658,9 +658,9 @@ UNREADABLE.push(
   {
     name: "a Parquet file",
     config: Buffer.from("PAR1\u0015\u0004"),
-    says: ["config.json is a Parquet file, not text."],
+    says: [/config\.json is a Parquet file$/],
   },
-  { name: "a gzip file", config: gzipSync("{}"), says: ["config.json is a gzip file, not text."] },
+  { name: "a gzip file", config: gzipSync("{}"), says: [/config\.json is a gzip file$/] },
   {
     name: "text in UTF-16 without a byte order mark",
     config: Buffer.from(json(right), "utf16le"),

@@ -371,10 +371,14 @@ const BROKEN: Broken[] = [
   {
     name: "a Parquet file",
     content: Buffer.from("PAR1\u0015\u0004\u0015\u0010"),
-    says: ["rows.json is a Parquet file, not text.", "JSON Lines"],
+    says: ["rows.json is a Parquet file: let its name end in .parquet"],
   },
-  { name: "a gzip file", content: gzipSync(good), says: ["rows.json is a gzip file, not text.\nUnpack it first."] },
-  { name: "a ZIP file", content: "PK\u0003\u0004\u0014", says: ["rows.json is a ZIP file, not text."] },
+  {
+    name: "a gzip file",
+    content: gzipSync(good),
+    says: ["rows.json is a gzip file: unpack it, or let its name end in .gz"],
+  },
+  { name: "a ZIP file", content: "PK\u0003\u0004\u0014", says: ["rows.json is a ZIP archive: unpack it"] },
   { name: "a file of zeros", content: Buffer.alloc(5_000), says: ["rows.json holds NUL bytes, so it is not text."] },
   {
     name: "a device",

@@ -1,8 +1,10 @@
-import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { errorCode, errorMessage, UsageError } from "../errors.ts";
+import { kindOfFile } from "./file-kind.ts";
+import { gunzipped } from "./gunzip.ts";
+import { decoded } from "./utf8.ts";
 
 /** The words for a file in errors. */
 export interface FileWords {
@@ -12,6 +14,8 @@ export interface FileWords {
   missing: string;
   /** What to do if it is not a regular file, or not text. */
   irregular: string;
+  /** Whether it holds rows, which other files can be turned into. */
+  holdsRows?: boolean;
 }
 
 /** A text file that is read as a stream. */
@@ -22,6 +26,8 @@ export interface TextFile {
   sha256(): Promise<string>;
   close(): void;
 }
+
+const GZIP = /\.gz$/i;
 
 /** The most bytes of a text in memory. */
 const MOST_TEXT_BYTES = 8_000_000;
@@ -40,7 +46,7 @@ function megabytes(bytes: number): string {
 }
 
 /**
- * Opens a regular file, which may be read more than once.
+ * Opens a regular file, which may be read more than once. It is unpacked if its name ends in `.gz`.
  * @param placeOf says where the text that is read next belongs, such as `in row 7`
  * @throws UsageError, now or during reading, when the file cannot be read or is not UTF-8
  */
@@ -67,7 +73,9 @@ export async function openTextFile(path: string, words: FileWords, placeOf: () =
   }
 
   return {
-    text: decoded(bytes(), path, placeOf),
+    text: decoded(GZIP.test(path) ? gunzipped(bytes(), path) : bytes(), path, placeOf, (begin) =>
+      checkKind(begin, path, words),
+    ),
     async sha256() {
       while (await next());
       return hash.digest("hex");
@@ -96,7 +104,13 @@ export async function readSmallTextFile(path: string, words: FileWords, mostByte
       throw new UsageError(`${path} is a directory, not a ${words.name}`, "Name a file in it, such as a .json file.");
     }
     let text = "";
-    for await (const chunk of decoded(bytes(), path)) text += chunk;
+    for await (const chunk of decoded(
+      bytes(),
+      path,
+      () => "",
+      (begin) => checkKind(begin, path, words),
+    ))
+      text += chunk;
     return text;
   } catch (error) {
     if (error instanceof UsageError) throw error;
@@ -105,93 +119,17 @@ export async function readSmallTextFile(path: string, words: FileWords, mostByte
   }
 }
 
-/** Decodes bytes of UTF-8 into chunks that end between characters, without a byte order mark. */
-async function* decoded(
-  chunks: AsyncIterable<Buffer>,
-  path: string,
-  placeOf: () => string = () => "",
-): AsyncGenerator<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  /** Where in the file `rest` begins. `rest` has the bytes of a character that is not complete yet. */
-  let position = 0;
-  let rest: Buffer = Buffer.alloc(0);
-  const badByte = (at: number, byte: number | undefined) => {
-    const what = [`0x${(byte ?? 0).toString(16).toUpperCase().padStart(2, "0")}`, placeOf()].filter(Boolean).join(", ");
-    return new UsageError(
-      `${path} is not UTF-8 text: the byte at ${at} (${what}) is not valid UTF-8`,
-      "Save it as UTF-8. It may be Latin-1 (ISO-8859-1) or Windows-1252.",
-    );
-  };
-  for await (const bytes of chunks) {
-    const joined = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
-    if (position === 0) checkKind(joined, path);
-    const whole = joined.subarray(0, wholeLength(joined));
-    const good = isUtf8(whole) ? whole : whole.subarray(0, goodLength(whole));
-    const text = decoder.decode(good);
-    // The text before the bad byte goes out first, so that `placeOf` knows the place.
-    yield position === 0 && text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
-    if (good.length < whole.length) throw badByte(position + good.length, whole[good.length]);
-    rest = joined.subarray(whole.length);
-    position += whole.length;
-  }
-  if (rest.length > 0) throw badByte(position, rest[0]);
-}
-
-const BYTE_ORDER_MARK = "\ufeff";
-
-/** How many bytes belong to complete characters; the last character may be incomplete. */
-function wholeLength(bytes: Buffer): number {
-  for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
-    const byte = bytes[bytes.length - back] ?? 0;
-    if (byte < 0x80) break;
-    const wanted = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 0;
-    if (wanted > back) return bytes.length - back;
-    if (wanted > 0) break;
-  }
-  return bytes.length;
-}
-
-/** How many bytes come before the first invalid character. */
-function goodLength(bytes: Buffer): number {
-  let [good, bad] = [0, bytes.length];
-  while (bad - good > 1) {
-    const middle = (good + bad) >> 1;
-    const begin = bytes.subarray(0, middle);
-    if (isUtf8(begin.subarray(0, wholeLength(begin)))) good = middle;
-    else bad = middle;
-  }
-  return wholeLength(bytes.subarray(0, good));
-}
-
-const AS_LINES = "Write its rows as JSON Lines.";
-const UNPACK = "Unpack it first.";
 const AS_UTF8 = "Save it as UTF-8.";
 
-/** The first bytes of files that are not text, but may be named by mistake. */
-const KINDS: [begin: string, kind: string, remedy: string][] = [
-  ["PAR1", "a Parquet file, not text", AS_LINES],
-  ["ARROW1", "an Arrow file, not text", AS_LINES],
-  ["\xff\xff\xff\xff", "an Arrow stream, not text", AS_LINES],
-  ["Obj\x01", "an Avro file, not text", AS_LINES],
-  ["\x89HDF", "an HDF5 file, not text", AS_LINES],
-  ["SQLite format 3\0", "a SQLite database, not text", AS_LINES],
-  ["\x1f\x8b", "a gzip file, not text", UNPACK],
-  ["PK\x03\x04", "a ZIP file, not text", "Unpack it first. An Excel table is a ZIP file, too."],
-  ["\x28\xb5\x2f\xfd", "a Zstandard file, not text", UNPACK],
-  ["\xfd7zXZ\0", "an xz file, not text", UNPACK],
-  ["BZh", "a bzip2 file, not text", UNPACK],
-  ["%PDF-", "a PDF file, not text", AS_LINES],
-  ["\xff\xfe\0\0", "not UTF-8 text, but UTF-32", AS_UTF8],
-  ["\0\0\xfe\xff", "not UTF-8 text, but UTF-32", AS_UTF8],
-  ["\xff\xfe", "not UTF-8 text, but UTF-16", AS_UTF8],
-  ["\xfe\xff", "not UTF-8 text, but UTF-16", AS_UTF8],
-];
-
-/** @throws UsageError that names the kind of a file that is not UTF-8 text */
-function checkKind(bytes: Buffer, path: string): void {
+/** @throws UsageError that names the kind of a file that is not UTF-8 text, or holds no rows */
+function checkKind(bytes: Buffer, path: string, { irregular, holdsRows = false }: FileWords): void {
+  const kind = kindOfFile(bytes, path);
+  if (kind !== null && holdsRows) throw new UsageError(`${path} is ${kind.name}: ${kind.asRows}`);
+  if (kind !== null) throw new UsageError(`${path} is ${kind.name}`, kind.isPacked ? "Unpack it first." : irregular);
   const begin = bytes.toString("latin1", 0, 1024);
-  const [, kind, remedy] = KINDS.find(([magic]) => begin.startsWith(magic)) ?? [];
-  if (kind !== undefined) throw new UsageError(`${path} is ${kind}.`, remedy);
+  if (/^(\xff\xfe\0\0|\0\0\xfe\xff)/.test(begin))
+    throw new UsageError(`${path} is not UTF-8 text, but UTF-32.`, AS_UTF8);
+  if (/^(\xff\xfe|\xfe\xff)/.test(begin)) throw new UsageError(`${path} is not UTF-8 text, but UTF-16.`, AS_UTF8);
   if (!begin.includes("\0")) return;
   // In UTF-16 every second byte of Latin letters is 0.
   const isUtf16 = (bytes[0] === 0) !== (bytes[1] === 0);
