@@ -7,7 +7,7 @@ export interface Element {
 }
 
 /** An input and its reference fit, even with every character escaped. A longer element has an open quote or bracket. */
-const LONGEST_ELEMENT = 36_000_000;
+export const LONGEST_ELEMENT = 36_000_000;
 
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
@@ -33,7 +33,10 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
     }
     blank += chunk;
     const first = /[^ \t\r\n]/.exec(blank)?.[0];
-    if (first === undefined) continue;
+    if (first === undefined) {
+      if (blank.length <= LONGEST_ELEMENT) continue;
+      throw new UsageError(`${path} begins with more than ${LONGEST_ELEMENT} blanks`, "Is it the right file?");
+    }
     if (first !== "[" && first !== "{") {
       throw new UsageError(
         `${path} begins with ${JSON.stringify(first)}`,

@@ -1,10 +1,11 @@
 import { extname } from "node:path";
 import type { FormatName } from "../config/formats.ts";
+import { csv, tsv } from "./csv.ts";
 import { json, jsonl } from "./json.ts";
 import type { Source } from "./source.ts";
 
 /** The formats of input files. */
-const sources = { json, jsonl } as Partial<Record<FormatName, Source>>;
+const sources = { json, jsonl, csv, tsv } as Partial<Record<FormatName, Source>>;
 
 /** The format of a file by the ending of its name. Files with other endings may hold JSON. */
 export function formatOf(path: string): FormatName {

@@ -43,8 +43,9 @@ export interface OpenFiles {
   close(): Promise<void>;
 }
 
-export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, options: OpenOptions): OpenFiles {
+export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, given: OpenOptions): OpenFiles {
   const paths = inputFiles(data);
+  const options = { ...given, onWarning: once(given.onWarning) };
   const hashes: string[] = [];
   let next = 0;
   let open: OpenSource | null = null;
@@ -92,6 +93,16 @@ export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, 
       return { rest, sha256: others.length === 0 ? only : createHash("sha256").update(list).digest("hex") };
     },
     close: closeOpen,
+  };
+}
+
+/** Passes each message on only once: what is true of one file is often true of all. */
+function once(onWarning: (message: string) => void): (message: string) => void {
+  const said = new Set<string>();
+  return (message) => {
+    if (said.has(message)) return;
+    said.add(message);
+    onWarning(message);
   };
 }
 
