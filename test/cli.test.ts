@@ -31,7 +31,13 @@ const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u20
 const HELP = await datagen(["--help"], { cwd: ROOT });
 
 /** The commands that `datagen --help` lists, and those that stand above some of them. */
-const COMMANDS = ["db", "prices", "runs", ...matches(HELP.stdout, /^ {2}datagen ([a-z]+(?: [a-z]+)*) {2,}\S/gm)];
+const COMMANDS = [
+  "data",
+  "db",
+  "prices",
+  "runs",
+  ...matches(HELP.stdout, /^ {2}datagen ([a-z]+(?: [a-z]+)*) {2,}\S/gm),
+];
 
 const HELPS = new Map<string, Result>();
 for (const command of COMMANDS) {
@@ -152,7 +158,7 @@ describe.concurrent("help", () => {
     expect(await datagen(["runs"], { cwd: ROOT })).toEqual(HELPS.get("runs"));
   });
 
-  test.for(["db", "prices", "runs"])("datagen %s names the commands in its folder", async (group) => {
+  test.for(["data", "db", "prices", "runs"])("datagen %s names the commands in its folder", async (group) => {
     const files = await readdir(join(ROOT, "src/cli/commands", group));
     const [, list = ""] = /^The commands for [a-z ]+: (.+)$/m.exec(HELPS.get(group)!.stdout) ?? [];
     expect(list.split(", ").toSorted()).toEqual(files.map((file) => file.replace(/\.ts$/, "")).toSorted());
@@ -279,6 +285,8 @@ describe.concurrent("an example of a help text", () => {
   test.for(EXAMPLES)("works as typed: %s", async (line) => {
     await using space = await copyOf(line.startsWith("datagen resume") ? stopped : lived);
     if (line.includes("my_study.json")) await type("datagen init my_study", space);
+    await space.write("articles.csv", "article,highlights\nThe river rose.,Flood\n");
+    await space.write("data/train-1.jsonl", '{"document": "The river rose."}\n');
     // As from another machine.
     if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
     // An earlier run and the newest are two.
@@ -321,6 +329,8 @@ describe.concurrent("an example of a help text", () => {
       else expect(result.stdout.toLowerCase()).toContain(sub === "list" ? model : "datagen prices list");
     } else if (line.includes("other.db")) {
       expect(result.stdout).toMatch(/^run \w+: here already$/m);
+    } else if (command === "data") {
+      expect(result.stdout).toMatch(/^ +"input": "(article|document)"|"fields": \{ "input": "|datagen data show/m);
     } else if (command === "db") {
       const says: Record<string, RegExp> = {
         "": /datagen db check/,

@@ -51,6 +51,7 @@ const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
   [/\bCONFIG\b/g, "configs/translation.json"],
   [/\bCOMMAND\b/g, "run"],
   [/\bRUN\b/g, "latest"],
+  [/^datagen data show PATH/, "datagen data show articles.csv"],
   [/\bPATH\b/g, "copy.db"],
   [/ N\b/g, " 2"],
   [/https?:\/\/[^\s`]+/g, "$SERVER"],
@@ -77,6 +78,8 @@ beforeAll(async () => {
     const inputs = JSON.parse(await readFile(join(ROOT, `data/${name}.json`), "utf8")) as object[];
     await prepared.write(`data/${name}.json`, inputs.slice(0, 4));
   }
+  await prepared.write("articles.csv", "id,article,highlights\n1,The river rose.,Flood\n");
+  await prepared.write("data/train-1.jsonl", '{"input": "The river rose."}\n');
   // `datagen` is found as it is after an installation.
   await prepared.write("bin/datagen", `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`);
   await chmod(prepared.at("bin/datagen"), 0o755);

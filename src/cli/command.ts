@@ -42,6 +42,11 @@ export abstract class PlainCommand extends Command {
     this.context.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
   }
 
+  /** The width of what is printed. */
+  protected get width(): number {
+    return widthOfStream(this.context.stdout as NodeJS.WriteStream);
+  }
+
   protected warn(text: string): void {
     this.context.stderr.write(`${printable(text)}\n`);
   }
@@ -99,11 +104,6 @@ export abstract class DatagenCommand extends PlainCommand {
 
   private databasePath(): string {
     return this.db ?? valueOf(readVariables(), "DATAGEN_DB") ?? DEFAULT_DATABASE;
-  }
-
-  /** The width of what is printed. */
-  protected get width(): number {
-    return widthOfStream(this.context.stdout as NodeJS.WriteStream);
   }
 
   /** Asks a question; true after `y` or `yes`. Undefined without a terminal, where nobody can be asked. */

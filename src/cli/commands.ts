@@ -20,6 +20,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     show: async () => (await import("./commands/show.ts")).ShowCommand,
     diff: async () => (await import("./commands/diff.ts")).DiffCommand,
     export: async () => (await import("./commands/export.ts")).ExportCommand,
+    data: async () => (await import("./commands/data.ts")).DataCommand,
+    "data show": async () => (await import("./commands/data/show.ts")).DataShowCommand,
     prices: async () => (await import("./commands/prices.ts")).PricesCommand,
     "prices list": async () => (await import("./commands/prices/list.ts")).PricesListCommand,
     "prices set": async () => (await import("./commands/prices/set.ts")).PricesSetCommand,

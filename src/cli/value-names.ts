@@ -8,6 +8,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   "--condition": "NAME",
   "--confirm-above": "USD",
   "--db": "PATH",
+  "--fields": "FIELD=COLUMN",
   "--format": "FORMAT",
   "--input": "N|TEXT",
   "--inputs": "N",

@@ -1,0 +1,16 @@
+import { Command } from "clipanion";
+import { showHelp } from "../help.ts";
+
+/** `datagen data`: the commands in this folder. */
+export class DataCommand extends Command {
+  static override paths = [["data"]];
+  static override usage = Command.Usage({
+    category: "Data",
+    description: "The commands for files of inputs: show",
+    examples: [["What is in a file, and how a config reads it", "datagen data show articles.csv"]],
+  });
+
+  execute(): Promise<number> {
+    return showHelp("data");
+  }
+}
