@@ -106,6 +106,21 @@ describe.concurrent("any table", () => {
   });
 });
 
+test("a quote within a cell is found wherever the chunks of the file end", async () => {
+  await using space = await workspace();
+  for (const shift of [-2, -1, 0, 1, 2]) {
+    const bad = 'x5" disk,1';
+    const before = "input,id\n".length + ",0\nx5".length;
+    const padding = "p".repeat((1 << 18) + shift - before);
+    const path = await space.write(`rows${shift}.csv`, `input,id\n${padding},0\n${bad}\nlast,2\n`);
+    const { rows } = await readFile(path);
+    expect(rows.slice(1)).toEqual([
+      { index: 1, line: 3, problem: expect.stringContaining("has a quote within a cell that is not quoted: ") },
+      { index: 2, line: 4, row: { input: "last", id: "2" } },
+    ]);
+  }
+});
+
 describe.concurrent("separators", () => {
   test.each([
     ["semicolons, though texts have commas", "id;input\n1;Hallo, Welt\n2;Ja, gut, so\n", ["id", "input"], "semicolons"],
@@ -113,7 +128,8 @@ describe.concurrent("separators", () => {
     ["commas, though texts have semicolons", "id,input\n1,a;b\n2,c;d\n", ["id", "input"], null],
     ["a separator in a quoted name", '"a;b;c",input\n1,x\n', ["a;b;c", "input"], null],
     ["a single column", "input\na; b\nc; d\n", ["input"], null],
-    ["only one row", "id;input\n1;a", ["id", "input"], "semicolons"],
+    ["only one row", "id,text\tinput\n1\ta", ["id,text", "input"], "tabs"],
+    ["two that fit: the one with more cells", "a,b;c;d\n1,2;3;4\n", ["a,b", "c", "d"], "semicolons"],
   ])("%s", async (_, text, columns, named) => {
     const read = await readText(text);
     expect(read.columns).toEqual(columns);

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { FORMATS } from "../../src/config/formats.ts";
@@ -174,6 +176,31 @@ describe.concurrent.each(REGISTERED)("the source %s", (format) => {
     const { code, stdout, stderr } = await datagen(["data", "show", name, "--json"], { cwd: space.path, env });
     expect([code, stderr]).toEqual([0, ""]);
     expect(JSON.parse(stdout)).toMatchObject({ rows: 8_000 });
+  });
+
+  test("lets go of rows that are not kept", async () => {
+    await using space = await workspace();
+    const long = "A sentence, with a comma. ".repeat(40);
+    const rows = writer().write(numbered(60_000, (at) => `${at} ${long}`));
+    await space.write(name, rows);
+    // Of each chunk of the file, some rows are kept.
+    const script = `
+      import { sourceOf } from ${JSON.stringify(pathToFileURL(resolve("src/sources/index.ts")).href)};
+      const options = { columns: ["input", "reference"], onWarning: console.error };
+      const source = await sourceOf(${JSON.stringify(format)}).open(${JSON.stringify(name)}, options);
+      const kept = [];
+      let chunks = 0;
+      for await (const chunk of source.rows()) {
+        chunks += 1;
+        for (const { row } of chunk) if (row.reference?.endsWith("00")) kept.push(row.input);
+      }
+      await source.close();
+      console.log(chunks, kept.length);`;
+    await space.write("keep.mjs", script);
+    const env = { NODE_OPTIONS: "--max-old-space-size=40" };
+    const result = await datagen([], { cwd: space.path, bin: space.at("keep.mjs"), env });
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^\d+ 400\n$/);
   });
 
   describe.runIf(source.isText)("compressed", () => {
