@@ -92,3 +92,11 @@ test("other files say what is expected of them in place of that", async () => {
   const packed = await datagen(["import", "set.json"], { cwd: space.path });
   expect(packed.stderr).toContain("set.json is a gzip file\nUnpack it first.");
 });
+
+test("a table under another name is told how to be called", async () => {
+  await using space = await workspace();
+  await space.write("rows.txt", "id,input\n1,a\n");
+  const { code, stderr } = await datagen(["data", "show", "rows.txt"], { cwd: space.path });
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^Error: rows\.txt begins with "i"\n.* Of a table, let the name end in \.csv or \.tsv\.\n$/);
+});

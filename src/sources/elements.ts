@@ -9,6 +9,9 @@ export interface Element {
 /** An input and its reference fit, even with every character escaped. A longer element has an open quote or bracket. */
 export const LONGEST_ELEMENT = 36_000_000;
 
+const EXPECTED = "Expected a JSON array of {input, reference?}, or JSON Lines of the same.";
+const TABLES = "Of a table, let the name end in .csv or .tsv.";
+
 const [QUOTE, BACKSLASH, COMMA, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0a];
 const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
 
@@ -20,10 +23,7 @@ const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b
 export async function* elementsOf(chunks: AsyncIterable<string>, path: string): AsyncGenerator<Element[]> {
   let split: ((chunk: string) => Iterable<Element>) | undefined;
   let end: () => Iterable<Element> = () => {
-    throw new UsageError(
-      `${path} is empty`,
-      "Expected a JSON array of {input, reference?}, or JSON Lines of the same.",
-    );
+    throw new UsageError(`${path} is empty`, EXPECTED);
   };
   let blank = "";
   for await (const chunk of chunks) {
@@ -38,10 +38,7 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
       throw new UsageError(`${path} begins with more than ${LONGEST_ELEMENT} blanks`, "Is it the right file?");
     }
     if (first !== "[" && first !== "{") {
-      throw new UsageError(
-        `${path} begins with ${JSON.stringify(first)}`,
-        "Expected a JSON array of {input, reference?}, or JSON Lines of the same.",
-      );
+      throw new UsageError(`${path} begins with ${JSON.stringify(first)}`, `${EXPECTED} ${TABLES}`);
     }
     [split, end] = first === "[" ? arraySplitter(path) : lineSplitter(path);
     yield* inOneGo(split(blank));
