@@ -1,13 +1,10 @@
 import { z } from "zod";
-import { MOST_TOKENS } from "./token-limits.ts";
 import { EXECUTORS } from "./executors.ts";
 import { dataConfig, sampleSize } from "./data-config.ts";
+import { parameterFields } from "./parameters.ts";
 import { PROVIDERS } from "./providers.ts";
 import { between, text, wholeFrom } from "./rules.ts";
 import { unused } from "./unused-keys.ts";
-
-/** Keys of a request that datagen sets itself, or that would change the shape of an answer. */
-const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo"];
 
 const ENDPOINTS = ["chat", "completions"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
@@ -48,32 +45,10 @@ const fields = {
 /** The longest body of an answer, if a config does not set it. */
 export const DEFAULT_MAX_ANSWER_MB = 8;
 
-const tokens = wholeFrom(1).max(MOST_TOKENS, `at most ${MOST_TOKENS} tokens`);
-
-const STOP = "a non-empty string, or an array of 1 to 4 of them";
-
 const modelConfig = z.strictObject(
   {
     model_name: fields.model_name.describe("The name of the model. It decides the provider."),
-    max_tokens: tokens.optional().describe("The longest answer, in tokens."),
-    max_completion_tokens: tokens
-      .optional()
-      .describe("The longest answer in tokens, reasoning included, for models that use this name for the limit."),
-    temperature: between(0, 2).optional(),
-    top_p: between(0, 1).optional(),
-    seed: z.int("a whole number").optional(),
-    stop: z
-      .union([text(STOP), z.array(text(STOP), STOP).min(1, STOP).max(4, STOP)], STOP)
-      .optional()
-      .describe("Texts that end an answer when the model writes them."),
-    frequency_penalty: between(-2, 2).optional(),
-    presence_penalty: between(-2, 2).optional(),
-    reasoning_effort: z
-      .enum(
-        ["none", "minimal", "low", "medium", "high", "xhigh"],
-        'one of "none", "minimal", "low", "medium", "high", "xhigh"',
-      )
-      .optional(),
+    ...parameterFields,
     reasoning_tags: z
       .enum(REASONING_TAGS, 'one of "keep", "strip"')
       .optional()
@@ -96,14 +71,6 @@ const modelConfig = z.strictObject(
       .enum(ENDPOINTS, 'one of "chat", "completions"')
       .optional()
       .describe("The API to call. Default: chat, or completions for models that have only that."),
-    extra_body: z
-      .record(z.string(), z.json(), "an object")
-      .refine(
-        (body) => RESERVED_BODY_KEYS.every((key) => !(key in body)),
-        `an object without ${RESERVED_BODY_KEYS.join(", ")}, which datagen sets itself`,
-      )
-      .optional()
-      .describe("More members of the request's body, sent as they are."),
     ...unused,
   },
   "an object",

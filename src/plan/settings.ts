@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
-import { NO_PARAMETERS, type Parameters } from "../config/parameters.ts";
+import { parameterFields, type Parameters } from "../config/parameters.ts";
 import type { Config, Endpoint } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
 import { TOKEN_LIMITS } from "../config/token-limits.ts";
@@ -24,7 +24,7 @@ export function settingsOf(
   decided: { provider: ProviderName; baseUrl: string | null; endpoint: Endpoint },
 ): Settings {
   const { model_name: model, ...others } = config.model_config;
-  const isParameter = ([name]: [string, unknown]) => !NO_PARAMETERS.some((other) => other === name);
+  const isParameter = ([name]: [string, unknown]) => Object.hasOwn(parameterFields, name);
   const parameters: Parameters = Object.fromEntries(Object.entries(others).filter(isParameter));
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
 }
