@@ -1,3 +1,4 @@
+import { withOwn } from "../config/parameters.ts";
 import { problemsOf } from "../config/problems.ts";
 import { type Config, type GivenPrices, givenPricesSchema } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
@@ -39,7 +40,7 @@ export async function resolvePrices(
   config: Config,
   { provider, baseUrl, baseUrlSource }: Server,
 ): Promise<{ prices: Prices } | { prices: null; reason: string }> {
-  const { model_name: model, extra_body: extra } = config.model_config;
+  const { model_name: model } = config.model_config;
   const known =
     baseUrl === null
       ? await listedPrices(provider, model)
@@ -54,10 +55,11 @@ export async function resolvePrices(
   const isListed = baseUrl !== null && (baseUrlSource === "environment" || isOwnHost(provider, baseUrl));
   const prices = isListed ? await listedPrices(provider, model) : null;
   if (!prices) return unknown(`${model} at ${baseUrl}`);
-  const tier = extra?.["service_tier"] ?? "default";
-  if (tier !== "default" && tier !== "auto") {
-    return unknown(`${model} at ${baseUrl} with the service_tier ${JSON.stringify(tier)}`);
-  }
+  const tiers = config.agent_perspectives.map(
+    ({ model_config: own }) => withOwn(config.model_config, own).extra_body?.["service_tier"] ?? "default",
+  );
+  const tier = tiers.find((name) => name !== "default" && name !== "auto");
+  if (tier !== undefined) return unknown(`${model} at ${baseUrl} with the service_tier ${JSON.stringify(tier)}`);
   return { prices };
 }
 

@@ -42,3 +42,23 @@ export const parameterFields = {
 
 /** The parameters of a request besides its model and messages. */
 export type Parameters = z.output<z.ZodObject<typeof parameterFields>>;
+
+type Nullable<Shape extends z.ZodRawShape> = { [Name in keyof Shape]: z.ZodNullable<Shape[Name]> };
+
+/** The parameters of a perspective, each of which may be null. */
+export const ownParameters = z.strictObject(
+  Object.fromEntries(
+    Object.entries(parameterFields).map(([name, field]) => [name, z.nullable(field)]),
+  ) as unknown as Nullable<typeof parameterFields>,
+  "an object",
+);
+export type OwnParameters = z.output<typeof ownParameters>;
+
+/**
+ * The parameters that a perspective is asked with: those of the run, and over them its own. There, null removes a
+ * parameter, and `extra_body` replaces that of the run.
+ */
+export function withOwn(parameters: Parameters, own: OwnParameters | undefined): Parameters {
+  const members = Object.entries({ ...parameters, ...own });
+  return Object.fromEntries(members.filter(([, value]) => value !== null && value !== undefined));
+}

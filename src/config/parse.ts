@@ -104,12 +104,7 @@ function crossFieldProblems(value: unknown): Problem[] {
   const problems: Problem[] = [];
   const config = member(value);
   const model = member(config["model_config"]);
-  if (model["max_tokens"] !== undefined && model["max_completion_tokens"] !== undefined) {
-    problems.push({
-      path: ["model_config", "max_completion_tokens"],
-      text: "expected either max_tokens or max_completion_tokens, because both set the same limit; found both",
-    });
-  }
+  problems.push(...limitProblems(model, [], {}));
   if (model["server"] !== undefined && model["base_url"] === undefined) {
     problems.push({
       path: ["model_config", "server"],
@@ -120,17 +115,11 @@ function crossFieldProblems(value: unknown): Problem[] {
   if (Array.isArray(urls) && new Set(urls).size < urls.length) {
     problems.push({ path: ["model_config", "base_url"], text: "expected different URLs, found one of them twice" });
   }
-  for (const [key, limit] of Object.entries(member(model["extra_body"]))) {
-    // null removes the limit; a run with a cap is then refused elsewhere.
-    if (!TOKEN_LIMITS.includes(key) || limit === null) continue;
-    if (Number.isInteger(limit) && Number(limit) >= 1 && Number(limit) <= MOST_TOKENS) continue;
-    const text = `expected a whole number from 1 to ${MOST_TOKENS}, or null for no limit, found ${show(limit)}`;
-    problems.push({ path: ["model_config", "extra_body", key], text });
-  }
   const perspectives = Array.isArray(config["agent_perspectives"]) ? config["agent_perspectives"] : [];
   const seen = new Map<string, number>();
   for (const [index, perspective] of perspectives.entries()) {
-    const { condition, reading, strategy } = member(perspective);
+    const { condition, reading, strategy, model_config: own } = member(perspective);
+    if (own !== undefined) problems.push(...limitProblems(member(own), ["agent_perspectives", index], model));
     for (const [key, instruction] of Object.entries({ reading, strategy })) {
       const excess = typeof instruction === "string" ? excessOf(instruction) : null;
       if (excess !== null) problems.push({ path: ["agent_perspectives", index, key], text: `has ${excess}` });
@@ -147,6 +136,31 @@ function crossFieldProblems(value: unknown): Problem[] {
           ? `expected a condition other than "${REFERENCE_CONDITION}", which add_references uses`
           : `expected a unique condition, found ${JSON.stringify(condition)}, which agent_perspectives[${earlier}] has too`,
     });
+  }
+  return problems;
+}
+
+/** The problems of the token limits in a `model_config`. @param over the one that it lies over */
+function limitProblems(own: Record<string, unknown>, place: Path, over: Record<string, unknown>): Problem[] {
+  const problems: Problem[] = [];
+  const limits = ["max_tokens", "max_completion_tokens"] as const;
+  const isSet = (key: string) => (own[key] === undefined ? (over[key] ?? null) : own[key]) !== null;
+  const mine = limits.findLast((key) => own[key] !== undefined && own[key] !== null);
+  if (mine !== undefined && limits.every(isSet)) {
+    const other = limits.find((key) => key !== mine);
+    const isOfRun = over[other ?? ""] !== undefined && own[other ?? ""] === undefined;
+    const found = isOfRun ? `model_config has ${other}, which null removes here` : "found both";
+    problems.push({
+      path: [...place, "model_config", mine],
+      text: `expected either max_tokens or max_completion_tokens, because both set the same limit; ${found}`,
+    });
+  }
+  for (const [key, limit] of Object.entries(member(own["extra_body"]))) {
+    // null removes the limit; a run with a cap is then refused elsewhere.
+    if (!TOKEN_LIMITS.includes(key) || limit === null) continue;
+    if (Number.isInteger(limit) && Number(limit) >= 1 && Number(limit) <= MOST_TOKENS) continue;
+    const text = `expected a whole number from 1 to ${MOST_TOKENS}, or null for no limit, found ${show(limit)}`;
+    problems.push({ path: [...place, "model_config", "extra_body", key], text });
   }
   return problems;
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { EXECUTORS } from "./executors.ts";
 import { dataConfig, sampleSize } from "./data-config.ts";
-import { parameterFields } from "./parameters.ts";
+import { ownParameters, parameterFields } from "./parameters.ts";
 import { PROVIDERS } from "./providers.ts";
 import { between, text, wholeFrom } from "./rules.ts";
 import { unused } from "./unused-keys.ts";
@@ -88,6 +88,11 @@ const perspective = z.strictObject(
       .default(null)
       .describe("An instruction that is sent first. The strategy then works on its answer, the notes."),
     strategy: text("the main instruction, a non-empty string").describe("The main instruction."),
+    model_config: ownParameters
+      .optional()
+      .describe(
+        "Parameters of this perspective's requests, over those of the run. null removes one; extra_body replaces the run's.",
+      ),
     ...unused,
   },
   "an object",

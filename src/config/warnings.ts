@@ -1,3 +1,4 @@
+import { withOwn } from "./parameters.ts";
 import type { Config } from "./schema.ts";
 import { UNUSED_KEYS } from "./unused-keys.ts";
 
@@ -12,16 +13,23 @@ export function configWarnings(config: Config): string[] {
   const unused = places.flatMap(([place, keys]) =>
     UNUSED_KEYS.filter((key) => keys[key] !== undefined).map((key) => `${place}${key}`),
   );
-  const { replicates = 1, model_config: model } = config;
-  const hasSeed = model.seed !== undefined || model.extra_body?.["seed"] !== undefined;
+  const { replicates = 1, agent_perspectives: perspectives } = config;
+  const seeded = perspectives.filter(({ model_config: own }) => {
+    const { seed, extra_body: extra } = withOwn(config.model_config, own);
+    return seed !== undefined || extra?.["seed"] !== undefined;
+  });
+  const prompts =
+    seeded.length === perspectives.length
+      ? "each prompt"
+      : `each prompt of ${seeded.length} of the ${perspectives.length} perspectives`;
   return [
     ...unused.slice(0, 1).map((first) => {
       const others = unused.length > 1 ? ` and ${unused.length - 1} more like it` : "";
       return `${first}${others} is stored with the run, but has no effect`;
     }),
-    ...(replicates > 1 && hasSeed
+    ...(replicates > 1 && seeded.length > 0
       ? [
-          `the config has replicates: ${replicates} and a fixed seed, so each prompt is sent ${replicates} times with the same seed; many servers give the same answer each time, and charge for each`,
+          `the config has replicates: ${replicates} and a fixed seed, so ${prompts} is sent ${replicates} times with the same seed; many servers give the same answer each time, and charge for each`,
         ]
       : []),
   ];

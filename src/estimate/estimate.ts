@@ -10,7 +10,6 @@ import { callsPerInput, type Step } from "../plan/calls.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { Expected } from "../plan/shard.ts";
 import { promptOf } from "../plan/prompt.ts";
-import { tokenLimit } from "../plan/settings.ts";
 import type { History } from "../store/reuse/history.ts";
 import type { EarlierAnswer } from "../store/reuse/reuse.ts";
 import { calibrateTokenizer } from "./calibrate-tokenizer.ts";
@@ -74,7 +73,10 @@ export interface EstimateBasis {
   config: Config;
   /** Whether the provider counts tokens as this program does, so that the counts are exact. */
   isCountedHere: boolean;
+  /** Those of the run. */
   settings: Settings;
+  /** Those of each perspective. */
+  asked: readonly Settings[];
   priced: Priced;
   history: History;
   /** The earlier answers that the calls of an input reuse, in the order of `callsPerInput`. */
@@ -94,6 +96,7 @@ export async function createEstimator({
   config,
   isCountedHere,
   settings,
+  asked,
   priced,
   history,
   answersTo,
@@ -103,7 +106,6 @@ export async function createEstimator({
   const { prices } = priced;
   const tokenizer = await loadTokenizer(settings.model);
   const count = promptCounter(tokenizer, settings.endpoint);
-  const limit = tokenLimit(settings);
 
   const ofModel = history.runs(settings.model);
   const isOfTask = ({ taskType }: { taskType: string }) => taskType === config.task_type;
@@ -112,8 +114,8 @@ export async function createEstimator({
     ? { calibration: UNCALIBRATED, basis: null }
     : calibrateTokenizer(history, [...ofModel.filter(isOfTask), ...ofModel.filter((run) => !isOfTask(run))], count);
   const precededSteps = findPrecedents(history, config, {
-    limit,
-    sameModel: ofModel.filter(({ effort }) => effort === (settings.parameters.reasoning_effort ?? null)),
+    asked,
+    sameModel: ofModel,
     anyModel: () => history.runs(null),
     pilot,
     frameTokens: (perspective, step) => count(promptOf(perspective, step, "", null)) * calibration.frame,
@@ -122,7 +124,6 @@ export async function createEstimator({
     count,
     calibration,
     promptWidth: isExact ? 0 : calibratedOn ? CALIBRATED_WIDTH : UNCALIBRATED_WIDTH,
-    limit,
     isReasoning: isReasoningModel(settings.model),
     prices,
     inputs: config.data_config.sample_size,

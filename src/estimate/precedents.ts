@@ -2,7 +2,7 @@ import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
 import { type Instructions, instructionsOf, isSameStep } from "../plan/prompt.ts";
-import { tokenLimit } from "../plan/settings.ts";
+import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
 import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
 
@@ -44,20 +44,22 @@ export interface Precedent {
   cacheWriteShare: number;
 }
 
-/** A perspective of the config, with all texts of its prompts. */
-type Instructed = Perspective & Instructions;
+/** A perspective of the config, with all texts of its prompts, and its reasoning effort. */
+type Instructed = Perspective & Instructions & Pick<EarlierPerspective, "effort">;
 
 export interface PrecededStep {
   perspective: Instructed;
   step: Step;
+  /** The most completion tokens of its calls; null without a limit. */
+  limit: number | null;
   /** Null without earlier calls. */
   precedent: Precedent | null;
 }
 
 export interface PrecedentOptions {
-  /** The most completion tokens of the calls to come; null without a limit. */
-  limit: number | null;
-  /** Earlier runs of the same model with the same reasoning effort, the newest first. */
+  /** The settings of each perspective. */
+  asked: readonly Settings[];
+  /** Earlier runs of the same model, the newest first. */
   sameModel: readonly EarlierRun[];
   /** Earlier runs of any model. */
   anyModel: () => readonly EarlierRun[];
@@ -90,19 +92,20 @@ type Fits = (perspective: EarlierPerspective, run: EarlierRun) => boolean;
 export function findPrecedents(
   history: History,
   config: Config,
-  { limit, sameModel, anyModel, pilot, frameTokens }: PrecedentOptions,
+  { asked, sameModel, anyModel, pilot, frameTokens }: PrecedentOptions,
 ): PrecededStep[] {
   const { task_type: taskType } = config;
   const collect = createCollector(history, frameTokens);
   const shared = new Map<string, Example[]>();
 
-  function examples(level: Level, perspective: Perspective, step: Step): Example[] {
-    const { condition, reading } = perspective;
-    const isAlike: Fits = (other) => isOfKind(other, perspective);
-    const isSame: Fits = (other) => isSameStep(other, perspective, step);
+  function examples(level: Level, perspective: Instructed, step: Step): Example[] {
+    const { condition, reading, effort } = perspective;
+    const isAsked: Fits = (other) => other.effort === effort;
+    const isAlike: Fits = (other, run) => isAsked(other, run) && isOfKind(other, perspective);
+    const isSame: Fits = (other, run) => isAsked(other, run) && isSameStep(other, perspective, step);
     const isOfTask: Fits = (other, run) => isAlike(other, run) && run.taskType === taskType;
     const once = (find: () => Example[]): Example[] => {
-      const key = `${level} ${step} ${reading === null}`;
+      const key = `${level} ${step} ${reading === null} ${effort}`;
       const known = shared.get(key) ?? find();
       shared.set(key, known);
       return known;
@@ -119,22 +122,30 @@ export function findPrecedents(
       case "model":
         return once(() => collect(sameModel, step, isAlike));
       default:
-        return once(() => collect(anyModel(), step, isAlike));
+        return once(() => collect(anyModel(), step, (other) => isOfKind(other, perspective)));
     }
   }
 
   const steps = instructionsOf(config).flatMap((instructions, at) => {
-    const perspective: Instructed = { ...config.agent_perspectives[at]!, ...instructions };
-    return callsPerInput([perspective]).map(({ step }) => ({ perspective, step, found: nearest(perspective, step) }));
+    const settings = asked[at]!;
+    const effort = settings.parameters.reasoning_effort ?? null;
+    const perspective: Instructed = { ...config.agent_perspectives[at]!, ...instructions, effort };
+    const limit = tokenLimit(settings);
+    return callsPerInput([perspective]).map(({ step }) => ({
+      perspective,
+      step,
+      limit,
+      found: nearest(perspective, step),
+    }));
   });
-  return steps.map(({ perspective, step, found }) => {
+  return steps.map(({ perspective, step, limit, found }) => {
     const alike = steps
       .filter((other) => other.step === step && isOfKind(other.perspective, perspective))
       .flatMap((other) => other.found ?? []);
-    return { perspective, step, precedent: found && precedentOf(found, alike, limit) };
+    return { perspective, step, limit, precedent: found && precedentOf(found, alike, limit) };
   });
 
-  function nearest(perspective: Perspective, step: Step): Found | null {
+  function nearest(perspective: Instructed, step: Step): Found | null {
     let few: Found | null = null;
     for (const level of LEVELS) {
       if (level === "pilot" && pilot === undefined) continue;

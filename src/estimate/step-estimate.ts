@@ -13,8 +13,6 @@ export interface Basics {
   calibration: Calibration;
   /** The relative error of prompt counts; 0 if they are exact. */
   promptWidth: number;
-  /** The most completion tokens of a call; null without a limit. */
-  limit: number | null;
   isReasoning: boolean;
   prices: Prices | null;
   /** About how many inputs there will be. */
@@ -62,8 +60,8 @@ const DRIFT: Record<Level, number> = {
 const SURENESS = 2;
 
 export function createStepEstimate(
-  { perspective, step, precedent }: PrecededStep,
-  { count, calibration, promptWidth, limit, isReasoning, prices, inputs }: Basics,
+  { perspective, step, limit, precedent }: PrecededStep,
+  { count, calibration, promptWidth, isReasoning, prices, inputs }: Basics,
 ): StepEstimate {
   const tokensOn = (input: string, notes: string | null) => count(promptOf(perspective, step, input, notes));
   const frame = tokensOn("", null);
@@ -135,7 +133,7 @@ export function createStepEstimate(
 /** How long the answers to calls will be, and their notes, by the tokens of the text that each works on. */
 function predictor(
   precedent: Precedent | null,
-  { limit, isReasoning, inputs }: Pick<Basics, "limit" | "isReasoning" | "inputs">,
+  { limit, isReasoning, inputs }: Pick<Basics, "isReasoning" | "inputs"> & Pick<PrecededStep, "limit">,
 ): { completionOn: (text: number) => Range; notesOf: (text: number) => Range } {
   if (!precedent) {
     return {

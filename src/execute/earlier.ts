@@ -13,15 +13,17 @@ export interface Earlier {
 }
 
 export function createEarlier(job: Job): Earlier {
-  const find = createRunReuse(job.store, job.runId, job.settings, job.reuse, job.reasoningTags);
+  const asked = [...job.asked.values()].map(({ settings }) => settings);
+  const find = createRunReuse(job.store, job.runId, asked, job.reuse, job.reasoningTags);
   return {
     take({ call, prompt, settingsId }) {
+      const own = job.asked.get(call.perspectiveId);
       const isNew = call.notesId !== null || job.isResumed;
-      if (!isNew || call.answerId !== null || settingsId !== job.settingsId) return false;
-      const answer = find(prompt);
+      if (!isNew || call.answerId !== null || settingsId !== own?.id) return false;
+      const answer = find(own.settings, prompt);
       if (!answer) return false;
       // Commit at once, so that the next call with this key does not reuse the same answer.
-      job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, [{ call, answer }]) });
+      job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.asked, [{ call, answer }]) });
       return true;
     },
   };

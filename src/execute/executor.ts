@@ -5,6 +5,7 @@ import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/runs/leases.ts";
 import type { Store } from "../store/file/store.ts";
+import type { SettingsByPerspective } from "../store/runs/plan.ts";
 import type { TotalsDelta } from "../store/runs/result.ts";
 import type { ReusePolicy } from "../store/reuse/reuse-policy.ts";
 import type { ConfiguredLimits, Wait } from "./pace.ts";
@@ -17,8 +18,10 @@ export interface Job {
   store: Store;
   lease: Lease;
   runId: number;
+  /** Those of the run. The calls of a perspective may have other parameters; see `asked`. */
   settings: Settings;
-  settingsId: number;
+  /** The settings of the perspectives. */
+  asked: SettingsByPerspective;
   /** The name of the server in errors; of several, the first one. */
   server: string;
   /** The servers of the model: at least one. A request goes to the one with the fewest in flight. */

@@ -18,15 +18,9 @@ export interface PreparedRequest {
 }
 
 /** Renders the requests of a run's calls from the store. */
-export function createPrepare({
-  store,
-  runId,
-  settings: ownSettings,
-  settingsId: ownSettingsId,
-  reasoningTags,
-}: Job): (call: OpenCall) => PreparedRequest {
+export function createPrepare({ store, runId, asked, reasoningTags }: Job): (call: OpenCall) => PreparedRequest {
   const perspectives = instructions(store, runId);
-  const keys = new Map<number, { settings: Settings; keyOf: (prompt: Prompt) => string }>();
+  const known = new Map<number, { settings: Settings; keyOf: (prompt: Prompt) => string }>();
   // Calls of the same input come one after the other, so the last text is enough.
   let last = { id: 0, text: "" };
 
@@ -36,20 +30,18 @@ export function createPrepare({
   }
 
   function askedWith(id: number): { settings: Settings; keyOf: (prompt: Prompt) => string } {
-    const known = keys.get(id);
-    if (known) return known;
-    const settings = id === ownSettingsId ? ownSettings : getSettings(store, id);
-    const made = { settings, keyOf: callKeys(settings) };
-    keys.set(id, made);
-    return made;
+    const settings = known.get(id)?.settings ?? getSettings(store, id);
+    const found = known.get(id) ?? { settings, keyOf: callKeys(settings) };
+    known.set(id, found);
+    return found;
   }
 
   return (call) => {
-    const perspective = perspectives.get(call.perspectiveId);
-    if (!perspective) throw new Error(`the call ${call.id} has no instruction`);
+    const [perspective, own] = [perspectives.get(call.perspectiveId), asked.get(call.perspectiveId)];
+    if (!perspective || !own) throw new Error(`the call ${call.id} has no instruction`);
     const notes = call.notesId === null ? null : usedText(answerText(store, call.notesId), reasoningTags);
     const prompt = promptOf(perspective, call.step, inputText(call.inputId), notes);
-    const settingsId = call.wantedSettingsId ?? ownSettingsId;
+    const settingsId = call.wantedSettingsId ?? own.id;
     const { settings, keyOf } = askedWith(settingsId);
     return { call, prompt, settingsId, settings, key: () => keyOf(prompt) };
   };

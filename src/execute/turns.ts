@@ -115,10 +115,10 @@ class Turns {
   }
 
   #commit(came: readonly Arrival[], leaving: readonly Dispatched[]): ReturnType<typeof commitTurn> {
-    const { store, lease, settingsId } = this.#job;
+    const { store, lease, asked } = this.#job;
     const results = came.map(({ result }) => result);
     try {
-      return commitTurn(store, lease, settingsId, { came: results, leaving });
+      return commitTurn(store, lease, asked, { came: results, leaving });
     } catch (error) {
       this.#unstored.push(...results);
       throw error;
@@ -160,10 +160,10 @@ class Turns {
 
   /** Tries once more to store results at the end, when the obstacle may be gone. */
   #storeAtLast(): void {
-    const { store, lease, settingsId, onEvent } = this.#job;
+    const { store, lease, asked, onEvent } = this.#job;
     let delta;
     try {
-      delta = commitResults(store, lease, settingsId, this.#unstored);
+      delta = commitResults(store, lease, asked, this.#unstored);
     } catch {
       // The reason is not reported here: it is the error that stopped the run.
       onEvent({ type: "lost", results: this.#unstored.length });

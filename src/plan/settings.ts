@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ProviderName } from "../config/providers.ts";
-import { parameterFields, type Parameters } from "../config/parameters.ts";
-import type { Config, Endpoint } from "../config/schema.ts";
+import { parameterFields, type Parameters, withOwn } from "../config/parameters.ts";
+import type { Config, Endpoint, Perspective } from "../config/schema.ts";
 import type { Prompt } from "../models/prompt.ts";
 import { TOKEN_LIMITS } from "../config/token-limits.ts";
 
@@ -27,6 +27,22 @@ export function settingsOf(
   const isParameter = ([name]: [string, unknown]) => Object.hasOwn(parameterFields, name);
   const parameters: Parameters = Object.fromEntries(Object.entries(others).filter(isParameter));
   return { provider: decided.provider, base_url: decided.baseUrl, endpoint: decided.endpoint, model, parameters };
+}
+
+/** The settings of each perspective of a run, in their order. Equal settings are the same object. */
+export function settingsByPerspective(
+  settings: Settings,
+  perspectives: readonly Pick<Perspective, "model_config">[],
+): Settings[] {
+  const known = new Map([[canonicalJson(settings), settings]]);
+  return perspectives.map(({ model_config: own }) => {
+    if (own === undefined) return settings;
+    const made = { ...settings, parameters: withOwn(settings.parameters, own) };
+    const canonical = canonicalJson(made);
+    const same = known.get(canonical) ?? made;
+    known.set(canonical, same);
+    return same;
+  });
 }
 
 /**

@@ -196,6 +196,83 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     lab.expectSound();
   });
 
+  test("asks each perspective with its own parameters, reserves for them, and takes each answer for them alone", async () => {
+    const common = { max_tokens: 200, temperature: 0.7, seed: 5, extra_body: { a: 1 } };
+    const own = [
+      undefined,
+      { temperature: 0, max_tokens: 50 },
+      { seed: null, extra_body: { top_k: 3 } },
+      { extra_body: null, stop: ["END"], temperature: null },
+    ];
+    // The instructions are the same, so that only the parameters tell the prompts apart.
+    const perspectives = own.map((model_config, at) => ({
+      ...PLAIN,
+      condition: `P${at}`,
+      ...(model_config && { model_config }),
+    }));
+    await using lab = await setUp({ agent_perspectives: perspectives, model_config: common, max_cost_usd: 1 }, 2);
+    const seen: Record<string, unknown>[] = [];
+    lab.server.behave = ({ body }) => void seen.push(body);
+    const result = await lab.run("run", "config.json");
+    expect(result.code, result.stderr).toBe(0);
+    const wanted = [
+      common,
+      { ...common, temperature: 0, max_tokens: 50 },
+      { max_tokens: 200, temperature: 0.7, extra_body: { top_k: 3 } },
+      { max_tokens: 200, seed: 5, stop: ["END"] },
+    ].flatMap(({ extra_body = {}, ...parameters }: Record<string, unknown>) => {
+      const rest = { ...parameters, ...(extra_body as object) };
+      return lab.data.map(({ input }) => ({ ...rest, content: promptOf(PLAIN.strategy, input) }));
+    });
+    const sent = seen.map((body) => {
+      const { model: _, stream: __, messages, ...rest } = body;
+      return { ...rest, content: (messages as { content: string }[])[0]!.content };
+    });
+    expect(sent).toHaveLength(8);
+    expect(new Set(sent.map((body) => JSON.stringify(sorted(body))))).toEqual(
+      new Set(wanted.map((body) => JSON.stringify(sorted(body)))),
+    );
+    lab.server.behave = undefined;
+    const again = await lab.run("run", "config.json");
+    expect(again.stderr).toContain("8 reused");
+    expect(seen).toHaveLength(8);
+    // Another temperature of one perspective is asked for, and nothing else.
+    const changed = perspectives.map((one, at) => (at === 1 ? { ...one, model_config: { temperature: 1 } } : one));
+    await lab.space.write("config.json", { ...lab.config, agent_perspectives: changed });
+    lab.server.behave = ({ body }) => void seen.push(body);
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    expect(seen.slice(8).map(({ temperature, max_tokens }) => [temperature, max_tokens])).toEqual([
+      [1, 200],
+      [1, 200],
+    ]);
+    lab.expectSound();
+  });
+
+  const sorted = (body: object) => Object.entries(body).toSorted(([one], [other]) => (one < other ? -1 : 1));
+
+  test("asks again with a higher limit only where the limit of the perspective is lower", async () => {
+    const perspectives = [
+      { ...PLAIN, condition: "Short", model_config: { max_tokens: 50 } },
+      { ...PLAIN, condition: "Long", model_config: { max_tokens: 600 } },
+    ];
+    await using lab = await setUp({ agent_perspectives: perspectives }, 2, (_row, { max_tokens }) =>
+      max_tokens === 400 ? undefined : { kind: "length" },
+    );
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    expect(lab.show().run.calls.truncated).toBe(4);
+    const refused = await lab.run("resume", "latest", "--retry-truncated", "--max-tokens", "50");
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("50 tokens are not more than the limit of 50");
+    const resumed = await lab.run("resume", "latest", "--retry-truncated", "--max-tokens", "400");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(lab.show()).toMatchObject({ attempts: 6, run: { calls: { truncated: 2, succeeded: 4 } } });
+    // Only these were asked with other parameters than their perspective has.
+    expect((await lab.dataset()).metadata["asked_with_other_parameters"]).toEqual([
+      { parameters: { max_tokens: 400, temperature: 0.7 }, answers: 2 },
+    ]);
+    lab.expectSound();
+  });
+
   const others = EXECUTORS.filter((name) => name !== executor);
 
   test.for(others)("takes earlier answers, also those of the executor %s, and pays nothing for them", async (other) => {

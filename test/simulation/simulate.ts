@@ -11,7 +11,7 @@ import { checkStore } from "../../src/store/check/check.ts";
 import { hasOpenCalls } from "../../src/store/runs/calls.ts";
 import { acquireLease, releaseLease } from "../../src/store/runs/leases.ts";
 import type { Store } from "../../src/store/file/store.ts";
-import { getSettings } from "../../src/store/runs/plan.ts";
+import { getSettings, settingsOfRun } from "../../src/store/runs/plan.ts";
 import { findRun, getRun } from "../../src/store/runs/runs.ts";
 import { BatchServer } from "./batch-server.ts";
 import { Clock } from "./clock.ts";
@@ -166,7 +166,7 @@ function jobOf(
     lease,
     runId,
     settings: getSettings(store, row.settingsId),
-    settingsId: row.settingsId,
+    asked: settingsOfRun(store, row),
     server: BASE_URL,
     servers: [{ name: BASE_URL, provider: liveProvider(simulated, MAX_TOKENS) }],
     concurrency: plan.concurrency,

@@ -3,12 +3,11 @@ import { configOfDataset, type DatasetReport } from "../../config/from-dataset.t
 import type { Overrides } from "../../config/schema.ts";
 import { type DatasetHead, type DatasetTask, readHead, readTasks } from "../../dataset/dataset.ts";
 import { UsageError } from "../../errors.ts";
-import { callKeys } from "../../plan/settings.ts";
 import { type ImportedCall, insertImportedTask } from "../../store/import/import.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
+import { insertPerspectives, keepEachSettings, keepSettings } from "../../store/runs/plan.ts";
 import { finishPlan, insertRun, newPublicId, runsImportedFrom } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { freeDatasetName } from "./dataset-name.ts";
@@ -68,7 +67,7 @@ export async function checkImport(store: Store, path: string, options: ImportDat
   // A file of datagen names every base URL except the provider's own, so the environment must not add one.
   const target = resolveTarget(config, given.baseUrl !== undefined, readVariables(report.isOurs ? {} : environment));
   const offset = report.reference === null ? 0 : 1;
-  const callsOf = importedCalls(config, offset, callKeys(target.settings));
+  const callsOf = importedCalls(config, offset, target.asked);
   const { survey, add } = createSurvey(offset);
   await eachTask(path, head, report, (task) => add(task, callsOf(task)));
   for (const message of warningsOf(report, target, given, survey, runsImportedFrom(store, head.sha256))) {
@@ -95,17 +94,16 @@ export async function writeImport(
 
   const publicId = newPublicId();
   const { createdAt, createdLocal } = creationOf(report.generationTime);
-  const { lease, settingsId } = inTransaction(store, () => {
+  const { lease, settingsIds } = inTransaction(store, () => {
     const { version, gitCommit } = toolVersion();
     const { estimated: tokensEstimated, ...tokens } = report.usage;
-    const kept = keepSettings(store, target.settings);
     const runId = insertRun(store, {
       publicId,
       name,
       taskType: config.task_type,
       provider: target.provider,
       model: config.model_config.model_name,
-      settingsId: kept,
+      settingsId: keepSettings(store, target.settings),
       baseUrl: target.baseUrl,
       baseUrlSource: target.baseUrlSource,
       config,
@@ -135,11 +133,12 @@ export async function writeImport(
       // For requests that `resume` sends later for its failed calls.
       prices,
     });
-    return { lease: acquireLease(store, runId, publicId), settingsId: kept };
+    const kept = keepEachSettings(store, target.asked);
+    return { lease: acquireLease(store, runId, publicId), settingsIds: kept };
   });
   bindTarget(store, target, false, onEvent);
   try {
-    await write(store, lease, survey, { path, head, report, settingsId, createdAt, callsOf });
+    await write(store, lease, survey, { path, head, report, settingsIds, createdAt, callsOf });
   } finally {
     releaseLease(store, lease);
   }
@@ -150,7 +149,8 @@ interface Source {
   path: string;
   head: DatasetHead;
   report: DatasetReport;
-  settingsId: number;
+  /** Those of each perspective. */
+  settingsIds: readonly number[];
   createdAt: number;
   callsOf: (task: DatasetTask) => ImportedCall[];
 }
@@ -160,9 +160,9 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
   const { config, reference } = source.report;
   const { runId: id } = lease;
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, id, config.agent_perspectives));
-  const { settingsId, createdAt } = source;
+  const { settingsIds, createdAt } = source;
   const tags = config.model_config.reasoning_tags;
-  const run = { id, perspectiveIds, settingsId, createdAt, tags };
+  const run = { id, perspectiveIds, settingsIds, createdAt, tags };
   let chunk: [position: number, task: DatasetTask, calls: ImportedCall[]][] = [];
   let size = { calls: 0, characters: 0 };
 

@@ -2,28 +2,30 @@ import type { Config } from "../../config/schema.ts";
 import type { DatasetTask } from "../../dataset/dataset.ts";
 import { isErrorText } from "../../dataset/error-texts.ts";
 import { callsPerInput } from "../../plan/calls.ts";
-import type { Prompt } from "../../models/prompt.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
+import { callKeys, type Settings } from "../../plan/settings.ts";
 import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../../store/runs/calls.ts";
 import type { ImportedCall } from "../../store/import/import.ts";
 
 /**
  * The calls whose answers a task of a dataset has, each with the key of the same call in a run.
+ * @param asked the settings of each perspective
  * @param offset how many perspectives of the dataset come before those of the config: 1 if it has references
  */
 export function importedCalls(
   config: Config,
   offset: number,
-  keyOf: (prompt: Prompt) => string,
+  asked: readonly Settings[],
 ): (task: DatasetTask) => ImportedCall[] {
   const { agent_perspectives: perspectives, replicates = 1 } = config;
   const instructions = instructionsOf(config);
+  const keys = asked.map(callKeys);
   const planned = callsPerInput(perspectives, replicates);
 
   return ({ context, responses, preparations }) =>
     planned.map((call) => {
-      const perspective = instructions[call.perspective];
-      if (!perspective) throw new Error(`perspective ${call.perspective} is not in the config`);
+      const [perspective, keyOf] = [instructions[call.perspective], keys[call.perspective]];
+      if (!perspective || !keyOf) throw new Error(`perspective ${call.perspective} is not in the config`);
       const column = offset + call.perspective * replicates + call.replicate - 1;
       const [notes, response] = [preparations[column] ?? null, responses[column] ?? null];
       const noNotes = perspective.reading === null ? EMPTY : notesFailureOf(notes, response);

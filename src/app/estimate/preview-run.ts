@@ -58,11 +58,11 @@ const NOTES = "[notes]";
 export async function previewRun(store: Store, given: Config, options: PreviewRunOptions = {}): Promise<Preview> {
   const { inputs: wanted = 1 } = options;
   const { config, target } = await resolve(store, given, options);
-  const { provider, settings } = target;
+  const { provider, settings, asked } = target;
   const tokenizer = await loadTokenizer(settings.model);
-  using reuse = createReuse(store, settings, "same", config.model_config.reasoning_tags ?? null);
+  using reuse = createReuse(store, asked, "same", config.model_config.reasoning_tags ?? null);
   const calls = callsPerInput(config.agent_perspectives);
-  const answersTo = earlierAnswers(config, calls, reuse);
+  const answersTo = earlierAnswers(config, calls, asked, reuse);
   const count = promptCounter(tokenizer, settings.endpoint);
   const instructions = instructionsOf(config);
 

@@ -34,7 +34,7 @@ export async function survey(
   store: Store,
   {
     config,
-    target: { provider, settings },
+    target: { provider, settings, asked },
     priced,
     isSampled,
   }: Pick<Resolved, "config" | "target" | "priced" | "isSampled">,
@@ -47,14 +47,15 @@ export async function survey(
 ): Promise<{ estimate: Estimate; expected: Expected; read: InputsRead }> {
   const path = nameOfInputs(config.data_config);
   for (const message of configWarnings(config)) onEvent({ type: "warning", message });
-  using reuse = createReuse(store, settings, policy, config.model_config.reasoning_tags ?? null);
+  using reuse = createReuse(store, asked, policy, config.model_config.reasoning_tags ?? null);
   const estimator = await createEstimator({
     config,
     isCountedHere: providers[provider].remote === null,
     settings,
+    asked,
     priced,
     history: historyOf(store, provider, alikeTo(provider)),
-    answersTo: earlierAnswers(config, callsPerInput(config.agent_perspectives, config.replicates), reuse),
+    answersTo: earlierAnswers(config, callsPerInput(config.agent_perspectives, config.replicates), asked, reuse),
     notesOf: (answer) => reuse.textOf(answer),
     pilot,
   });

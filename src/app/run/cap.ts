@@ -2,7 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { completionLimit } from "../../execute/cap.ts";
 import type { CapState } from "../../execute/executor.ts";
 import { highestCost, type Prices } from "../../models/cost.ts";
-import type { Settings } from "../../plan/settings.ts";
+import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
 import type { ExecutorName } from "../../config/executors.ts";
 import { type OpenReservation, openReservations } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -12,29 +12,45 @@ import type { RunRow } from "../../store/runs/runs.ts";
 /** @throws UsageError when a cap cannot be kept because the highest cost of a request is unknown */
 export function checkCap(
   prices: Prices | null,
-  settings: Settings,
+  asked: readonly Settings[],
   executor: ExecutorName,
   reason = "its price is unknown",
-): Prices {
+): { prices: Prices; completionLimit: number } {
+  const { model } = asked[0]!;
   if (prices === null) {
     throw new UsageError(
-      `a cap cannot be kept for ${settings.model}: ${reason}`,
+      `a cap cannot be kept for ${model}: ${reason}`,
       "Set the price with `datagen prices set`, or in the config's `prices`.",
     );
   }
   if (executor === "batch" && prices.batch_factor === null) {
     throw new UsageError(
-      `a cap cannot be kept for ${settings.model}: its price in a batch is unknown`,
+      `a cap cannot be kept for ${model}: its price in a batch is unknown`,
       "Set it with `datagen prices set --batch-factor`, or in the config's `prices`.",
     );
   }
-  if (completionLimit(settings) === null) {
+  const limit = highestLimit(asked);
+  if (limit === null) {
+    const isLimited = (settings: Settings) => completionLimit(settings) !== null;
+    const position = asked.findIndex((settings) => !isLimited(settings));
+    const where = asked.some(isLimited) ? `agent_perspectives[${position}].` : "";
     throw new UsageError(
-      `a cap cannot be kept for ${settings.model}: nothing limits the length of its answers`,
-      "Set model_config.max_tokens in the config.",
+      `a cap cannot be kept for ${model}: nothing limits the length of its answers`,
+      `Set ${where}model_config.max_tokens in the config.`,
     );
   }
-  return prices;
+  return { prices, completionLimit: limit };
+}
+
+/** The most completion tokens of any request with one of these settings; null if one of them has no limit. */
+export function highestLimit(asked: Iterable<Settings>): number | null {
+  let highest = 0;
+  for (const settings of new Set(asked)) {
+    const limit = completionLimit(settings);
+    if (limit === null) return null;
+    highest = Math.max(highest, limit);
+  }
+  return highest;
 }
 
 /**
@@ -43,11 +59,8 @@ export function checkCap(
  */
 export function capOf(store: Store, run: RunRow): CapState | null {
   if (run.maxCostNanoUsd === null) return null;
-  const settings = getSettings(store, run.settingsId);
-  const prices = checkCap(run.prices, settings, run.executor);
-  const limit = completionLimit(settings);
-  // The check above has refused settings without a limit.
-  if (limit === null) throw new Error("the cost of a request has no limit");
+  const asked = settingsByPerspective(getSettings(store, run.settingsId), run.config.agent_perspectives);
+  const { prices, completionLimit: limit } = checkCap(run.prices, asked, run.executor);
   const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
   if (run.attemptsUnpriced > 0 || mostNanoUsd === null) {
     const what =
@@ -56,7 +69,7 @@ export function capOf(store: Store, run: RunRow): CapState | null {
         : "the highest cost of its possibly billed requests is unknown";
     throw new UsageError(
       `a cap cannot be kept for run ${run.publicId}: ${what}`,
-      `Go on without a cap, or set the prices of ${settings.model}, including its batch factor, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
+      `Go on without a cap, or set the prices of ${run.model}, including its batch factor, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
     );
   }
   return {

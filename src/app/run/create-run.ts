@@ -1,12 +1,13 @@
 import type { Config } from "../../config/schema.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { nanoUsd } from "../../models/cost.ts";
+import type { Settings } from "../../plan/settings.ts";
 import type { Part } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { insertPerspectives, keepSettings } from "../../store/runs/plan.ts";
+import { insertPerspectives, keepEachSettings, keepSettings } from "../../store/runs/plan.ts";
 import { createTaskWriter } from "../../store/runs/task-writer.ts";
 import { finishPlan, insertRun, newPublicId } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
@@ -48,8 +49,9 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
   const publicId = newPublicId();
   const createdAt = Date.now();
   // Created before the settings are stored: if they are new, there are no earlier answers to look for.
-  using reuse = createReuse(store, target.settings, policy, config.model_config.reasoning_tags ?? null);
+  using reuse = createReuse(store, target.asked, policy, config.model_config.reasoning_tags ?? null);
   const settingsId = keepSettings(store, target.settings);
+  const askedIds = keepEachSettings(store, target.asked);
   const lease = inTransaction(store, () => {
     const { version, gitCommit } = toolVersion();
     const runId = insertRun(store, {
@@ -84,16 +86,26 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
   const { provider, baseUrls, settings } = target;
   onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrls, estimate });
   rememberServers(store, resolved, connections, onEvent);
-  const notSent = providers[provider].refused(settings);
-  if (notSent.length > 0) {
-    onEvent({ type: "warning", message: `${settings.model} does not take ${notSent.join(", ")}: not sent` });
+  const notSent = new Set(target.asked.flatMap((asked) => providers[provider].refused(asked)));
+  if (notSent.size > 0) {
+    onEvent({ type: "warning", message: `${settings.model} does not take ${[...notSent].join(", ")}: not sent` });
   }
   try {
-    await plan(store, lease, config, { reuse, part, read, settingsId });
+    await plan(store, lease, config, { reuse, part, read, asked: target.asked, askedIds });
   } finally {
     releaseLease(store, lease);
   }
   return publicId;
+}
+
+interface PlanOptions {
+  reuse: Reuse;
+  part: Part | null;
+  /** What is known of the input files since they were checked. */
+  read: InputsRead;
+  /** The settings of each perspective, and their ids. */
+  asked: readonly Settings[];
+  askedIds: readonly number[];
 }
 
 /** Writes the run's rows in short transactions. The last one makes the run visible. */
@@ -101,13 +113,14 @@ async function plan(
   store: Store,
   lease: Lease,
   config: Config,
-  { reuse, part, read, settingsId }: { reuse: Reuse; part: Part | null; read: InputsRead; settingsId: number },
+  { reuse, part, read, asked, askedIds }: PlanOptions,
 ): Promise<void> {
   const { runId } = lease;
   const calls = callsPerInput(config.agent_perspectives, config.replicates);
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
   const writeTask = createTaskWriter(store, runId, perspectiveIds, calls);
-  const answersTo = earlierAnswers(config, calls, reuse);
+  const settingsIds = calls.map(({ perspective }) => askedIds[perspective]);
+  const answersTo = earlierAnswers(config, calls, asked, reuse);
   const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
   let chunk: Input[] = [];
   let characters = 0;
@@ -119,11 +132,11 @@ async function plan(
         writeTask({ position: index, id, input: text, reference, answers });
         totals.tasks += 1;
         totals.callsTotal += calls.length;
-        for (const answer of answers) {
+        for (const [at, answer] of answers.entries()) {
           if (!answer) continue;
           totals.callsReused += 1;
           if (answer.finishReason === "length") totals.callsTruncated += 1;
-          if (answer.settingsId !== settingsId) totals.hasMixedSettings = true;
+          if (answer.settingsId !== settingsIds[at]) totals.hasMixedSettings = true;
         }
       }
     });

@@ -1,4 +1,5 @@
 import type { Config } from "../../config/schema.ts";
+import type { Settings } from "../../plan/settings.ts";
 import type { PlannedCall } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
 import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
@@ -7,10 +8,12 @@ import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
  * The earlier answers that the calls of an input reuse, in the order of `calls`; null for a call without one. A strategy
  * on notes can reuse an answer only if its reading does, because otherwise its notes are not known yet.
  * @param calls the calls of every input; see `callsPerInput`
+ * @param asked the settings of each perspective
  */
 export function earlierAnswers(
   config: Config,
   calls: readonly PlannedCall[],
+  asked: readonly Settings[],
   reuse: Reuse,
 ): (input: string) => readonly (EarlierAnswer | null)[] {
   const instructions = instructionsOf(config);
@@ -19,9 +22,9 @@ export function earlierAnswers(
   return (input) => {
     let reading: EarlierAnswer | null = null;
     return calls.map((call) => {
-      const perspective = instructions[call.perspective];
-      if (!perspective) throw new Error(`perspective ${call.perspective} is not in the config`);
-      const take = (notes: string | null) => reuse.take(promptOf(perspective, call.step, input, notes));
+      const [perspective, settings] = [instructions[call.perspective], asked[call.perspective]];
+      if (!perspective || !settings) throw new Error(`perspective ${call.perspective} is not in the config`);
+      const take = (notes: string | null) => reuse.take(settings, promptOf(perspective, call.step, input, notes));
       const isOnNotes = call.step === "strategy" && perspective.reading !== null;
       if (isOnNotes) return reading && take(reuse.textOf(reading));
       reading = take(null);

@@ -1,6 +1,6 @@
 import type { ExecutorName } from "../../config/executors.ts";
 import { checkOverrides } from "../../config/parse.ts";
-import { DatagenError, errorCode, InterruptedError, StoppedError, UsageError } from "../../errors.ts";
+import { DatagenError, errorCode, InterruptedError, StoppedError } from "../../errors.ts";
 import { batch } from "../../execute/batch/batch.ts";
 import type { Job, JobServer } from "../../execute/executor.ts";
 import { live } from "../../execute/live.ts";
@@ -8,7 +8,7 @@ import { nanoUsd } from "../../models/cost.ts";
 import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { openBatches, setExecutor } from "../../store/runs/batches.ts";
-import { hasOpenCalls, reopenFailed, reopenTruncated } from "../../store/runs/calls.ts";
+import { hasOpenCalls } from "../../store/runs/calls.ts";
 import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction, isLocked } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -18,25 +18,22 @@ import { diskError, isDiskError, reserveSpace } from "../../store/file/space.ts"
 import { heldLog } from "../../store/file/wal.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
-import { getSettings, keepSettings } from "../../store/runs/plan.ts";
+import { getSettings, settingsOfRun } from "../../store/runs/plan.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
 import { awaitHolders, freeRun } from "./await-holders.ts";
 import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capOf } from "./cap.ts";
+import { mayReopen, reopen, type ReopenOptions } from "./reopen.ts";
 import { baseUrlsOf, type Confirmation, connectionsOfRun } from "../server/server-of-run.ts";
 
 /** How long requests in flight may take to finish after the run is asked to stop. */
 const GRACE_MS = 10_000;
 
-export interface ExecuteRunOptions extends Confirmation {
+export interface ExecuteRunOptions extends Confirmation, ReopenOptions {
   /** Takes the run from the process that holds it, also where that lives. */
   takeOver?: boolean | undefined;
-  /** Sends the failed calls again. */
-  retryFailed?: boolean | undefined;
-  /** Asks again, with this token limit, for answers that were cut off. Each stays until the longer one arrives. */
-  retryTruncated?: { maxTokens: number } | undefined;
   /** The most that the run may cost in all, in US dollars; replaces the earlier cap. */
   maxCostUsd?: number | undefined;
   /** How calls that are not sent yet reach the provider; replaces the earlier executor. */
@@ -113,16 +110,6 @@ export async function cancelRun(store: Store, run: string, options: CancelRunOpt
   return summaryOf(getRun(store, runId));
 }
 
-/** Whether {@link reopen} can find calls to send again. */
-function mayReopen(
-  { callsFailed, callsTruncated }: RunRow,
-  { retryFailed, retryTruncated }: ExecuteRunOptions,
-): boolean {
-  return (
-    (retryFailed === true && callsFailed > 0) || (retryTruncated !== undefined && callsFailed + callsTruncated > 0)
-  );
-}
-
 async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection[]> {
   return await connectionsOfRun(store, getRun(store, runId), readVariables(options.environment), options);
 }
@@ -191,30 +178,6 @@ function asStop(store: Store, error: unknown): unknown {
       );
 }
 
-function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ExecuteRunOptions): void {
-  if (retryFailed) reopenFailed(store, run.id);
-  if (!retryTruncated) return;
-  const settings = getSettings(store, run.settingsId);
-  const extra = settings.parameters.extra_body ?? {};
-  if ("max_tokens" in extra || "max_completion_tokens" in extra) {
-    throw new UsageError(
-      `the token limit of run ${run.publicId} is in extra_body, which datagen cannot change`,
-      "Raise it in the config, and run the config again. If the limit is max_tokens instead, --reuse-unless-truncated keeps the answers that were not cut off.",
-    );
-  }
-  const name = settings.parameters.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
-  const { maxTokens } = retryTruncated;
-  const limit = settings.parameters[name];
-  if (limit !== undefined && maxTokens <= limit) {
-    throw new UsageError(
-      `${maxTokens} tokens are not more than the limit of ${limit} that the answers of run ${run.publicId} had`,
-      "Give a larger number, with --max-tokens.",
-    );
-  }
-  const wanted = keepSettings(store, { ...settings, parameters: { ...settings.parameters, [name]: maxTokens } });
-  reopenTruncated(store, run.id, wanted, maxTokens);
-}
-
 async function execute(
   store: Store,
   lease: Lease,
@@ -256,7 +219,7 @@ async function execute(
       lease,
       runId: row.id,
       settings,
-      settingsId: row.settingsId,
+      asked: settingsOfRun(store, row),
       server: row.baseUrl ?? row.provider,
       servers,
       concurrency: inFlight,

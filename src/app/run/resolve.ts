@@ -47,7 +47,7 @@ export function checkSendable({ config, target, priced, variables }: Resolved): 
   const connections = eachServer(target).map((server) => connectionOf(server, config, variables));
   if (executor === "batch") checkBatches(target);
   if (cap !== undefined) {
-    checkCap(priced.prices, target.settings, executor, "reason" in priced ? priced.reason : undefined);
+    checkCap(priced.prices, target.asked, executor, "reason" in priced ? priced.reason : undefined);
   }
   return connections;
 }

@@ -3,14 +3,14 @@ import type { Config } from "../../config/schema.ts";
 import { type FailedAttempt, failedAttempts } from "../../store/runs/failed-attempts.ts";
 import { type FailureRow, failureRows } from "../../store/runs/failures.ts";
 import { type StepRow, stepRows } from "../../store/runs/statistics.ts";
-import { completionLimit } from "../../execute/cap.ts";
+import { settingsByPerspective } from "../../plan/settings.ts";
 import { costOf, type Prices, usd } from "../../models/cost.ts";
 import { type BatchRow, listBatches } from "../../store/runs/batches.ts";
 import { openReservations, savedCost } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
-import { possiblyCharged } from "../run/cap.ts";
+import { highestLimit, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
@@ -96,7 +96,7 @@ export function showSummary(store: Store, run: string): RunSummary {
  */
 export function showRun(store: Store, run: string): RunDetails {
   const row = getRun(store, findRun(store, run));
-  const limit = completionLimit(getSettings(store, row.settingsId));
+  const limit = highestLimit(settingsByPerspective(getSettings(store, row.settingsId), row.config.agent_perspectives));
   const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
   const unclear = possiblyCharged(unsettled, row.prices, limit);
   const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));

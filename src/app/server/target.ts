@@ -1,7 +1,7 @@
 import type { ProviderName } from "../../config/providers.ts";
 import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
-import { settingsOf, type Settings } from "../../plan/settings.ts";
+import { settingsByPerspective, settingsOf, type Settings } from "../../plan/settings.ts";
 import { detectProvider, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
@@ -26,7 +26,10 @@ export interface Target extends Server {
   baseUrls: readonly string[];
   /** `file` if only the `.env` of the folder names the base URL. */
   keysFrom: KeysFrom;
+  /** Those of the run. */
   settings: Settings;
+  /** Those of each perspective. */
+  asked: readonly Settings[];
 }
 
 /** @param isFlag whether the config's `base_url` came from a flag */
@@ -37,7 +40,8 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
   const endpoint = config.model_config.endpoint ?? providers[provider].endpointOf(model);
   if (!remote) {
     const settings = settingsOf(config, { provider, baseUrl: null, endpoint });
-    return { provider, baseUrl: null, baseUrls: [], baseUrlSource: "default", keysFrom: "anywhere", settings };
+    const asked = settingsByPerspective(settings, config.agent_perspectives);
+    return { provider, baseUrl: null, baseUrls: [], baseUrlSource: "default", keysFrom: "anywhere", settings, asked };
   }
   const candidates: [string | string[] | undefined, BaseUrlSource][] = [
     [configured, isFlag ? "flag" : "config"],
@@ -52,7 +56,8 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
   const { server } = config.model_config;
   const named = server !== undefined ? `server:${server}` : baseUrl === remote.defaultBaseUrl ? null : baseUrl;
   const settings = settingsOf(config, { provider, baseUrl: named, endpoint });
-  return { provider, baseUrl, baseUrls, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere", settings };
+  const asked = settingsByPerspective(settings, config.agent_perspectives);
+  return { provider, baseUrl, baseUrls, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere", settings, asked };
 }
 
 /**

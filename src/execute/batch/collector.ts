@@ -113,7 +113,7 @@ export class Collector {
     this.#characters = 0;
     if (settled.length === 0) return;
     const stored = settled.map(({ sent }) => sent.result);
-    job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.settingsId, stored) });
+    job.onEvent({ type: "stored", delta: commitResults(job.store, job.lease, job.asked, stored) });
     checkSpace(job.store);
     if (!cap) return;
     for (const { sent, reserved } of settled) {

@@ -61,7 +61,8 @@ export function insertImportedTask(
   run: {
     id: number;
     perspectiveIds: readonly number[];
-    settingsId: number;
+    /** Those of each perspective. */
+    settingsIds: readonly number[];
     createdAt: number;
     /** What the dataset's run did with the reasoning at the start of an answer. */
     tags: ReasoningTags | undefined;
@@ -81,7 +82,8 @@ export function insertImportedTask(
       // If the database has the same text for the same prompt, from the dataset's own run or from an earlier import, it
       // is the same answer. A copy would count as a second sample.
       const known = others.all({ key, runId: run.id }).find((other) => usedText(other.text, run.tags) === text);
-      const { settingsId, createdAt } = run;
+      const { createdAt } = run;
+      const settingsId = run.settingsIds[perspective];
       const answerId =
         known?.id ?? answer.run({ key, settingsId, text, checksum: checksumOf(text), createdAt }).lastInsertRowid;
       call.run({ ...cell, state: "succeeded", answerId, failure: null });

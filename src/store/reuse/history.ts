@@ -1,8 +1,9 @@
-import { and, desc, eq, gt, inArray, isNotNull, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNotNull, type SQL } from "drizzle-orm";
+import type { Config } from "../../config/schema.ts";
 import type { ProviderName } from "../../config/providers.ts";
 import type { Step } from "../../plan/calls.ts";
 import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
-import type { Settings } from "../../plan/settings.ts";
+import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
 import { type Part, positionIn } from "../../plan/shard.ts";
 import type { Store } from "../file/store.ts";
 import { getSettings } from "../runs/plan.ts";
@@ -29,14 +30,14 @@ export interface EarlierRun {
   answeredInputs: number;
   /** The part of the inputs that it has; null if it has all. */
   shard: Part | null;
-  /** Its `reasoning_effort`. */
-  effort: string | null;
   perspectives: EarlierPerspective[];
 }
 
 export interface EarlierPerspective extends Instructions {
   id: number;
   condition: string;
+  /** The `reasoning_effort` of its calls. */
+  effort: string | null;
 }
 
 /** Earlier runs and their calls. */
@@ -81,7 +82,7 @@ function earlierRuns(store: Store, asked: SQL | undefined): EarlierRun[] {
       succeeded: runs.callsSucceeded,
       shard: runs.shard,
       config: runs.config,
-      effort: sql<string | null>`${settings.value} ->> '$.parameters.reasoning_effort'`,
+      settings: settings.value,
     })
     .from(runs)
     .innerJoin(settings, eq(settings.id, runs.settingsId))
@@ -89,14 +90,16 @@ function earlierRuns(store: Store, asked: SQL | undefined): EarlierRun[] {
     .orderBy(desc(runs.id))
     .limit(MOST_RUNS)
     .all()
-    .map(({ tasks, total, succeeded, config, ...run }) => ({
+    .map(({ tasks, total, succeeded, config, settings: used, ...run }) => ({
       ...run,
       answeredInputs: Math.ceil((tasks * succeeded) / total),
-      perspectives: perspectivesOf(store, run.id, instructionsOf(config)),
+      perspectives: perspectivesOf(store, run.id, config, used),
     }));
 }
 
-function perspectivesOf(store: Store, runId: number, given: readonly Instructions[]): EarlierPerspective[] {
+function perspectivesOf(store: Store, runId: number, config: Config, used: Settings): EarlierPerspective[] {
+  const given = instructionsOf(config);
+  const asked = settingsByPerspective(used, config.agent_perspectives);
   const { id, condition, position } = perspectives;
   return store.db
     .select({ id, condition, position })
@@ -104,7 +107,9 @@ function perspectivesOf(store: Store, runId: number, given: readonly Instruction
     .where(eq(perspectives.runId, runId))
     .orderBy(position)
     .all()
-    .flatMap(({ position: at, ...row }) => (given[at] ? [{ ...row, ...given[at] }] : []));
+    .flatMap(({ position: at, ...row }) =>
+      given[at] ? [{ ...row, ...given[at], effort: asked[at]?.parameters.reasoning_effort ?? null }] : [],
+    );
 }
 
 function earlierCalls(

@@ -20,24 +20,30 @@ export interface EarlierAnswer {
 export interface Reuse extends Disposable {
   /** Whether there is surely no answer to reuse. */
   readonly isEmpty: boolean;
-  /** Takes the next earlier answer to a prompt. */
-  take(prompt: Prompt): EarlierAnswer | null;
+  /** Takes the next earlier answer to a prompt. @param settings one of those that the plan asks with */
+  take(settings: Settings, prompt: Prompt): EarlierAnswer | null;
   textOf(answer: EarlierAnswer): string;
 }
 
 /**
  * Earlier answers for a run that is being planned. Taken answers are recorded in a temporary table, which needs little
  * memory, until this is disposed of. Several plans of one store do not affect each other.
+ * @param asked the settings that the plan asks with; equal settings are the same object
  * @param tags what to do with the reasoning at the start of an answer
  */
-export function createReuse(store: Store, settings: Settings, policy: ReusePolicy, tags: ReasoningTags | null): Reuse {
+export function createReuse(
+  store: Store,
+  asked: readonly Settings[],
+  policy: ReusePolicy,
+  tags: ReasoningTags | null,
+): Reuse {
   const taken = createTaken(store);
   const isFree = sql`not exists (select 1 from temp.taken where taken.reuse = ${taken.reuse} and taken.id = ${answers.id})`;
-  const find = finder(store, settings, { policy, tags }, isFree);
+  const find = finder(store, asked, { policy, tags }, isFree);
   return {
     isEmpty: find === null,
-    take(prompt) {
-      const found = find?.(prompt) ?? null;
+    take(settings, prompt) {
+      const found = find?.(settings, prompt) ?? null;
       if (found) taken.add(found.id);
       return found;
     },
@@ -50,26 +56,35 @@ export function createReuse(store: Store, settings: Settings, policy: ReusePolic
 export function createRunReuse(
   store: Store,
   runId: number,
-  settings: Settings,
+  asked: readonly Settings[],
   policy: ReusePolicy,
   tags: ReasoningTags | null,
 ): Reuse["take"] {
   const isFree = sql`not exists (select 1 from ${calls} where ${calls.answerId} = ${answers.id}
     and ${calls.runId} = ${runId})`;
-  const find = finder(store, settings, { policy, tags }, isFree);
-  return (prompt) => find?.(prompt) ?? null;
+  const find = finder(store, asked, { policy, tags }, isFree);
+  return (settings, prompt) => find?.(settings, prompt) ?? null;
 }
 
 /** How many answers to one prompt to search for one that has more than reasoning. */
 const MOST_LOOKED_AT = 1_000;
 
+/** The keys that a prompt may have, with some settings. */
+interface Keys {
+  /** Null if these settings were never used, so that there is no such key. */
+  own: ReturnType<typeof callKeys> | null;
+  /** With other token limits. */
+  others: ReturnType<typeof callKeys>[];
+  limit: number;
+}
+
 /** Finds earlier answers to prompts; null if there cannot be any. */
 function finder(
   store: Store,
-  settings: Settings,
+  asked: readonly Settings[],
   { policy, tags }: { policy: ReusePolicy; tags: ReasoningTags | null },
   isFree: SQL,
-): ((prompt: Prompt) => EarlierAnswer | null) | null {
+): ((settings: Settings, prompt: Prompt) => EarlierAnswer | null) | null {
   if (policy === "none") return null;
   const { db } = store;
   const query = (isFit: SQL | undefined) =>
@@ -87,16 +102,23 @@ function finder(
   // An answer with only reasoning would be empty without it.
   const isUsable = ({ id }: EarlierAnswer) => tags !== "strip" || usedText(answerText(store, id), tags).trim() !== "";
   const same = query(undefined);
-  const ownKey = isKnown(db, settings) ? callKeys(settings) : null;
-  const limit = tokenLimit(settings) ?? Number.MAX_SAFE_INTEGER;
-  const uncut = query(sql`${answers.finishReason} <> 'length' and ${answers.completionTokens} <= ${limit}`);
-  const otherKeys = policy === "unless_truncated" ? otherLimits(db, settings).map(callKeys) : [];
-  if (ownKey === null && otherKeys.length === 0) return null;
-  return (prompt) => {
-    const found = ownKey && same.all({ key: ownKey(prompt) }).find(isUsable);
+  const uncut = query(
+    sql`${answers.finishReason} <> 'length' and ${answers.completionTokens} <= ${sql.placeholder("limit")}`,
+  );
+  const keys = new Map<Settings, Keys>();
+  for (const settings of new Set(asked)) {
+    const own = isKnown(db, settings) ? callKeys(settings) : null;
+    const others = policy === "unless_truncated" ? otherLimits(db, settings).map(callKeys) : [];
+    const limit = tokenLimit(settings) ?? Number.MAX_SAFE_INTEGER;
+    if (own !== null || others.length > 0) keys.set(settings, { own, others, limit });
+  }
+  if (keys.size === 0) return null;
+  return (settings, prompt) => {
+    const { own = null, others = [], limit } = keys.get(settings) ?? {};
+    const found = own && same.all({ key: own(prompt) }).find(isUsable);
     if (found) return found;
-    for (const otherKey of otherKeys) {
-      const other = uncut.all({ key: otherKey(prompt) }).find(isUsable);
+    for (const otherKey of others) {
+      const other = uncut.all({ key: otherKey(prompt), limit }).find(isUsable);
       if (other) return other;
     }
     return null;

@@ -1,11 +1,12 @@
-import { and, asc, count, eq, ne, sql } from "drizzle-orm";
+import { and, asc, count, eq, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Store } from "../file/store.ts";
-import type { Settings } from "../../plan/settings.ts";
+import { canonicalJson, type Settings, settingsByPerspective } from "../../plan/settings.ts";
+import { getSettings, perspectiveIds } from "./plan.ts";
 import type { RunRow } from "./runs.ts";
 import { answers, calls, settings, tasks } from "../schema.ts";
 
-/** Answers of a run that had other settings than the run's. */
+/** Answers of a run that had other settings than those of their perspectives. */
 export interface OtherSettings {
   parameters: Settings["parameters"];
   answers: number;
@@ -14,20 +15,28 @@ export interface OtherSettings {
 /** @internal */
 export function otherSettings(
   store: Store,
-  run: Pick<RunRow, "id" | "settingsId" | "hasMixedSettings">,
+  run: Pick<RunRow, "id" | "settingsId" | "hasMixedSettings" | "config">,
 ): OtherSettings[] {
   if (!run.hasMixedSettings) return [];
-  return store.db
-    .select({ settings: settings.value, answers: count() })
+  const asked = settingsByPerspective(getSettings(store, run.settingsId), run.config.agent_perspectives);
+  const own = new Map(
+    perspectiveIds(store, run.id).map(({ id, position }) => [id, canonicalJson(asked[position] ?? null)]),
+  );
+  const found = store.db
+    .select({ id: settings.id, perspectiveId: calls.perspectiveId, value: settings.value, answers: count() })
     .from(tasks)
     .innerJoin(calls, eq(calls.taskId, tasks.id))
     .innerJoin(answers, eq(answers.id, calls.answerId))
     .innerJoin(settings, eq(settings.id, answers.settingsId))
-    .where(and(eq(tasks.runId, run.id), ne(answers.settingsId, run.settingsId)))
-    .groupBy(settings.id)
+    .where(eq(tasks.runId, run.id))
+    .groupBy(settings.id, calls.perspectiveId)
     .orderBy(asc(settings.id))
     .all()
-    .map((row) => ({ parameters: row.settings.parameters, answers: row.answers }));
+    .filter(({ perspectiveId, value }) => canonicalJson(value) !== own.get(perspectiveId));
+  return [...Map.groupBy(found, ({ id }) => id).values()].map((rows) => ({
+    parameters: rows[0]!.value.parameters,
+    answers: rows.reduce((sum, row) => sum + row.answers, 0),
+  }));
 }
 
 /** How many answers of a run other runs have, too. */

@@ -167,11 +167,17 @@ export function reopenRefused(store: Store, lease: Lease, callIds: readonly numb
 }
 
 /**
- * Reopens, with other settings, the calls of a run whose answers the token limit cut off or left empty. An answer stays
- * until the better one arrives. An answer that already had such a high limit is not asked for again.
- * @param limit the token limit of the settings
+ * Reopens, with other settings, the calls of some perspectives of a run whose answers the token limit cut off or left
+ * empty. An answer stays until the better one arrives. An answer that already had such a high limit is not asked for
+ * again.
+ * @param wanted the settings, their token limit, and the perspectives
  */
-export function reopenTruncated(store: Store, runId: number, settingsId: number, limit: number): void {
+export function reopenTruncated(
+  store: Store,
+  runId: number,
+  { settingsId, limit, perspectiveIds }: { settingsId: number; limit: number; perspectiveIds: readonly number[] },
+): void {
+  const isTheirs = sql`${calls.perspectiveId} in (select value from json_each(${JSON.stringify(perspectiveIds)}))`;
   const isCutBelow = sql`exists (select 1 from ${answers} join ${settings} on ${settings.id} = ${answers.settingsId}
     where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length'
       and ${limit} > coalesce(${settings.value} ->> '$.parameters.max_tokens',
@@ -183,6 +189,7 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
     .where(
       and(
         sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
+        isTheirs,
         isNull(calls.wantedSettingsId),
         isCutBelow,
         mayNotesChange,
@@ -194,7 +201,7 @@ export function reopenTruncated(store: Store, runId: number, settingsId: number,
     .set({ callsReopened: sql`${runs.callsReopened} + ${changes}` })
     .where(eq(runs.id, runId))
     .run();
-  reopen(store, runId, eq(calls.failure, "reasoning_exhausted"), settingsId);
+  reopen(store, runId, and(isTheirs, eq(calls.failure, "reasoning_exhausted")), settingsId);
   // Strategies that failed because their notes were missing wait for the notes again.
   reopen(store, runId, and(eq(calls.failure, READING_FAILED), waitsForNotes), null);
 }

@@ -3,6 +3,7 @@ import type { Store } from "../file/store.ts";
 import { inTransaction } from "../file/transaction.ts";
 import { EMPTY, type OpenCall } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
+import type { SettingsByPerspective } from "./plan.ts";
 import type { Reservation, Result, Reused, TotalsDelta, Usage } from "./result.ts";
 import { statements } from "./result-statements.ts";
 
@@ -19,7 +20,7 @@ export interface Leaving {
 
 /**
  * Stores, in one transaction, the results of requests, and the attempts that are about to be sent.
- * @param runSettingsId the settings of the run, which calls use unless they have others
+ * @param asked the settings of the perspectives, which calls have unless they want others
  * @returns the change of the totals, and the ids of the new attempts
  * @throws StoppedError when this process has lost the run, or the disk is full; then nothing is stored, and nothing may
  *   be sent
@@ -28,12 +29,12 @@ export interface Leaving {
 export function commitTurn(
   store: Store,
   lease: Lease,
-  runSettingsId: number,
+  asked: SettingsByPerspective,
   { came, leaving }: { came: readonly Result[]; leaving: readonly Leaving[] },
 ): { delta: TotalsDelta; attemptIds: number[] } {
   return inTransaction(store, () => {
     checkLease(store, lease);
-    const delta = storeResults(store, lease, runSettingsId, came);
+    const delta = storeResults(store, lease, asked, came);
     return { delta, attemptIds: openAttempts(store, leaving) };
   });
 }
@@ -50,26 +51,26 @@ function openAttempts(store: Store, leaving: readonly Leaving[]): number[] {
 
 /**
  * Stores results of a run in one transaction: attempts, answers, the states of the calls and the run's totals.
- * @param runSettingsId the settings of the run, which calls use unless they have others
+ * @param asked the settings of the perspectives, which calls have unless they want others
  * @throws StoppedError when this process has lost the run, or the disk is full; then nothing is stored
  * @internal
  */
 export function commitResults(
   store: Store,
   lease: Lease,
-  runSettingsId: number,
+  asked: SettingsByPerspective,
   results: readonly (Result | Reused)[],
 ): TotalsDelta {
   return inTransaction(store, () => {
     checkLease(store, lease);
-    return storeResults(store, lease, runSettingsId, results);
+    return storeResults(store, lease, asked, results);
   });
 }
 
 function storeResults(
   store: Store,
   { runId }: Lease,
-  runSettingsId: number,
+  asked: SettingsByPerspective,
   results: readonly (Result | Reused)[],
 ): TotalsDelta {
   const delta = emptyDelta();
@@ -80,16 +81,22 @@ function storeResults(
       storeAttempt(store, result, delta);
       if (result.isBatched) statements(store).leaveBatch.run({ id: result.call.id });
       if (result.attempt.tokensEstimated) estimated = 1;
-      if (result.answer && result.answer.settingsId !== runSettingsId) mixed = 1;
-      storeOutcome(store, runSettingsId, result, delta);
+      if (result.answer && result.answer.settingsId !== settingsIdOf(asked, result.call)) mixed = 1;
+      storeOutcome(store, asked, result, delta);
     } else {
-      answerCall(store, runSettingsId, result.call, result.answer, delta);
-      if (result.answer.settingsId !== runSettingsId) mixed = 1;
+      answerCall(store, asked, result.call, result.answer, delta);
+      if (result.answer.settingsId !== settingsIdOf(asked, result.call)) mixed = 1;
       delta.callsReused += 1;
     }
   }
   statements(store).totals.run({ ...delta, runId, estimated, mixed, now: Date.now() });
   return delta;
+}
+
+function settingsIdOf(asked: SettingsByPerspective, { perspectiveId }: OpenCall): number {
+  const settings = asked.get(perspectiveId);
+  if (!settings) throw new Error(`the perspective ${perspectiveId} is not of the run`);
+  return settings.id;
 }
 
 function emptyDelta(): TotalsDelta {
@@ -129,7 +136,7 @@ function storeAttempt(store: Store, { attemptId, attempt }: Result, delta: Total
   if (attempt.costNanoUsd === null && reserved === null) delta.attemptsUnpriced += 1;
 }
 
-function storeOutcome(store: Store, runSettingsId: number, result: Result, delta: TotalsDelta): void {
+function storeOutcome(store: Store, asked: SettingsByPerspective, result: Result, delta: TotalsDelta): void {
   const { call, attempt, answer } = result;
   const write = statements(store);
   if (answer) {
@@ -137,7 +144,7 @@ function storeOutcome(store: Store, runSettingsId: number, result: Result, delta
       write.answer.run({ ...answer, checksum: checksumOf(answer.text), ...usageOf(attempt), createdAt: Date.now() })
         .lastInsertRowid,
     );
-    answerCall(store, runSettingsId, call, { id, finishReason: answer.finishReason }, delta);
+    answerCall(store, asked, call, { id, finishReason: answer.finishReason }, delta);
     // If this is the first answer of the call's own requests, the replaced answer was a reused one.
     if (call.answerId !== null && write.timesAnswered.get({ callId: call.id })?.times === 1) delta.callsReused -= 1;
   } else if (attempt.decision === "fail" && call.answerId !== null) {
@@ -153,7 +160,7 @@ function storeOutcome(store: Store, runSettingsId: number, result: Result, delta
 /** Gives an open call its answer. A better answer replaces the earlier one. */
 function answerCall(
   store: Store,
-  runSettingsId: number,
+  asked: SettingsByPerspective,
   call: OpenCall,
   answer: { id: number; finishReason: string | null },
   delta: TotalsDelta,
@@ -169,7 +176,10 @@ function answerCall(
     if (write.isCut.get({ id: call.answerId })) delta.callsTruncated -= 1;
   }
   if (call.step === "reading") {
-    delta.callsReopened += write.reopenStrategy.run({ ...chainOf(call), settingsId: runSettingsId }).changes;
+    delta.callsReopened += write.reopenStrategy.run({
+      ...chainOf(call),
+      settingsId: settingsIdOf(asked, call),
+    }).changes;
   }
 }
 
