@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { credibleUsage, CutPrompts } from "../src/execute/usage.ts";
 import type { Prompt } from "../src/models/prompt.ts";
+import { userPrompt } from "./support/provider-batches.ts";
 import { completionOf, readBody } from "../src/providers/answer.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { readEnding } from "../src/providers/ending.ts";
@@ -296,7 +297,7 @@ describe("a key that comes back", () => {
 });
 
 describe("usage that cannot be", () => {
-  const prompt: Prompt = { messages: [], pieces: ["Translate.", "x".repeat(400), ""] };
+  const prompt: Prompt = userPrompt(`Translate.${"x".repeat(400)}`);
   const usage = (promptTokens: number, completionTokens: number) => ({
     promptTokens,
     completionTokens,
@@ -325,7 +326,7 @@ describe("usage that cannot be", () => {
 
   test("few prompts are counted where a server counts less than is likely", () => {
     const watch = new CutPrompts();
-    const long: Prompt = { messages: [], pieces: ["Summarize.", "word ".repeat(20_000), ""] };
+    const long: Prompt = userPrompt(`Summarize.${"word ".repeat(20_000)}`);
     expect(watch.suspects(long, usage(20_000, 5))).toBe(false);
     expect(watch.suspects(long, usage(12_000, 5))).toBe(true);
     expect(watch.warningOf(usage(12_000, 5), 20_000)).toBeNull();

@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { resolveTarget } from "../src/app/server/target.ts";
+import { rowUseOf } from "../src/config/prompt-parts.ts";
+import type { Step } from "../src/plan/calls.ts";
+import { valueAt } from "../src/sources/columns.ts";
 import { parseConfig } from "../src/config/parse.ts";
-import { promptOf } from "../src/plan/prompt.ts";
+import { instructionsOf, promptOf } from "../src/plan/prompt.ts";
 import { callKeys, KEY_VERSION } from "../src/plan/settings.ts";
 
 interface Table {
@@ -11,23 +14,31 @@ interface Table {
     config: { agent_perspectives: { strategy: string }[] };
     input: string;
     key: string;
+    // The rows of prompts with parts of their own have these.
+    row?: { reference: string } & Record<string, unknown>;
+    step?: Step;
+    notes?: string | null;
   }[];
 }
 
 const table = JSON.parse(readFileSync(new URL("data/call-keys.json", import.meta.url), "utf8")) as Table;
 
-/** The key of the one call that a config makes of an input. */
-function keyOf({ config, input }: Table["rows"][number]): string {
+/** The key of a call that a config makes of an input. */
+function keyOf({ config, input, row, step = "strategy", notes = null }: Table["rows"][number]): string {
   const parsed = parseConfig(config);
-  const { settings } = resolveTarget(parsed, false, { shell: {}, file: {} });
-  const [perspective = { reading: null, strategy: "" }] = parsed.agent_perspectives;
-  return callKeys(settings)(promptOf(perspective, "strategy", input, null));
+  const { asked } = resolveTarget(parsed, false, { shell: {}, file: {} });
+  const [instructions] = instructionsOf(parsed);
+  const names = rowUseOf(parsed).columns;
+  const columns = Object.fromEntries(names.map((name) => [name, valueAt(row ?? {}, name)]));
+  return callKeys(asked[0]!)(
+    promptOf(instructions!, step, { input, reference: row?.reference ?? null, columns }, notes),
+  );
 }
 
-test("the keys of 50 configs are those of the committed table, which belongs to this version of keys", () => {
+test("the keys of 70 configs are those of the committed table, which belongs to this version of keys", () => {
   // A rule that changes keys makes the answers of every database unreachable: it wants a new version, and a new table.
   expect(table.version).toBe(KEY_VERSION);
-  expect(table.rows).toHaveLength(50);
+  expect(table.rows).toHaveLength(70);
   expect(table.rows.map(keyOf)).toEqual(table.rows.map(({ key }) => key));
 });
 

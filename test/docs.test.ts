@@ -80,6 +80,10 @@ beforeAll(async () => {
   }
   await prepared.write("articles.csv", "id,article,highlights\n1,The river rose.,Flood\n");
   await prepared.write("data/train-1.jsonl", '{"input": "The river rose."}\n');
+  // The example of the page on prompts.
+  const prompts = await textOf("docs/prompts.md");
+  await prepared.write("letters.json", blocksOf(prompts, "jsonc")[0]);
+  await prepared.write("letters.jsonl", blocksOf(prompts, "jsonl")[0]);
   // `datagen` is found as it is after an installation.
   await prepared.write("bin/datagen", `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`);
   await chmod(prepared.at("bin/datagen"), 0o755);

@@ -44,7 +44,7 @@ async function refusalOf(ws: Workspace, content: unknown, limit = ALL): Promise<
 }
 
 const asInputs = (list: Row[]): Input[] =>
-  list.map(({ input, reference = null }, index) => ({ index, text: input, reference, id: null }));
+  list.map(({ input, reference = null }, index) => ({ index, text: input, reference, id: null, columns: {} }));
 const jsonLines = (list: unknown[]) => list.map((row) => JSON.stringify(row)).join("\n");
 
 /** Characters of one to four bytes in UTF-8, what JSON writes as escapes, and what looks like JSON's own structure. */
@@ -91,7 +91,9 @@ describe("an input file", () => {
     await using ws = await workspace();
     const content = String.raw`[{"input":"\ud800 \udc00\ud83d\ude00😀\u0000\u00e4ä\/\b\f"}]`;
     const { inputs } = await read(ws, content);
-    expect(inputs).toEqual([{ index: 0, id: null, text: "\ud800 \udc00😀😀\u0000ää/\b\f", reference: null }]);
+    expect(inputs).toEqual([
+      { index: 0, id: null, text: "\ud800 \udc00😀😀\u0000ää/\b\f", reference: null, columns: {} },
+    ]);
   });
 
   test.each(["array", "lines"])(

@@ -2,8 +2,9 @@ import { basename } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
 import { perspectivesOf, type Renamed } from "./dataset-perspectives.ts";
-import { isTooDeep, TOO_DEEP } from "./depth.ts";
+import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
 import { isObject, member } from "./members.ts";
+import { promptFields } from "./prompt-fields.ts";
 import { checkConfig } from "./parse.ts";
 import { formatProblems, type Path, type Problem, problemsOf } from "./problems.ts";
 import type { Config, Overrides } from "./schema.ts";
@@ -23,6 +24,7 @@ const KNOWN_MEMBERS = new Set([
   "task_description",
   "add_references",
   "agent_perspectives",
+  ...Object.keys(promptFields),
   "tasks",
   "metadata",
 ]);
@@ -133,6 +135,9 @@ export function configOfDataset(
       input_data_path: data["input_data_path"] ?? source,
       sample_size: sampleSize(data["sample_size"], tasks),
     },
+    ...Object.fromEntries(
+      Object.keys(promptFields).flatMap((name) => (name in members ? [[name, members[name]]] : [])),
+    ),
     add_references: members["add_references"] ?? hasReference,
     api_provider: given.provider ?? said.provider,
     ...(replicates > 1 && { replicates }),

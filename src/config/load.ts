@@ -1,7 +1,7 @@
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode, visit } from "jsonc-parser";
 import { UsageError } from "../errors.ts";
 import { type FileWords, readSmallTextFile } from "../files/text-file.ts";
-import { MOST_DEPTH, TOO_DEEP } from "./depth.ts";
+import { MOST_DEPTH, TOO_DEEP } from "../files/depth.ts";
 import { findInputs } from "./find-inputs.ts";
 import { parseConfig } from "./parse.ts";
 import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";

@@ -2,7 +2,8 @@ import { UsageError } from "../errors.ts";
 import { member } from "./members.ts";
 import { excessOf } from "../files/text-file.ts";
 import { MOST_TOKENS, TOKEN_LIMITS } from "./token-limits.ts";
-import { isTooDeep, TOO_DEEP } from "./depth.ts";
+import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
+import { promptProblems } from "./prompt-problems.ts";
 import { formatProblems, type Path, type Problem, problemsOf, show } from "./problems.ts";
 import {
   type Config,
@@ -104,7 +105,7 @@ function crossFieldProblems(value: unknown): Problem[] {
   const problems: Problem[] = [];
   const config = member(value);
   const model = member(config["model_config"]);
-  problems.push(...limitProblems(model, [], {}));
+  problems.push(...limitProblems(model, [], {}), ...promptProblems(value));
   if (model["server"] !== undefined && model["base_url"] === undefined) {
     problems.push({
       path: ["model_config", "server"],

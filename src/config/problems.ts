@@ -68,7 +68,7 @@ export function formatProblems(
   return `${source} has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}:\n${listed([...lines, ...rest])}`;
 }
 
-function formatPath(path: Path): string {
+export function formatPath(path: Path): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
     const key = part.length > LONGEST_KEY ? `${part.slice(0, LONGEST_KEY)}...` : part;
@@ -123,7 +123,7 @@ function keysAt(schema: z.ZodType, path: Path): string[] {
 function unwrap(schema: unknown): unknown {
   let at = schema;
   while (at instanceof z.ZodOptional || at instanceof z.ZodDefault || at instanceof z.ZodNullable) at = at.unwrap();
-  return at;
+  return at instanceof z.ZodUnion ? (at.options.find((option) => option instanceof z.ZodObject) ?? at) : at;
 }
 
 function valueAt(value: unknown, path: Path): unknown {

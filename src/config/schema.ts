@@ -2,6 +2,7 @@ import { z } from "zod";
 import { EXECUTORS } from "./executors.ts";
 import { dataConfig, sampleSize } from "./data-config.ts";
 import { ownParameters, parameterFields } from "./parameters.ts";
+import { promptFields } from "./prompt-fields.ts";
 import { PROVIDERS } from "./providers.ts";
 import { between, text, wholeFrom } from "./rules.ts";
 import { unused } from "./unused-keys.ts";
@@ -88,6 +89,7 @@ const perspective = z.strictObject(
       .default(null)
       .describe("An instruction that is sent first. The strategy then works on its answer, the notes."),
     strategy: text("the main instruction, a non-empty string").describe("The main instruction."),
+    ...promptFields,
     model_config: ownParameters
       .optional()
       .describe(
@@ -137,6 +139,7 @@ export const configSchema = z.strictObject(
       .min(1, "at least one perspective")
       .max(MOST_PERSPECTIVES, TOO_MANY_PERSPECTIVES)
       .describe("The instructions: every input gets one answer for each perspective."),
+    ...promptFields,
     data_config: dataConfig,
     add_references: z
       .boolean("true or false")

@@ -1,6 +1,7 @@
 import { errorMessage, UsageError } from "../errors.ts";
 import { excessOf, type FileWords, openTextFile } from "../files/text-file.ts";
 import { AN_ID, isId } from "../sources/ids.ts";
+import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
 import { keysOf, kindOf, MOST_BAD_ROWS } from "../files/found.ts";
 import { type Piece, piecesOf, repeatedKey } from "./pieces.ts";
 
@@ -18,6 +19,10 @@ export interface DatasetTask {
   /** The id that the input had in its file; null if it had none. */
   id: string | number | null;
   context: string;
+  /** Null if the file has none here; it may have it as the response of a first perspective. */
+  reference: string | null;
+  /** The values of the other columns that prompts use, by their names. */
+  columns: Record<string, unknown>;
   responses: (string | null)[];
   preparations: (string | null)[];
 }
@@ -31,7 +36,7 @@ const WORDS: FileWords = {
 const TASKS = "tasks";
 const MEMBERS = ["context", "responses", "preparations"];
 /** The members that a task may have besides. */
-const OPTIONAL_MEMBERS = ["id"];
+const OPTIONAL_MEMBERS = ["id", "reference", "columns"];
 
 /**
  * Reads a dataset file except for its tasks, which it only counts. The members may have any order.
@@ -125,10 +130,17 @@ function toTask(
     return at("", `: unknown key "${other}"; the keys here are ${[...MEMBERS, ...OPTIONAL_MEMBERS].join(", ")}`);
   const missing = MEMBERS.find((name) => !(name in task));
   if (missing !== undefined) return at("", ` has no "${missing}"; it has ${keysOf(task)}`);
-  const { id = null, context, responses, preparations } = task as Record<string, unknown>;
+  const { id = null, context, reference = null, columns = {}, ...lists } = task as Record<string, unknown>;
   if (id !== null && !isId(id)) return at(".id", `: expected ${AN_ID}, found ${kindOf(id)}`);
+  if (reference !== null && typeof reference !== "string") {
+    return at(".reference", `: expected a string or null, found ${kindOf(reference)}`);
+  }
+  if (typeof columns !== "object" || columns === null || Array.isArray(columns)) {
+    return at(".columns", `: expected an object, found ${kindOf(columns)}`);
+  }
+  if (isTooDeep(columns)) return at(".columns", `: ${TOO_DEEP}`);
   if (typeof context !== "string") return at(".context", `: expected a string, found ${kindOf(context)}`);
-  for (const [name, list] of Object.entries({ responses, preparations })) {
+  for (const [name, list] of Object.entries(lists)) {
     if (!Array.isArray(list)) return at(`.${name}`, `: expected an array, found ${kindOf(list)}`);
     const [wanted, found] = [perspectives.length, list.length];
     if (found !== wanted) {
@@ -141,7 +153,7 @@ function toTask(
   if (twice !== null) return at("", ` has the key "${twice}" twice`);
   const excess = excessOf(context);
   if (excess !== null) return at(".context", ` has ${excess}`);
-  const fitting = { id, context, responses, preparations } as DatasetTask;
+  const fitting = { id, context, reference, columns, ...lists } as DatasetTask;
   const needless = fitting.preparations.findIndex(
     (notes, position) => notes && perspectives[position]?.reading === null,
   );

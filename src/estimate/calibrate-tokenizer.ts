@@ -1,6 +1,6 @@
 import { type Calibration, calibrate, type CountedPrompt, UNCALIBRATED } from "./calibration.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
-import { promptOf } from "../plan/prompt.ts";
+import { promptAround, promptOf, usesRow } from "../plan/prompt.ts";
 import type { EarlierRun, History } from "../store/reuse/history.ts";
 
 /** A calibration, and the earlier calls that it rests on; null if there are none. */
@@ -32,8 +32,11 @@ export function calibrateTokenizer(history: History, runs: readonly EarlierRun[]
     for (const perspective of run.perspectives) {
       // The step that works on the input.
       const step = perspective.reading === null ? "strategy" : "reading";
-      const tokensOn = (text: string) => count(promptOf(perspective, step, text, null));
-      const frame = tokensOn("");
+      // Only the texts of the inputs are read.
+      if (usesRow(perspective, step)) continue;
+      const frame = count(promptAround(perspective, step, null));
+      const tokensOn = (input: string) =>
+        count(promptOf(perspective, step, { input, reference: null, columns: {} }, null));
       for (const call of history.calls(run, perspective.id, step, inputs)) {
         const isNew = !texts.has(call.inputId);
         if (call.tokensEstimated || (isNew && characters > MOST_CHARACTERS)) continue;

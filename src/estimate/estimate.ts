@@ -1,5 +1,4 @@
 import type { Config } from "../config/schema.ts";
-import type { Input } from "../sources/inputs.ts";
 import { UNCALIBRATED } from "./calibration.ts";
 import type { Prices } from "../models/cost.ts";
 import { isReasoningModel } from "../models/facts.ts";
@@ -9,7 +8,7 @@ import { loadTokenizer } from "../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { Expected } from "../plan/shard.ts";
-import { promptOf } from "../plan/prompt.ts";
+import { promptAround, type PromptRow } from "../plan/prompt.ts";
 import type { History } from "../store/reuse/history.ts";
 import type { EarlierAnswer } from "../store/reuse/reuse.ts";
 import { calibrateTokenizer } from "./calibrate-tokenizer.ts";
@@ -80,7 +79,7 @@ export interface EstimateBasis {
   priced: Priced;
   history: History;
   /** The earlier answers that the calls of an input reuse, in the order of `callsPerInput`. */
-  answersTo: (input: string) => readonly (EarlierAnswer | null)[];
+  answersTo: (row: PromptRow) => readonly (EarlierAnswer | null)[];
   /** The notes in an earlier answer to a reading. */
   notesOf: (answer: EarlierAnswer) => string;
   /** The id of a pilot: the estimate rests on its calls first. */
@@ -102,7 +101,7 @@ export async function createEstimator({
   answersTo,
   notesOf,
   pilot,
-}: EstimateBasis): Promise<{ add: (input: Input) => void; estimate: () => Estimate; expected: () => Expected }> {
+}: EstimateBasis): Promise<{ add: (row: PromptRow) => void; estimate: () => Estimate; expected: () => Expected }> {
   const { prices } = priced;
   const tokenizer = await loadTokenizer(settings.model);
   const count = promptCounter(tokenizer, settings.endpoint);
@@ -118,7 +117,7 @@ export async function createEstimator({
     sameModel: ofModel,
     anyModel: () => history.runs(null),
     pilot,
-    frameTokens: (perspective, step) => count(promptOf(perspective, step, "", null)) * calibration.frame,
+    frameTokens: (perspective, step) => count(promptAround(perspective, step, null)) * calibration.frame,
   });
   const basics = {
     count,
@@ -133,22 +132,22 @@ export async function createEstimator({
   let inputs = 0;
 
   return {
-    add({ text: input }) {
+    add(row) {
       inputs += 1;
       // What a reading gives to the strategy right behind it: its text, or how long that is expected to be.
       let notes: string | Range = "";
-      const answers = answersTo(input);
+      const answers = answersTo(row);
       for (const [at, step] of calls.entries()) {
         const answer = answers[at];
         if (answer) {
           step.addReused();
           if (step.step === "reading") notes = notesOf(answer);
         } else if (!step.isOnNotes) {
-          notes = step.add(input, null);
+          notes = step.add(row, null);
         } else if (typeof notes === "string") {
-          step.add(input, notes);
+          step.add(row, notes);
         } else {
-          step.addOnNotes(notes);
+          step.addOnNotes(row, notes);
         }
       }
     },

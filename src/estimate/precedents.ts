@@ -1,7 +1,7 @@
 import type { Config, Perspective } from "../config/schema.ts";
 import { fitGrowth, fitLengths, type Lengths } from "./lengths.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
-import { type Instructions, instructionsOf, isSameStep } from "../plan/prompt.ts";
+import { type Instructions, instructionsOf, isSameStep, textsIn, usesRow } from "../plan/prompt.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { EarlierCall } from "../store/reuse/earlier-calls.ts";
 import type { EarlierPerspective, EarlierRun, History } from "../store/reuse/history.ts";
@@ -179,6 +179,8 @@ function createCollector(
       const inputs = Math.ceil(MOST_CALLS / fitting.length);
       for (const perspective of fitting) {
         const strategyFrame = frameTokens(perspective, "strategy");
+        // What else the prompt has of the row is not known here.
+        const times = usesRow(perspective, "strategy") ? 0 : textsIn(perspective, "strategy");
         const frame = frameTokens(perspective, step);
         for (const call of history.calls(run, perspective.id, step, inputs)) {
           const inNextPrompt = (call.strategyPromptTokens ?? 0) - strategyFrame;
@@ -187,7 +189,7 @@ function createCollector(
             run: run.publicId,
             input: call.inputId,
             text: Math.max(0, call.promptTokens - frame),
-            notes: inNextPrompt > 0 ? inNextPrompt : null,
+            notes: inNextPrompt > 0 && times > 0 ? inNextPrompt / times : null,
             cutAt: call.isCut ? limitOf(call.settingsId) : null,
           });
         }

@@ -4,7 +4,7 @@ import { assumedLength, type Lengths, lengthFor } from "./lengths.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
 import { addTo, around, clamp, exactly, map, plus, type Range } from "./range.ts";
 import type { Step } from "../plan/calls.ts";
-import { promptOf } from "../plan/prompt.ts";
+import { promptAround, promptOf, type PromptRow, textsIn, usesRow } from "../plan/prompt.ts";
 import { isOwn, type Level, type PrecededStep, type Precedent } from "./precedents.ts";
 
 /** What all steps of an estimate share. */
@@ -41,9 +41,9 @@ export interface StepEstimate {
    * @param notes the notes of its reading; null if it has none
    * @returns the expected tokens of a reading's notes in the prompt of its strategy
    */
-  add(input: string, notes: string | null): Range;
-  /** Adds a call whose notes do not exist yet. */
-  addOnNotes(notes: Range): void;
+  add(row: PromptRow, notes: string | null): Range;
+  /** Adds a call whose notes do not exist yet. @param notes their expected tokens */
+  addOnNotes(row: PromptRow, notes: Range): void;
 }
 
 /** The relative difference between later calls and the calls of a level that remains with any number of calls. */
@@ -63,8 +63,8 @@ export function createStepEstimate(
   { perspective, step, limit, precedent }: PrecededStep,
   { count, calibration, promptWidth, isReasoning, prices, inputs }: Basics,
 ): StepEstimate {
-  const tokensOn = (input: string, notes: string | null) => count(promptOf(perspective, step, input, notes));
-  const frame = tokensOn("", null);
+  const frame = count(promptAround(perspective, step, null));
+  const [hasRow, times] = [usesRow(perspective, step), textsIn(perspective, step)];
   const { cachedShare, cacheWriteShare } = precedent ?? { cachedShare: 0, cacheWriteShare: 0 };
   const { completionOn, notesOf } = predictor(precedent, { limit, isReasoning, inputs });
   const total = {
@@ -118,14 +118,17 @@ export function createStepEstimate(
       total.calls += 1;
       total.reused += 1;
     },
-    add(input, notes) {
-      const counted = tokensOn(input, notes);
+    add(row, notes) {
+      const counted = count(promptOf(perspective, step, row, notes));
       const textTokens = (counted - frame) * calibration.text;
       addUp(around(frame * calibration.frame + textTokens, promptWidth), textTokens);
       return notesOf(textTokens);
     },
-    addOnNotes(notes) {
-      addUp(plus(around(frame * calibration.frame, promptWidth), notes), notes.expected);
+    addOnNotes(row, notes) {
+      const known = hasRow ? count(promptAround(perspective, step, row)) : frame;
+      const rowTokens = (known - frame) * calibration.text;
+      const inPrompt = map(notes, (tokens) => tokens * times);
+      addUp(plus(around(frame * calibration.frame + rowTokens, promptWidth), inPrompt), rowTokens + inPrompt.expected);
     },
   };
 }

@@ -2,6 +2,9 @@ import { basename } from "node:path";
 import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer.ts";
 
+/** The keys of a config that say what stands around the instructions. */
+const AROUND = ["system_prompt", "messages", "prompt_template"] as const;
+
 /** The documented dataset: one JSON object, indented by two spaces. */
 export const json: Renderer = {
   extension: "json",
@@ -12,6 +15,7 @@ export const json: Renderer = {
     yield `{\n${member("task_type", config.task_type)}`;
     yield `,\n${member("task_description", config.task_description)}`;
     yield `,\n${member("add_references", config.add_references)}`;
+    for (const name of AROUND) if ((config[name] ?? null) !== null) yield `,\n${member(name, config[name])}`;
     const perspectives = replicated(config);
     const reference = referenceOf(run);
     yield `,\n${member("agent_perspectives", reference === null ? perspectives : [reference, ...perspectives])}`;
@@ -55,9 +59,13 @@ function indented(value: unknown, by: number): string {
 
 function toTask(run: DatasetRun, task: TaskRow) {
   const cells = cellsOf(run, task);
+  const { sourceId, input, reference, columns } = task;
   return {
-    ...(task.sourceId !== null && { id: task.sourceId }),
-    context: task.input,
+    ...(sourceId !== null && { id: sourceId }),
+    context: input,
+    // A first perspective may have it.
+    ...(run.usesReference && referenceOf(run) === null && { reference }),
+    ...(Object.keys(columns).length > 0 && { columns }),
     responses: cells.map(({ response }) => response),
     preparations: cells.map(({ preparation }) => preparation),
   };

@@ -8,6 +8,8 @@ export type DatasetRun = RunRow & {
   otherSettings: OtherSettings[];
   costUsd: number | null;
   part: RunPart | null;
+  /** Whether prompts use the references. */
+  usesReference: boolean;
   /** The replicate that the dataset has, if it does not have all. */
   replicate?: number;
 };

@@ -81,7 +81,7 @@ export function* selectedTasks(
 }
 
 /** Records the cells that cause problems in other programs. @returns whether any has a lone surrogate */
-function examine(run: DatasetRun, { position, input, reference, cells }: TaskRow, found: Findings): boolean {
+function examine(run: DatasetRun, { position, input, reference, columns, cells }: TaskRow, found: Findings): boolean {
   let isFound = false;
   const look = (text: string | null, place: () => string) => {
     if (text === null) return;
@@ -94,6 +94,10 @@ function examine(run: DatasetRun, { position, input, reference, cells }: TaskRow
   };
   look(input, () => `the context of task ${position}`);
   look(reference, () => `the reference of task ${position}`);
+  if (!isWellFormed(columns)) {
+    isFound = true;
+    found.surrogates.add(`the columns of task ${position}`);
+  }
   for (const { text, step, perspective, replicate } of cells) {
     look(text, () => {
       const { agent_perspectives: perspectives, replicates = 1 } = run.config;

@@ -1,12 +1,12 @@
 import type { Endpoint } from "../config/schema.ts";
-import { type Prompt, promptLength } from "./prompt.ts";
+import type { Message, Prompt } from "./prompt.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** The tokens that a chat adds to each message, and those that begin the answer. */
 const MESSAGE_OVERHEAD = 4;
 const ANSWER_OVERHEAD = 3;
 
-/** Prompts up to this length, in UTF-16 code units, are counted whole; see {@link promptCounter}. */
+/** Last messages up to this length, in UTF-16 code units, are counted whole; see {@link promptCounter}. */
 const COUNTED_WHOLE = 8_000;
 
 const CACHED_TEXTS = 64;
@@ -17,8 +17,8 @@ const LONGEST_CACHED = 200_000;
 export type PromptCounter = (prompt: Prompt) => number;
 
 /**
- * Short prompts are counted exactly. For a long prompt the counts of its pieces are added, and each piece is counted only
- * once: the sum may be off by a token or two, but an article is not counted again for every perspective.
+ * Short prompts are counted exactly. For a long last message the counts of its pieces are added, and each piece is counted
+ * only once: the sum may be off by a token or two, but an article is not counted again for every perspective.
  */
 export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptCounter {
   const overheadOf = ({ messages }: Prompt) =>
@@ -40,12 +40,21 @@ export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptC
     counts.set(piece, tokens);
     return tokens;
   };
+  /** The counts of the messages before the last, which are the same objects in many prompts. */
+  const before = new WeakMap<Message, number>();
+  const countMessage = (message: Message): number => {
+    const tokens = before.get(message) ?? tokenizer.count(message.content);
+    before.set(message, tokens);
+    return tokens;
+  };
   return (prompt) => {
-    const { pieces } = prompt;
+    const { messages, pieces } = prompt;
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const tokens =
-      promptLength(prompt) <= COUNTED_WHOLE
+      length <= COUNTED_WHOLE
         ? tokenizer.count(pieces.join(""))
         : pieces.reduce((sum, piece) => sum + countPiece(piece), 0);
-    return overheadOf(prompt) + tokens;
+    const around = messages.slice(0, -1).reduce((sum, message) => sum + countMessage(message), 0);
+    return overheadOf(prompt) + around + tokens;
   };
 }

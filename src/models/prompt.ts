@@ -6,9 +6,10 @@ export interface Message {
 
 /** The prompt of a call. Only plan/prompt.ts makes one. */
 export interface Prompt {
+  /** All but the last are the same objects in all prompts of a perspective, so that each needs to be measured only once. */
   readonly messages: readonly Message[];
   /**
-   * The text of all messages, in pieces. A piece, such as an instruction or an input, occurs in many prompts, so that
+   * The text of the last message, in pieces. A piece, such as an instruction or an input, occurs in many prompts, so that
    * each piece needs to be measured only once.
    */
   readonly pieces: readonly string[];
@@ -20,11 +21,11 @@ export function promptText({ messages }: Pick<Prompt, "messages">): string {
 }
 
 /** The length of a prompt in UTF-16 code units. */
-export function promptLength({ pieces }: Pick<Prompt, "pieces">): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+export function promptLength({ messages }: Pick<Prompt, "messages">): number {
+  return messages.reduce((sum, { content }) => sum + content.length, 0);
 }
 
 /** The length of a prompt in bytes of UTF-8. */
-export function promptBytes({ pieces }: Pick<Prompt, "pieces">): number {
-  return pieces.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0);
+export function promptBytes({ messages }: Pick<Prompt, "messages">): number {
+  return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
 }

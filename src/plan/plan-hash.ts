@@ -7,6 +7,9 @@ const IS_HASHED: Record<keyof Config, boolean> = {
   task_description: true,
   agent_perspectives: true,
   add_references: true,
+  system_prompt: true,
+  messages: true,
+  prompt_template: true,
   replicates: true,
   // Their parts that count are the settings, the input file, and what planHash adds.
   model_config: false,
@@ -35,7 +38,8 @@ const IS_HASHED: Record<keyof Config, boolean> = {
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
   const { reasoning_tags } = config.model_config;
   const { sample_size, format, fields, where, shuffle = false, seed = 0, offset = 0 } = config.data_config;
-  const hashed = Object.entries(config).filter(([name]) => IS_HASHED[name as keyof Config]);
+  // At the top, null is the same as nothing.
+  const hashed = Object.entries(config).filter(([name, value]) => IS_HASHED[name as keyof Config] && value !== null);
   const whole = {
     replicates: 1,
     ...Object.fromEntries(hashed),

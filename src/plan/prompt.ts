@@ -1,36 +1,117 @@
+import { isDeepStrictEqual } from "node:util";
+import { promptPartsOf } from "../config/prompt-parts.ts";
 import type { Config } from "../config/schema.ts";
-import type { Prompt } from "../models/prompt.ts";
+import { parseTemplate, type TemplatePart } from "../config/template.ts";
+import type { Message, Prompt } from "../models/prompt.ts";
 import type { Step } from "./calls.ts";
 
-const FENCE = "```";
+/**
+ * The usual prompt: the instruction, a blank line, the text between fences without line breaks, the instruction again and
+ * a blank line. This is the prompt of the reference pipeline, so that datasets can be compared.
+ */
+const USUAL = "{instruction}\n\n```{text}```{instruction}\n\n";
 
-/** The texts of a perspective's prompts besides the input and the notes. */
+/** A part of a prompt that is not the same in all prompts of a step. */
+type Value = Exclude<TemplatePart, string>;
+
+/** What the prompts of a perspective are made of, besides the values of a row and the notes. */
 export interface Instructions {
   reading: string | null;
-  strategy: string;
+  /** The messages before the prompt. */
+  before: readonly Message[];
+  /** The prompt of each step, with the instruction in its place. */
+  frames: Readonly<Record<Step, readonly TemplatePart[]>>;
+}
+
+/** The values of a row that prompts may use. */
+export interface PromptRow {
+  input: string;
+  reference: string | null;
+  /** The values of the columns that the templates of the run use, by their names. */
+  columns: Readonly<Record<string, unknown>>;
 }
 
 /** Whether the prompts of a step say the same in two perspectives, but for the texts that it works on. */
 export function isSameStep(one: Instructions, other: Instructions, step: Step): boolean {
-  return one.reading === other.reading && (step === "reading" || one.strategy === other.strategy);
+  const said = ({ reading, before, frames }: Instructions) => [
+    before,
+    reading === null ? null : frames.reading,
+    step === "reading" || frames.strategy,
+  ];
+  return isDeepStrictEqual(said(one), said(other));
 }
 
 /** The instructions of the perspectives of a config, in their order. */
-export function instructionsOf({ agent_perspectives: perspectives }: Config): Instructions[] {
-  return perspectives.map(({ reading, strategy }) => ({ reading, strategy }));
+export function instructionsOf(config: Config): Instructions[] {
+  return config.agent_perspectives.map((perspective) => {
+    const { systemPrompt, messages, templates } = promptPartsOf(config, perspective);
+    const { reading, strategy } = perspective;
+    const system = systemPrompt === null ? [] : [{ role: "system" as const, content: systemPrompt }];
+    return {
+      reading,
+      before: [...system, ...messages],
+      frames: {
+        reading: frameOf(templates.reading, reading ?? strategy),
+        strategy: frameOf(templates.strategy, strategy),
+      },
+    };
+  });
+}
+
+/** The parts of a prompt with the instruction in its place. No two texts follow each other. */
+function frameOf(template: string | null, instruction: string): TemplatePart[] {
+  const parts: TemplatePart[] = [];
+  for (const part of parseTemplate(template ?? USUAL).parts) {
+    const said = typeof part === "object" && "value" in part && part.value === "instruction" ? instruction : part;
+    const last = parts.at(-1);
+    if (typeof said === "string" && typeof last === "string") parts[parts.length - 1] = last + said;
+    else parts.push(said);
+  }
+  return parts;
 }
 
 /**
- * The prompt of a call: one user message, made of the instruction `I` and the text `T` that it works on. The message is
- * `I`, a blank line, `T` between fences without line breaks, `I` again and a blank line. This is the prompt of the
- * reference pipeline, so that datasets can be compared.
+ * The prompt of a call: the messages of its perspective, and a user message.
  * @param notes what the reading returned; null if the perspective has no reading. A strategy works on the notes, or on
  *   the input if they are empty
  */
-export function promptOf({ reading, strategy }: Instructions, step: Step, input: string, notes: string | null): Prompt {
-  const isReading = step === "reading" && reading !== null;
-  const instruction = isReading ? reading : strategy;
-  const text = isReading || notes === null || notes === "" ? input : notes;
-  const pieces = [`${instruction}\n\n${FENCE}`, text, `${FENCE}${instruction}\n\n`] as const;
-  return { messages: [{ role: "user", content: pieces[0] + pieces[1] + pieces[2] }], pieces };
+export function promptOf(instructions: Instructions, step: Step, row: PromptRow, notes: string | null): Prompt {
+  const isOnInput = step === "reading" || notes === null || notes === "";
+  const text = isOnInput ? row.input : notes;
+  return promptWith(instructions, step, (part) => valueOf(part, row, text));
+}
+
+/** A prompt without the text that it works on. @param row null for a prompt without any value of the row */
+export function promptAround(instructions: Instructions, step: Step, row: PromptRow | null): Prompt {
+  return promptWith(instructions, step, (part) => (row === null ? "" : valueOf(part, row, "")));
+}
+
+function promptWith({ before, frames }: Instructions, step: Step, fill: (part: Value) => string): Prompt {
+  const pieces = frames[step].map((part) => (typeof part === "string" ? part : fill(part)));
+  // Not joined: a long input would be copied for each perspective, also where it is only counted.
+  const content = pieces.reduce((text, piece) => text + piece, "");
+  return { messages: [...before, { role: "user", content }], pieces };
+}
+
+function valueOf(part: Value, { input, reference, columns }: PromptRow, text: string): string {
+  if ("column" in part) return written(columns[part.column], part.column);
+  if (part.value === "text") return text;
+  return part.value === "input" ? input : written(reference, part.value);
+}
+
+/** A value as prompts have it: text as it is, anything else as JSON. */
+function written(value: unknown, name: string): string {
+  // Rows without a value are refused when they are read.
+  if (value === undefined || value === null) throw new Error(`the row has no ${name}`);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** How often the text that a step works on stands in its prompt. */
+export function textsIn({ frames }: Instructions, step: Step): number {
+  return frames[step].filter((part) => typeof part === "object" && "value" in part && part.value === "text").length;
+}
+
+/** Whether the prompts of a step have values of the row besides the text that it works on. */
+export function usesRow({ frames }: Instructions, step: Step): boolean {
+  return frames[step].some((part) => typeof part === "object" && !("value" in part && part.value === "text"));
 }

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../config/schema.ts";
-import { promptText } from "../models/prompt.ts";
+import { type Prompt, promptText } from "../models/prompt.ts";
 import { readCompletion } from "./answer.ts";
 import { type BodyNames, bodyParameters } from "./parameters.ts";
 import { toCallError } from "./refusal.ts";
@@ -41,6 +41,8 @@ export interface Server {
   maxAnswerBytes: number;
   /** The names under which a model takes the parameters of a config. */
   bodyNames(model: string, endpoint: Endpoint): BodyNames;
+  /** What a model calls the role of system messages. */
+  systemRole(model: string): "system" | "developer";
 }
 
 export const PATHS: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
@@ -48,8 +50,14 @@ export const PATHS: Record<Endpoint, string> = { chat: "/chat/completions", comp
 /** The body of a request for one answer. */
 export function bodyOf(server: Server, { endpoint, model, prompt, parameters }: Question): Record<string, unknown> {
   const accepted = bodyParameters(server.bodyNames(model, endpoint), parameters);
-  const asked = endpoint === "chat" ? { messages: prompt.messages } : { prompt: promptText(prompt) };
+  const asked =
+    endpoint === "chat" ? { messages: messagesFor(prompt, server.systemRole(model)) } : { prompt: promptText(prompt) };
   return { ...accepted, model, ...asked };
+}
+
+function messagesFor({ messages }: Prompt, systemRole: "system" | "developer"): readonly object[] {
+  if (systemRole === "system") return messages;
+  return messages.map((message) => (message.role === "system" ? { ...message, role: systemRole } : message));
 }
 
 /**

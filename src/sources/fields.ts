@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.ts";
+import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
 import { keysOf, kindOf } from "../files/found.ts";
 import { excessOf } from "../files/text-file.ts";
 import type { Config } from "../config/schema.ts";
@@ -12,6 +13,21 @@ export interface Fields {
   text: string;
   reference: string | null;
   id: string | number | null;
+  /** The values of the other columns that prompts use, by their names. None is null. */
+  columns: Readonly<Record<string, unknown>>;
+}
+
+/** What prompts use of a row besides the input. */
+export interface UsedValues {
+  columns: readonly string[];
+  /** Whether they use the reference, so that each row must have one. */
+  reference: boolean;
+}
+
+/** How many characters a row takes in memory. */
+export function charactersOf({ text, reference, columns }: Fields): number {
+  const others = Object.keys(columns).length === 0 ? 0 : JSON.stringify(columns).length;
+  return text.length + (reference?.length ?? 0) + others;
 }
 
 /** Takes the input, the reference and the id out of rows. */
@@ -34,18 +50,21 @@ export interface FieldReader {
 /**
  * @param others columns that others look at
  * @param withIds false to read no ids but those of a column that the config names
+ * @param used what prompts use of the rows
  */
 export function fieldReader(
   fields: Config["data_config"]["fields"],
   others: readonly string[],
   withIds: boolean,
+  used: UsedValues,
 ): FieldReader {
   const input = fields?.input ?? "input";
   const reference = fields?.reference === undefined ? "reference" : fields.reference;
   const ids = idReader(fields?.id, withIds);
   /** Columns that some row must have. */
   const unseen = new Set([fields?.reference, fields?.id].filter((name) => typeof name === "string"));
-  const names = [input, reference, ids.name, ...others].filter((name) => name !== null);
+  const named = [...others, ...used.columns];
+  const names = [input, reference, ids.name, ...named].filter((name) => name !== null);
   let file: StatedColumns | null = null;
   let first = "";
 
@@ -61,14 +80,13 @@ export function fieldReader(
       file = columns && { path, types: new Map(columns.map(({ name, type }) => [name, type])) };
       if (file === null) return;
       const { types } = file;
-      const missing = [input, ...unseen, ...others].filter(
+      const missing = [input, ...unseen, ...named].filter(
         (name) => !topLevel([name]).some((column) => types.has(column)),
       );
       if (missing.length === 0) return;
-      throw new UsageError(
-        `${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`,
-        NAME_COLUMNS,
-      );
+      const isOfTemplate = missing.every((name) => used.columns.includes(name));
+      const hint = isOfTemplate ? "prompt_template names it. {{ and }} are braces." : NAME_COLUMNS;
+      throw new UsageError(`${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`, hint);
     },
     read(row, place) {
       if (first === "") first = keysOf(row);
@@ -79,10 +97,13 @@ export function fieldReader(
       const other = reference === null ? null : (valueOf(row, reference) ?? null);
       const otherProblem = other === null ? null : problemOf(reference ?? "", other, false, place, file);
       if (otherProblem !== null) return otherProblem;
+      if (used.reference && other === null) return ` has no reference, which prompt_template uses`;
+      const columns = columnsOf(row, used.columns);
+      if (typeof columns === "string") return columns;
       const id = ids.name === null ? null : ids.read(valueOf(row, ids.name), place);
       return typeof id === "object" && id !== null
         ? id.problem
-        : { text: text as string, reference: other as string | null, id };
+        : { text: text as string, reference: other as string | null, id, columns };
     },
     unusableIds: () => ids.unusable(),
     missing(where) {
@@ -92,6 +113,31 @@ export function fieldReader(
       return name === undefined || keys === "" ? null : { name, firstRow: keys };
     },
   };
+}
+
+/** The values of the columns that prompts use, or what is wrong with them. */
+function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | string {
+  const values: [name: string, value: unknown][] = [];
+  for (const name of names) {
+    const value = valueAt(row, name);
+    if (value === undefined) return ` has no "${name}", which prompt_template uses; it has ${keysOf(row)}`;
+    if (value === null) return ` has no value of "${name}", which prompt_template uses`;
+    if (value instanceof Uint8Array) return `: "${name}", which prompt_template uses, holds binary data`;
+    if (isTooDeep(value)) return `: "${name}": ${TOO_DEEP}`;
+    const plain = withoutBigInts(value);
+    const excess = excessOf(typeof plain === "string" ? plain : JSON.stringify(plain));
+    if (excess !== null) return `: "${name}" has ${excess}`;
+    values.push([name, plain]);
+  }
+  return Object.fromEntries(values);
+}
+
+/** A value as JSON can hold it: whole numbers that a number cannot hold become text. */
+function withoutBigInts(value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(withoutBigInts);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withoutBigInts(member)]));
 }
 
 /** Reads ids. @param named the column that the config names; null for no ids */

@@ -3,7 +3,7 @@ import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type Checker, createChecker } from "./checker.ts";
 import { topLevel } from "./columns.ts";
-import { type FieldReader, type Fields, fieldReader } from "./fields.ts";
+import { charactersOf, type FieldReader, type Fields, fieldReader, type UsedValues } from "./fields.ts";
 import { type FileChunk, nameOfInputs, type OpenFiles, openFiles } from "./input-files.ts";
 import { Sampler } from "./sample.ts";
 import type { SourceRow } from "./source.ts";
@@ -31,6 +31,8 @@ export interface InputsRead {
 export interface ReadInputsOptions {
   /** Whether to use the ids of the default column, `id`. Default: true. */
   withIds?: boolean;
+  /** What prompts use of the rows besides the inputs. */
+  used?: UsedValues;
   onWarning?: (message: string) => void;
 }
 
@@ -41,19 +43,21 @@ export interface ReadInputsOptions {
  */
 export async function* readInputs(
   data: DataConfig,
-  { withIds = true, onWarning = () => {} }: ReadInputsOptions = {},
+  { withIds = true, used = { columns: [], reference: false }, onWarning = () => {} }: ReadInputsOptions = {},
 ): AsyncGenerator<Input[], InputsRead> {
-  if (data.shuffle !== true) return yield* firstInputs(createReading(data, withIds, onWarning), data);
-  const drawn = await drawInputs(createReading(data, withIds, onWarning), data);
+  const begin = (isWithIds: boolean, warn = onWarning) => createReading(data, isWithIds, used, warn);
+  if (data.shuffle !== true) return yield* firstInputs(begin(withIds), data);
+  const drawn = await drawInputs(begin(withIds), data);
   // Without ids, another sample is drawn.
   const isDrawn = drawn.read.hasIds || !withIds;
   const { sample, read } = isDrawn
     ? drawn
     : await drawInputs(
-        createReading(data, false, () => {}),
+        begin(false, () => {}),
         data,
       );
-  yield* sample.rows === null ? readAgain(data, sample.ordinals, read) : inOrder(sample.ordinals, sample.rows);
+  const again = () => begin(read.hasIds, () => {});
+  yield* sample.rows === null ? readAgain(again(), data, sample.ordinals, read) : inOrder(sample.ordinals, sample.rows);
   return isDrawn ? read : { ...read, hasIds: false };
 }
 
@@ -65,9 +69,14 @@ interface Reading {
   checker: Checker;
 }
 
-function createReading(data: DataConfig, withIds: boolean, onWarning: (message: string) => void): Reading {
+function createReading(
+  data: DataConfig,
+  withIds: boolean,
+  used: UsedValues,
+  onWarning: (message: string) => void,
+): Reading {
   const where = whereOf(data.where);
-  const fields = fieldReader(data.fields, where.names, withIds);
+  const fields = fieldReader(data.fields, where.names, withIds, used);
   const files = openFiles(data, { columns: topLevel(fields.names), onWarning });
   return { files, where, fields, checker: createChecker(data, fields, where, onWarning) };
 }
@@ -118,7 +127,7 @@ type Sample = ReturnType<Sampler<Fields>["drawn"]>;
 async function drawInputs(reading: Reading, data: DataConfig): Promise<{ sample: Sample; read: InputsRead }> {
   const { files, checker } = reading;
   const { offset = 0, sample_size: size, seed = 0 } = data;
-  const sampler = new Sampler<Fields>(offset + size, ({ text, reference }) => text.length + (reference?.length ?? 0));
+  const sampler = new Sampler<Fields>(offset + size, charactersOf);
   const tally = new Tally();
   let seen = 0;
   try {
@@ -154,8 +163,12 @@ function* inOrder(ordinals: readonly number[], rows: ReadonlyMap<number, Fields>
  * The drawn rows in the order of the files, for samples that do not fit in memory.
  * @throws UsageError when the files have changed
  */
-async function* readAgain(data: DataConfig, ordinals: readonly number[], read: InputsRead): AsyncGenerator<Input[]> {
-  const reading = createReading(data, read.hasIds, () => {});
+async function* readAgain(
+  reading: Reading,
+  data: DataConfig,
+  ordinals: readonly number[],
+  read: InputsRead,
+): AsyncGenerator<Input[]> {
   const positions = new Map(ordinals.map((ordinal, index) => [ordinal, index]));
   let seen = 0;
   try {

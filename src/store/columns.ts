@@ -35,15 +35,27 @@ export function storedJson<T>(name: string) {
   return customType<{ data: T; driverData: string }>({
     dataType: () => "text",
     toDriver: (value) => JSON.stringify(value),
-    fromDriver(text) {
-      try {
-        return JSON.parse(text) as T;
-      } catch (error) {
-        const damage = new Error(`a ${name} in the database is not JSON`, { cause: error });
-        throw Object.assign(damage, { code: "SQLITE_CORRUPT" });
-      }
-    },
+    fromDriver: (text) => jsonFrom(text, name) as T,
   })(name);
+}
+
+function jsonFrom(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const damage = new Error(`a ${name} in the database is not JSON`, { cause: error });
+    throw Object.assign(damage, { code: "SQLITE_CORRUPT" });
+  }
+}
+
+/** What the column of the values that prompts use stores of them; null if there are none. */
+export function storedColumns(values: Readonly<Record<string, unknown>>): string | null {
+  return Object.keys(values).length === 0 ? null : JSON.stringify(values);
+}
+
+/** The values of that column, as prepared SQL reads it. */
+export function columnsFrom(stored: string | null): Record<string, unknown> {
+  return stored === null ? {} : (jsonFrom(stored, "columns") as Record<string, unknown>);
 }
 
 /** The columns of token counts. */

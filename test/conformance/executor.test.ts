@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { EXECUTORS, type ExecutorName } from "../../src/config/executors.ts";
 import { batchLab, type BatchLab, chargedBy, expectChargedOnce, PLAIN, PRICES } from "../support/batch-lab.ts";
-import { expectedDataset, promptOf, type ConfigOverrides } from "../support/harness.ts";
+import { configFor, expectedDataset, promptOf, type ConfigOverrides } from "../support/harness.ts";
 import { answerTo, type Fault, type IncomingCall, shortened } from "../support/server.ts";
 
 /** What a request costs in proportion to a live one. */
@@ -245,6 +245,53 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
       [1, 200],
       [1, 200],
     ]);
+    lab.expectSound();
+  });
+
+  test("sends each perspective its own messages and templates, with the columns of its row, also to notes", async () => {
+    const examples = [
+      { role: "user", content: "Hallo." },
+      { role: "assistant", content: "Hello." },
+    ];
+    const [, noted] = configFor().agent_perspectives;
+    await using lab = await setUp(
+      {
+        system_prompt: "Be careful.",
+        messages: examples,
+        prompt_template: "{instruction} ({tone})\n{text}",
+        agent_perspectives: [
+          { ...PLAIN, system_prompt: null } as typeof PLAIN,
+          { ...noted!, messages: null } as typeof PLAIN,
+        ],
+      },
+      2,
+    );
+    const data = lab.data.map((row, at) => ({ ...row, tone: at === 0 ? "dry" : ["warm", 2] }));
+    await lab.space.write("rows.json", data);
+    const seen: string[] = [];
+    const answers = new Map<string, string>();
+    lab.server.behave = (call) => {
+      seen.push(JSON.stringify(call.body["messages"]));
+      answers.set(seen.at(-1)!, answerTo(call));
+      return undefined;
+    };
+    const result = await lab.run("run", "config.json");
+    expect(result.code, result.stderr).toBe(0);
+    const system = { role: "system", content: "Be careful." };
+    const wanted = data.flatMap(({ input, tone }) => {
+      const said = typeof tone === "string" ? tone : JSON.stringify(tone);
+      const user = (instruction: string, text: string) => ({
+        role: "user",
+        content: `${instruction} (${said})\n${text}`,
+      });
+      const reading = JSON.stringify([system, user(noted!.reading!, input)]);
+      return [
+        JSON.stringify([...examples, user(PLAIN.strategy, input)]),
+        reading,
+        JSON.stringify([system, user(noted!.strategy, answers.get(reading) ?? "")]),
+      ];
+    });
+    expect(seen.toSorted()).toEqual(wanted.toSorted());
     lab.expectSound();
   });
 

@@ -161,6 +161,33 @@ describe.concurrent.each(APIS)("asked through its API, %s, %s:", (name, endpoint
     expect(stderr).not.toContain("does not take");
   });
 
+  test("a system prompt and examples arrive before the prompt, or are refused where there is one text only", async () => {
+    const around = {
+      system_prompt: "Be careful.",
+      messages: [
+        { role: "user", content: "Hallo." },
+        { role: "assistant", content: "Hello." },
+      ],
+      prompt_template: "{text}\n\n{instruction}",
+    };
+    await using lab = await setUp({ ...asking(name, { endpoint }), ...around });
+    if (endpoint === "completions") {
+      const { code, stderr } = await lab.datagen("run", "config.json");
+      expect(code).toBe(2);
+      for (const key of ["system_prompt", "messages"]) expect(stderr).toContain(`${key}: the endpoint completions`);
+      expect(lab.server.requests).toEqual([]);
+      return;
+    }
+    await lab.run();
+    expect(lab.server.requests.map(({ body }) => body?.["messages"])).toEqual([
+      [
+        { role: "system", content: "Be careful." },
+        ...around.messages,
+        { role: "user", content: `${rows(1)[0]!.input}\n\n${PLAIN.strategy}` },
+      ],
+    ]);
+  });
+
   test("nothing is sent that is not configured, and max_completion_tokens keeps its name", async () => {
     const none = { max_tokens: undefined, temperature: undefined };
     await using lab = await setUp(asking(name, { endpoint, ...none }));

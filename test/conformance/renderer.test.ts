@@ -105,7 +105,7 @@ describe.concurrent.each(FORMATS)("the format %s", (format) => {
         yield task;
       }
     }
-    const run = { ...row, otherSettings: [], costUsd: null, part: null };
+    const run = { ...row, otherSettings: [], costUsd: null, part: null, usesReference: false };
     for (const _ of renderers[format].render(run, tasks(), { csvSafe: false, isContinued: false }))
       if (taken > 5) break;
     expect(taken).toBe(6);

@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { rowUseOf } from "../../config/prompt-parts.ts";
 import type { Config } from "../../config/schema.ts";
 import { InterruptedError, UsageError } from "../../errors.ts";
 import { type Format, FORMATS } from "../../export/formats.ts";
@@ -120,7 +121,9 @@ function* rendered(store: Store, runIds: readonly number[], format: Format, opti
     const row = getRun(store, runId);
     const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
     const found = noFindings();
-    const run = selectedRun({ ...row, otherSettings: otherSettings(store, row), costUsd, part }, options, found);
+    const { reference: usesReference } = rowUseOf(row.config);
+    const described = { ...row, otherSettings: otherSettings(store, row), costUsd, part, usesReference };
+    const run = selectedRun(described, options, found);
     const { reasoning_tags: tags } = row.config.model_config;
     const rows = datasetRows(store, runId, { tags, withRequests: renderer.isFlat });
     yield* renderer.render(run, selectedTasks(run, rows, options, found), { csvSafe, isContinued: at > 0 });

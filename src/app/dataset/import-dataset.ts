@@ -1,9 +1,11 @@
 import { checkOverrides } from "../../config/parse.ts";
 import { configOfDataset, type DatasetReport } from "../../config/from-dataset.ts";
+import { type RowUse, rowUseOf } from "../../config/prompt-parts.ts";
 import type { Overrides } from "../../config/schema.ts";
 import { type DatasetHead, type DatasetTask, readHead, readTasks } from "../../dataset/dataset.ts";
 import { UsageError } from "../../errors.ts";
-import { type ImportedCall, insertImportedTask } from "../../store/import/import.ts";
+import { type ImportedCall, type ImportedTask, insertImportedTask } from "../../store/import/import.ts";
+import type { PromptRow } from "../../plan/prompt.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -69,7 +71,7 @@ export async function checkImport(store: Store, path: string, options: ImportDat
   const offset = report.reference === null ? 0 : 1;
   const callsOf = importedCalls(config, offset, target.asked);
   const { survey, add } = createSurvey(offset);
-  await eachTask(path, head, report, (task) => add(task, callsOf(task)));
+  await eachTask(path, head, report, (task, _position, row) => add(task, callsOf(task, row)));
   for (const message of warningsOf(report, target, given, survey, runsImportedFrom(store, head.sha256))) {
     onEvent({ type: "warning", message });
   }
@@ -152,35 +154,32 @@ interface Source {
   /** Those of each perspective. */
   settingsIds: readonly number[];
   createdAt: number;
-  callsOf: (task: DatasetTask) => ImportedCall[];
+  callsOf: (task: DatasetTask, row: PromptRow) => ImportedCall[];
 }
 
 /** Writes the run's rows in short transactions. The last one makes the run visible. */
 async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: Source): Promise<void> {
-  const { config, reference } = source.report;
+  const { config } = source.report;
   const { runId: id } = lease;
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, id, config.agent_perspectives));
   const { settingsIds, createdAt } = source;
   const tags = config.model_config.reasoning_tags;
   const run = { id, perspectiveIds, settingsIds, createdAt, tags };
-  let chunk: [position: number, task: DatasetTask, calls: ImportedCall[]][] = [];
+  let chunk: ImportedTask[] = [];
   let size = { calls: 0, characters: 0 };
 
   function flush(): void {
     inTransaction(store, () => {
-      for (const [position, task, calls] of chunk) {
-        const text = reference === null ? null : (task.responses[0] ?? null);
-        insertImportedTask(store, run, { position, id: task.id, input: task.context, reference: text, calls });
-      }
+      for (const task of chunk) insertImportedTask(store, run, task);
     });
     renewLease(store, lease);
     chunk = [];
     size = { calls: 0, characters: 0 };
   }
 
-  await eachTask(source.path, source.head, source.report, (task, position) => {
-    const calls = source.callsOf(task);
-    chunk.push([position, task, calls]);
+  await eachTask(source.path, source.head, source.report, (task, position, row) => {
+    const calls = source.callsOf(task, row);
+    chunk.push({ position, id: task.id, ...row, calls });
     size.calls += calls.length;
     for (const text of [task.context, ...task.responses, ...task.preparations]) size.characters += text?.length ?? 0;
     if (size.calls >= CHUNK.calls || size.characters >= CHUNK.characters) flush();
@@ -203,9 +202,10 @@ async function write(store: Store, lease: Lease, survey: DatasetSurvey, source: 
 async function eachTask(
   path: string,
   head: DatasetHead,
-  { perspectives }: DatasetReport,
-  visit: (task: DatasetTask, position: number) => void,
+  { config, perspectives, reference }: DatasetReport,
+  visit: (task: DatasetTask, position: number, row: PromptRow) => void,
 ): Promise<void> {
+  const used = rowUseOf(config);
   const tasks = readTasks(path, perspectives);
   let position = 0;
   for (let next = await tasks.next(); ; next = await tasks.next()) {
@@ -213,9 +213,23 @@ async function eachTask(
       if (next.value === head.sha256) return;
       throw new UsageError(`${path} changed while it was read`, "Import it again once nothing writes to it.");
     }
-    visit(next.value, position);
+    const { context: input, columns, ...task } = next.value;
+    const row = { input, reference: reference === null ? task.reference : (task.responses[0] ?? null), columns };
+    checkRow(path, position, row, used);
+    visit(next.value, position, row);
     position += 1;
   }
+}
+
+/** @throws UsageError when a task lacks a value that the templates of the dataset use */
+function checkRow(path: string, position: number, { reference, columns }: PromptRow, used: RowUse): void {
+  const missing = used.columns.filter((name) => (columns[name] ?? null) === null);
+  if (used.reference && reference === null) missing.push("reference");
+  if (missing.length === 0) return;
+  throw new UsageError(
+    `${path}: tasks[${position}] has no value of ${missing.map((name) => JSON.stringify(name)).join(", ")}, which prompt_template uses`,
+    'A task has the values of such columns in "columns".',
+  );
 }
 
 /** When a dataset was created, if it says so. A time without a zone is the local time of an unknown machine. */

@@ -2,7 +2,7 @@ import type { Config } from "../../config/schema.ts";
 import type { DatasetTask } from "../../dataset/dataset.ts";
 import { isErrorText } from "../../dataset/error-texts.ts";
 import { callsPerInput } from "../../plan/calls.ts";
-import { instructionsOf, promptOf } from "../../plan/prompt.ts";
+import { instructionsOf, promptOf, type PromptRow } from "../../plan/prompt.ts";
 import { callKeys, type Settings } from "../../plan/settings.ts";
 import { EMPTY, IMPORTED_ERROR, IMPORTED_MISSING, READING_FAILED } from "../../store/runs/calls.ts";
 import type { ImportedCall } from "../../store/import/import.ts";
@@ -16,13 +16,13 @@ export function importedCalls(
   config: Config,
   offset: number,
   asked: readonly Settings[],
-): (task: DatasetTask) => ImportedCall[] {
+): (task: DatasetTask, row: PromptRow) => ImportedCall[] {
   const { agent_perspectives: perspectives, replicates = 1 } = config;
   const instructions = instructionsOf(config);
   const keys = asked.map(callKeys);
   const planned = callsPerInput(perspectives, replicates);
 
-  return ({ context, responses, preparations }) =>
+  return ({ responses, preparations }, row) =>
     planned.map((call) => {
       const [perspective, keyOf] = [instructions[call.perspective], keys[call.perspective]];
       if (!perspective || !keyOf) throw new Error(`perspective ${call.perspective} is not in the config`);
@@ -31,7 +31,7 @@ export function importedCalls(
       const noNotes = perspective.reading === null ? EMPTY : notesFailureOf(notes, response);
       const done = (failure: string | null, text: string | null): ImportedCall => {
         if (failure !== null || text === null) return { ...call, outcome: { failure: failure ?? IMPORTED_MISSING } };
-        return { ...call, outcome: { text, key: keyOf(promptOf(perspective, call.step, context, notes)) } };
+        return { ...call, outcome: { text, key: keyOf(promptOf(perspective, call.step, row, notes)) } };
       };
       if (call.step === "reading") return done(noNotes, notes);
       // A response that worked on an error text instead of notes does not answer any prompt of the config.

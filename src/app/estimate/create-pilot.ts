@@ -16,9 +16,9 @@ export async function pilotOptions(
   options: Omit<CreateRunOptions, "name">,
 ): Promise<CreateRunOptions> {
   const { overrides = {}, onEvent = () => {} } = options;
-  const { data_config: data } = applyOverrides(given, overrides);
+  const config = applyOverrides(given, overrides);
   let inputs = 0;
-  await eachInput(data, null, () => {
+  await eachInput(config, null, () => {
     inputs += 1;
   });
   if (size >= inputs) {

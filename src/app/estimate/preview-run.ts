@@ -1,3 +1,5 @@
+import type { Parameters } from "../../config/parameters.ts";
+import { rowUseOf } from "../../config/prompt-parts.ts";
 import type { ProviderName } from "../../config/providers.ts";
 import type { Config, Endpoint } from "../../config/schema.ts";
 import { type Input, readInputs } from "../../sources/inputs.ts";
@@ -5,12 +7,12 @@ import { promptCounter } from "../../models/prompt-tokens.ts";
 import type { Message } from "../../models/prompt.ts";
 import { loadTokenizer } from "../../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../../plan/calls.ts";
-import { instructionsOf, promptOf } from "../../plan/prompt.ts";
+import { instructionsOf, promptAround, promptOf } from "../../plan/prompt.ts";
 import { providers } from "../../providers/index.ts";
 import type { Store } from "../../store/file/store.ts";
 import { createReuse } from "../../store/reuse/reuse.ts";
 import { earlierAnswers } from "../run/earlier-answers.ts";
-import { withHome } from "./survey.ts";
+import { rowOf, withHome } from "./survey.ts";
 import { resolve } from "../run/resolve.ts";
 import type { Environment } from "../server/environment.ts";
 
@@ -30,6 +32,8 @@ export interface PreviewedCall {
   /** Whether the call works on notes that are not there yet. `[notes]` stands in their place. */
   waits_for_notes: boolean;
   messages: readonly Message[];
+  /** The parameters of its requests, if they are not those of the run. */
+  parameters?: Parameters;
   /** The tokens of the messages, without notes that are not there yet. */
   tokens: number;
 }
@@ -66,21 +70,24 @@ export async function previewRun(store: Store, given: Config, options: PreviewRu
   const count = promptCounter(tokenizer, settings.endpoint);
   const instructions = instructionsOf(config);
 
-  function callsOf({ text }: Input): PreviewedCall[] {
-    const answers = answersTo(text);
+  function callsOf(input: Input): PreviewedCall[] {
+    const row = rowOf(input);
+    const answers = answersTo(row);
     return calls.map(({ perspective: position, step }, at) => {
       const [perspective, own] = [config.agent_perspectives[position], instructions[position]];
-      if (!perspective || !own) throw new Error(`perspective ${position} is not in the config`);
+      const used = asked[position];
+      if (!perspective || !own || !used) throw new Error(`perspective ${position} is not in the config`);
       const reading = step === "strategy" && own.reading !== null ? answers[at - 1] : undefined;
       const notes = reading === undefined ? null : reading === null ? NOTES : reuse.textOf(reading);
-      const shown = promptOf(own, step, text, notes);
+      const shown = promptOf(own, step, row, notes);
       return {
         condition: perspective.condition,
         step,
         reused: answers[at] !== null,
         waits_for_notes: reading === null,
         messages: shown.messages,
-        tokens: count(reading === null ? promptOf(own, step, "", null) : shown),
+        ...(used !== settings && { parameters: used.parameters }),
+        tokens: count(reading === null ? promptAround(own, step, row) : shown),
       };
     });
   }
@@ -88,7 +95,7 @@ export async function previewRun(store: Store, given: Config, options: PreviewRu
   const inputs: Preview["inputs"] = [];
   const most = Math.min(wanted, config.data_config.sample_size);
   const first = { ...withHome(config.data_config), sample_size: most };
-  for await (const chunk of readInputs(first)) {
+  for await (const chunk of readInputs(first, { used: rowUseOf(config) })) {
     for (const input of chunk) {
       inputs.push({ task: input.index, context: input.text, reference: input.reference, calls: callsOf(input) });
     }

@@ -1,11 +1,13 @@
 import { type ProviderName, PROVIDERS } from "../../config/providers.ts";
 import type { Config } from "../../config/schema.ts";
+import { rowUseOf } from "../../config/prompt-parts.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { nameOfInputs } from "../../sources/input-files.ts";
 import { type Input, type InputsRead, readInputs, type ReadInputsOptions } from "../../sources/inputs.ts";
 import { UsageError } from "../../errors.ts";
 import { type Expected, isInShard, type Part } from "../../plan/shard.ts";
 import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
+import type { PromptRow } from "../../plan/prompt.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { historyOf } from "../../store/reuse/history.ts";
 import { providers, WITHOUT_SERVER } from "../../providers/index.ts";
@@ -63,7 +65,7 @@ export async function survey(
   let withoutReference = 0;
   let saidAt = Date.now();
   const visit = (input: Input) => {
-    estimator.add(input);
+    estimator.add(rowOf(input));
     inputs += 1;
     if (input.reference === null) withoutReference += 1;
     if (Date.now() - saidAt < EVENT_EVERY_MS) return;
@@ -71,7 +73,7 @@ export async function survey(
     onEvent({ type: "counting", inputs });
   };
   const onWarning = (message: string) => onEvent({ type: "warning", message });
-  const read = await eachInput(config.data_config, shard, visit, { onWarning });
+  const read = await eachInput(config, shard, visit, { onWarning });
   const left = leftOut(config.data_config, read, isSampled);
   if (left !== null) onWarning(left);
   else if (shard === null && inputs < config.data_config.sample_size) {
@@ -105,16 +107,21 @@ function leftOut(data: Config["data_config"], { rows }: InputsRead, isSampled: b
  * @returns what is known of the files then
  */
 export async function eachInput(
-  data: Config["data_config"],
+  config: Config,
   shard: Part | null,
   visit: (input: Input) => void,
-  options: ReadInputsOptions = {},
+  options: Omit<ReadInputsOptions, "used"> = {},
 ): Promise<InputsRead> {
-  const inputs = readInputs(withHome(data), options);
+  const inputs = readInputs(withHome(config.data_config), { ...options, used: rowUseOf(config) });
   for (let next = await inputs.next(); ; next = await inputs.next()) {
     if (next.done) return next.value;
     for (const input of next.value) if (shard === null || isInShard(shard, input.index)) visit(input);
   }
+}
+
+/** What prompts use of an input. */
+export function rowOf({ text: input, reference, columns }: Input): PromptRow {
+  return { input, reference, columns };
 }
 
 /** The files of a config as they can be opened. */

@@ -16,7 +16,8 @@ import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
 import { changed, type Input, type InputsRead } from "../../sources/inputs.ts";
-import { eachInput } from "../estimate/survey.ts";
+import { charactersOf } from "../../sources/fields.ts";
+import { eachInput, rowOf } from "../estimate/survey.ts";
 import { type CreateRunOptions, type PreparedRun, prepareRun } from "./prepare-run.ts";
 import { rememberServers } from "../server/server-of-run.ts";
 import { toolVersion } from "../version.ts";
@@ -127,9 +128,10 @@ async function plan(
 
   function write(): void {
     inTransaction(store, () => {
-      for (const { index, id, text, reference } of chunk) {
-        const answers = answersTo(text);
-        writeTask({ position: index, id, input: text, reference, answers });
+      for (const input of chunk) {
+        const row = rowOf(input);
+        const answers = answersTo(row);
+        writeTask({ position: input.index, id: input.id, ...row, answers });
         totals.tasks += 1;
         totals.callsTotal += calls.length;
         for (const [at, answer] of answers.entries()) {
@@ -147,10 +149,10 @@ async function plan(
 
   const visit = (input: Input) => {
     chunk.push(input);
-    characters += input.text.length + (input.reference?.length ?? 0);
+    characters += charactersOf(input);
     if (chunk.length * calls.length >= PLAN_CHUNK.calls || characters >= PLAN_CHUNK.characters) write();
   };
-  const { sha256 } = await eachInput(config.data_config, part, visit, { withIds: read.hasIds });
+  const { sha256 } = await eachInput(config, part, visit, { withIds: read.hasIds });
   if (sha256 !== read.sha256) throw changed(config.data_config);
   write();
   inTransaction(store, () =>

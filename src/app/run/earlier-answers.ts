@@ -1,7 +1,7 @@
 import type { Config } from "../../config/schema.ts";
 import type { Settings } from "../../plan/settings.ts";
 import type { PlannedCall } from "../../plan/calls.ts";
-import { instructionsOf, promptOf } from "../../plan/prompt.ts";
+import { instructionsOf, promptOf, type PromptRow } from "../../plan/prompt.ts";
 import type { EarlierAnswer, Reuse } from "../../store/reuse/reuse.ts";
 
 /**
@@ -15,16 +15,16 @@ export function earlierAnswers(
   calls: readonly PlannedCall[],
   asked: readonly Settings[],
   reuse: Reuse,
-): (input: string) => readonly (EarlierAnswer | null)[] {
+): (row: PromptRow) => readonly (EarlierAnswer | null)[] {
   const instructions = instructionsOf(config);
   const none = calls.map(() => null);
   if (reuse.isEmpty) return () => none;
-  return (input) => {
+  return (row) => {
     let reading: EarlierAnswer | null = null;
     return calls.map((call) => {
       const [perspective, settings] = [instructions[call.perspective], asked[call.perspective]];
       if (!perspective || !settings) throw new Error(`perspective ${call.perspective} is not in the config`);
-      const take = (notes: string | null) => reuse.take(settings, promptOf(perspective, call.step, input, notes));
+      const take = (notes: string | null) => reuse.take(settings, promptOf(perspective, call.step, row, notes));
       const isOnNotes = call.step === "strategy" && perspective.reading !== null;
       if (isOnNotes) return reading && take(reuse.textOf(reading));
       reading = take(null);

@@ -13,15 +13,16 @@ import { hasInput, inputHash, lastRunOf } from "../../store/runs/runs.ts";
  */
 export async function inputChanges(
   store: Store,
-  data: Config["data_config"],
+  config: Config,
   shard: Part | null,
   sha256: string,
 ): Promise<string | null> {
+  const { data_config: data } = config;
   const { input_data_path: path, shuffle = false } = data;
   const last = lastRunOf(store, typeof path === "string" ? path : JSON.stringify(path));
   if (!last || last.inputSha256 === sha256) return null;
   const count = { all: 0, changed: 0, added: 0 };
-  await eachInput(data, shard, ({ index, text }) => {
+  await eachInput(config, shard, ({ index, text }) => {
     count.all += 1;
     // A row that is added or removed moves the others of a random sample.
     if (shuffle) {

@@ -64,7 +64,7 @@ export async function prepareRun(store: Store, given: Config, options: CreateRun
   const { config, target } = resolved;
   const connections = checkSendable(resolved);
   const { estimate, expected, read } = await survey(store, resolved, { reuse, shard: part, onEvent });
-  const changes = await inputChanges(store, config.data_config, part, read.sha256);
+  const changes = await inputChanges(store, config, part, read.sha256);
   if (changes !== null) onEvent({ type: "warning", message: changes });
   const hash = planHash(config, target.settings, read.sha256);
   const twin = runningWithPlan(store, hash).find(({ shard }) => isSamePart(shard, part));

@@ -1,5 +1,8 @@
 import { applyOverrides } from "../../config/parse.ts";
+import { formatPath } from "../../config/problems.ts";
+import { chatOnly } from "../../config/prompt-problems.ts";
 import type { Config, Overrides } from "../../config/schema.ts";
+import { UsageError } from "../../errors.ts";
 import type { Priced } from "../../estimate/estimate.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -23,7 +26,7 @@ export interface Resolved {
 
 /**
  * Decides, once, everything that a config leaves to flags, the environment, the provider and the user's prices.
- * @throws UsageError when a flag or a base URL does not fit
+ * @throws UsageError when a flag or a base URL does not fit, or the endpoint takes no system prompts and messages
  */
 export async function resolve(
   store: Store,
@@ -33,8 +36,19 @@ export async function resolve(
   const config = applyOverrides(given, overrides);
   const variables = readVariables(environment);
   const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
+  checkMessages(config, target);
   const isSampled = overrides.test === true || overrides.sampleSize !== undefined;
   return { config, isSampled, target, priced: await resolvePrices(store, config, target), variables };
+}
+
+/** @throws UsageError when the model is only on the endpoint that takes no messages, and the config has some */
+function checkMessages(config: Config, { settings: { endpoint, model } }: Target): void {
+  const [place] = endpoint === "completions" ? chatOnly(config) : [];
+  if (place === undefined) return;
+  throw new UsageError(
+    `${formatPath(place)} cannot be sent: ${model} uses the endpoint completions, which takes one text`,
+    "Take system_prompt and messages out of the config, or set model_config.endpoint to chat.",
+  );
 }
 
 /**

@@ -10,6 +10,8 @@ export interface InputFileRow {
   id?: string | number;
   input: string;
   reference?: string;
+  /** The other columns that prompts use. */
+  [column: string]: unknown;
 }
 
 /**
@@ -28,8 +30,13 @@ export function runInputs(store: Store, run: string, options: { onEvent?: OnEven
     onEvent({ type: "warning", message });
   }
   return atOneMoment(store, function* () {
-    for (const { sourceId, input, reference } of inputRows(store, id)) {
-      yield { ...(sourceId !== null && { id: sourceId }), input, ...(reference !== null && { reference }) };
+    for (const { sourceId, input, reference, columns } of inputRows(store, id)) {
+      yield {
+        ...columns,
+        ...(sourceId !== null && { id: sourceId }),
+        input,
+        ...(reference !== null && { reference }),
+      };
     }
   });
 }

@@ -157,7 +157,7 @@ function promptsOf(store: Store, run: RunRow, task: TaskRow, cell: Cell): ShownP
     const isKnown = step === "reading" || reading === null || reading.text !== null || reading.failure === EMPTY;
     if (!isKnown) return { step, messages: null, is_as_sent: null };
     const notes = step === "strategy" ? (reading?.text ?? null) : null;
-    const prompt = promptOf(instructions, step, task.input, notes);
+    const prompt = promptOf(instructions, step, task, notes);
     return { step, messages: prompt.messages, is_as_sent: answerId === null ? null : isAskedWith(answerId, prompt) };
   });
 

@@ -20,10 +20,11 @@ export function renderPreview(preview: Preview, width: number): string {
 }
 
 function renderCall(task: number, call: PreviewedCall, isExact: boolean, width: number): string[] {
-  const { condition, step, reused, waits_for_notes: waits, messages, tokens } = call;
+  const { condition, step, reused, waits_for_notes: waits, messages, parameters, tokens } = call;
   const facts = [
     `${isExact ? "" : "about "}${counted(tokens, "token")}${waits ? " without the notes" : ""}`,
     ...(waits ? ["[notes] stands for what the reading will answer"] : []),
+    ...(parameters === undefined ? [] : [`asked with ${oneLine(JSON.stringify(parameters))}`]),
     ...(reused ? ["not sent, because an earlier answer is reused"] : []),
   ];
   return [

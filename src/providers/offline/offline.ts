@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { type Prompt, promptText } from "../../models/prompt.ts";
+import type { Prompt } from "../../models/prompt.ts";
 import { promptCounter } from "../../models/prompt-tokens.ts";
 import { loadTokenizer, type Tokenizer } from "../../models/tokenizer.ts";
 import type { ParameterName } from "../parameters.ts";
@@ -32,10 +32,9 @@ export async function connectOffline(model: string): Promise<Provider> {
         await setImmediate();
         yieldedAt = performance.now();
       }
-      const pieces = partsOf(prompt);
-      const [before, text] = pieces;
+      const { instruction, text, pieces } = partsOf(prompt);
       const limit = LIMITS.map((name) => parameters[name]).find((value) => typeof value === "number");
-      const whole = compose(before, text);
+      const whole = compose(instruction, text);
       const answer = limit === undefined ? whole : shorten(whole, limit, tokenizer);
       return {
         text: answer,
@@ -73,11 +72,15 @@ const EFFECTS: Record<ParameterName, "limit" | "nothing"> = {
 };
 const LIMITS = (Object.keys(EFFECTS) as ParameterName[]).filter((name) => EFFECTS[name] === "limit");
 
-function partsOf(prompt: Prompt): [before: string, text: string, after: string] {
-  const whole = promptText(prompt);
-  const start = whole.indexOf(FENCE) + FENCE.length;
-  const end = whole.lastIndexOf(FENCE);
-  return end < start ? [whole, "", ""] : [whole.slice(0, start), whole.slice(start, end), whole.slice(end)];
+/** The text between the first and the last fence of the last message, and what is before it. Without fences, all of it. */
+function partsOf({ messages }: Prompt): { instruction: string; text: string; pieces: string[] } {
+  const last = messages.at(-1)?.content ?? "";
+  const start = last.indexOf(FENCE) + FENCE.length;
+  const end = last.lastIndexOf(FENCE);
+  const isFenced = end >= start;
+  const pieces = isFenced ? [last.slice(0, start), last.slice(start, end), last.slice(end)] : [last];
+  const instruction = [...messages.slice(0, -1).map(({ content }) => content), pieces[0]].join("\n\n");
+  return { instruction, text: pieces[1] ?? last, pieces };
 }
 
 /** Two to five sentences of the text, in their order, picked by the hash of the instruction. */

@@ -5,7 +5,7 @@ import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { liveProvider, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
-import { bodyNames } from "./parameters.ts";
+import { bodyNames, systemRole } from "./parameters.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
@@ -43,5 +43,6 @@ function openAiServer(connection: Connection, fetch: typeof globalThis.fetch): S
     model,
     maxAnswerBytes,
     bodyNames,
+    systemRole,
   };
 }

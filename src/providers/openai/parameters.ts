@@ -29,3 +29,8 @@ const NAMES_OF_REASONING_MODELS: BodyNames = {
 export function bodyNames(model: string, endpoint: Endpoint): BodyNames {
   return endpoint === "chat" && isReasoningModel(model) ? NAMES_OF_REASONING_MODELS : NAMES;
 }
+
+/** Reasoning models call system messages developer messages (OpenAI API reference, "Chat Completions"). */
+export function systemRole(model: string): "system" | "developer" {
+  return isReasoningModel(model) ? "developer" : "system";
+}

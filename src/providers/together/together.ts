@@ -58,5 +58,6 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
     model,
     maxAnswerBytes,
     bodyNames: () => NAMES,
+    systemRole: () => "system",
   };
 }

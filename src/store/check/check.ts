@@ -75,7 +75,8 @@ const RULES: [rule: string, query: string][] = [
   [
     "columns of JSON contain valid JSON",
     `select 'run ' || public_id from runs where not json_valid(config) or not json_valid(coalesce(imported, '{}'))
-     union all select 'settings ' || id from settings where not json_valid(value)`,
+     union all select 'settings ' || id from settings where not json_valid(value)
+     union all select 'task ' || id from tasks where columns is not null and not json_valid(columns)`,
   ],
   [
     "perspectives and tasks have the positions 0, 1, 2, …",

@@ -1,10 +1,12 @@
 import { and, eq, notExists, sql } from "drizzle-orm";
 import type { ReasoningTags } from "../../config/schema.ts";
 import type { PlannedCall } from "../../plan/calls.ts";
+import type { PromptRow } from "../../plan/prompt.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { sha256 } from "../../plan/settings.ts";
 import { hasKey } from "../runs/calls.ts";
 import { checksumOf } from "../check/checksum.ts";
+import { storedColumns } from "../columns.ts";
 import { oncePerStore, placeholders, type Store } from "../file/store.ts";
 import { answers, calls, tasks } from "../schema.ts";
 import { keepText } from "../texts.ts";
@@ -14,13 +16,11 @@ export interface ImportedCall extends PlannedCall {
   outcome: { text: string; key: string } | { failure: string };
 }
 
-export interface ImportedTask {
+export interface ImportedTask extends PromptRow {
   /** Its position in the dataset, from 0. */
   position: number;
   /** Its own id; null if the dataset has none. */
   id: string | number | null;
-  input: string;
-  reference: string | null;
   /** In the order of the plan. */
   calls: readonly ImportedCall[];
 }
@@ -28,7 +28,10 @@ export interface ImportedTask {
 const statements = oncePerStore(({ db }) => ({
   task: db
     .insert(tasks)
-    .values(placeholders("runId", "position", "inputId", "referenceId", "sourceId"))
+    .values({
+      ...placeholders("runId", "position", "inputId", "referenceId", "sourceId"),
+      columns: sql`${sql.placeholder("columns")}`,
+    })
     .prepare(),
   answer: db
     .insert(answers)
@@ -67,12 +70,13 @@ export function insertImportedTask(
     /** What the dataset's run did with the reasoning at the start of an answer. */
     tags: ReasoningTags | undefined;
   },
-  { position, id, input, reference, calls: list }: ImportedTask,
+  { position, id, input, reference, columns, calls: list }: ImportedTask,
 ): void {
   const { task, answer, call, others } = statements(store);
   const inputId = keepText(store, sha256(input), input);
   const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
-  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId, sourceId: id }).lastInsertRowid);
+  const own = { sourceId: id, columns: storedColumns(columns) };
+  const taskId = Number(task.run({ runId: run.id, position, inputId, referenceId, ...own }).lastInsertRowid);
   for (const { perspective, step, replicate, outcome } of list) {
     const cell = { runId: run.id, taskId, perspectiveId: run.perspectiveIds[perspective], step, replicate };
     if ("failure" in outcome) {

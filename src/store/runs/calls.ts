@@ -14,8 +14,6 @@ export interface OpenCall {
   taskId: number;
   perspectiveId: number;
   replicate: number;
-  /** The id of the input's text; `getText` reads it. */
-  inputId: number;
   /** The id of the answer with the notes, for a strategy that has some. */
   notesId: number | null;
   /** The answer that it keeps until a better one arrives. */
@@ -58,7 +56,6 @@ const statements = oncePerStore(({ db }) => {
     taskId: calls.taskId,
     perspectiveId: calls.perspectiveId,
     replicate: calls.replicate,
-    inputId: tasks.inputId,
     notesId: readings.answerId,
     answerId: calls.answerId,
     wantedSettingsId: calls.wantedSettingsId,
@@ -72,8 +69,7 @@ const statements = oncePerStore(({ db }) => {
     eq(readings.replicate, calls.replicate),
   );
   // Build a new query each time, because Drizzle's query builders are mutable.
-  const query = () =>
-    db.select(open).from(calls).innerJoin(tasks, eq(tasks.id, calls.taskId)).leftJoin(readings, readingOfChain);
+  const query = () => db.select(open).from(calls).leftJoin(readings, readingOfChain);
   // The same expression as in the partial index, so that SQLite uses the index.
   const isOpen = sql`(${calls.state} = 'pending' or ${calls.wantedSettingsId} is not null)`;
   const isFree = isNull(calls.batchId);

@@ -1,6 +1,6 @@
 import type { ReasoningTags } from "../../config/schema.ts";
 import { usedText } from "../../plan/reasoning.ts";
-import { textFrom } from "../columns.ts";
+import { columnsFrom, textFrom } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { getHashedText, getText } from "../texts.ts";
 
@@ -61,6 +61,8 @@ export interface InputRow {
   position: number;
   input: string;
   reference: string | null;
+  /** The values of the other columns that prompts use, by their names. */
+  columns: Readonly<Record<string, unknown>>;
 }
 
 /** A task with all its calls, by perspective, each reading before its strategy. */
@@ -75,6 +77,7 @@ type TaskColumns = [
   inputId: number,
   referenceId: number | null,
   sourceId: string | number | null,
+  columns: string | null,
 ];
 
 /** The columns of {@link statements.cells}, in their order. */
@@ -144,16 +147,16 @@ export function* inputRows(store: Store, runId: number, from = 0): Generator<Inp
   // Prepare a new statement each time, because a statement that is being iterated cannot be used again.
   const rows = store.sqlite
     .prepare<[number, number], TaskColumns>(
-      `select id, position, input_id, reference_id, source_id from tasks
+      `select id, position, input_id, reference_id, source_id, columns from tasks
        where run_id = ? and position >= ? order by position`,
     )
     .raw()
     .iterate(runId, from);
-  for (const [taskId, position, inputId, referenceId, sourceId] of rows) {
+  for (const [taskId, position, inputId, referenceId, sourceId, stored] of rows) {
     const { hash, text } = getHashedText(store, inputId);
     const reference = referenceId === null ? null : getText(store, referenceId);
     const id = sourceId ?? hash.slice("s256:".length, "s256:".length + 16);
-    yield { taskId, id, sourceId, position, input: text, reference };
+    yield { taskId, id, sourceId, position, input: text, reference, columns: columnsFrom(stored) };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { PlannedCall } from "../../plan/calls.ts";
 import { sha256 } from "../../plan/settings.ts";
-import { storedScalar } from "../columns.ts";
+import type { PromptRow } from "../../plan/prompt.ts";
+import { storedColumns, storedScalar } from "../columns.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { keepText } from "../texts.ts";
 
@@ -10,18 +11,16 @@ const COLUMNS = "run_id, task_id, perspective_id, step, replicate, state";
 
 const statements = oncePerStore(({ sqlite }) => ({
   task: sqlite.prepare(
-    "insert into tasks (run_id, position, input_id, reference_id, source_id) values (?, ?, ?, ?, ?)",
+    "insert into tasks (run_id, position, input_id, reference_id, source_id, columns) values (?, ?, ?, ?, ?, ?)",
   ),
   call: sqlite.prepare(`insert into calls (${COLUMNS}, answer_id) values (?, ?, ?, ?, ?, ?, ?)`),
 }));
 
-export interface NewTask {
+export interface NewTask extends PromptRow {
   /** From 0, in the order of the sample. */
   position: number;
   /** Its own id in its file; null if it has none. */
   id: string | number | null;
-  input: string;
-  reference: string | null;
   /** The earlier answers that its calls reuse, in the order of the plan; null for a pending call. */
   answers: readonly ({ id: number } | null)[];
 }
@@ -48,11 +47,12 @@ export function createTaskWriter(
       `insert into calls (${COLUMNS}) values ${chunk.map((row) => `(${runId}, @taskId, ${row}, 'pending')`).join()}`,
     ),
   );
-  return ({ position, id, input, reference, answers }) => {
+  return ({ position, id, input, reference, columns, answers }) => {
     const { task, call } = statements(store);
     const inputId = keepText(store, sha256(input), input);
     const referenceId = reference === null ? null : keepText(store, sha256(reference), reference);
-    const taskId = Number(task.run(runId, position, inputId, referenceId, storedScalar(id)).lastInsertRowid);
+    const own = [storedScalar(id), storedColumns(columns)];
+    const taskId = Number(task.run(runId, position, inputId, referenceId, ...own).lastInsertRowid);
     if (answers.every((answer) => answer === null)) {
       for (const insert of insertPending) insert.run({ taskId });
       return;
