@@ -13,7 +13,10 @@ export interface ReopenOptions {
   retryTruncated?: { maxTokens: number } | undefined;
 }
 
-/** Whether {@link reopen} can find calls to send again. */
+/**
+ * Whether {@link reopen} can find calls to send again.
+ * @internal
+ */
 export function mayReopen(
   { callsFailed, callsTruncated }: RunRow,
   { retryFailed, retryTruncated }: ReopenOptions,
@@ -26,6 +29,7 @@ export function mayReopen(
 /**
  * Makes calls pending that are to be sent again.
  * @throws UsageError when the token limit of the truncated answers cannot be raised
+ * @internal
  */
 export function reopen(store: Store, run: RunRow, { retryFailed, retryTruncated }: ReopenOptions): void {
   if (retryFailed) reopenFailed(store, run.id);
