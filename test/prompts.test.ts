@@ -4,6 +4,7 @@ import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { describe, expect, test, vi } from "vitest";
 import type { Preview } from "../src/app/estimate/preview-run.ts";
+import { createReservations } from "../src/execute/cap.ts";
 import type { Estimate } from "../src/estimate/estimate.ts";
 import { type ConfigOverrides, rows } from "./support/harness.ts";
 import { openLab } from "./support/lab.ts";
@@ -580,6 +581,68 @@ describe.concurrent("a row whose values a prompt lacks", () => {
     await lab.succeed("run", "config.json", "--output", "dataset.json");
     expect((await lab.dataset()).tasks[0]).not.toHaveProperty("columns");
   });
+});
+
+test("a fixed seed of some perspectives with replicates is said before it is paid, and a cap wants every limit", async () => {
+  const perspectives = [
+    { ...PLAIN, reading: null, model_config: { seed: 1 } },
+    { ...PLAIN, reading: null, condition: "Long", model_config: { max_tokens: null } },
+  ];
+  const config = {
+    agent_perspectives: perspectives,
+    replicates: 2,
+    prompt_template: null,
+    prices: { input: 1, output: 1 },
+  };
+  await using lab = await promptLab(
+    { ...config, model_config: { model_name: "some-model" }, api_provider: "together" },
+    2,
+  );
+  const { stderr } = await lab.succeed("run", "config.json", "--no-export");
+  expect(stderr).toContain(
+    "a fixed seed, so each prompt of 1 of the 2 perspectives is sent 2 times with the same seed",
+  );
+  const capped = await lab.datagen("run", "config.json", "--fresh", "--max-cost", "1");
+  expect(capped.code).toBe(2);
+  expect(capped.stderr).toContain("Set agent_perspectives[1].model_config.max_tokens in the config.");
+  const sent = lab.bodies.length;
+  const limited = perspectives.map((one) => ({ ...one, model_config: { max_tokens: 9 } }));
+  await lab.space.write("config.json", { ...lab.config, agent_perspectives: limited, max_cost_usd: 1 });
+  const { steps } = await lab.json<Estimate>("estimate", "config.json");
+  expect(steps.map(({ completion_tokens: { high } }) => high <= 4 * 9)).toEqual([true, true]);
+  await lab.succeed("run", "config.json", "--no-export");
+  expect(lab.bodies).toHaveLength(sent + 8);
+});
+
+test("answers of a perspective are no guide for another reasoning effort", async () => {
+  const faithful = { ...OVERRIDES.agent_perspectives[0]!, model_config: { reasoning_effort: "low" } };
+  await using lab = await promptLab(
+    { agent_perspectives: [faithful as never], model_config: { model_name: "gpt-5" } },
+    9,
+  );
+  await lab.succeed("run", "config.json", "--no-export");
+  const levels = async () => (await lab.json<Estimate>("estimate", "config.json", "--fresh")).steps[0]!.basis.level;
+  expect(await levels()).toBe("instruction");
+  const other = { ...faithful, model_config: { reasoning_effort: "high" } };
+  await lab.space.write("config.json", { ...lab.config, agent_perspectives: [other] });
+  expect(await levels()).not.toBe("instruction");
+});
+
+test("a request may be charged for what a server adds to each message", async () => {
+  const settings = {
+    provider: "openai",
+    base_url: null,
+    endpoint: "chat",
+    model: "m",
+    parameters: { max_tokens: 9 },
+  } as const;
+  const reservationOf = await createReservations(settings, false);
+  const reserved = (contents: string[]) => {
+    const messages = contents.map((content) => ({ role: "user" as const, content }));
+    return reservationOf({ prompt: { messages, pieces: [contents.at(-1)!] }, settings } as never);
+  };
+  expect(reserved(["äb"])).toEqual({ promptTokens: 3 + 64, completionTokens: 9 });
+  expect(reserved(["x", "y", "äb"])).toEqual({ promptTokens: 5 + 64 + 2 * 16, completionTokens: 9 });
 });
 
 test("a model that only completes texts is sent no system prompt, and the error says so before anything is sent", async () => {

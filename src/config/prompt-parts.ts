@@ -32,16 +32,17 @@ export interface RowUse {
 }
 
 export function rowUseOf(config: Config): RowUse {
+  const templates = config.agent_perspectives.flatMap((perspective) => {
+    const { reading, strategy } = promptPartsOf(config, perspective).templates;
+    return [...(perspective.reading === null ? [] : [reading]), strategy];
+  });
   const columns = new Set<string>();
   let reference = false;
-  for (const perspective of config.agent_perspectives) {
-    const { reading, strategy } = promptPartsOf(config, perspective).templates;
-    for (const used of [perspective.reading === null ? null : reading, strategy]) {
-      for (const part of used === null ? [] : parseTemplate(used).parts) {
-        if (typeof part === "string") continue;
-        if ("column" in part) columns.add(part.column);
-        else if (part.value === "reference") reference = true;
-      }
+  for (const template of new Set(templates)) {
+    for (const part of template === null ? [] : parseTemplate(template).parts) {
+      if (typeof part === "string") continue;
+      if ("column" in part) columns.add(part.column);
+      else if (part.value === "reference") reference = true;
     }
   }
   return { columns: [...columns], reference };

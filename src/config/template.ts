@@ -11,9 +11,12 @@ const ROW = "row.";
 const BRACES = /\{\{|\}\}|\{([^{}\n]*)\}|[{}]/g;
 const HOW = "{{ and }} are braces";
 
+/** With more, one mistake is behind all of them, such as JSON that is no template. */
+const MOST_PROBLEMS = 10;
+
 /**
  * The parts of a template, in which `{name}` is a value, and `{{` and `}}` are braces.
- * @returns also what is wrong with it, each with its line
+ * @returns also the first things that are wrong with it, each with its line
  */
 export function parseTemplate(template: string): { parts: TemplatePart[]; problems: string[] } {
   const parts: TemplatePart[] = [];
@@ -31,6 +34,7 @@ export function parseTemplate(template: string): { parts: TemplatePart[]; proble
     if (part === null) {
       const line = template.slice(0, index).split("\n").length;
       problems.push(`line ${line} of the text has ${problemOf(found)}; ${HOW}`);
+      if (problems.length === MOST_PROBLEMS) break;
       continue;
     }
     if (text !== "") parts.push(text);

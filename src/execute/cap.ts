@@ -9,10 +9,11 @@ import type { Reservation } from "../store/runs/result.ts";
 import type { CapState } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
-/** How many tokens a server may add to a prompt. */
+/** How many tokens a server may add to a prompt of one message, and to each message before it. */
 const TEMPLATE_TOKENS = 64;
-/** How far the sum of the counts of a long prompt's pieces may be below the count of the whole. */
-const SEAM_TOKENS = 8;
+const MESSAGE_TOKENS = 16;
+/** How far the sum of the counts of a long prompt's pieces may be below the count of the whole, for each seam. */
+const SEAM_TOKENS = 4;
 
 /**
  * The most tokens that a request may be charged for. If the provider is known to count like the tokenizer here, the prompt
@@ -25,7 +26,9 @@ export async function createReservations(
   const tokenizer = isCountExact ? await loadTokenizer(settings.model) : null;
   const count = tokenizer && !tokenizer.estimated ? promptCounter(tokenizer, settings.endpoint) : null;
   return ({ prompt, settings: asked }) => {
-    const text = count ? count(prompt) + SEAM_TOKENS : promptBytes(prompt) + TEMPLATE_TOKENS;
+    const { messages, pieces } = prompt;
+    const added = TEMPLATE_TOKENS + (messages.length - 1) * MESSAGE_TOKENS;
+    const text = count ? count(prompt) + (pieces.length - 1) * SEAM_TOKENS : promptBytes(prompt) + added;
     // Tools and schemas count as part of the prompt.
     const extra = asked.parameters.extra_body;
     const more = extra === undefined ? 0 : Buffer.byteLength(JSON.stringify(extra));

@@ -15,10 +15,10 @@ export const json: Renderer = {
     yield `{\n${member("task_type", config.task_type)}`;
     yield `,\n${member("task_description", config.task_description)}`;
     yield `,\n${member("add_references", config.add_references)}`;
-    for (const name of AROUND) if ((config[name] ?? null) !== null) yield `,\n${member(name, config[name])}`;
     const perspectives = replicated(config);
     const reference = referenceOf(run);
     yield `,\n${member("agent_perspectives", reference === null ? perspectives : [reference, ...perspectives])}`;
+    for (const name of AROUND) if ((config[name] ?? null) !== null) yield `,\n${member(name, config[name])}`;
     yield ',\n  "tasks": [';
     let separator = "\n";
     for (const task of tasks) {

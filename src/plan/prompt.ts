@@ -43,6 +43,14 @@ export function isSameStep(one: Instructions, other: Instructions, step: Step): 
 
 /** The instructions of the perspectives of a config, in their order. */
 export function instructionsOf(config: Config): Instructions[] {
+  // Most perspectives have the same templates.
+  const parsed = new Map<string, readonly TemplatePart[]>();
+  const partsOf = (template: string | null): readonly TemplatePart[] => {
+    const text = template ?? USUAL;
+    const parts = parsed.get(text) ?? parseTemplate(text).parts;
+    parsed.set(text, parts);
+    return parts;
+  };
   return config.agent_perspectives.map((perspective) => {
     const { systemPrompt, messages, templates } = promptPartsOf(config, perspective);
     const { reading, strategy } = perspective;
@@ -51,17 +59,17 @@ export function instructionsOf(config: Config): Instructions[] {
       reading,
       before: [...system, ...messages],
       frames: {
-        reading: frameOf(templates.reading, reading ?? strategy),
-        strategy: frameOf(templates.strategy, strategy),
+        reading: frameOf(partsOf(templates.reading), reading ?? strategy),
+        strategy: frameOf(partsOf(templates.strategy), strategy),
       },
     };
   });
 }
 
 /** The parts of a prompt with the instruction in its place. No two texts follow each other. */
-function frameOf(template: string | null, instruction: string): TemplatePart[] {
+function frameOf(template: readonly TemplatePart[], instruction: string): TemplatePart[] {
   const parts: TemplatePart[] = [];
-  for (const part of parseTemplate(template ?? USUAL).parts) {
+  for (const part of template) {
     const said = typeof part === "object" && "value" in part && part.value === "instruction" ? instruction : part;
     const last = parts.at(-1);
     if (typeof said === "string" && typeof last === "string") parts[parts.length - 1] = last + said;
