@@ -606,10 +606,10 @@ test("a fixed seed of some perspectives with replicates is said before it is pai
   expect(capped.code).toBe(2);
   expect(capped.stderr).toContain("Set agent_perspectives[1].model_config.max_tokens in the config.");
   const sent = lab.bodies.length;
-  const limited = perspectives.map((one) => ({ ...one, model_config: { max_tokens: 9 } }));
+  const limited = perspectives.map((one, at) => ({ ...one, model_config: { max_tokens: 9 - 4 * at } }));
   await lab.space.write("config.json", { ...lab.config, agent_perspectives: limited, max_cost_usd: 1 });
   const { steps } = await lab.json<Estimate>("estimate", "config.json");
-  expect(steps.map(({ completion_tokens: { high } }) => high <= 4 * 9)).toEqual([true, true]);
+  expect(steps.map(({ completion_tokens: { high } }) => high <= 4 * 5)).toEqual([false, true]);
   await lab.succeed("run", "config.json", "--no-export");
   expect(lab.bodies).toHaveLength(sent + 8);
 });

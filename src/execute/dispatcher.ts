@@ -202,7 +202,10 @@ export class Dispatcher {
     const isOn = this.#lanes.isOutage;
     for (let waiting = this.#backlog.next(isOn); waiting; waiting = this.#backlog.next(isOn)) {
       const request = this.#prepare(waiting.call);
-      if (waiting.tries === NO_TRIES && this.#earlier.take(request)) continue;
+      if (waiting.tries === NO_TRIES && this.#earlier.take(request)) {
+        if (waiting.call.step === "reading") this.#backlog.addStrategyOf(waiting.call);
+        continue;
+      }
       const reserved = this.#reservationOf(request);
       const tokens = this.#lanes.countsTokens ? this.#charge.of(request) : 0;
       const most = this.#cap ? this.#cap.mostOf(reserved) + this.#cap.excess : 0;

@@ -300,42 +300,47 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
   test("asks again with a higher limit only where the limit of the perspective is lower", async () => {
     const perspectives = [
       { ...PLAIN, condition: "Short", model_config: { max_tokens: 50 } },
+      { ...PLAIN, condition: "Cold", model_config: { temperature: 0 } },
       { ...PLAIN, condition: "Long", model_config: { max_tokens: 600 } },
     ];
     await using lab = await setUp({ agent_perspectives: perspectives }, 2, (_row, { max_tokens }) =>
       max_tokens === 400 ? undefined : { kind: "length" },
     );
     expect((await lab.run("run", "config.json")).code).toBe(0);
-    expect(lab.show().run.calls.truncated).toBe(4);
+    expect(lab.show().run.calls.truncated).toBe(6);
     const refused = await lab.run("resume", "latest", "--retry-truncated", "--max-tokens", "50");
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain("50 tokens are not more than the limit of 50");
     const resumed = await lab.run("resume", "latest", "--retry-truncated", "--max-tokens", "400");
     expect(resumed.code, resumed.stderr).toBe(0);
-    expect(lab.show()).toMatchObject({ attempts: 6, run: { calls: { truncated: 2, succeeded: 4 } } });
+    expect(lab.show()).toMatchObject({ attempts: 10, run: { calls: { truncated: 2, succeeded: 6 } } });
     // Only these were asked with other parameters than their perspective has.
     expect((await lab.dataset()).metadata["asked_with_other_parameters"]).toEqual([
       { parameters: { max_tokens: 400, temperature: 0.7 }, answers: 2 },
+      { parameters: { max_tokens: 400, temperature: 0 }, answers: 2 },
     ]);
     lab.expectSound();
   });
 
-  const others = EXECUTORS.filter((name) => name !== executor);
+  const otherExecutors = EXECUTORS.filter((name) => name !== executor);
 
-  test.for(others)("takes earlier answers, also those of the executor %s, and pays nothing for them", async (other) => {
-    await using lab = await setUp({}, 3);
-    await lab.space.write("other.json", { ...lab.config, executor: other });
-    expect((await lab.run("run", "other.json")).code).toBe(0);
-    const before = lab.server.served.answers;
-    const again = await lab.run("run", "config.json");
-    expect(again.code, again.stderr).toBe(0);
-    expect(lab.show().run).toMatchObject({ calls: { succeeded: 18, reused: 18 }, cost_usd: 0 });
-    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
-    expect(lab.server.served.answers).toBe(before);
-    expect((await lab.run("run", "config.json", "--fresh")).code).toBe(0);
-    expect(lab.server.served.answers).toBe(2 * before);
-    lab.expectSound();
-  });
+  test.for(otherExecutors)(
+    "takes earlier answers, also those of the executor %s, and pays nothing for them",
+    async (other) => {
+      await using lab = await setUp({}, 3);
+      await lab.space.write("other.json", { ...lab.config, executor: other });
+      expect((await lab.run("run", "other.json")).code).toBe(0);
+      const before = lab.server.served.answers;
+      const again = await lab.run("run", "config.json");
+      expect(again.code, again.stderr).toBe(0);
+      expect(lab.show().run).toMatchObject({ calls: { succeeded: 18, reused: 18 }, cost_usd: 0 });
+      expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+      expect(lab.server.served.answers).toBe(before);
+      expect((await lab.run("run", "config.json", "--fresh")).code).toBe(0);
+      expect(lab.server.served.answers).toBe(2 * before);
+      lab.expectSound();
+    },
+  );
 
   test("gives strategies earlier answers to the same notes", async () => {
     await using lab = await setUp({}, 2);
@@ -350,6 +355,25 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     expect(run.calls.reused + lab.server.served.answers - before).toBe(24);
     expect(run.calls.reused).toBeGreaterThanOrEqual(12);
     expect((await lab.dataset()).tasks).toEqual([...lab.expected().tasks, ...lab.expected().tasks]);
+    lab.expectSound();
+  });
+
+  test("gives a resumed run what another run was answered since, with the parameters of each perspective", async () => {
+    const [plain, noted] = configFor().agent_perspectives;
+    const own = [
+      { ...plain!, model_config: { temperature: 0 } },
+      { ...noted!, model_config: { seed: 7 } },
+    ];
+    await using lab = await setUp({ agent_perspectives: own }, 2, () => status(401));
+    expect((await lab.run("run", "config.json")).code).toBe(3);
+    const { id } = lab.show().run;
+    lab.server.behave = undefined;
+    expect((await lab.run("run", "config.json")).code).toBe(0);
+    const before = lab.server.served.answers;
+    const resumed = await lab.run("resume", id);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(lab.server.served.answers).toBe(before);
+    expect(resumed.stderr).toContain("6 of 6 succeeded, 6 of them reused");
     lab.expectSound();
   });
 

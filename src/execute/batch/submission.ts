@@ -156,13 +156,17 @@ function pickRequests({
   const picked: { callId: number; reserved: Reservation }[] = [];
   let bytes = 0;
   let after = 0;
+  let hasNotes = false;
   for (;;) {
     const page = openCalls(job.store, job.runId, after, 256);
     for (const call of page) {
       after = call.id;
       if (call.isWaiting) continue;
       const request = prepare(call);
-      if (earlier.take(request)) continue;
+      if (earlier.take(request)) {
+        hasNotes ||= call.step === "reading";
+        continue;
+      }
       const size = Buffer.byteLength(lineFor(provider, request)) + 1;
       if (picked.length > 0 && bytes + size > provider.limits.bytes) return picked;
       const reserved = reservationOf(request);
@@ -178,6 +182,10 @@ function pickRequests({
       bytes += size;
       if (picked.length >= most) return picked;
     }
-    if (page.length < 256) return picked;
+    if (page.length === 256) continue;
+    // Strategies whose notes were taken a moment ago can be sent now. If others were picked, they are in the next batch.
+    if (picked.length > 0 || !hasNotes) return picked;
+    hasNotes = false;
+    after = 0;
   }
 }
