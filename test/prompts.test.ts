@@ -280,7 +280,8 @@ describe.concurrent("what the model is sent", () => {
     // One value of one row is in two prompts: the notes do not depend on it.
     const changed = lab.rows.map((row, at) => (at === 4 ? { ...row, register: "rude" } : row));
     await lab.space.write("rows.jsonl", jsonLines(changed));
-    await lab.succeed("run", "config.json", "--output", "changed.json");
+    const { stderr } = await lab.succeed("run", "config.json", "--output", "changed.json");
+    expect(stderr).toMatch(/has changed since run \w+: of 10 inputs, 1 have changed, 0 were not in that run/);
     const known = new Set(bodies);
     const wanted = expectedOf(lab.config, ofTest(changed), lab.answers).bodies.filter((body) => !known.has(body));
     expect(wanted).toHaveLength(2);
@@ -493,6 +494,19 @@ const BROKEN: [config: object, ...problems: string[]][] = [
     "agent_perspectives[0].model_config.extra_body.max_new_tokens: expected a whole number",
   ],
 ];
+
+test("printed inputs say where a column has the name of another one", async () => {
+  await using lab = await promptLab({
+    prompt_template: "{row.input}: {text}",
+    agent_perspectives: [OVERRIDES.agent_perspectives[0]!],
+    data_config: { fields: { input: "article" } },
+  });
+  await lab.space.write("rows.jsonl", jsonLines([{ article: "Der Artikel.", input: "Frage", split: "test" }]));
+  await lab.succeed("run", "config.json", "--no-export");
+  expect(lab.bodies[0]).toContain("Frage: Der Artikel.");
+  const { stderr } = await lab.succeed("runs", "inputs", "latest");
+  expect(stderr).toContain("prompts use the columns input of the file, but here these names have the values that");
+});
 
 describe("a config whose prompts are wrong", () => {
   test.each(BROKEN)("%j is refused", (broken, ...problems) => {

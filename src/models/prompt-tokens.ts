@@ -9,7 +9,8 @@ const ANSWER_OVERHEAD = 3;
 /** Last messages up to this length, in UTF-16 code units, are counted whole; see {@link promptCounter}. */
 const COUNTED_WHOLE = 8_000;
 
-const CACHED_TEXTS = 64;
+/** The cache holds the texts, so that both their number and their characters have a limit. */
+const MOST_CACHED = { texts: 1_024, characters: 12_800_000 };
 /** Counts of longer texts, in UTF-16 code units, are not cached, because the cache holds the text. */
 const LONGEST_CACHED = 200_000;
 
@@ -24,6 +25,7 @@ export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptC
   const overheadOf = ({ messages }: Prompt) =>
     endpoint === "chat" ? messages.length * MESSAGE_OVERHEAD + ANSWER_OVERHEAD : 0;
   const counts = new Map<string, number>();
+  let characters = 0;
   /** The last long text. All perspectives of an input come one after the other, so one text is enough. */
   let last = { piece: "", tokens: 0 };
   const countPiece = (piece: string): number => {
@@ -35,9 +37,13 @@ export function promptCounter(tokenizer: Tokenizer, endpoint: Endpoint): PromptC
       last = { piece, tokens };
       return tokens;
     }
-    const [oldest] = counts.keys();
-    if (oldest !== undefined && counts.size >= CACHED_TEXTS) counts.delete(oldest);
     counts.set(piece, tokens);
+    characters += piece.length;
+    for (const oldest of counts.keys()) {
+      if (counts.size <= MOST_CACHED.texts && characters <= MOST_CACHED.characters) break;
+      counts.delete(oldest);
+      characters -= oldest.length;
+    }
     return tokens;
   };
   /** The counts of the messages before the last, which are the same objects in many prompts. */

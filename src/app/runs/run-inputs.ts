@@ -1,3 +1,5 @@
+import { rowUseOf } from "../../config/prompt-parts.ts";
+import type { Config } from "../../config/schema.ts";
 import { missingShards } from "../../plan/shard.ts";
 import { inputRows } from "../../store/runs/dataset-rows.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
@@ -14,6 +16,15 @@ export interface InputFileRow {
   [column: string]: unknown;
 }
 
+/** The columns that templates use whose names the printed rows have for other columns. */
+function hiddenColumns(config: Config): string[] {
+  const { fields = {} } = config.data_config;
+  return rowUseOf(config).columns.filter((name) => {
+    const chosen = name === "input" || name === "reference" || name === "id" ? fields[name] : undefined;
+    return chosen !== undefined && chosen !== null && chosen !== name;
+  });
+}
+
 /**
  * The inputs of a run in their order, as rows of an input file: a run of `runConfig` on a file of these rows makes the same
  * calls. Do not write to the store before the iteration ends.
@@ -23,7 +34,12 @@ export interface InputFileRow {
  */
 export function runInputs(store: Store, run: string, options: { onEvent?: OnEvent } = {}): Iterable<InputFileRow> {
   const { onEvent = () => {} } = options;
-  const { id, shard } = getRun(store, findRun(store, run));
+  const { id, shard, config } = getRun(store, findRun(store, run));
+  const hidden = hiddenColumns(config);
+  if (hidden.length > 0) {
+    const message = `prompts use the columns ${hidden.join(", ")} of the file, but here these names have the values that data_config.fields chooses`;
+    onEvent({ type: "warning", message });
+  }
   if (shard !== null && missingShards(shard).length > 0) {
     const message =
       "the run has only a part of the inputs, and only these are printed; for the same calls, run a file of them without --shard";

@@ -78,8 +78,8 @@ export function lastRunOf(
 }
 
 const inputs = oncePerStore(({ db }) => ({
-  hash: db
-    .select({ hash: texts.hash })
+  at: db
+    .select({ hash: texts.hash, columns: tasks.columns })
     .from(tasks)
     .innerJoin(texts, eq(texts.id, tasks.inputId))
     .where(and(eq(tasks.runId, sql.placeholder("runId")), eq(tasks.position, sql.placeholder("position"))))
@@ -98,9 +98,13 @@ export function hasInput(store: Store, runId: number, hash: string): boolean {
   return inputs(store).has.get({ runId, hash }) !== undefined;
 }
 
-/** The hash of a run's input at a position; undefined if the run has none there. */
-export function inputHash(store: Store, runId: number, position: number): string | undefined {
-  return inputs(store).hash.get({ runId, position })?.hash;
+/** The hash of a run's input at a position, and the columns that its prompts use; undefined if it has none there. */
+export function inputAt(
+  store: Store,
+  runId: number,
+  position: number,
+): { hash: string; columns: Record<string, unknown> | null } | undefined {
+  return inputs(store).at.get({ runId, position });
 }
 
 /** The runs that were imported from a dataset of these bytes, the oldest first. */
