@@ -10,7 +10,7 @@ export interface FileKind {
   isPacked: boolean;
 }
 
-/** How many bytes of the begin of a file are looked at. */
+/** How many of the first bytes of a file are looked at. */
 const MOST_BYTES = 1 << 16;
 
 const TO_CSV = "save it as CSV";
@@ -77,7 +77,7 @@ const TEXTS: readonly [begin: RegExp, name: string, asRows: string][] = [
 ];
 
 /**
- * What a file is if it cannot hold rows as text, by the bytes at its begin; null if it may.
+ * What a file is if it cannot hold rows as text, by its first bytes; null if it may.
  * @param path its ending tells apart what begins alike
  */
 export function kindOfFile(bytes: Buffer, path: string): FileKind | null {

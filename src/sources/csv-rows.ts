@@ -185,6 +185,6 @@ function tooLong(path: string, line: number): UsageError {
 function openQuote(path: string, line: number): UsageError {
   return new UsageError(
     `${path}: the row that begins on line ${line} has a quote that is never closed`,
-    'A quote at the begin of a cell opens it; one within a quoted cell must be doubled: "".',
+    'A quote at the start of a cell opens it; one within a quoted cell must be doubled: "".',
   );
 }

@@ -78,7 +78,7 @@ async function openTable(path: string, options: OpenOptions, given: string | nul
   }
 }
 
-/** The begin of a text, which shows its separator. @throws UsageError when the text is empty, or JSON */
+/** The first part of a text, by which the separator is found. @throws UsageError when the text is empty, or JSON */
 async function beginOf(
   chunks: AsyncIterator<string>,
   path: string,
@@ -101,14 +101,14 @@ async function beginOf(
 
 /** The rows of a text in chunks, none of which is empty. */
 async function* rowsOf(begin: string, chunks: AsyncIterator<string>, cutter: CsvCutter): AsyncGenerator<CsvRow[]> {
-  let rows = cutter.cut(begin);
+  const first = cutter.cut(begin);
+  if (first.length > 0) yield first;
   for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+    const rows = cutter.cut(next.value);
     if (rows.length > 0) yield rows;
-    rows = cutter.cut(next.value);
   }
-  if (rows.length > 0) yield rows;
-  rows = cutter.end();
-  if (rows.length > 0) yield rows;
+  const last = cutter.end();
+  if (last.length > 0) yield last;
 }
 
 async function* withFirst(first: CsvRow[], rest: AsyncGenerator<CsvRow[]>): AsyncGenerator<CsvRow[]> {

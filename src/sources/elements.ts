@@ -32,7 +32,7 @@ export async function* elementsOf(chunks: AsyncIterable<string>, path: string): 
       continue;
     }
     blank += chunk;
-    const first = /[^ \t\r\n]/.exec(blank)?.[0];
+    const first = /[^ \t\r\n]/.exec(chunk)?.[0];
     if (first === undefined) {
       if (blank.length <= LONGEST_ELEMENT) continue;
       throw new UsageError(`${path} begins with more than ${LONGEST_ELEMENT} blanks`, "Is it the right file?");

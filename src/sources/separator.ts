@@ -8,9 +8,9 @@ const SEPARATORS = [",", ";", "\t"] as const;
 const MOST_ROWS = 50;
 
 /**
- * The separator of a CSV file by its begin: the one that cuts most of the first rows into as many cells as the header, and
- * of several such the one that makes most cells. If none is in the header, the file has a single column.
- * @param isWhole whether the begin is the whole file
+ * The separator of a CSV file by its first rows: the one that cuts most of them into as many cells as the header, and of
+ * several such the one that makes most cells. If none is in the header, the file has a single column.
+ * @param isWhole whether it is the whole file
  */
 export function separatorOf(begin: string, isWhole: boolean): string {
   let best: { separator: string; fit: number; width: number } = { separator: SEPARATORS[0], fit: 0, width: 1 };
