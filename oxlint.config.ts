@@ -27,10 +27,11 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   estimate: { values: ["plan", "models"], types: ["config", "sources", "store"] },
   store: { values: ["plan"], types: ["config", "models"] },
   execute: { values: ["plan", "store", "providers", "models"], types: ["config"] },
-  providers: { values: ["models"], types: ["config"] },
+  providers: { values: ["models", "network"], types: ["config"] },
   models: { values: [], types: ["config"] },
   export: { values: ["store"], types: ["config"] },
   files: { values: [] },
+  network: { values: [] },
 };
 
 const directions = Object.entries(ROOMS).map(([room, { values, types = [] }]): OxlintOverride => {

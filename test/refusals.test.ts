@@ -8,7 +8,7 @@ import { Doubts } from "../src/execute/doubts.ts";
 import { LoneRefusals } from "../src/execute/lone-refusals.ts";
 import { readRateLimits, readWait, retryAfterOf } from "../src/providers/rate-limits.ts";
 import { cleaned, refusalBody, statusError, toCallError } from "../src/providers/refusal.ts";
-import { shownAddress } from "../src/providers/redirects.ts";
+import { shownAddress } from "../src/network/redirects.ts";
 import { unfold } from "../src/providers/refusal-text.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
 import { configFor, type ConfigOverrides, datagen, queryRows, rows, workspace } from "./support/harness.ts";

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import { noProxyFor } from "../src/providers/no-proxy.ts";
+import { noProxyFor } from "../src/network/no-proxy.ts";
 import { configFor, datagen, type ConfigOverrides, rows, workspace, type Workspace } from "./support/harness.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 

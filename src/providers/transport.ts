@@ -1,21 +1,12 @@
-import {
-  Agent,
-  EnvHttpProxyAgent,
-  fetch as undiciFetch,
-  type RequestInit as UndiciInit,
-  type Response as UndiciResponse,
-} from "undici";
-import { UsageError } from "../errors.ts";
+import { fetch as undiciFetch, type RequestInit as UndiciInit, type Response as UndiciResponse } from "undici";
+import { createDispatcher } from "../network/dispatcher.ts";
+import { MOST_HOPS, nextOf, type Redirect, redirectOf, shownAddress } from "../network/redirects.ts";
 import { Body } from "./bodies.ts";
 import { RestingPool } from "./connections.ts";
 import { type Answer, exchange, MOST_ERROR_BYTES, type RawHeaders, tooLarge } from "./exchange.ts";
-import { noProxyFor } from "./no-proxy.ts";
 import { CallError } from "./provider.ts";
 import type { Connection } from "./provider-info.ts";
-import { MOST_HOPS, nextOf, type Redirect, redirectOf, shownAddress } from "./redirects.ts";
 import { connectionError, refusalBody, TransportError } from "./refusal.ts";
-
-const PROXY_VARIABLES = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
 
 /** The longest pause while the body of a file arrives. */
 const STALLED_MS = 120_000;
@@ -205,26 +196,6 @@ async function readWhole(response: UndiciResponse, maxAnswerBytes: number): Prom
     return { status, headers: Object.fromEntries(response.headers), text: body.end().toString() };
   } finally {
     body.end();
-  }
-}
-
-function createDispatcher(baseUrl: string | null, own: Agent.Options): Agent | EnvHttpProxyAgent {
-  // The caller sets the timeouts.
-  const options = { headersTimeout: 0, connections: null, ...own };
-  return PROXY_VARIABLES.some((name) => process.env[name])
-    ? proxyAgent({ ...options, noProxy: noProxyFor(baseUrl) })
-    : new Agent(options);
-}
-
-function proxyAgent(options: EnvHttpProxyAgent.Options): EnvHttpProxyAgent {
-  try {
-    return new EnvHttpProxyAgent(options);
-  } catch (error) {
-    throw new UsageError(
-      `${PROXY_VARIABLES.filter((name) => process.env[name]).join(" or ")} is not the URL of a proxy`,
-      "Set it to a URL such as http://127.0.0.1:3128.",
-      error,
-    );
   }
 }
 
