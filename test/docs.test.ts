@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunSummary } from "../src/app/runs/summary.ts";
 import { datagen, environmentFor, queryRows, type Result, type Workspace, workspace } from "./support/harness.ts";
+import { type FakeHub, parquetLike, startHub } from "./support/hub.ts";
 import { DATABASE } from "./support/lab.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
@@ -46,6 +47,7 @@ const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
   [/^datagen diff A B/, "datagen diff $FIRST latest"],
   [/\b7g4k\b/g, "$FIRST"],
   [/^(datagen (?:import|merge)) FILE/, "$1 old/translation.json"],
+  [/\bdata pull NAME\b|\bhf:\/\/OWNER\/NAME(@\w+)?/g, "data pull hf://openai/gsm8k"],
   [/\bFILE\b/g, "old/translation.json"],
   [/\bOTHER(\.db)?\b/g, "other.db"],
   [/\bCONFIG\b/g, "configs/translation.json"],
@@ -66,12 +68,19 @@ function filledIn(line: string): string {
 /** A folder with what the docs take for granted: examples, an old dataset, another database, and some runs. */
 let prepared: Workspace;
 let server: LoopbackServer;
+let hub: FakeHub;
 let first: string;
 
 beforeAll(async () => {
   server = await startServer({
     behave: ({ index }) => (index % 17 === 3 ? { kind: "refusal" } : index % 17 === 9 ? { kind: "length" } : undefined),
   });
+  const files = {
+    "test-00000-of-00001.parquet": parquetLike("test"),
+    "train-00000-of-00001.parquet": parquetLike("train"),
+  };
+  const dataset = { commit: "a".repeat(40), files };
+  hub = await startHub({ datasets: { "knkarthick/dialogsum": dataset, "openai/gsm8k": dataset } });
   prepared = await workspace();
   await cp(join(ROOT, "configs"), prepared.at("configs"), { recursive: true });
   for (const name of ["translation", "summarization", "peer_review"]) {
@@ -110,6 +119,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
+  await hub[Symbol.asyncDispose]();
   await prepared[Symbol.asyncDispose]();
 });
 
@@ -119,6 +129,7 @@ function shell(space: Workspace, line: string): Promise<Result> {
     ...environmentFor(server),
     PATH: `${space.at("bin")}:${process.env["PATH"]}`,
     DATAGEN_API_KEY: "sk-of-datagen",
+    HF_ENDPOINT: hub.url,
     FIRST: first,
     SERVER: server.openaiUrl,
   };

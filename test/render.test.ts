@@ -71,6 +71,7 @@ function details(overrides: Partial<RunDetails> = {}): RunDetails {
     saved_usd: 0,
     dataset_name: "translation_gpt_4o_mini_20260304_050607",
     input_sha256: "ab".repeat(32),
+    sources: null,
     imported: null,
     datagen_version: "0.1.0",
     git_commit: null,

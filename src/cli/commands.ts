@@ -22,6 +22,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     export: async () => (await import("./commands/export.ts")).ExportCommand,
     data: async () => (await import("./commands/data.ts")).DataCommand,
     "data show": async () => (await import("./commands/data/show.ts")).DataShowCommand,
+    "data pull": async () => (await import("./commands/data/pull.ts")).DataPullCommand,
     prices: async () => (await import("./commands/prices.ts")).PricesCommand,
     "prices list": async () => (await import("./commands/prices/list.ts")).PricesListCommand,
     "prices set": async () => (await import("./commands/prices/set.ts")).PricesSetCommand,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pullFirst } from "./hub-dataset.ts";
 import { FORMATS } from "./formats.ts";
 import { text, wholeFrom } from "./rules.ts";
 import { unused } from "./unused-keys.ts";
@@ -21,6 +22,13 @@ export const dataConfig = z.strictObject(
   {
     input_data_path: z
       .union([inputPath, z.array(inputPath, PATH).min(1, PATH).max(MOST_PATHS, `at most ${MOST_PATHS} paths`)], PATH)
+      .superRefine((given, context) => {
+        for (const [at, path] of [given].flat().entries()) {
+          const message = pullFirst(path);
+          const place = typeof given === "string" ? [] : [at];
+          if (message !== null) context.addIssue({ code: "custom", message, path: place });
+        }
+      })
       .describe(
         "The file of the inputs: a path, a pattern such as data/train-*.parquet, or a list of either. Relative to the current folder or, if it is not there, to the folder of the config.",
       ),

@@ -123,6 +123,7 @@ function metadataOf(run: DatasetRun) {
     run_id: run.publicId,
     run_name: run.name,
     input_sha256: run.inputSha256 || null,
+    ...(run.sources !== null && { sources: run.sources }),
     ...(run.imported !== null && { imported_from: { file: basename(run.imported.file), sha256: run.imported.sha256 } }),
     datagen_version: run.toolVersion,
     git_commit: run.gitCommit,

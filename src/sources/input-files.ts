@@ -34,19 +34,26 @@ export interface FileChunk {
   rows: readonly SourceRow[];
 }
 
+/** A file of a config after it was read. */
+export interface FileRead {
+  path: string;
+  /** The SHA-256 of its bytes, in hex. */
+  sha256: string;
+}
+
 /** The files of a config, read one after the other. */
 export interface OpenFiles {
   paths: readonly string[];
   chunks(): AsyncGenerator<FileChunk>;
   /** Reads the rest. @returns what it had, and the SHA-256 of all files: of the bytes of a single one */
-  finish(): Promise<{ rest: number | null; sha256: string }>;
+  finish(): Promise<{ rest: number | null; sha256: string; read: readonly FileRead[] }>;
   close(): Promise<void>;
 }
 
 export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, given: OpenOptions): OpenFiles {
   const paths = inputFiles(data);
   const options = { ...given, onWarning: once(given.onWarning) };
-  const hashes: string[] = [];
+  const read: FileRead[] = [];
   let next = 0;
   let open: OpenSource | null = null;
 
@@ -64,7 +71,7 @@ export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, 
   }
 
   async function endOpen(source: OpenSource): Promise<void> {
-    hashes.push(await source.sha256());
+    read.push({ path: paths[next] ?? "", sha256: await source.sha256() });
     await closeOpen();
     next += 1;
   }
@@ -88,9 +95,10 @@ export function openFiles(data: Pick<DataConfig, "input_data_path" | "format">, 
         rest = rest === null || count === null ? null : rest + count;
         await endOpen(source);
       }
-      const [only = "", ...others] = hashes;
-      const list = hashes.map((hash) => `${hash}\n`).join("");
-      return { rest, sha256: others.length === 0 ? only : createHash("sha256").update(list).digest("hex") };
+      const [only, ...others] = read;
+      const list = read.map(({ sha256 }) => `${sha256}\n`).join("");
+      const sha256 = only && others.length === 0 ? only.sha256 : createHash("sha256").update(list).digest("hex");
+      return { rest, sha256, read };
     },
     close: closeOpen,
   };

@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 import { type Checker, createChecker } from "./checker.ts";
 import { topLevel } from "./columns.ts";
 import { charactersOf, type FieldReader, type Fields, fieldReader, type UsedValues } from "./fields.ts";
-import { type FileChunk, nameOfInputs, type OpenFiles, openFiles } from "./input-files.ts";
+import { type FileChunk, type FileRead, nameOfInputs, type OpenFiles, openFiles } from "./input-files.ts";
 import { Sampler } from "./sample.ts";
 import type { SourceRow } from "./source.ts";
 import { Tally } from "./tally.ts";
@@ -22,6 +22,8 @@ export interface Input extends Fields {
 export interface InputsRead {
   /** The SHA-256 of the file's bytes, in hex; of several files, of the list of theirs. */
   sha256: string;
+  /** Each of the files. */
+  files: readonly FileRead[];
   /** How many rows there are to choose from: all, or those that `where` takes; null if the rest is broken. */
   rows: number | null;
   /** False if the default column of ids cannot be used; then read again with `withIds: false`. */
@@ -114,8 +116,8 @@ async function* firstInputs(reading: Reading, data: DataConfig): AsyncGenerator<
       if (!isWhole) break;
     }
     checker.end(isWhole ? seen : Math.min(seen, last), isWhole);
-    const { rest, sha256 } = await files.finish();
-    return { sha256, rows: rest === null ? null : seen + rest, hasIds: checker.hasIds() };
+    const { rest, sha256, read } = await files.finish();
+    return { sha256, files: read, rows: rest === null ? null : seen + rest, hasIds: checker.hasIds() };
   } finally {
     await files.close();
   }
@@ -140,10 +142,10 @@ async function drawInputs(reading: Reading, data: DataConfig): Promise<{ sample:
       if (checker.isFull()) break;
     }
     checker.end(seen, true);
-    const { sha256 } = await files.finish();
+    const { sha256, read } = await files.finish();
     const sample = sampler.drawn();
     const chosen = { ...sample, ordinals: sample.ordinals.slice(offset) };
-    return { sample: chosen, read: { sha256, rows: seen, hasIds: checker.hasIds() } };
+    return { sample: chosen, read: { sha256, files: read, rows: seen, hasIds: checker.hasIds() } };
   } finally {
     await files.close();
   }

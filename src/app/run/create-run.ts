@@ -12,6 +12,7 @@ import { createTaskWriter } from "../../store/runs/task-writer.ts";
 import { finishPlan, insertRun, newPublicId } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
+import { pulledSources } from "../data/pulled-sources.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
@@ -46,6 +47,7 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
   const { resolved, connections, estimate, expected, read } = prepared;
   const { config, target, priced } = resolved;
   sweep(store);
+  const sources = await pulledSources(read.files, (message) => onEvent({ type: "warning", message }));
 
   const publicId = newPublicId();
   const createdAt = Date.now();
@@ -67,6 +69,7 @@ export async function planRun(store: Store, prepared: PreparedRun, options: Crea
       baseUrlSource: target.baseUrlSource,
       config,
       inputSha256: read.sha256,
+      sources,
       shard: part && { ...part, runs: [publicId], expected },
       planHash: prepared.planHash,
       toolVersion: version,

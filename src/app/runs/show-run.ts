@@ -9,6 +9,7 @@ import { type BatchRow, listBatches } from "../../store/runs/batches.ts";
 import { openReservations, savedCost } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
+import type { DataSource } from "../../store/runs/data-source.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { highestLimit, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
@@ -75,6 +76,8 @@ export interface RunDetails {
   dataset_name: string;
   /** Null if unknown, for an imported run. */
   input_sha256: string | null;
+  /** The published datasets that the inputs were pulled from; null if none is known. */
+  sources: DataSource[] | null;
   /** The dataset that the run was imported from, and what it reports; null for all other runs. */
   imported: ImportedFrom | null;
   datagen_version: string;
@@ -113,6 +116,7 @@ export function showRun(store: Store, run: string): RunDetails {
     saved_usd: dollars(saved),
     dataset_name: row.datasetName,
     input_sha256: row.inputSha256 || null,
+    sources: row.sources,
     imported: row.imported,
     datagen_version: row.toolVersion,
     git_commit: row.gitCommit,

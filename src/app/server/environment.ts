@@ -60,7 +60,7 @@ function readDotEnv(): Environment {
 }
 
 /** What the names of our variables begin with, such as OPENAI. */
-const PREFIXES = ["DATAGEN", ...KEY_VARIABLES.map((name) => name.slice(0, name.indexOf("_")))];
+const PREFIXES = ["DATAGEN", "HF", ...KEY_VARIABLES.map((name) => name.slice(0, name.indexOf("_")))];
 
 /** A line that sets one of datagen's variables in the syntax of another program. */
 const NAMED = new RegExp(

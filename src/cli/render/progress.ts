@@ -2,21 +2,10 @@ import type { RunEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { usd } from "../../models/cost.ts";
 import { renderEstimate } from "./estimate.ts";
-import { clockTime, progressLine, type Rates, type RunState } from "./progress-line.ts";
-import { cut } from "./table.ts";
-import { counted, number, oneLine, printable } from "./text.ts";
+import { clockTime, progressLine, type RunState } from "./progress-line.ts";
+import { createLines, createSpeed, type ProgressStream } from "./progress-stream.ts";
+import { counted, number, oneLine } from "./text.ts";
 
-/** The stream that progress is written to: a terminal or a file. */
-export interface ProgressStream {
-  isTTY?: boolean;
-  columns?: number;
-  write(text: string): unknown;
-}
-
-const REDRAW_MS = 100;
-const LINE_EVERY_MS = 10_000;
-/** The rate covers the last seconds only, so that it follows a change. */
-const RATE_WINDOW_MS = 15_000;
 /** Shows a run's events: as a bar on a terminal, elsewhere as a line from time to time. */
 export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
   const lines = createLines(stream);
@@ -60,45 +49,6 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
   }
 
   return { onEvent, end };
-}
-
-/** Writes lines. On a terminal, a progress line is replaced by the next line. */
-function createLines(stream: ProgressStream) {
-  const isTerminal = stream.isTTY === true;
-  const everyMs = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
-  let shownAt = Date.now();
-  let isBarShown = false;
-
-  function clear(): void {
-    if (isBarShown) stream.write("\r\u001b[2K");
-    isBarShown = false;
-  }
-
-  return {
-    everyMs,
-    /** The width of a progress line: a terminal would break a full line. Null where there is no terminal. */
-    get width(): number | null {
-      return isTerminal ? (stream.columns ?? 80) - 1 : null;
-    },
-    clear,
-    write(line: string): void {
-      clear();
-      stream.write(`${printable(line)}\n`);
-    },
-    show(line: string): void {
-      const shown = printable(line);
-      const { width } = this;
-      stream.write(width === null ? `${shown}\n` : `\r\u001b[2K${cut(shown, width)}`);
-      isBarShown = isTerminal;
-    },
-    /** Whether it is time for the next line. */
-    isDue(): boolean {
-      const now = Date.now();
-      if (now - shownAt < everyMs) return false;
-      shownAt = now;
-      return true;
-    },
-  };
 }
 
 /** What an event says in a line of its own; null if it only changes the progress. @param isNew whether the run was just planned */
@@ -192,34 +142,4 @@ function stateOf({ calls, tokens, cost_usd: cost }: RunSummary): RunState {
     reason: "",
     waiting: null,
   };
-}
-
-interface Sample {
-  at: number;
-  done: number;
-}
-
-/** Measures how many calls end in a second. */
-function createSpeed() {
-  const samples: Sample[] = [];
-  let first: Sample | undefined;
-  return {
-    /** Whether calls had to wait. Then the last seconds say little about the time that is left. */
-    hasWaits: false,
-    add(done: number): void {
-      const sample = { at: Date.now(), done };
-      first ??= sample;
-      samples.push(sample);
-      while (samples.length > 2 && sample.at - (samples[0]?.at ?? sample.at) > RATE_WINDOW_MS) samples.shift();
-    },
-    /** The rate of the last seconds, and the one that lasts. */
-    rates(): Rates {
-      const rate = rateOf(samples[0], samples.at(-1));
-      return { rate, lasting: this.hasWaits ? rateOf(first, samples.at(-1)) : rate };
-    },
-  };
-}
-
-function rateOf(from: Sample | undefined, to: Sample | undefined): number {
-  return from && to && to.at > from.at ? ((to.done - from.done) * 1_000) / (to.at - from.at) : 0;
 }

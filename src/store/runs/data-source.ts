@@ -2,7 +2,11 @@
 export interface DataSource {
   /** As `datagen data pull` takes it, such as `hf://OWNER/NAME`. */
   dataset: string;
-  /** The commit of its repository. */
+  /** The branch or tag that was pulled. */
+  revision: string;
+  /** Its commit. */
   commit: string;
+  config: string;
+  split: string;
   license: string | null;
 }

@@ -28,6 +28,7 @@ export function renderDetails(details: RunDetails, width: number): string {
       "input",
       `${[details.config.data_config.input_data_path].flat().join(", ")} (SHA-256 ${details.input_sha256 ?? "unknown"})`,
     ],
+    ...sourcesOf(details),
     ...importOf(details),
     [
       "datagen",
@@ -146,6 +147,13 @@ function requestsOf({ attempts, imported }: Pick<RunDetails, "attempts" | "impor
   return imported === null
     ? number(attempts)
     : `${number(attempts)}, and ${number(imported.api_calls)} according to the dataset`;
+}
+
+function sourcesOf({ sources }: RunDetails): [string, string][] {
+  return (sources ?? []).map(({ dataset, commit, config, split, license }) => [
+    "source",
+    `${dataset}@${commit}, config ${config}, split ${split}, ${license === null ? "no licence stated" : `licence ${license}`}`,
+  ]);
 }
 
 function importOf({ imported }: Pick<RunDetails, "imported">): [string, string][] {
