@@ -17,6 +17,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { type FakeHub, startExampleHub } from "./support/hub.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -207,6 +208,7 @@ describe.concurrent("help", () => {
 
 describe.concurrent("an example of a help text", () => {
   let server: LoopbackServer;
+  let hub: FakeHub;
   /** With a finished run. */
   let lived: Workspace;
   let earlier: string;
@@ -215,6 +217,7 @@ describe.concurrent("an example of a help text", () => {
 
   beforeAll(async () => {
     server = await startServer();
+    hub = await startExampleHub();
     lived = await workspace();
     await cp(join(ROOT, "configs"), lived.at("configs"), { recursive: true });
     await mkdir(lived.at("data"));
@@ -258,7 +261,7 @@ describe.concurrent("an example of a help text", () => {
   });
 
   afterAll(async () => {
-    await Promise.all([lived, stopped, server].map((resource) => resource[Symbol.asyncDispose]()));
+    await Promise.all([lived, stopped, server, hub].map((resource) => resource[Symbol.asyncDispose]()));
   });
 
   /** Types a line into a shell that finds `datagen`. */
@@ -296,7 +299,11 @@ describe.concurrent("an example of a help text", () => {
     const typed = line.replace(OWN_SERVER, server.openaiUrl).replace(EARLIER_RUN, earlier.slice(0, 6));
     const result = await type(typed, space, {
       ...(asks && { input: "y\n" }),
-      env: { ...environmentFor(server), ...(asks && { DATAGEN_BIN: space.at("bin/terminal.mjs") }) },
+      env: {
+        ...environmentFor(server),
+        HF_ENDPOINT: hub.url,
+        ...(asks && { DATAGEN_BIN: space.at("bin/terminal.mjs") }),
+      },
     });
     expect(result.stderr).not.toMatch(/error/i);
     // The run that was stopped has a failed call, which a plain resume leaves as it is.
@@ -316,6 +323,11 @@ describe.concurrent("an example of a help text", () => {
       expect(result.stdout).toBe(`${imported[0]!.public_id}\n`);
     } else if (command === "init") {
       for (const path of result.stdout.trim().split("\n")) expect(existsSync(space.at(path))).toBe(true);
+    } else if (command === "data" && sub === "pull") {
+      const [path = ""] = /data\/[^"]+\/test-00000-of-00001\.parquet/.exec(result.stdout) ?? [];
+      expect(existsSync(space.at(path)), result.stdout).toBe(true);
+    } else if (command === "data") {
+      expect(result.stdout).toMatch(/datagen data pull/);
     } else if (command === "completion") {
       const script = line.includes(">") ? await space.read("datagen.fish") : result.stdout;
       expect(script).toMatch(/^# Completes datagen in (bash|fish)\.\n/);

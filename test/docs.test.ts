@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunSummary } from "../src/app/runs/summary.ts";
 import { datagen, environmentFor, queryRows, type Result, type Workspace, workspace } from "./support/harness.ts";
-import { type FakeHub, parquetLike, startHub } from "./support/hub.ts";
+import { type FakeHub, startExampleHub } from "./support/hub.ts";
 import { DATABASE } from "./support/lab.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
@@ -75,12 +75,7 @@ beforeAll(async () => {
   server = await startServer({
     behave: ({ index }) => (index % 17 === 3 ? { kind: "refusal" } : index % 17 === 9 ? { kind: "length" } : undefined),
   });
-  const files = {
-    "test-00000-of-00001.parquet": parquetLike("test"),
-    "train-00000-of-00001.parquet": parquetLike("train"),
-  };
-  const dataset = { commit: "a".repeat(40), files };
-  hub = await startHub({ datasets: { "knkarthick/dialogsum": dataset, "openai/gsm8k": dataset } });
+  hub = await startExampleHub();
   prepared = await workspace();
   await cp(join(ROOT, "configs"), prepared.at("configs"), { recursive: true });
   for (const name of ["translation", "summarization", "peer_review"]) {

@@ -75,6 +75,23 @@ export function parquetLike(seed: string, length = 1_000): Buffer {
   return Buffer.concat([Buffer.from("PAR1"), filled, Buffer.from("PAR1")]);
 }
 
+/** A Hub with the datasets that help and docs name. */
+export function startExampleHub(): Promise<FakeHub> {
+  const datasetOf = (folder: string): HubDataset => ({
+    commit: "a".repeat(40),
+    files: Object.fromEntries(
+      ["test", "train"].map((split) => [`${folder}/${split}-00000-of-00001.parquet`, parquetLike(split)]),
+    ),
+  });
+  return startHub({
+    datasets: {
+      "abisee/cnn_dailymail": datasetOf("3.0.0"),
+      "knkarthick/dialogsum": datasetOf("data"),
+      "openai/gsm8k": datasetOf("main"),
+    },
+  });
+}
+
 /** A Hub on loopback, and a second server for its files. */
 export async function startHub({
   datasets,
