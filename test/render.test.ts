@@ -5,6 +5,7 @@ import { renderError } from "../src/cli/render/error.ts";
 import type { Estimate } from "../src/estimate/estimate.ts";
 import { renderEstimate, renderEstimateDetails } from "../src/cli/render/estimate.ts";
 import { renderOutcome } from "../src/cli/render/lines.ts";
+import { createPullProgress } from "../src/cli/render/data/pull.ts";
 import { createProgress } from "../src/cli/render/progress.ts";
 import { progressLine } from "../src/cli/render/progress-line.ts";
 import { widthOf } from "../src/cli/render/width.ts";
@@ -649,5 +650,49 @@ describe("progress", () => {
     expect(text).toContain("Run abcd2345: \\x1b[2Jx at http://127.0.0.1:1/v1\n");
     expect(text).toContain("no model is asked");
     expect(text).toContain("Warning: \\x1b[31mhm\n");
+  });
+});
+
+describe("the progress of a pull", () => {
+  const MB = 1024 * 1024;
+
+  /** What is written while a file of 100 MB arrives at 10 MB in a second, after one of 50 MB that was there. */
+  function written(stream: { isTTY?: boolean; columns?: number }, total: number | null): string[] {
+    vi.useFakeTimers({ now: 0 });
+    const texts: string[] = [];
+    const { onEvent, end } = createPullProgress({ ...stream, write: (text) => texts.push(text) });
+    for (let at = 0; at <= 100; at += 1) {
+      vi.advanceTimersByTime(100);
+      onEvent({ type: "progress", bytes: (50 + at) * MB, total, files: 2, done: 1 });
+    }
+    end();
+    vi.useRealTimers();
+    return texts;
+  }
+
+  test("is one line on a terminal, and a line now and then elsewhere", () => {
+    const line = "150.0 MB of 250.0 MB (60%), 10.0 MB/s, 0:10 left, file 2 of 2";
+    expect(written({ isTTY: true, columns: 100 }, 250 * MB).slice(-2)).toEqual([`\r${ESC}[2K${line}`, `\r${ESC}[2K`]);
+    for (const text of written({ isTTY: true, columns: 40 }, 250 * MB))
+      expect(widthOf(text.replace(/^.*2K/, ""))).toBeLessThan(40);
+    expect(written({}, 250 * MB)).toEqual(["149.0 MB of 250.0 MB (59%), 10.0 MB/s, 0:10 left, file 2 of 2\n"]);
+    expect(written({ isTTY: true, columns: 100 }, null).at(-2)).toBe(`\r${ESC}[2K150.0 MB, 10.0 MB/s, file 2 of 2`);
+  });
+
+  test.for(HOSTILE)("escapes what a terminal would obey: text that $what", ({ text }) => {
+    const texts: string[] = [];
+    const { onEvent } = createPullProgress({ write: (said) => texts.push(said) });
+    onEvent({ type: "warning", message: text });
+    onEvent({ type: "waiting", reason: text, ms: 1_000 });
+    onEvent({
+      type: "listed",
+      dataset: "a/b",
+      commit: text,
+      license: text,
+      endpoint: "http://127.0.0.1",
+      folder: text,
+    });
+    expect(texts.join("").replaceAll("\n", "")).not.toMatch(OBEYED);
+    expect(texts.join("").split("\n")).toHaveLength(4);
   });
 });

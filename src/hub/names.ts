@@ -26,7 +26,7 @@ export function parseDatasetName(text: string): DatasetName {
   if (!text.startsWith(HUB_SCHEME)) throw new UsageError(`${text} is not the name of a dataset`, EXPECTED);
   const whole = text.slice(HUB_SCHEME.length).replace(/^datasets\//, "");
   const at = whole.indexOf("@");
-  const id = at === -1 ? whole.replace(/\/$/, "") : whole.slice(0, at);
+  const id = at === -1 ? whole : whole.slice(0, at);
   const revision = at === -1 ? null : whole.slice(at + 1);
   const parts = id.split("/");
   if (parts.length > 2) {

@@ -40,7 +40,8 @@ export function refusalOf(refusal: Refusal, { id, endpoint, token }: Asked, long
   const code = headers.get("x-error-code") ?? "";
   const said = messageOf(refusal, token);
   const answered = `${isHub ? "the Hub" : "the server that has the file"} answered ${status}${said === "" ? "" : ` (${said})`}`;
-  if (status === 429 || status === 408 || status >= 500) {
+  // 501 is what the Hub answers for a dataset that it cannot convert.
+  if (status === 429 || status === 408 || (status >= 500 && status !== 501)) {
     const waitMs = waitOf(headers);
     if (waitMs === null || waitMs <= longestWaitMs) return new PassingError(answered, waitMs);
     const hint = `It asks to wait ${Math.ceil(waitMs / 60_000)} minutes. Then pull again with the same command: it continues.`;

@@ -2,10 +2,13 @@ import type { Pull, PullEvent } from "../../../app/data/pull-dataset.ts";
 import { createLines, createSpeed, type ProgressStream } from "../progress-stream.ts";
 import { counted, duration, megabytes, number, oneLine } from "../text.ts";
 
+const SAMPLE_MS = 100;
+
 /** Shows a pull's events: as a line that changes on a terminal, elsewhere as a line from time to time. */
 export function createPullProgress(stream: ProgressStream): { onEvent: (event: PullEvent) => void; end: () => void } {
   const lines = createLines(stream);
   const speed = createSpeed();
+  let sampledAt = -Infinity;
   return {
     onEvent(event) {
       switch (event.type) {
@@ -24,9 +27,12 @@ export function createPullProgress(stream: ProgressStream): { onEvent: (event: P
           if (lines.isDue()) lines.show(`Comparing ${oneLine(event.path)}`);
           break;
         default:
-          if (!lines.isDue()) break;
-          speed.add(event.bytes);
-          lines.show(progressOf(event, speed.rates().rate));
+          // There is an event for each piece of a file.
+          if (Date.now() - sampledAt >= SAMPLE_MS) {
+            sampledAt = Date.now();
+            speed.add(event.bytes);
+          }
+          if (lines.isDue()) lines.show(progressOf(event, speed.rates().rate));
       }
     },
     end: () => lines.clear(),
