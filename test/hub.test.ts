@@ -821,6 +821,23 @@ describe.concurrent("a pull that was stopped", () => {
     expect(sha256(await readFile(space.at("data/owner/name/train.parquet")))).toBe(sha256(changed));
   });
 
+  test("starts anew where a server sends the rest of a changed file as if it were the same", async () => {
+    await using space = await workspace();
+    let isKilled = false;
+    await using hub = await hubOf(single(TRAIN, { isPlain: true }), {
+      behave: ({ url }) => {
+        if (!url.includes("resolve")) return undefined;
+        return isKilled ? { kind: "noCondition" } : { kind: "hang", after: 1_000_000 };
+      },
+    });
+    await stopped(space, hub, "SIGKILL");
+    isKilled = true;
+    const changed = parquetLike("changed", TRAIN.length);
+    hub.datasets["owner/name"] = single(changed, { isPlain: true });
+    await pulled(space, hub);
+    expect(sha256(await readFile(space.at("data/owner/name/train.parquet")))).toBe(sha256(changed));
+  });
+
   test("does not trust what stands in its place", async () => {
     await using space = await workspace();
     await using hub = await hangingOnce(single(), false);
@@ -928,10 +945,10 @@ describe.concurrent("file names of the Hub", () => {
       code: 2,
       stderr: expect.stringMatching(/name\/data is not a folder\n/),
     });
-    await mkdir(space.at("two/data"), { recursive: true });
-    for (const name of ["train-00000-of-00002.parquet", "train-00000-of-00002.parquet.part"]) {
-      await symlink(outside.at("target"), space.at(`two/data/${name}`));
-      const { code, stderr } = await pull(space, hub, ["--output", "two"]);
+    for (const ending of ["", ".part"]) {
+      await mkdir(space.at(`two${ending}/data`), { recursive: true });
+      await symlink(outside.at("target"), space.at(`two${ending}/data/test-00000-of-00001.parquet${ending}`));
+      const { code, stderr } = await pull(space, hub, ["--output", `two${ending}`]);
       expect(code, stderr).toBe(2);
       expect(stderr).toMatch(/is not a regular file\n/);
     }

@@ -30,6 +30,8 @@ export type HubFault =
   | { kind: "body"; body: Buffer | string; headers?: Record<string, string | undefined>; isChunked?: boolean }
   /** The header `Range` is not understood. */
   | { kind: "noRange" }
+  /** The header `If-Range` is not understood. */
+  | { kind: "noCondition" }
   /** Other headers beside the right body; undefined takes one away. */
   | { kind: "headers"; headers: Record<string, string | undefined> };
 
@@ -261,7 +263,7 @@ async function respond(
     start > 0 &&
     fault?.kind !== "noRange" &&
     fault?.kind !== "body" &&
-    [undefined, headers["etag"]].includes(recorded.ifRange);
+    (fault?.kind === "noCondition" || [undefined, headers["etag"]].includes(recorded.ifRange));
   if (isRange && start >= body.length) {
     recorded.status = 416;
     response.writeHead(416, { "content-range": `bytes */${body.length}` }).end();
