@@ -326,8 +326,6 @@ describe.concurrent("an example of a help text", () => {
     } else if (command === "data" && sub === "pull") {
       const [path = ""] = /data\/[^"]+\/test-00000-of-00001\.parquet/.exec(result.stdout) ?? [];
       expect(existsSync(space.at(path)), result.stdout).toBe(true);
-    } else if (command === "data") {
-      expect(result.stdout).toMatch(/datagen data pull/);
     } else if (command === "completion") {
       const script = line.includes(">") ? await space.read("datagen.fish") : result.stdout;
       expect(script).toMatch(/^# Completes datagen in (bash|fish)\.\n/);

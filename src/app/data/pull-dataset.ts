@@ -14,6 +14,8 @@ import { type Environment, readVariables } from "../server/environment.ts";
 import { toolVersion } from "../version.ts";
 import { hubServer } from "./hub-server.ts";
 import { inputPathOf } from "./input-path.ts";
+import type { FieldNames } from "./propose-fields.ts";
+import { showData } from "./show-data.ts";
 
 export interface PullOptions {
   config?: string | undefined;
@@ -37,6 +39,9 @@ export type PullEvent =
   /** So much of all files is here; `total` is null while the Hub has not said all sizes. */
   | { type: "progress"; bytes: number; total: number | null; files: number; done: number };
 
+/** The first rows say which columns hold the inputs. A dataset may have millions. */
+const PROFILED_ROWS = 1_000;
+
 /** What was pulled. */
 export interface Pull {
   dataset: string;
@@ -50,7 +55,7 @@ export interface Pull {
   bytes: number;
   /** How many of the files were not there before. */
   fetched: number;
-  data_config: { input_data_path: string | string[] };
+  data_config: { input_data_path: string | string[]; fields?: Partial<FieldNames> };
 }
 
 /**
@@ -74,7 +79,7 @@ export async function pullDataset(named: string, options: PullOptions): Promise<
     const { commit, license } = listing;
     onEvent({ type: "listed", dataset: dataset.id, commit, license, endpoint: hub.endpoint, folder });
     const fetched = await pullFiles(hub, { dataset, listing, chosen, folder, signal, onEvent });
-    return await resultOf(dataset, listing, chosen, folder, fetched);
+    return await resultOf(dataset, listing, chosen, folder, { ...fetched, onEvent });
   } catch (error) {
     throw signal.aborted ? new InterruptedError("the pull was interrupted", AGAIN) : readable(error, folder);
   } finally {
@@ -188,7 +193,7 @@ async function resultOf(
   { revision, commit, license }: Listing,
   chosen: readonly RemoteFile[],
   folder: string,
-  { fetched, bytes }: { fetched: number; bytes: number },
+  { fetched, bytes, onEvent }: { fetched: number; bytes: number; onEvent: (event: PullEvent) => void },
 ): Promise<Pull> {
   const names = [...new Set(chosen.map(({ split }) => split))];
   const splits = await Promise.all(
@@ -208,6 +213,26 @@ async function resultOf(
     files: [...new Set(splits.flatMap(({ files }) => files))],
     bytes,
     fetched,
-    data_config: { input_data_path: preferred?.input_data_path ?? [] },
+    data_config: {
+      input_data_path: preferred?.input_data_path ?? [],
+      ...(await fieldsOf(preferred?.files[0] ?? "", (message) => onEvent({ type: "warning", message }))),
+    },
   };
+}
+
+/** The columns of the inputs and of the references, by the first rows of a file. */
+async function fieldsOf(
+  path: string,
+  onWarning: (message: string) => void,
+): Promise<{ fields?: Partial<FieldNames> }> {
+  try {
+    const { data_config: found, chosen_by: by } = await showData([path], { mostRows: PROFILED_ROWS, onWarning });
+    if (found === null) onWarning(`no column of ${path} holds texts only, so none can be the inputs`);
+    if (by === "lengths") onWarning("no column has a usual name; data_config names the one with the longest texts");
+    return found?.fields ? { fields: found.fields } : {};
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    onWarning(`the columns of ${path} are not known: ${error.message}`);
+    return {};
+  }
 }

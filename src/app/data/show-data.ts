@@ -28,6 +28,8 @@ export interface DataShown {
 export interface ShowDataOptions {
   /** The columns to use in place of those that would be proposed. */
   fields?: Partial<FieldNames> | undefined;
+  /** Reads only about so many rows at the start. Then no column of ids is proposed: an id may repeat further on. */
+  mostRows?: number;
   onWarning?: (message: string) => void;
 }
 
@@ -39,10 +41,11 @@ const MOST_BAD_ROWS = 5;
  * @throws UsageError when a file cannot be read, or a column of `fields` is not there
  */
 export async function showData(paths: readonly string[], options: ShowDataOptions = {}): Promise<DataShown> {
-  const { fields, onWarning = () => {} } = options;
+  const { fields, mostRows, onWarning = () => {} } = options;
   const [only = "", ...others] = paths;
   const path = others.length === 0 ? only : [...paths];
   const files: DataShown["files"] = [];
+  let rows = 0;
   const bad: DataShown["bad_rows"] = { count: 0, first: [] };
   const types = new Map<string, string>();
   const profiler = createProfiler();
@@ -65,6 +68,8 @@ export async function showData(paths: readonly string[], options: ShowDataOption
         idFinder.add(row.row);
         for (const name of missing) if (valueAt(row.row, name) !== undefined) missing.delete(name);
       }
+      rows += chunk.rows.length;
+      if (mostRows !== undefined && rows >= mostRows) break;
     }
   } finally {
     await open.close();
@@ -75,11 +80,11 @@ export async function showData(paths: readonly string[], options: ShowDataOption
     ? { fields: { input: "input", ...fields }, by: "fields" as const }
     : proposeFields(columns.filter(({ name }) => profiler.isText(name)));
   if (proposed) warnOfInputs(proposed.fields.input, columns, profiler, onWarning);
-  const id = idFinder.found();
+  const id = mostRows === undefined ? idFinder.found() : null;
   const named = proposed && { ...proposed.fields, ...(fields || id === null ? {} : { id }) };
   return {
     files,
-    rows: files.reduce((sum, file) => sum + file.rows, 0),
+    rows,
     bad_rows: bad,
     columns,
     has_more_columns: profiler.hasMore(),

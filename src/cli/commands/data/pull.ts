@@ -30,9 +30,10 @@ export class DataPullCommand extends PlainCommand {
   output = Option.String("--output", { description: "The folder for the files. Default: data/OWNER/NAME" });
 
   async execute(): Promise<void> {
-    const [{ pullDataset }, { createPullProgress, renderDataConfig, renderPulled }] = await Promise.all([
+    const [{ pullDataset }, { createPullProgress, renderPulled }, { renderConfig }] = await Promise.all([
       import("../../../app/data/pull-dataset.ts"),
       import("../../render/data/pull.ts"),
+      import("../../render/data/show.ts"),
     ]);
     const { config, split, output } = this;
     const progress = createPullProgress(this.context.stderr);
@@ -47,7 +48,7 @@ export class DataPullCommand extends PlainCommand {
     if (this.json) this.printJson({ files, data_config, dataset, revision, commit, license });
     else {
       this.warn(renderPulled(pull));
-      this.print(renderDataConfig(pull));
+      this.print(renderConfig(data_config));
     }
   }
 }

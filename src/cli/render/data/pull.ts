@@ -61,11 +61,6 @@ export function renderPulled({ files, bytes, fetched, splits, config, ...pull }:
   return lines.join("\n");
 }
 
-/** The `data_config` to paste into a config. */
-export function renderDataConfig({ data_config: config }: Pull): string {
-  return `"data_config": ${JSON.stringify(config, null, 2)}`;
-}
-
 function licenseOf({ license }: { license: string | null }): string {
   return license === null ? "no licence stated" : `licence ${oneLine(license)}`;
 }

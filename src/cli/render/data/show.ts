@@ -59,7 +59,8 @@ function nameOf(name: string): string {
 }
 
 /** The member of a config. */
-function renderConfig({ input_data_path: path, fields }: NonNullable<DataShown["data_config"]>): string {
+/** The `data_config` to paste into a config. */
+export function renderConfig({ input_data_path: path, fields }: NonNullable<DataShown["data_config"]>): string {
   const members = [`"input_data_path": ${inline(path)}`, ...(fields ? [`"fields": ${inline(fields)}`] : [])];
   return ['  "data_config": {', members.map((member) => `    ${member}`).join(",\n"), "  }"].join("\n");
 }
