@@ -137,8 +137,8 @@ function checkKind(bytes: Buffer, path: string, { irregular, holdsRows = false }
   throw new UsageError(`${path} holds NUL bytes, so it is not text.`, "Is it the right file?");
 }
 
-/** A file that is read more than once must be a regular file. */
-async function checkFile(path: string, words: FileWords): Promise<void> {
+/** @throws UsageError if a file that is read more than once is not a regular file */
+export async function checkFile(path: string, words: FileWords): Promise<void> {
   try {
     const kind = await stat(path);
     if (kind.isFile()) return;
@@ -156,6 +156,7 @@ async function checkFile(path: string, words: FileWords): Promise<void> {
   throw new UsageError(`the ${words.name} ${path} is not a regular file`, words.irregular);
 }
 
-function unreadable(path: string, { name }: FileWords, error: unknown): UsageError {
+/** The error for a file that the system does not read. */
+export function unreadable(path: string, { name }: FileWords, error: unknown): UsageError {
   return new UsageError(`the ${name} ${path} cannot be read: ${errorMessage(error)}`, undefined, error);
 }

@@ -2,10 +2,11 @@ import { extname } from "node:path";
 import type { FormatName } from "../config/formats.ts";
 import { csv, tsv } from "./csv.ts";
 import { json, jsonl } from "./json.ts";
+import { parquet } from "./parquet.ts";
 import type { Source } from "./source.ts";
 
 /** The formats of input files. */
-const sources = { json, jsonl, csv, tsv } as Partial<Record<FormatName, Source>>;
+const sources: Record<FormatName, Source> = { json, jsonl, csv, tsv, parquet };
 
 /** The format of a file by the ending of its name. Files with other endings may hold JSON. */
 export function formatOf(path: string): FormatName {
@@ -15,9 +16,7 @@ export function formatOf(path: string): FormatName {
 }
 
 export function sourceOf(format: FormatName): Source {
-  const source = sources[format];
-  if (!source) throw new Error(`no source for ${format}`);
-  return source;
+  return sources[format];
 }
 
 function endingOf(path: string): string {
