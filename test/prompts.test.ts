@@ -495,6 +495,48 @@ const BROKEN: [config: object, ...problems: string[]][] = [
   ],
 ];
 
+describe.concurrent("a file that states its columns", () => {
+  const texts = (data: readonly DataRow[]) =>
+    data.map(({ input, reference, split, register }) => ({ input, reference, split, register }));
+  const csv = (data: readonly object[]) =>
+    [Object.keys(data[0]!), ...data.map((row) => Object.values(row))]
+      .map((cells) => cells.map((cell) => `"${String(cell ?? "").replaceAll('"', '""')}"`).join())
+      .join("\n");
+  const config = {
+    prompt_template: "In a {register} register: {text} ({reference})",
+    agent_perspectives: OVERRIDES.agent_perspectives.slice(0, 2),
+  };
+
+  test("makes the same calls as one of JSON with the same texts", async () => {
+    await using lab = await promptLab(config, 6);
+    await lab.space.write("rows.jsonl", jsonLines(texts(lab.rows)));
+    await lab.succeed("run", "config.json", "--no-export");
+    expect(lab.bodies).toHaveLength(8);
+    await lab.space.write("rows.csv", csv(texts(lab.rows)));
+    const data_config = { input_data_path: "rows.csv", where: { split: "test" } };
+    await lab.space.write("config.json", { ...lab.config, data_config });
+    await lab.succeed("run", "config.json", "--no-export");
+    expect(lab.bodies).toHaveLength(8);
+  });
+
+  test("is refused at once where it lacks a column, and by the row where a cell is empty", async () => {
+    await using lab = await promptLab({ ...config, data_config: { input_data_path: "rows.csv" } }, 2);
+    await lab.space.write(
+      "rows.csv",
+      csv(texts(lab.rows).map(({ input, reference, split }) => ({ input, reference, split }))),
+    );
+    const missing = await lab.datagen("run", "config.json");
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain('rows.csv has no column "register"; it has "input", "reference", "split"');
+    expect(missing.stderr).toContain("prompt_template names it. {{ and }} are braces.");
+    await lab.space.write("rows.csv", csv(texts(lab.rows).map((row, at) => ({ ...row, register: ["plain", ""][at] }))));
+    const empty = await lab.datagen("run", "config.json");
+    expect(empty.code).toBe(2);
+    expect(empty.stderr).toContain('row 1 (line 3) has no value of "register", which prompt_template uses');
+    expect(lab.bodies).toEqual([]);
+  });
+});
+
 test("printed inputs say where a column has the name of another one", async () => {
   await using lab = await promptLab({
     prompt_template: "{row.input}: {text}",
