@@ -157,18 +157,20 @@ describe.concurrent.each(REGISTERED)("the source %s", (format) => {
     }
   });
 
-  test.runIf(source.isText)("gives the rows before a place that cannot be read", async () => {
-    const bytes = Buffer.concat([writer.write(numbered(20_000)), Buffer.from([0xff])]);
-    await using file = await opened(bytes);
-    let read = 0;
-    for await (const chunk of file.open.rows()) {
-      read += chunk.length;
-      if (read > 0) break;
-    }
-    expect(read).toBeGreaterThan(0);
-    await expect(file.open.countRest()).rejects.toThrow(UsageError);
-    expect(await file.open.sha256()).toBe(digestOf(bytes));
-  });
+  if (source.isText) {
+    test("gives the rows before a place that cannot be read", async () => {
+      const bytes = Buffer.concat([writer.write(numbered(20_000)), Buffer.from([0xff])]);
+      await using file = await opened(bytes);
+      let read = 0;
+      for await (const chunk of file.open.rows()) {
+        read += chunk.length;
+        if (read > 0) break;
+      }
+      expect(read).toBeGreaterThan(0);
+      await expect(file.open.countRest()).rejects.toThrow(UsageError);
+      expect(await file.open.sha256()).toBe(digestOf(bytes));
+    });
+  }
 
   test("names files of other kinds", async () => {
     const excel = await errorOf(zipOf("[Content_Types].xml", "xl/workbook.xml"));
@@ -180,7 +182,7 @@ describe.concurrent.each(REGISTERED)("the source %s", (format) => {
   test("is read in memory that does not grow with the file", async () => {
     await using space = await workspace();
     const long = "A sentence, with a comma. ".repeat(400);
-    await space.write(name, writer.write(numbered(8_000, (at) => `${at} ${long}`)));
+    await space.write(name, writer.write(numbered(6_000, (at) => `${at} ${long}`)));
     const env = { NODE_OPTIONS: "--max-old-space-size=48" };
     const { code, stdout, stderr } = await datagen(["data", "show", name, "--json"], { cwd: space.path, env });
     expect([code, stderr]).toEqual([0, ""]);
@@ -190,7 +192,7 @@ describe.concurrent.each(REGISTERED)("the source %s", (format) => {
   test("lets go of rows that are not kept", async () => {
     await using space = await workspace();
     const long = "A sentence, with a comma. ".repeat(40);
-    const rows = writer.write(numbered(60_000, (at) => `${at} ${long}`));
+    const rows = writer.write(numbered(50_000, (at) => `${at} ${long}`));
     await space.write(name, rows);
     // Of each chunk of the file, some rows are kept.
     const script = `
