@@ -1176,6 +1176,25 @@ describe.concurrent("a run", () => {
     expect(await space.json("again.json")).toMatchObject({ metadata: { sources: [SOURCE] } });
   });
 
+  test("of a pulled Parquet file uses the columns that the pull proposes, and keeps its source", async () => {
+    await using space = await workspace();
+    const path = resolve(import.meta.dirname, "data/sources/parquet/datasets.parquet");
+    const files = { "data/test-00000-of-00001.parquet": await readFile(path) };
+    await using hub = await hubOf(own({ files }));
+    const { stdout, stderr } = await pulled(space, hub, ["--json"]);
+    const { data_config: data } = JSON.parse(stdout) as { data_config: object };
+    expect(data).toMatchObject({ fields: { input: "translation.de", reference: "translation.en" } });
+    expect(stderr).not.toContain("Warning");
+    await space.write("config.json", {
+      ...configFor({ api_provider: "offline" }),
+      data_config: { ...data, sample_size: 2 },
+    });
+    const result = await datagen(["run", "config.json", "--output", "out.json"], { cwd: space.path });
+    expect(result.code, result.stderr).toBe(0);
+    const source = { ...SOURCE, config: "default", license: "cc-by-4.0" };
+    expect(await space.json("out.json")).toMatchObject({ metadata: { sources: [source] } });
+  });
+
   test.for<[name: string, record: unknown, hasWarning: boolean]>([
     ["a file that was changed after it was pulled", { files: [entry(`${CONTENT} `)] }, false],
     ["another file of the folder", { files: [entry(CONTENT, { path: "en/rows.json" })] }, false],
