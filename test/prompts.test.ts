@@ -9,6 +9,7 @@ import type { Estimate } from "../src/estimate/estimate.ts";
 import { type ConfigOverrides, rows } from "./support/harness.ts";
 import { openLab } from "./support/lab.ts";
 import { parseConfig } from "../src/config/parse.ts";
+import { sourceWriters } from "./support/sources/index.ts";
 import { answerTo, type IncomingCall } from "./support/server.ts";
 
 /*
@@ -244,15 +245,18 @@ async function killed(lab: PromptLab, requests: number, ...args: string[]): Prom
 
 describe.concurrent("what the model is sent", () => {
   test("is what the config says, whole, however often the run is killed, and is never paid for twice", async () => {
-    await using lab = await promptLab();
+    await using lab = await promptLab({ data_config: { input_data_path: "rows.parquet" } });
+    // All values of a column have one type there.
+    const data = lab.rows.map((row, at) => ({ ...row, meta: { reader: `reader ${at}`, tags: "[]" } }));
+    await lab.space.write("rows.parquet", sourceWriters.parquet.write(data));
     const preview = await lab.json<Preview>("preview", "config.json", "--inputs", "2");
     await killed(lab, 9, "run", "config.json");
     // What the prompts use of the rows is stored.
-    await rm(lab.space.at("rows.jsonl"));
+    await rm(lab.space.at("rows.parquet"));
     await killed(lab, 22, "resume", "latest");
     await lab.succeed("resume", "latest", "--output", "dataset.json");
 
-    const { bodies, tasks } = expectedOf(lab.config, ofTest(lab.rows), lab.answers);
+    const { bodies, tasks } = expectedOf(lab.config, ofTest(data), lab.answers);
     expect(bodies).toHaveLength(40);
     expect(new Set(lab.bodies)).toEqual(new Set(bodies));
     // A kill may lose only what is in flight.
@@ -273,13 +277,13 @@ describe.concurrent("what the model is sent", () => {
     expect(prompts.every(({ is_as_sent: isAsSent }) => isAsSent)).toBe(true);
 
     const before = lab.bodies.length;
-    await lab.space.write("rows.jsonl", jsonLines(lab.rows));
+    await lab.space.write("rows.parquet", sourceWriters.parquet.write(data));
     await lab.succeed("run", "config.json");
     expect(lab.bodies).toHaveLength(before);
 
     // One value of one row is in two prompts: the notes do not depend on it.
-    const changed = lab.rows.map((row, at) => (at === 4 ? { ...row, register: "rude" } : row));
-    await lab.space.write("rows.jsonl", jsonLines(changed));
+    const changed = data.map((row, at) => (at === 4 ? { ...row, register: "rude" } : row));
+    await lab.space.write("rows.parquet", sourceWriters.parquet.write(changed));
     const { stderr } = await lab.succeed("run", "config.json", "--output", "changed.json");
     expect(stderr).toMatch(/has changed since run \w+: of 10 inputs, 1 have changed, 0 were not in that run/);
     const known = new Set(bodies);
@@ -535,6 +539,17 @@ describe.concurrent("a file that states its columns", () => {
     expect(empty.stderr).toContain('row 1 (line 3) has no value of "register", which prompt_template uses');
     expect(lab.bodies).toEqual([]);
   });
+});
+
+test("a random sample has the columns of its own rows", async () => {
+  await using lab = await promptLab({
+    agent_perspectives: OVERRIDES.agent_perspectives.slice(0, 2),
+    data_config: { shuffle: true, sample_size: 4 },
+  });
+  await lab.succeed("run", "config.json", "--no-export");
+  const { bodies } = expectedOf(lab.config, ofTest(lab.rows), lab.answers);
+  expect(new Set(lab.bodies).size).toBe(8);
+  expect(lab.bodies.every((body) => bodies.includes(body))).toBe(true);
 });
 
 test("printed inputs say where a column has the name of another one", async () => {
