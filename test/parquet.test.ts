@@ -75,6 +75,8 @@ function asJson(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, asJson(member)]));
 }
 
+const pack = (...bytes: number[]) => Buffer.from(bytes);
+
 async function stored(ws: Workspace, bytes: Buffer): Promise<string> {
   const path = ws.at("rows.parquet");
   await writeFile(path, bytes);
@@ -183,6 +185,17 @@ describe("a Parquet file", () => {
     expect(await read(path)).toEqual([{ a: "in a", b: "in b" }]);
   });
 
+  test.each([0, 3, 5, 6, 7, 8, 9])(
+    "may have pages of nothing but nulls, without a byte for values (encoding %i)",
+    async (encoding) => {
+      await using ws = await workspace();
+      const levels = pack(4, 0);
+      const page = dataPageV2(2, levels, { 2: 2, 4: encoding, 5: levels.length });
+      const path = await stored(ws, parquetFile([{ name: "input", repetition: 1, pages: [page] }], { rows: 2 }));
+      expect(await read(path)).toEqual([{ input: null }, { input: null }]);
+    },
+  );
+
   test("may have very many values in a page of a few bytes, which are not all decoded at once", async () => {
     await using ws = await workspace();
     const rows = 1 << 26;
@@ -233,8 +246,6 @@ const withSchema = (...elements: Thrift[]): Buffer =>
 
 /** Structs in structs. */
 const DEEP = Array.from({ length: 100 }, () => ({ 3: 0, 4: "in", 5: 1 }));
-
-const pack = (...bytes: number[]) => Buffer.from(bytes);
 
 /** Files that are broken, and what is said of each. */
 const BROKEN: [what: string, bytes: Buffer, message: string][] = [

@@ -10,7 +10,8 @@ const [PLAIN, PLAIN_DICTIONARY, RLE, DELTA_BINARY_PACKED, DELTA_LENGTH, DELTA_BY
 
 /** @param dictionary the values of the column's dictionary, if it has one */
 export function valuesOf(bytes: Bytes, encoding: number, type: LeafType, dictionary: unknown[] | null): Values {
-  if (encoding === PLAIN) return plain(bytes, type);
+  // A page of nothing but nulls may have no bytes for its values.
+  if (encoding === PLAIN || bytes.at === bytes.end) return plain(bytes, type);
   if (encoding === PLAIN_DICTIONARY || encoding === RLE_DICTIONARY) {
     if (!dictionary) throw new Damage("refers to a dictionary, but its column has none");
     return places(bytes, dictionary);
@@ -92,7 +93,7 @@ function int64(buffer: Buffer, at: number): number | bigint {
 
 /** Places in the dictionary. */
 function places(bytes: Bytes, dictionary: unknown[]): Values {
-  const runs = new Runs(bytes, bytes.at === bytes.end ? 0 : bytes.byte());
+  const runs = new Runs(bytes, bytes.byte());
   return {
     next() {
       const place = runs.next();
