@@ -404,6 +404,11 @@ const BROKEN: [what: string, bytes: Buffer, message: string][] = [
     'FILE: column "input", from row 0 on: the page at byte 4 has the encoding 77, which is unknown for string',
   ],
   [
+    "has levels of very old files",
+    withPages(1, [dataPage(1, ONE, { 5: { 1: 1, 2: 0, 3: 4, 4: 4 } })], { repetition: 1 }),
+    'FILE: column "input", from row 0 on: the page at byte 4 has levels as only very old files have them (BIT_PACKED), which are not read',
+  ],
+  [
     "has levels that take more bytes than the page",
     withPages(1, [dataPageV2(1, ONE, { 5: 1_000 })]),
     'FILE: column "input", from row 0 on: the page at byte 4 claims 1,000 bytes of levels, more than it has',

@@ -80,11 +80,14 @@ export class LeafReader {
     return dictionaryOf(bytes, values, this.leaf.type);
   }
 
-  #begin({ values, encoding, repetitions, definitions, bytes }: Page & { kind: "data" }): void {
+  #begin(page: Page & { kind: "data" }): void {
+    const { values, encoding, repetitions, definitions, bytes } = page;
     if (values > this.#left) {
       throw new Damage(`has ${counted(values)} values, but only ${counted(this.#left)} are left in its column`);
     }
     const { leaf } = this;
+    const hasOld = (leaf.repetition > 0 && page.hasOldRepetitions) || (leaf.definition > 0 && page.hasOldDefinitions);
+    if (hasOld) throw new Damage("has levels as only very old files have them (BIT_PACKED), which are not read");
     this.#repetitions = levels(leaf.repetition, repetitions ?? bytes, repetitions === null);
     this.#definitions = levels(leaf.definition, definitions ?? bytes, definitions === null);
     this.#values = valuesOf(bytes, encoding, leaf.type, this.#dictionary);

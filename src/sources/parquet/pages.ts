@@ -18,6 +18,9 @@ export type Page =
       /** Null where the levels are in front of the values: version 1. */
       repetitions: Bytes | null;
       definitions: Bytes | null;
+      /** Whether the levels are packed as only very old files have them. */
+      hasOldRepetitions: boolean;
+      hasOldDefinitions: boolean;
       /** The levels, where they are not given, and the values. */
       bytes: Bytes;
     };
@@ -30,6 +33,9 @@ interface Header {
   checksum: number | null;
   values: number;
   encoding: number;
+  /** The encodings of the levels in version 1. */
+  definitionEncoding: number;
+  repetitionEncoding: number;
   /** How many bytes the levels take in version 2. */
   repetitionBytes: number;
   definitionBytes: number;
@@ -42,6 +48,8 @@ interface Header {
 const [DATA, INDEX, DICTIONARY, DATA_2] = [0, 1, 2, 3];
 
 const NO_CODEC = 0;
+/** The encoding of levels. */
+const RLE = 3;
 
 const MOST_PAGE_BYTES = 512_000_000;
 /** A page of one value, such as a language, may have very many in a few bytes. */
@@ -100,7 +108,9 @@ export class Pages {
     if (kind !== DATA_2) {
       const page = this.#decompress(stored, bytes);
       if (kind === DICTIONARY) return { kind: "dictionary", values, bytes: page };
-      return { kind: "data", values, encoding, repetitions: null, definitions: null, bytes: page };
+      const { repetitionEncoding, definitionEncoding } = header;
+      const levels = { hasOldRepetitions: repetitionEncoding !== RLE, hasOldDefinitions: definitionEncoding !== RLE };
+      return { kind: "data", values, encoding, repetitions: null, definitions: null, ...levels, bytes: page };
     }
     const levels = repetitionBytes + definitionBytes;
     const rest = stored.subarray(levels);
@@ -109,6 +119,8 @@ export class Pages {
       kind: "data",
       values,
       encoding,
+      hasOldRepetitions: false,
+      hasOldDefinitions: false,
       repetitions: new Bytes(stored, 0, repetitionBytes),
       definitions: new Bytes(stored, repetitionBytes, levels),
       bytes: isCompressed ? this.#decompress(rest, bytes - levels) : new Bytes(rest),
@@ -146,6 +158,8 @@ function parseHeader(bytes: Buffer): Header {
     checksum: null,
     values: -1,
     encoding: -1,
+    definitionEncoding: RLE,
+    repetitionEncoding: RLE,
     repetitionBytes: 0,
     definitionBytes: 0,
     isCompressed: true,
@@ -161,6 +175,8 @@ function parseHeader(bytes: Buffer): Header {
       reader.structIn(type, (part, kind) => {
         if (part === 1) header.values = reader.integer(kind);
         else if (part === (isVersion2 ? 4 : 2)) header.encoding = reader.integer(kind);
+        else if (field === 5 && part === 3) header.definitionEncoding = reader.integer(kind);
+        else if (field === 5 && part === 4) header.repetitionEncoding = reader.integer(kind);
         else if (isVersion2 && part === 5) header.definitionBytes = reader.integer(kind);
         else if (isVersion2 && part === 6) header.repetitionBytes = reader.integer(kind);
         else if (isVersion2 && part === 7) header.isCompressed = reader.boolean(kind);
