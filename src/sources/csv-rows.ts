@@ -1,6 +1,11 @@
 import { UsageError } from "../errors.ts";
 import { LONGEST_ELEMENT } from "./elements.ts";
 
+/*
+ * The cutter is ours, because csv-parse stops at the first wrong quote, and its lines are wrong after line breaks in cells.
+ * Here each bad row is named with its line, and the rows after it are read. Tests compare the two.
+ */
+
 /** The text of one row of a CSV file, without the line break at its end. */
 export interface CsvRow {
   text: string;
