@@ -1,7 +1,8 @@
 // Measures datagen, the floors and the rival. `npm run bench` measures everything, `npm run bench -- calls` one group, and
-// `npm run bench:quick` the first group with fewer calls. docs/performance.md explains the output.
+// `npm run bench:quick` the calls and the inputs with fewer of them. docs/performance.md explains the output.
 import { cpus, totalmem } from "node:os";
 import { measureCalls } from "./calls.ts";
+import { measureInputs } from "./inputs.ts";
 import { Server } from "./lab.ts";
 import { measureLog } from "./wal.ts";
 import { measureScale } from "./scale.ts";
@@ -11,18 +12,21 @@ import { type Row, table } from "./table.ts";
 
 const FULL = { inputs: { few: 50, many: 500 }, fastInputs: 500, rounds: 5, rivalInputs: { few: 50, many: 500 } };
 const QUICK = { inputs: { few: 20, many: 100 }, fastInputs: 500, rounds: 2, rivalInputs: { few: 5, many: 50 } };
+const INPUTS = { rows: 1_000_000, longRows: 1_000_000, rounds: 3 };
+const FEW_INPUTS = { rows: 50_000, longRows: 20_000, rounds: 2 };
 
 const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
-  quick: (server) => measureCalls(server, QUICK),
+  quick: async (server) => [...(await measureCalls(server, QUICK)), ...(await measureInputs(server, FEW_INPUTS))],
   calls: (server) => measureCalls(server, FULL),
   start: measureStart,
   log: measureLog,
   scale: measureScale,
+  inputs: (server) => measureInputs(server, INPUTS),
 };
 
 /** This group prints its own table. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "log", "scale", PROFILE];
+const ALL = ["calls", "start", "log", "scale", "inputs", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);

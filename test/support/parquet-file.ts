@@ -29,32 +29,41 @@ export function parquetFile(
   columns: readonly TestColumn[],
   { rows, schema, footer = {} }: { rows: number; schema?: readonly Thrift[]; footer?: { [field: number]: Thrift } },
 ): Buffer {
-  const parts: Buffer[] = [Buffer.from("PAR1")];
   let at = 4;
-  const chunks = columns.map(({ name, physical = BYTE_ARRAY, pages = [], metadata = {}, chunk = {} }) => {
-    const bytes = Buffer.concat(pages);
+  const chunks = columns.map((column) => {
     const start = at;
-    parts.push(bytes);
-    at += bytes.length;
-    const facts = { 1: physical, 2: [0], 3: [name], 4: 0, 5: rows, 6: bytes.length, 7: bytes.length, 9: start };
-    return { 2: start, 3: { ...facts, ...metadata }, ...chunk };
+    at += Buffer.concat(column.pages ?? []).length;
+    return { ...column, start, bytes: at - start };
   });
+  const elements = schema ? { 2: schema } : {};
+  const pages = columns.flatMap((column) => column.pages ?? []);
+  return Buffer.concat([Buffer.from("PAR1"), ...pages, parquetFooter(chunks, rows, { ...elements, ...footer })]);
+}
+
+/** The end of a file after its pages. @param columns with the place of their pages in the file */
+export function parquetFooter(
+  columns: readonly (TestColumn & { start: number; bytes: number })[],
+  rows: number,
+  footer: { [field: number]: Thrift } = {},
+): Buffer {
   const elements = columns.map(({ name, physical = BYTE_ARRAY, repetition = 0, element = UTF8 }) => ({
     1: physical,
     3: repetition,
     4: name,
     ...element,
   }));
+  const chunks = columns.map(({ name, physical = BYTE_ARRAY, start, bytes, metadata = {}, chunk = {} }) => {
+    const facts = { 1: physical, 2: [0], 3: [name], 4: 0, 5: rows, 6: bytes, 7: bytes, 9: start };
+    return { 2: start, 3: { ...facts, ...metadata }, ...chunk };
+  });
   const end = struct({
     1: 1,
-    2: schema ?? [{ 4: "schema", 5: columns.length }, ...elements],
+    2: [{ 4: "schema", 5: columns.length }, ...elements],
     3: rows,
-    4: rows === 0 ? [] : [{ 1: chunks, 2: at, 3: rows }],
+    4: rows === 0 ? [] : [{ 1: chunks, 2: 0, 3: rows }],
     ...footer,
   });
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(end.length);
-  return Buffer.concat([...parts, end, length, Buffer.from("PAR1")]);
+  return Buffer.concat([end, int32(end.length), Buffer.from("PAR1")]);
 }
 
 /** A data page of version 1 with its header. @param header members that differ from what they should be */
