@@ -613,7 +613,7 @@ describe("the queries", () => {
         break;
       }
     });
-    const planOf = (table: string) => plans.find(({ sql }) => sql.includes(`from ${table} `))!.plan;
+    const planOf = (table: string) => plans.find(({ sql }) => new RegExp(`from ${table}\\s`).test(sql))!.plan;
     expect(planOf("calls")[0]).toMatch(/^SEARCH c USING INDEX calls_cell \(task_id=\?\)/);
     expect(planOf("tasks")).toEqual([
       expect.stringMatching(/^SEARCH tasks USING INDEX tasks_position \(run_id=\? AND position>\?\)/),
