@@ -508,6 +508,15 @@ describe("what is wrong with a config", () => {
     );
   });
 
+  test("is a whole number that lost digits when the config was read", () => {
+    const where = { post: [1, 2 ** 53], year: 2020, mean: 1e-3 };
+    expect(refusalOf(configFor({ data_config: { where } }))).toContain(
+      "data_config.where.post: expected a text, because a number cannot hold all digits of so large a whole number",
+    );
+    const { post: _, ...others } = where;
+    expect(() => parseConfig(configFor({ data_config: { where: others } }))).not.toThrow();
+  });
+
   test("is one line where something is nested deeper than anybody means", () => {
     const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`) as object;
     const extra = (levels: number) => configFor({ model_config: { extra_body: deep(levels) } });

@@ -552,6 +552,29 @@ test("a random sample has the columns of its own rows", async () => {
   expect(lab.bodies.every((body) => bodies.includes(body))).toBe(true);
 });
 
+test("whole numbers of any length keep their digits", async () => {
+  const column = "12345678901234567890";
+  await using lab = await promptLab({
+    prompt_template: "{post} {meta} {score}: {text}",
+    agent_perspectives: [OVERRIDES.agent_perspectives[0]!],
+    data_config: { where: { post: column } },
+  });
+  const rowOf = (post: string) =>
+    `{"id":${post},"input":"Eins.","post": ${post} ,"meta":{"posts":[-${post},1234567890123456]},"score":0.12345678901234567}\n`;
+  await lab.space.write("rows.jsonl", rowOf(column) + rowOf("12345678901234567891"));
+  await lab.succeed("run", "config.json", "--output", "dataset.json");
+  expect(lab.bodies).toHaveLength(1);
+  expect(JSON.parse(lab.bodies[0]!)).toMatchObject({
+    messages: [
+      {},
+      {},
+      {},
+      { content: `${column} {"posts":["-${column}",1234567890123456]} 0.12345678901234566: Eins.` },
+    ],
+  });
+  expect((await lab.dataset()).tasks[0]).toMatchObject({ id: column });
+});
+
 test("printed inputs say where a column has the name of another one", async () => {
   await using lab = await promptLab({
     prompt_template: "{row.input}: {text}",
@@ -617,7 +640,8 @@ describe.concurrent("a row whose values a prompt lacks", () => {
       prompt_template: template,
     });
     const [first] = lab.rows;
-    await lab.space.write("rows.jsonl", jsonLines([first, { ...first, ...row }]));
+    // 12345 stands for a number that is larger than any that a program can hold.
+    await lab.space.write("rows.jsonl", jsonLines([first, { ...first, ...row }]).replace("12345", "1e999"));
     const { code, stderr } = await lab.datagen("run", "config.json");
     expect(code).toBe(2);
     expect(lab.bodies).toEqual([]);
@@ -634,6 +658,7 @@ describe.concurrent("a row whose values a prompt lacks", () => {
 
   test.each<[row: object, template: string, says: string]>([
     [{ register: null }, "{text} {register}", 'has no value of "register", which prompt_template uses'],
+    [{ register: 12345 }, "{text} {register}", 'has no value of "register", which prompt_template uses'],
     [{ meta: {} }, "{text} {meta.reader}", 'has no "meta.reader", which prompt_template uses'],
     [{ reference: null }, "{text} {reference}", "has no reference, which prompt_template uses"],
     [{ reference: undefined }, "{text} {reference}", "has no reference, which prompt_template uses"],

@@ -17,6 +17,11 @@ const columnOrNone = z.union([column, z.null()], `${COLUMN}, or null for none`).
 const VALUE = "a text, a number, true, false or null, or an array of these";
 const value = z.union([z.string(), z.number(), z.boolean(), z.null()], VALUE);
 const MOST_VALUES = 10_000;
+const LOST_DIGITS = "a text, because a number cannot hold all digits of so large a whole number";
+
+function hasLostDigits(given: unknown): boolean {
+  return typeof given === "number" && Number.isInteger(given) && !Number.isSafeInteger(given);
+}
 
 export const dataConfig = z.strictObject(
   {
@@ -53,6 +58,12 @@ export const dataConfig = z.strictObject(
         z.union([value, z.array(value, VALUE).min(1, VALUE).max(MOST_VALUES, VALUE)], VALUE),
         "an object",
       )
+      .superRefine((given, context) => {
+        for (const [name, values] of Object.entries(given)) {
+          if (![values].flat().some(hasLostDigits)) continue;
+          context.addIssue({ code: "custom", message: LOST_DIGITS, path: [name] });
+        }
+      })
       .optional()
       .describe('Uses only rows whose columns have one of these values: {"language": "de", "split": ["test", "dev"]}.'),
     shuffle: z.boolean("true or false").optional().describe("Draws a random sample. Default: false, the first rows."),

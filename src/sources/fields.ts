@@ -121,10 +121,10 @@ function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | stri
   for (const name of names) {
     const value = valueAt(row, name);
     if (value === undefined) return ` has no "${name}", which prompt_template uses; it has ${keysOf(row)}`;
-    if (value === null) return ` has no value of "${name}", which prompt_template uses`;
     if (value instanceof Uint8Array) return `: "${name}", which prompt_template uses, holds binary data`;
     if (isTooDeep(value)) return `: "${name}": ${TOO_DEEP}`;
-    const plain = withoutBigInts(value);
+    const plain = asJson(value);
+    if (plain === null) return ` has no value of "${name}", which prompt_template uses`;
     const excess = excessOf(typeof plain === "string" ? plain : JSON.stringify(plain));
     if (excess !== null) return `: "${name}" has ${excess}`;
     values.push([name, plain]);
@@ -132,12 +132,13 @@ function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | stri
   return Object.fromEntries(values);
 }
 
-/** A value as JSON can hold it: whole numbers that a number cannot hold become text. */
-function withoutBigInts(value: unknown): unknown {
+/** A value as JSON can hold it: whole numbers that a number cannot hold become text, infinite ones such as 1e999 null. */
+function asJson(value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) return null;
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(withoutBigInts);
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withoutBigInts(member)]));
+  if (Array.isArray(value)) return value.map(asJson);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, asJson(member)]));
 }
 
 /** Reads ids. @param named the column that the config names; null for no ids */

@@ -1,7 +1,9 @@
 import { errorMessage } from "../errors.ts";
+import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
 import { kindOf } from "../files/found.ts";
 import { openTextFile } from "../files/text-file.ts";
 import { type Element, elementsOf } from "./elements.ts";
+import { hasInexactNumbers, parseExactly } from "./exact-numbers.ts";
 import { repeatedName } from "./repeated-name.ts";
 import { INPUT_FILE } from "./input-file.ts";
 import type { Row, Source, SourceRow } from "./source.ts";
@@ -52,5 +54,7 @@ function rowOf({ text }: Element): Row | string {
     return `: expected an object {input, reference?}, found ${kindOf(row)}`;
   }
   const twice = repeatedName(text, row);
-  return twice === null ? (row as Row) : ` has the key "${twice}" twice`;
+  if (twice !== null) return ` has the key "${twice}" twice`;
+  if (!hasInexactNumbers(row)) return row as Row;
+  return isTooDeep(row) ? `: ${TOO_DEEP}` : (parseExactly(text) as Row);
 }
