@@ -106,6 +106,26 @@ describe.concurrent("any table", () => {
   });
 });
 
+test("a carriage return in a cell without quotes is the problem of its row, in a file of lines with line feeds", async () => {
+  for (const lineBreak of ["\n", "\r\n"]) {
+    const { rows } = await readText(["input", "one", "two\rthree", "four", ""].join(lineBreak));
+    expect(rows.map((row) => ("problem" in row ? [row.line, row.problem] : [row.line, row.row["input"]]))).toEqual([
+      [2, "one"],
+      [3, expect.stringContaining(" ends in a carriage return (CR), but lines before it in a line feed (LF)")],
+      [4, "three"],
+      [5, "four"],
+    ]);
+  }
+  const { rows } = await readText("input\r\r\none\r\r\ntwo\r\r\n");
+  expect(valuesOf(rows)).toEqual([{ input: "one" }, { input: "two" }]);
+});
+
+test("blanks around the names in a header are said, because they are parts of the names", async () => {
+  const { rows, warnings } = await readText("input, reference\na,b\n");
+  expect(valuesOf(rows)).toEqual([{ input: "a", " reference": "b" }]);
+  expect(warnings).toEqual(['the header has blanks around " reference", which are parts of the names']);
+});
+
 test("a quote within a cell is found wherever the chunks of the file end", async () => {
   await using space = await workspace();
   for (const shift of [-2, -1, 0, 1, 2]) {

@@ -19,9 +19,12 @@ export interface CsvRow {
 
 const [QUOTE, LINE_FEED, CARRIAGE_RETURN] = ['"', "\n", "\r"];
 
+const LONE_RETURN =
+  "ends in a carriage return (CR), but lines before it in a line feed (LF): a cell with a line break must be in quotes";
+
 /**
  * Cuts a text that comes in chunks into its rows. A row ends at LF, CRLF or CR outside quotes. Lines without a character are
- * left out. A quote opens only at the start of a cell; a quote elsewhere is the problem of its row alone.
+ * left out. CR alone is the problem of its row if lines before it end in LF: pandas puts no quotes around a cell with CR. A quote opens only at the start of a cell; a quote elsewhere is the problem of its row alone.
  */
 export class CsvCutter {
   readonly #path: string;
@@ -36,6 +39,8 @@ export class CsvCutter {
   #line = 1;
   #isQuoted = false;
   #problem: string | null = null;
+  /** Whether a line with text before this one ended in a line feed. */
+  #hasLineFeeds = false;
 
   constructor(path: string, separator: string) {
     this.#path = path;
@@ -88,8 +93,13 @@ export class CsvCutter {
       at = end;
       // The next character says whether CR and LF are one line break.
       if (end === text.length || (end === carriage && end + 1 === text.length && !isLast)) break;
+      const isPair = feed === end + 1 && carriage === end;
+      const isLone = end === carriage && !isPair;
+      if (isLone && this.#hasLineFeeds) this.#problem ??= LONE_RETURN;
+      // Lines that end in CR, CR, LF have an empty line between them.
+      if (!isLone && this.#begun.length + end > start) this.#hasLineFeeds = true;
       this.#finish(text.slice(start, end), rows);
-      at = feed === end + 1 && carriage === end ? end + 2 : end + 1;
+      at = isPair ? end + 2 : end + 1;
       start = at;
     }
     this.#carried = text.slice(at);

@@ -47,6 +47,11 @@ async function openTable(path: string, options: OpenOptions, given: string | nul
     const [header, ...others] = first.done ? [] : first.value;
     if (!header) throw empty(path);
     const names = namesOf(header, separator, path);
+    const padded = names.filter((column) => column !== column.trim()).slice(0, 8);
+    if (padded.length > 0) {
+      const list = padded.map((column) => JSON.stringify(column)).join(", ");
+      options.onWarning(`the header has blanks around ${list}, which are parts of the names`);
+    }
     const toRow = rowReader(names, options.columns, separator);
     const rows = withFirst(others, cut);
     let index = 0;
