@@ -88,6 +88,26 @@ describe.concurrent("the proposed fields", () => {
     expect(config?.fields).toEqual({ input: "text" });
   });
 
+  test.each([[5], [["a", "b"]], [{ en: "a" }]])("leave out a column of references that holds %j", async (reference) => {
+    await using space = await workspace();
+    await space.write("rows.json", [{ input: "a", reference }]);
+    const result = await datagen(["data", "show", "rows.json"], { cwd: space.path });
+    expect(result.stdout).toContain('"fields": { "reference": null }');
+    const { data_config: config } = await shown(space, "rows.json");
+    await space.write(
+      "config.json",
+      configFor({ data_config: { input_data_path: "rows.json", fields: config?.fields } }),
+    );
+    expect((await datagen(["preview", "config.json"], { cwd: space.path })).code).toBe(0);
+    const { data_config: given } = await shown(space, "rows.json", "--fields", "input=input");
+    expect(given?.fields).toEqual({ reference: null });
+  });
+
+  test("are no columns without names", async () => {
+    const { data_config: config } = await shownOf([{ "": "the longest text", words: "short" }]);
+    expect(config?.fields).toEqual({ input: "words" });
+  });
+
   test("are none if no column holds texts", async () => {
     const { data_config: config, chosen_by: by } = await shownOf([{ text: 1, list: ["a"] }, { text: "b" }]);
     expect([config, by]).toEqual([null, null]);
@@ -158,6 +178,22 @@ describe.concurrent("the columns", () => {
         examples: ["text", "2"],
       },
     ]);
+  });
+
+  test("may be nested deeper than can be shown", async () => {
+    await using space = await workspace();
+    await space.write("rows.jsonl", `{"text":"a","deep":${"[".repeat(20_000)}${"]".repeat(20_000)}}\n`);
+    const { columns } = await shown(space, "rows.jsonl");
+    expect(columns[1]?.examples).toEqual(["objects and arrays are nested more than 100 deep"]);
+  });
+
+  test("are those with the whole name, not members of objects that would have it, too", async () => {
+    const { columns, data_config: config } = await shownOf([{ "a.b": "top", a: { b: "hidden", c: "seen" } }]);
+    expect(columns.map(({ name, filled, examples }) => [name, filled, examples])).toEqual([
+      ["a.b", 1, ["top"]],
+      ["a.c", 1, ["seen"]],
+    ]);
+    expect(config?.fields).toEqual({ input: "a.c" });
   });
 
   test("are at most 500", async () => {

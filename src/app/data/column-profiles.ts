@@ -1,3 +1,4 @@
+import { isTooDeep, TOO_DEEP } from "../../files/depth.ts";
 import type { Row } from "../../sources/source.ts";
 
 /** What the values of one column are like. */
@@ -73,10 +74,12 @@ export function createProfiler(): Profiler {
     return profile;
   }
 
-  function addMembers(members: object, prefix: string, depth: number): void {
+  function addMembers(row: Row, members: object, prefix: string, depth: number): void {
     for (const [key, value] of Object.entries(members)) {
       const name = prefix + key;
-      if (isObject(value) && depth < MOST_DEPTH) addMembers(value, `${name}.`, depth + 1);
+      // A column that has the whole name hides the member of an object.
+      if (depth > 1 && Object.hasOwn(row, name)) continue;
+      if (isObject(value) && depth < MOST_DEPTH) addMembers(row, value, `${name}.`, depth + 1);
       else addValue(profileOf(name), value);
     }
   }
@@ -97,7 +100,7 @@ export function createProfiler(): Profiler {
 
   return {
     add(row) {
-      addMembers(row, "", 1);
+      addMembers(row, row, "", 1);
       rows += 1;
     },
     profiles: (types) =>
@@ -134,6 +137,7 @@ function kindOf(value: unknown): string {
 
 function exampleOf(value: unknown): string {
   if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (isTooDeep(value)) return TOO_DEEP;
   const text = typeof value === "string" || typeof value === "bigint" ? String(value) : JSON.stringify(value, asJson);
   if (text.length <= EXAMPLE_LENGTH) return text;
   // A copy: a slice would keep the whole text in memory.

@@ -7,6 +7,9 @@ export interface FieldNames {
   id?: string;
 }
 
+/** `fields` of a config. The references are null where their default column does not hold texts. */
+export type ProposedFields = Partial<Omit<FieldNames, "reference">> & { reference?: string | null };
+
 /** How the columns of inputs and of their references are called in datasets of this field, the surest first. */
 const PAIRS: readonly [input: string, reference: string][] = [
   ["input", "reference"],

@@ -14,7 +14,7 @@ import { type Environment, readVariables } from "../server/environment.ts";
 import { toolVersion } from "../version.ts";
 import { hubServer } from "./hub-server.ts";
 import { inputPathOf } from "./input-path.ts";
-import type { FieldNames } from "./propose-fields.ts";
+import type { ProposedFields } from "./propose-fields.ts";
 import { showData } from "./show-data.ts";
 
 export interface PullOptions {
@@ -55,7 +55,7 @@ export interface Pull {
   bytes: number;
   /** How many of the files were not there before. */
   fetched: number;
-  data_config: { input_data_path: string | string[]; fields?: Partial<FieldNames> };
+  data_config: { input_data_path: string | string[]; fields?: ProposedFields };
 }
 
 /**
@@ -224,7 +224,7 @@ async function resultOf(
 async function fieldsOf(
   path: string,
   onWarning: (message: string) => void,
-): Promise<{ fields?: Partial<FieldNames> }> {
+): Promise<{ fields?: ProposedFields }> {
   try {
     const { data_config: found, chosen_by: by } = await showData([path], { mostRows: PROFILED_ROWS, onWarning });
     if (found === null) onWarning(`no column of ${path} holds texts only, so none can be the inputs`);

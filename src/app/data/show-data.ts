@@ -8,7 +8,7 @@ import { openFiles } from "../../sources/input-files.ts";
 import type { Row, SourceRow } from "../../sources/source.ts";
 import { Tally } from "../../sources/tally.ts";
 import { type ColumnProfile, createProfiler, type Profiler } from "./column-profiles.ts";
-import { type FieldNames, isNameOfIds, proposeFields } from "./propose-fields.ts";
+import { type FieldNames, isNameOfIds, type ProposedFields, proposeFields } from "./propose-fields.ts";
 
 /** What is in files, and how a config reads them. */
 export interface DataShown {
@@ -20,7 +20,7 @@ export interface DataShown {
   /** Whether there are more columns than these. */
   has_more_columns: boolean;
   /** The part of a config that reads the files; null if no column holds texts. */
-  data_config: { input_data_path: string | string[]; fields?: Partial<FieldNames> } | null;
+  data_config: { input_data_path: string | string[]; fields?: ProposedFields } | null;
   /** How its columns were found: given, by their names, or by the lengths of their texts. */
   chosen_by: "fields" | "names" | "lengths" | null;
 }
@@ -78,10 +78,15 @@ export async function showData(paths: readonly string[], options: ShowDataOption
   if (missing.size > 0) throw noColumns(only, missing, columns);
   const proposed = fields
     ? { fields: { input: "input", ...fields }, by: "fields" as const }
-    : proposeFields(columns.filter(({ name }) => profiler.isText(name)));
+    : // A config cannot name a column without a name.
+      proposeFields(columns.filter(({ name }) => name !== "" && profiler.isText(name)));
   if (proposed) warnOfInputs(proposed.fields.input, columns, profiler, onWarning);
   const id = mostRows === undefined ? idFinder.found() : null;
-  const named = proposed && { ...proposed.fields, ...(fields || id === null ? {} : { id }) };
+  const named = proposed && {
+    ...(hasOtherReferences(columns, profiler) ? { reference: null } : {}),
+    ...proposed.fields,
+    ...(fields || id === null ? {} : { id }),
+  };
   return {
     files,
     rows,
@@ -97,8 +102,15 @@ function placeOf(path: string, { index, line }: SourceRow): string {
   return `${path}: row ${index}${line === null ? "" : ` (line ${line})`}`;
 }
 
+/** Whether the default column of references has values, but not only texts: a run could not read it. */
+function hasOtherReferences(columns: readonly ColumnProfile[], profiler: Profiler): boolean {
+  return columns.some(
+    ({ name, filled }) => /^reference(\.|$)/.test(name) && filled > 0 && (name !== "reference" || !profiler.isText(name)),
+  );
+}
+
 /** The fields that a config must name: those that are not called like the default columns. */
-function withoutDefaults(named: FieldNames): { fields?: Partial<FieldNames> } {
+function withoutDefaults(named: ProposedFields): { fields?: ProposedFields } {
   const other = Object.entries(named).filter(([field, name]) => field !== name);
   return other.length === 0 ? {} : { fields: Object.fromEntries(other) };
 }

@@ -66,7 +66,8 @@ export function renderConfig({ input_data_path: path, fields }: NonNullable<Data
 }
 
 /** JSON on one line, with blanks as in a text. */
-function inline(value: string | readonly string[] | Readonly<Record<string, string>>): string {
+function inline(value: string | null | readonly string[] | Readonly<Record<string, string | null>>): string {
+  if (value === null) return "null";
   if (typeof value === "string") return printableJson(JSON.stringify(value));
   if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
   return `{ ${Object.entries(value).map(([name, text]) => `${inline(name)}: ${inline(text)}`).join(", ")} }`;
