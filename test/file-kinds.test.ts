@@ -42,6 +42,7 @@ const KINDS: [name: string, begin: string, says: string][] = [
   ["a.pdf", "%PDF-1.7\n", "a PDF file: write its texts"],
   ["a.png", "\x89PNG\r\n\x1a\n", "a PNG picture"],
   ["a.jpg", "\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"],
+  ["a.parquet.gz", "\x1f\x8b\x08\0", "a gzip file: unpack it\n"],
   ["a.zst", "\x28\xb5\x2f\xfd\x04\0", "a Zstandard file: unpack it"],
   ["a.xz", "\xfd7zXZ\0", "an xz file: unpack it"],
   ["a.bz2", "BZh91AY&SY\0", "a bzip2 file: unpack it"],
@@ -91,6 +92,13 @@ test("other files say what is expected of them in place of that", async () => {
   expect(imported.stderr).toContain("set.xlsx is an Excel file\nName a file that holds a dataset.");
   const packed = await datagen(["import", "set.json"], { cwd: space.path });
   expect(packed.stderr).toContain("set.json is a gzip file\nUnpack it first.");
+});
+
+test("a compressed file without a byte is called empty", async () => {
+  await using space = await workspace();
+  await space.write("rows.csv.gz", "");
+  const { code, stderr } = await datagen(["data", "show", "rows.csv.gz"], { cwd: space.path });
+  expect([code, stderr]).toEqual([2, "Error: rows.csv.gz is empty, not a gzip file\n"]);
 });
 
 test("a table under another name is told how to be called", async () => {

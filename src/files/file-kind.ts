@@ -17,6 +17,7 @@ const TO_CSV = "save it as CSV";
 const TO_LINES = "write its rows as JSON Lines or CSV";
 const TO_PARQUET = "write its rows as Parquet or JSON Lines";
 const UNPACK = "unpack it";
+const UNPACK_GZIP = `${UNPACK}, or let its name end in .gz`;
 const TO_TEXTS = "write its texts as JSON Lines or CSV";
 
 /** The first bytes of binary files, in Latin-1. */
@@ -39,7 +40,7 @@ const MAGIC: readonly (readonly [begin: string, name: string, asRows: string])[]
   ["\0\0\0\0\0\0\0\0\0\0\0\0\xc2\xea\x81\x60", "a SAS file", TO_CSV],
   ["\x89PNG", "a PNG picture", TO_TEXTS],
   ["\xff\xd8\xff", "a JPEG picture", TO_TEXTS],
-  ["\x1f\x8b", "a gzip file", `${UNPACK}, or let its name end in .gz`],
+  ["\x1f\x8b", "a gzip file", UNPACK_GZIP],
   ["\x28\xb5\x2f\xfd", "a Zstandard file", UNPACK],
   ["\xfd7zXZ\0", "an xz file", UNPACK],
   ["BZh", "a bzip2 file", UNPACK],
@@ -90,7 +91,9 @@ export function kindOfFile(bytes: Buffer, path: string): FileKind | null {
   }
   if (begin.startsWith("ustar", 257)) return kind("a tar archive", UNPACK);
   const binary = MAGIC.find(([magic]) => begin.startsWith(magic));
-  if (binary && CONTROL.test(begin.slice(0, 1024))) return kind(binary[1], binary[2]);
+  if (binary && CONTROL.test(begin.slice(0, 1024))) {
+    return kind(binary[1], binary[2] === UNPACK_GZIP && ending === ".gz" ? UNPACK : binary[2]);
+  }
   const start = bytes
     .toString("utf8", 0, 2_000)
     .replace(/^\ufeff/, "")

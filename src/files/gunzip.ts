@@ -32,4 +32,5 @@ async function* checked(bytes: AsyncIterable<Buffer>, path: string): AsyncGenera
     isBegin = false;
     yield chunk;
   }
+  if (isBegin) throw new UsageError(`${path} is empty, not a gzip file`);
 }

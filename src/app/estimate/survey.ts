@@ -77,7 +77,8 @@ export async function survey(
   const left = leftOut(config.data_config, read, isSampled);
   if (left !== null) onWarning(left);
   else if (shard === null && inputs < config.data_config.sample_size) {
-    onWarning(`${path} has ${inputs} inputs; sample_size is ${config.data_config.sample_size}, so all are used`);
+    const count = inputs === 1 ? "1 input" : `${inputs} inputs`;
+    onWarning(`${path} has ${count}; sample_size is ${config.data_config.sample_size}, so all are used`);
   }
   if (shard !== null && inputs === 0) {
     throw new UsageError(`none of the inputs of ${path} is in shard ${shard.indices.join()} of ${shard.count}`);
