@@ -225,7 +225,9 @@ test("what does not fit is said before anything is sent", async () => {
   expect((await run("--batch")).stderr).toMatch("batches go to one server, but model_config.base_url names 3");
   const [url = ""] = urlsOf(servers);
   for (const [model, says] of [
-    [{ base_url: [url, url] }, "model_config.base_url: expected different URLs, found one of them twice"],
+    [{ base_url: [url, url] }, "model_config.base_url: expected different URLs, found ["],
+    [{ base_url: [url, `${url}/`] }, "model_config.base_url: expected different URLs, found ["],
+    [{ base_url: [url, url.replace("http:", "HTTP:")] }, "model_config.base_url: expected different URLs"],
     [
       { base_url: [] },
       "model_config.base_url: expected a URL such as http://localhost:11434/v1, or an array of URLs, found []",
@@ -239,5 +241,9 @@ test("what does not fit is said before anything is sent", async () => {
     expect(code).toBe(2);
     expect(stderr).toContain(says);
   }
+  await write(3);
+  const twice = await run("--base-url", url, "--base-url", `${url}/`);
+  expect(twice.code).toBe(2);
+  expect(twice.stderr).toContain("--base-url: expected different URLs, found [");
   expect(sent()).toEqual([0, 0, 0]);
 });

@@ -112,10 +112,6 @@ function crossFieldProblems(value: unknown): Problem[] {
       text: "expected base_url beside it, with the servers that it names",
     });
   }
-  const { base_url: urls } = model;
-  if (Array.isArray(urls) && new Set(urls).size < urls.length) {
-    problems.push({ path: ["model_config", "base_url"], text: "expected different URLs, found one of them twice" });
-  }
   const perspectives = Array.isArray(config["agent_perspectives"]) ? config["agent_perspectives"] : [];
   const seen = new Map<string, number>();
   for (const [index, perspective] of perspectives.entries()) {

@@ -25,14 +25,17 @@ const limit = z.number("a number above 0").gt(0, "a number above 0");
 const URLS = "a URL such as http://localhost:11434/v1, or an array of URLs";
 const MOST_SERVERS = 100;
 const serverUrl = z.string(URLS).refine(isServerUrl, SERVER_URL);
+const serverUrls = z
+  .array(serverUrl, URLS)
+  .min(1, URLS)
+  .max(MOST_SERVERS, `at most ${MOST_SERVERS} URLs`)
+  // Each is another server. Of URLs that are none, each has its own error.
+  .refine((urls) => !urls.every(isServerUrl) || new Set(urls.map(plainUrl)).size === urls.length, "different URLs");
 const SERVER_NAME = "a name of 1 to 100 letters, digits, dots, dashes and underscores";
 
 const fields = {
   api_provider: z.enum(PROVIDERS, `one of ${PROVIDERS.map((name) => `"${name}"`).join(", ")}`),
-  base_urls: z.union(
-    [serverUrl, z.array(serverUrl, URLS).min(1, URLS).max(MOST_SERVERS, `at most ${MOST_SERVERS} URLs`)],
-    URLS,
-  ),
+  base_urls: z.union([serverUrl, serverUrls], URLS),
   max_cost_usd: z
     .number("a number of US dollars above 0")
     .gt(0, "a number of US dollars above 0")
@@ -237,6 +240,11 @@ export function isServerUrl(value: string): boolean {
     !url.search &&
     !url.hash
   );
+}
+
+/** The URL of a server in the form that is stored: without slashes at its end, and with its host in lower case. */
+export function plainUrl(url: string): string {
+  return new URL(url).href.replace(/\/+$/, "");
 }
 
 /** The JSON Schema (draft 2020-12) of a config; `configs/schema.json` is a copy. */

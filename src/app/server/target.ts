@@ -1,5 +1,5 @@
 import type { ProviderName } from "../../config/providers.ts";
-import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, SERVER_URL } from "../../config/schema.ts";
+import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, plainUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import { settingsByPerspective, settingsOf, type Settings } from "../../plan/settings.ts";
 import { detectProvider, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
@@ -123,7 +123,7 @@ export function isOwnHost(provider: ProviderName, baseUrl: string): boolean {
 }
 
 /**
- * A base URL in the form that is stored: without slashes at its end, and with its host in lower case.
+ * A base URL in the form that is stored.
  * @param from the variable or flag that gave it, for the error
  * @throws UsageError when it is not a base URL
  */
@@ -131,5 +131,5 @@ export function normaliseBaseUrl(url: string, from: string): string {
   if (!isServerUrl(url)) {
     throw new UsageError(`${from} is not a base URL`, `Expected ${SERVER_URL}.`);
   }
-  return new URL(url).href.replace(/\/+$/, "");
+  return plainUrl(url);
 }
