@@ -223,7 +223,7 @@ async function eachTask(
 
 /** @throws UsageError when a task lacks a value that the templates of the dataset use */
 function checkRow(path: string, position: number, { reference, columns }: PromptRow, used: RowUse): void {
-  const missing = used.columns.filter((name) => (columns[name] ?? null) === null);
+  const missing = used.columns.filter((name) => !Object.hasOwn(columns, name) || columns[name] === null);
   if (used.reference && reference === null) missing.push("reference");
   if (missing.length === 0) return;
   throw new UsageError(
