@@ -328,6 +328,10 @@ describe.concurrent("what the model is sent", () => {
     const refused = await lab.datagen("import", "broken.json", "--db", "third.db");
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('tasks[1] has no value of "register", which prompt_template uses');
+    // A name that every object of the language has.
+    await lab.space.write("broken.json", { ...dataset, prompt_template: "{constructor} {text}" });
+    const nameless = await lab.datagen("import", "broken.json", "--db", "third.db");
+    expect(nameless.stderr).toContain('tasks[0] has no value of "constructor"');
   });
 
   test("is the same for the printed config and inputs of a run, and for shards that are merged", async () => {
@@ -634,14 +638,16 @@ describe("a config whose prompts are wrong", () => {
 });
 
 describe.concurrent("a row whose values a prompt lacks", () => {
+  /** Stands for a number that JSON can say, and that is read as infinity. */
+  const TOO_LARGE = "a number that is too large";
   const refused = async (row: object, template: string) => {
     await using lab = await promptLab({
       agent_perspectives: [OVERRIDES.agent_perspectives[0]!],
       prompt_template: template,
     });
     const [first] = lab.rows;
-    // 12345 stands for a number that is larger than any that a program can hold.
-    await lab.space.write("rows.jsonl", jsonLines([first, { ...first, ...row }]).replace("12345", "1e999"));
+    const written = jsonLines([first, { ...first, ...row }]).replaceAll(JSON.stringify(TOO_LARGE), "1e999");
+    await lab.space.write("rows.jsonl", written);
     const { code, stderr } = await lab.datagen("run", "config.json");
     expect(code).toBe(2);
     expect(lab.bodies).toEqual([]);
@@ -657,14 +663,19 @@ describe.concurrent("a row whose values a prompt lacks", () => {
   });
 
   test.each<[row: object, template: string, says: string]>([
-    [{ register: null }, "{text} {register}", 'has no value of "register", which prompt_template uses'],
-    [{ register: 12345 }, "{text} {register}", 'has no value of "register", which prompt_template uses'],
-    [{ meta: {} }, "{text} {meta.reader}", 'has no "meta.reader", which prompt_template uses'],
-    [{ reference: null }, "{text} {reference}", "has no reference, which prompt_template uses"],
-    [{ reference: undefined }, "{text} {reference}", "has no reference, which prompt_template uses"],
+    [{ register: null }, "{text} {register}", ' has no value of "register", which prompt_template uses'],
+    [{ meta: {} }, "{text} {meta.reader}", ' has no "meta.reader", which prompt_template uses'],
+    [{ reference: null }, "{text} {reference}", " has no reference, which prompt_template uses"],
+    [{ reference: undefined }, "{text} {reference}", " has no reference, which prompt_template uses"],
+    [
+      { register: [1, { of: TOO_LARGE }] },
+      "{text} {register}",
+      ': "register", which prompt_template uses, holds a number',
+    ],
+    [{ register: TOO_LARGE }, "{text} {register}", ': "register", which prompt_template uses, holds a number that'],
   ])("%j for %s", async (row, template, says) => {
     const stderr = await refused(row, template);
-    expect(stderr).toContain(`row 1 (line 2) ${says}`);
+    expect(stderr).toContain(`row 1 (line 2)${says}`);
     expect(stderr).not.toContain("row 0");
   });
 

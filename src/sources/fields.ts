@@ -121,10 +121,11 @@ function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | stri
   for (const name of names) {
     const value = valueAt(row, name);
     if (value === undefined) return ` has no "${name}", which prompt_template uses; it has ${keysOf(row)}`;
-    if (value instanceof Uint8Array) return `: "${name}", which prompt_template uses, holds binary data`;
+    if (value === null) return ` has no value of "${name}", which prompt_template uses`;
     if (isTooDeep(value)) return `: "${name}": ${TOO_DEEP}`;
+    const unwritable = unwritableIn(value);
+    if (unwritable !== null) return `: "${name}", which prompt_template uses, holds ${unwritable}`;
     const plain = asJson(value);
-    if (plain === null) return ` has no value of "${name}", which prompt_template uses`;
     const excess = excessOf(typeof plain === "string" ? plain : JSON.stringify(plain));
     if (excess !== null) return `: "${name}" has ${excess}`;
     values.push([name, plain]);
@@ -132,9 +133,20 @@ function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | stri
   return Object.fromEntries(values);
 }
 
-/** A value as JSON can hold it: whole numbers that a number cannot hold become text, infinite ones such as 1e999 null. */
+/** What JSON cannot say in a value; null if there is nothing. A number such as 1e999 is read as infinity. */
+function unwritableIn(value: unknown): string | null {
+  if (typeof value === "number") return Number.isFinite(value) ? null : "a number that is too large";
+  if (typeof value !== "object" || value === null) return null;
+  if (value instanceof Uint8Array) return "binary data";
+  for (const inner of Object.values(value)) {
+    const found = unwritableIn(inner);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** A value as JSON can hold it: whole numbers that a number cannot hold become text. */
 function asJson(value: unknown): unknown {
-  if (typeof value === "number" && !Number.isFinite(value)) return null;
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(asJson);
