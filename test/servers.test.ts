@@ -123,7 +123,7 @@ test("a run stops when no server answers, and goes on with those that do", async
   for (const server of servers) await server.goDown();
   const { code, stderr } = await run();
   expect(code, stderr).toBe(3);
-  expect(stderr).toMatch("has not answered for 2 seconds");
+  expect(stderr).toMatch("none of the 3 servers has answered for 2 seconds");
   await servers[2]?.comeUp();
   const resumed = await datagen(["resume", "latest", "--json"], { cwd: space.path, env: KEY });
   expect(resumed.code, resumed.stderr).toBe(0);

@@ -65,9 +65,11 @@ export function refusedAlike(calls: number, message: string, { server }: Job): S
 }
 
 /** The error that stops a run whose provider does not answer any more. */
-export function providerDown(reason: FailureReason, message: string, { server, giveUpAfterMs }: Job): StoppedError {
+export function providerDown(reason: FailureReason, message: string, job: Job): StoppedError {
+  const { server, servers, giveUpAfterMs } = job;
+  const none = servers.length > 1 ? `none of the ${servers.length} servers has answered` : `${server} has not answered`;
   return new StoppedError(
-    `${server} has not answered for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
+    `${none} for ${Math.round(giveUpAfterMs / 1_000)} seconds; the last failure was ${reason}: ${message}`,
     "Resume the run when the provider answers again; give_up_after_s in the config says how long to wait for it.",
   );
 }
