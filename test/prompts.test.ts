@@ -536,7 +536,7 @@ describe.concurrent("a file that states its columns", () => {
     const missing = await lab.datagen("run", "config.json");
     expect(missing.code).toBe(2);
     expect(missing.stderr).toContain('rows.csv has no column "register"; it has "input", "reference", "split"');
-    expect(missing.stderr).toContain("prompt_template names it. {{ and }} are braces.");
+    expect(missing.stderr).toContain("A name in braces in prompt_template is a column");
     await lab.space.write("rows.csv", csv(texts(lab.rows).map((row, at) => ({ ...row, register: ["plain", ""][at] }))));
     const empty = await lab.datagen("run", "config.json");
     expect(empty.code).toBe(2);
@@ -660,6 +660,7 @@ describe.concurrent("a row whose values a prompt lacks", () => {
       'row 0 (line 1) has no "genre", which prompt_template uses; it has "input", "reference", "split", "register", "meta", "text"',
     );
     expect(stderr).toContain("row 1 (line 2)");
+    expect(stderr).toContain("A name in braces in prompt_template is a column");
   });
 
   test.each<[row: object, template: string, says: string]>([

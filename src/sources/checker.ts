@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { MOST_BAD_ROWS } from "../files/found.ts";
-import { type FieldReader, type Fields, NAME_COLUMNS } from "./fields.ts";
+import { type FieldReader, type Fields, NAME_COLUMNS, NAME_IN_TEMPLATE, USED } from "./fields.ts";
 import { nameOfInputs } from "./input-files.ts";
 import type { SourceRow } from "./source.ts";
 import { Tally } from "./tally.ts";
@@ -103,6 +103,8 @@ function badRows(name: string, bad: readonly string[]): UsageError {
   const count = bad.length === 1 ? "1 bad row" : `${bad.length} bad rows`;
   return new UsageError(
     `${name} has ${count}:\n${bad.map((text) => `  ${text}`).join("\n")}${more}`,
-    'A row is an object such as {"input": "a text", "reference": "another"}; reference may be left out, and data_config.fields can name other columns.',
+    bad.every((text) => text.includes(USED))
+      ? NAME_IN_TEMPLATE
+      : 'A row is an object such as {"input": "a text", "reference": "another"}; reference may be left out, and data_config.fields can name other columns.',
   );
 }

@@ -85,7 +85,7 @@ export function fieldReader(
       );
       if (missing.length === 0) return;
       const isOfTemplate = missing.every((name) => used.columns.includes(name));
-      const hint = isOfTemplate ? "prompt_template names it. {{ and }} are braces." : NAME_COLUMNS;
+      const hint = isOfTemplate ? NAME_IN_TEMPLATE : NAME_COLUMNS;
       throw new UsageError(`${path} has no column ${quoted(missing)}; it has ${quoted([...types.keys()])}`, hint);
     },
     read(row, place) {
@@ -97,7 +97,7 @@ export function fieldReader(
       const other = reference === null ? null : (valueOf(row, reference) ?? null);
       const otherProblem = other === null ? null : problemOf(reference ?? "", other, false, place, file);
       if (otherProblem !== null) return otherProblem;
-      if (used.reference && other === null) return ` has no reference, which prompt_template uses`;
+      if (used.reference && other === null) return ` has no reference, ${USED}`;
       const columns = columnsOf(row, used.columns);
       if (typeof columns === "string") return columns;
       const id = ids.name === null ? null : ids.read(valueOf(row, ids.name), place);
@@ -120,11 +120,11 @@ function columnsOf(row: Row, names: readonly string[]): Fields["columns"] | stri
   const values: [name: string, value: unknown][] = [];
   for (const name of names) {
     const value = valueAt(row, name);
-    if (value === undefined) return ` has no "${name}", which prompt_template uses; it has ${keysOf(row)}`;
-    if (value === null) return ` has no value of "${name}", which prompt_template uses`;
+    if (value === undefined) return ` has no "${name}", ${USED}; it has ${keysOf(row)}`;
+    if (value === null) return ` has no value of "${name}", ${USED}`;
     if (isTooDeep(value)) return `: "${name}": ${TOO_DEEP}`;
     const unwritable = unwritableIn(value);
-    if (unwritable !== null) return `: "${name}", which prompt_template uses, holds ${unwritable}`;
+    if (unwritable !== null) return `: "${name}", ${USED}, holds ${unwritable}`;
     const plain = asJson(value);
     const excess = excessOf(typeof plain === "string" ? plain : JSON.stringify(plain));
     if (excess !== null) return `: "${name}" has ${excess}`;
@@ -212,6 +212,13 @@ function problemOf(
 function quoted(names: readonly string[]): string {
   return names.map((name) => JSON.stringify(name)).join(", ");
 }
+
+/** What an error says of a value that a row lacks. */
+export const USED = "which prompt_template uses";
+
+/** What to do about a value that a template wants, and that is not there. */
+export const NAME_IN_TEMPLATE =
+  "A name in braces in prompt_template is a column, which every row must have; data_config.fields names that of {reference}, and {{ and }} are braces.";
 
 /** What to do about a column that is not there. */
 export const NAME_COLUMNS =
