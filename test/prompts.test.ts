@@ -680,6 +680,11 @@ describe.concurrent("a row whose values a prompt lacks", () => {
     expect(stderr).not.toContain("row 0");
   });
 
+  test("has no length of an array, which no file says", async () => {
+    const stderr = await refused({ meta: ["children"] }, "{text} {meta.length}");
+    expect(stderr).toContain('row 1 (line 2) has no "meta.length", which prompt_template uses');
+  });
+
   test("may lack what only prompts of other configs use", async () => {
     await using lab = await promptLab({
       prompt_template: null,

@@ -9,10 +9,15 @@ export function valueAt(row: Row, name: string): unknown {
   if (!name.includes(".")) return undefined;
   let value: unknown = row;
   for (const part of name.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
+    if (typeof value !== "object" || value === null || !isMember(value, part)) return undefined;
     value = (value as Row)[part];
   }
   return value;
+}
+
+/** Whether a file can have put it there, unlike the length of an array. */
+function isMember(value: object, name: string): boolean {
+  return Object.prototype.propertyIsEnumerable.call(value, name);
 }
 
 /** The columns at the top level that may hold the named ones. */
