@@ -61,7 +61,7 @@ const show = async () =>
 const sent = () => servers.map(({ requests }) => requests.length);
 
 test("several servers of a model share the calls of a run, each with the key that it may get", async () => {
-  for (const [at, server] of servers.entries()) server.latency = 20 + 20 * at;
+  for (const [at, server] of servers.entries()) server.latency = 20 + 150 * at;
   await write(120);
   const { code, stderr, told } = await run();
   expect(code, stderr).toBe(0);
