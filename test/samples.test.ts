@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../src/config/parse.ts";
 import type { Config } from "../src/config/schema.ts";
+import { configWarnings } from "../src/config/warnings.ts";
 import { UsageError } from "../src/errors.ts";
 import { type Input, readInputs } from "../src/sources/inputs.ts";
 import {
@@ -393,6 +394,13 @@ describe("fields", () => {
       }),
     );
   });
+});
+
+test("a seed without shuffle is said to have no effect", () => {
+  const warningsOf = (data_config: object) =>
+    configWarnings(parseConfig({ ...configFor(), data_config: { input_data_path: "rows.json", ...data_config } }));
+  expect(warningsOf({ seed: 7 })).toEqual(["data_config.seed has no effect without shuffle: the first rows are used"]);
+  expect(warningsOf({ seed: 7, shuffle: true })).toEqual([]);
 });
 
 describe("where", () => {

@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { MOST_BAD_ROWS } from "../files/found.ts";
@@ -44,8 +43,7 @@ export function createChecker(
   };
 
   function checkId(id: string | number, place: string): void {
-    const isNew = tally.add(hash("sha256", String(id), "buffer")) === 1;
-    if (isNew) return;
+    if (tally.addId(id)) return;
     const problem = `${place} has the id ${JSON.stringify(id)}, which an earlier row has`;
     if (isIdOptional) ignored ??= problem;
     else bad.push(problem);

@@ -84,12 +84,18 @@ function createReading(
 }
 
 /** The rows of the files that `where` takes, with their place for errors. */
-async function* candidates({ files, where, fields }: Reading): AsyncGenerator<{ chunk: FileChunk; rows: SourceRow[] }> {
+async function* candidates({
+  files,
+  where,
+  fields,
+}: Reading): AsyncGenerator<{ chunk: FileChunk; rows: readonly SourceRow[] }> {
+  let begun: string | null = null;
+  const isAll = where.names.length === 0;
   for await (const chunk of files.chunks()) {
-    if (chunk.rows.length === 0) fields.begin(chunk.path, chunk.columns);
-    const isAll = where.names.length === 0;
+    if (chunk.path !== begun) fields.begin(chunk.path, chunk.columns);
+    begun = chunk.path;
     // What is wrong with a row hides whether it is wanted.
-    const rows = isAll ? [...chunk.rows] : chunk.rows.filter((row) => "problem" in row || where.matches(row.row));
+    const rows = isAll ? chunk.rows : chunk.rows.filter((row) => "problem" in row || where.matches(row.row));
     yield { chunk, rows };
   }
 }

@@ -1,3 +1,5 @@
+import { hash as hashOf } from "node:crypto";
+
 /** Counts how often each of many texts occurs, by 64 bits of their hashes, in about 24 bytes for each text. */
 export class Tally {
   #keys = new BigUint64Array(1 << 10);
@@ -15,6 +17,11 @@ export class Tally {
     const count = (this.#counts[slot] ?? 0) + 1;
     this.#counts[slot] = count;
     return count;
+  }
+
+  /** Adds an id. "7" and 7 are the same one. @returns whether it is new */
+  addId(id: string | number): boolean {
+    return this.add(hashOf("sha256", String(id), "buffer")) === 1;
   }
 
   #slotOf(key: bigint): number {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { FormatName } from "../../config/formats.ts";
 import { UsageError } from "../../errors.ts";
 import { valueAt } from "../../sources/columns.ts";
@@ -143,7 +142,7 @@ function createIdFinder(): { add: (row: Row) => void; found: () => string | null
             .map((name) => ({ name, tally: new Tally() }));
       candidates = candidates.filter(({ name, tally }) => {
         const value = row[name];
-        return isId(value) && tally.add(createHash("sha256").update(String(value)).digest()) === 1;
+        return isId(value) && tally.addId(value);
       });
     },
     found: () => candidates?.[0]?.name ?? null,
