@@ -10,7 +10,8 @@ export { createPilot } from "./app/estimate/create-pilot.ts";
 export { type Backup, backUpDatabase } from "./app/database/back-up-database.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigDifference } from "./app/diff/config-differences.ts";
-export { createRun } from "./app/run/create-run.ts";
+export { createExperiment, type CreatedExperiment, createRun } from "./app/run/create-run.ts";
+export { type ExecutedRun, executeExperiment, type ExecuteExperimentOptions } from "./app/run/execute-experiment.ts";
 export type { CreateRunOptions, PlanQuestion } from "./app/run/prepare-run.ts";
 export { deleteRun } from "./app/runs/delete-run.ts";
 export {
@@ -47,8 +48,8 @@ export {
 } from "./app/runs/show-answers.ts";
 export { showRun, type RunDetails } from "./app/runs/show-run.ts";
 export type { RunSummary } from "./app/runs/summary.ts";
-export { loadConfig } from "./config/load.ts";
-export { parseConfig } from "./config/parse.ts";
+export { loadConfig, loadConfigs } from "./config/load.ts";
+export { parseConfig, parseConfigs } from "./config/parse.ts";
 export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
 export { DatagenError, DeclinedError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
 export type { Format } from "./export/formats.ts";

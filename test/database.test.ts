@@ -262,7 +262,11 @@ test("a request that was reserved without a limit counts in a cap with that of t
     source: "config",
     date: "2026-01-01",
   };
-  const cap = new Cap(prices as unknown as Prices, { mostNanoUsd: 1e9, usedNanoUsd: 0, completionLimit: 100 }, 1);
+  const cap = new Cap(
+    prices as unknown as Prices,
+    { budget: { mostNanoUsd: 1e9, usedNanoUsd: 0, inFlight: new Map() }, completionLimit: 100 },
+    1,
+  );
   expect(cap.mostOf({ promptTokens: 10, completionTokens: null })).toBe(
     cap.mostOf({ promptTokens: 10, completionTokens: 100 }),
   );

@@ -193,6 +193,17 @@ test("no statement of the store goes through a table of calls from end to end, a
   const drawn = { ...parsed, data_config: { ...parsed.data_config, shuffle: true } };
   const random = await datagen.createRun(store, drawn, { environment: {} });
   expect(datagen.diffRuns(store, random, random).inputs).toMatchObject({ changed: 0 });
+  const two = ["a-1", "b-2"].map((model) => ({
+    ...drawn,
+    model_config: { ...drawn.model_config, model_name: model },
+    max_cost_usd: 1,
+  }));
+  const all = { environment: {} };
+  await datagen.createExperiment(store, two, all);
+  const experiment = await datagen.createExperiment(store, two, { ...all, name: "two" });
+  expect(await datagen.executeExperiment(store, "two", { ...all, retryFailed: true })).toHaveLength(2);
+  datagen.deleteRun(store, experiment.runs[0]!);
+  await datagen.executeExperiment(store, "two", { ...all, maxCostUsd: 3 });
   await callRarely(store);
   checkDatabase(store);
   datagen.showAnswers(store, first, { input: "bringt", withPrompts: true, withAttempts: true });
@@ -200,7 +211,7 @@ test("no statement of the store goes through a table of calls from end to end, a
   expect([...datagen.runInputs(store, first)].length).toBeGreaterThan(6);
   expect(await datagen.backUpDatabase(store, space.at("copy.db"))).toMatchObject({ backup: space.at("copy.db") });
   datagen.deleteRun(store, second);
-  expect(datagen.deletedRuns(store)).toMatchObject({ runs: 1 });
+  expect(datagen.deletedRuns(store)).toMatchObject({ runs: 2 });
   datagen.compactDatabase(store);
 
   const wrong = [...scans]

@@ -35,6 +35,7 @@ const HOSTILE = [
 function summary(overrides: Partial<RunSummary> = {}): RunSummary {
   return {
     id: "abcd2345",
+    experiment: null,
     name: null,
     status: "completed",
     task_type: "translation",

@@ -13,6 +13,10 @@ import { widthOfStream } from "./render/width.ts";
 /** What RUN means, in the help of every command that takes one. */
 export const RUN_DESCRIPTION = "`RUN` is the id of a run, a prefix of it that no other run has, or `latest`.";
 
+/** The same for commands that also take an experiment. */
+export const RUNS_DESCRIPTION =
+  "`RUN` is the id of a run, a prefix of it that no other run has, `latest`, or the name of an experiment: all its runs.";
+
 /** What all commands share: `--json`, and errors that go to stderr with their exit code. */
 export abstract class PlainCommand extends Command {
   json = Option.Boolean("--json", false, { description: "Print one JSON value on stdout" });
@@ -92,12 +96,12 @@ export abstract class DatagenCommand extends PlainCommand {
 
   /** Waits until it is known whether the processes live that hold runs. @param run the only run that matters */
   protected async awaitHolders(store: Store, run?: string): Promise<void> {
-    const [{ awaitHolders }, { findRun }] = await Promise.all([
+    const [{ awaitHolders }, { findRuns }] = await Promise.all([
       import("../app/run/await-holders.ts"),
-      import("../store/runs/runs.ts"),
+      import("../store/runs/experiments.ts"),
     ]);
     await awaitHolders(store, {
-      runId: run === undefined ? undefined : findRun(store, run),
+      runIds: run === undefined ? undefined : findRuns(store, run).runIds,
       onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
     });
   }

@@ -1,11 +1,14 @@
 import { Option } from "clipanion";
 import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
+import type { RunSummary } from "../app/runs/summary.ts";
 import { EXIT } from "../errors.ts";
 import type { Store } from "../store/file/store.ts";
+import { folderOf } from "./folder.ts";
 import { quoted } from "./command.ts";
 import { growYoungGeneration } from "./memory.ts";
 import { isNumber } from "./number.ts";
+import { renderError } from "./render/error.ts";
 import { renderOutcome } from "./render/lines.ts";
 import { SendingCommand } from "./sending.ts";
 
@@ -16,22 +19,27 @@ export abstract class ExecutionCommand extends SendingCommand {
     validator: isNumber(),
   });
   maxCost = Option.String("--max-cost", {
-    description: "The most that the run may cost in all, in US dollars; it stops before it could cost more",
+    description:
+      "The most that the run, or the runs of several models together, may cost in US dollars; it stops before it could cost more",
     validator: isNumber(),
   });
   noWait = Option.Boolean("--no-wait", false, {
     description: "Check each batch once and exit. Default: wait until all batches are done",
   });
   output = Option.String("--output,-o", {
-    description: "The dataset: a file, or a folder that exists. Default: data/agents",
+    description: "The dataset: a file, or a folder that exists; of several models, a folder. Default: data/agents",
   });
   noExport = Option.Boolean("--no-export", false, {
     description: "Write no dataset; `datagen export` can write it later",
   });
 
-  /** Checks, before anything is sent and paid, that the dataset can be written. */
-  protected async checkOutput(kept: Kept): Promise<void> {
+  /**
+   * Checks, before anything is sent and paid, that the dataset can be written.
+   * @param areSeveral whether there is a dataset for each of several runs
+   */
+  protected async checkOutput(kept: Kept, areSeveral = false): Promise<void> {
     if (this.noExport) return;
+    if (areSeveral && this.output !== undefined) this.output = folderOf(this.output);
     const { checkOutput } = await import("../app/dataset/output.ts");
     await checkOutput(this.output, kept);
   }
@@ -42,24 +50,73 @@ export abstract class ExecutionCommand extends SendingCommand {
     id: string,
     options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
   ): Promise<number> {
-    const [{ executeRun }, { exportRun }, { commonestFailure }] = await Promise.all([
-      import("../app/run/execute-run.ts"),
-      import("../app/dataset/export-run.ts"),
-      import("../app/runs/commonest-failure.ts"),
-    ]);
+    const { executeRun } = await import("../app/run/execute-run.ts");
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
       growYoungGeneration();
       const run = await executeRun(store, id, { ...options, wait: !this.noWait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
-      this.whatStops = "the export ends, and its unfinished file is removed";
-      const dataset = this.noExport ? null : await exportRun(store, id, { output: this.output, signal, onEvent });
-      this.warnOfGaps(run, true, run.calls.failed > 0 ? commonestFailure(store, id) : null);
+      const dataset = await this.exportOne(store, run, signal);
       if (this.json) this.printJson({ run, dataset });
       else if (dataset !== null) this.print(dataset);
       return run.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
     });
+  }
+
+  /**
+   * Executes the runs of an experiment side by side, and exports those that are done.
+   * @returns the exit code
+   */
+  protected async executeAndExportAll(
+    store: Store,
+    name: string,
+    options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
+  ): Promise<number> {
+    const [{ executeExperiment }, { showSummaries }, { labelsOf, exitCodeOf }] = await Promise.all([
+      import("../app/run/execute-experiment.ts"),
+      import("../app/runs/show-run.ts"),
+      import("./render/experiment.ts"),
+    ]);
+    const labels = labelsOf(showSummaries(store, name).runs);
+    this.progress.label(labels);
+    return await this.interruptibly(name, async (signal) => {
+      growYoungGeneration();
+      const { onEvent } = this.progress;
+      const executed = await executeExperiment(store, name, { ...options, wait: !this.noWait, signal, onEvent });
+      this.progress.end();
+      const stopped = executed.flatMap(({ run, error }) =>
+        error === undefined ? [] : [{ label: labels.get(run.id), error }],
+      );
+      for (const { run } of executed) this.warn(renderOutcome(run));
+      const datasets: { run: RunSummary; dataset: string | null }[] = [];
+      for (const { run, error } of executed) {
+        datasets.push({ run, dataset: error === undefined ? await this.exportOne(store, run, signal) : null });
+      }
+      if (this.json) this.printJson({ experiment: name, runs: datasets });
+      else for (const { dataset } of datasets) if (dataset !== null) this.print(dataset);
+      for (const { label = "", error } of stopped) this.warn(`${label}: ${renderError(error).text}`);
+      if (stopped.length > 0)
+        this.warn(
+          this.wayOn(
+            name,
+            stopped.map(({ error }) => error),
+          ),
+        );
+      return exitCodeOf(executed);
+    });
+  }
+
+  private async exportOne(store: Store, run: RunSummary, signal: AbortSignal): Promise<string | null> {
+    const [{ exportRun }, { commonestFailure }] = await Promise.all([
+      import("../app/dataset/export-run.ts"),
+      import("../app/runs/commonest-failure.ts"),
+    ]);
+    const { onEvent } = this.progress;
+    this.whatStops = "the export ends, and its unfinished file is removed";
+    const dataset = this.noExport ? null : await exportRun(store, run.id, { output: this.output, signal, onEvent });
+    this.warnOfGaps(run, true, run.calls.failed > 0 ? commonestFailure(store, run.id) : null);
+    return dataset;
   }
 
   protected override resumeCommand(id: string, flags = ""): string {

@@ -1,7 +1,7 @@
 import type { Confirmation } from "../app/server/server-of-run.ts";
 import { DatabaseTakenError, DatagenError, EXIT, PausedError, StoppedError, WrongPlanError } from "../errors.ts";
 import type { PlanQuestion } from "../app/run/prepare-run.ts";
-import { DatagenCommand } from "./command.ts";
+import { DatagenCommand, quoted } from "./command.ts";
 import { renderQuestion } from "./render/lines.ts";
 import { createProgress } from "./render/progress.ts";
 import { interruptible } from "./signals.ts";
@@ -39,6 +39,12 @@ export abstract class SendingCommand extends DatagenCommand {
       const hint = [error.hint, ...this.waysOn(id, error)].filter(Boolean).join("\n");
       throw new DatagenError(error.message, { exitCode, cause, isNormal, hint });
     }
+  }
+
+  /** The command that continues an experiment whose runs stopped for these reasons. */
+  protected wayOn(name: string, errors: readonly unknown[]): string {
+    const flags = new Set(errors.map((error) => (error instanceof StoppedError ? error.resumeFlags : "")));
+    return `Go on with: ${this.resumeCommand(quoted(name), [...flags].filter(Boolean).toSorted().at(-1) ?? "")}`;
   }
 
   private waysOn(id: string, error: DatagenError): string[] {

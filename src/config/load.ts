@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { type FileWords, readSmallTextFile } from "../files/text-file.ts";
 import { MOST_DEPTH, TOO_DEEP } from "../files/depth.ts";
 import { findInputs } from "./find-inputs.ts";
-import { parseConfig } from "./parse.ts";
+import { parseConfigs } from "./parse.ts";
 import { listed, MOST_PROBLEMS, type Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
@@ -24,10 +24,11 @@ const WORDS: FileWords = {
 /**
  * Reads a config: JSON, with comments and trailing commas allowed. A relative path of its inputs leads to a file beside the
  * current folder or, if there is none, to one beside the config.
+ * @returns a config for each of its models
  * @throws UsageError when the file cannot be read, is not JSON, or is not a valid config; it lists all problems
  * @throws UsageError when the file of the inputs is in neither folder
  */
-export async function loadConfig(path: string): Promise<Config> {
+export async function loadConfigs(path: string): Promise<Config[]> {
   const text = await readSmallTextFile(path, WORDS, MOST_BYTES);
   if (BLANKS.test(text)) throw new UsageError(`${path} has a million blanks in a row`, WORDS.irregular);
   const placeOf = placesIn(text);
@@ -44,9 +45,20 @@ export async function loadConfig(path: string): Promise<Config> {
     ({ value, offset }) => `${said(placeOf(offset))}: the key "${value}" occurs twice`,
   );
   if (repeated.length > 0) throw new UsageError(`${path} has repeated keys:\n${listed(repeated)}`);
-  const config = parseConfig(valueOf(tree), path, (at) => lineOf(placeOf, tree, at));
-  const inputs = findInputs(config.data_config.input_data_path, path);
-  return { ...config, data_config: { ...config.data_config, input_data_path: inputs } };
+  return parseConfigs(valueOf(tree), path, (at) => lineOf(placeOf, tree, at)).map((config) => {
+    const inputs = findInputs(config.data_config.input_data_path, path);
+    return { ...config, data_config: { ...config.data_config, input_data_path: inputs } };
+  });
+}
+
+/**
+ * Reads a config of one model.
+ * @throws UsageError as {@link loadConfigs} does, and when it has several models
+ */
+export async function loadConfig(path: string): Promise<Config> {
+  const [config, ...others] = await loadConfigs(path);
+  if (config && others.length === 0) return config;
+  throw new UsageError(`${path} has ${others.length + 1} models in model_config`, "Load it with loadConfigs.");
 }
 
 const SYNTAX = { allowTrailingComma: true, allowEmptyContent: true };

@@ -2,6 +2,7 @@ import { UsageError } from "../errors.ts";
 import { member } from "./members.ts";
 import { excessOf } from "../files/text-file.ts";
 import { MOST_TOKENS, TOKEN_LIMITS } from "./token-limits.ts";
+import { eachModel } from "./models.ts";
 import { isTooDeep, TOO_DEEP } from "../files/depth.ts";
 import { promptProblems } from "./prompt-problems.ts";
 import { formatProblems, type Path, type Problem, problemsOf, show } from "./problems.ts";
@@ -33,13 +34,43 @@ const TEST_SIZE = { inputs: 10, perspectives: 4 };
  * @param source what an error calls it, such as the file's path
  * @throws UsageError that lists every problem at once
  */
-export function parseConfig(
-  value: unknown,
-  source = "the config",
-  lineOf?: (path: Path) => number | undefined,
-): Config {
-  const { config, problems } = checkConfig(value);
-  if (config) return config;
+export function parseConfig(value: unknown, source = "the config", lineOf?: LineOf): Config {
+  const [config, ...others] = parseConfigs(value, source, lineOf);
+  if (config && others.length === 0) return config;
+  throw new UsageError(
+    `${source} has ${others.length + 1} models in model_config, and one is expected here`,
+    "Name one model.",
+  );
+}
+
+type LineOf = (path: Path) => number | undefined;
+
+/**
+ * The configs of the models of a config, which differ in what each entry of `model_config` says.
+ * @param source what an error calls it, such as the file's path
+ * @throws UsageError that lists every problem at once
+ */
+export function parseConfigs(value: unknown, source = "the config", lineOf?: LineOf): Config[] {
+  const configs: Config[] = [];
+  const problems: Problem[] = [];
+  const models = eachModel(value);
+  for (const model of models) {
+    if ("text" in model) {
+      problems.push(model);
+      continue;
+    }
+    const checked = checkConfig(model.value);
+    if (checked.config) configs.push(checked.config);
+    // What is wrong with all models is said once.
+    const said = new Set(problems.map(({ path, text }) => JSON.stringify([path, text])));
+    const found = checked.problems.map(({ path, text }) => ({ path: model.placeOf(path), text }));
+    problems.push(...found.filter(({ path, text }) => !said.has(JSON.stringify([path, text]))));
+  }
+  if (models.length > 1 && member(value)["prices"] !== undefined) {
+    const text = "expected prices in the entries of model_config: here they would hold for all models";
+    problems.push({ path: ["prices"], text });
+  }
+  if (problems.length === 0) return configs;
   throw new UsageError(
     formatProblems(source, problems, lineOf),
     "docs/configs.md shows a whole config, and configs/schema.json says what each key may hold.",

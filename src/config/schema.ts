@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { EXECUTORS } from "./executors.ts";
 import { dataConfig, sampleSize } from "./data-config.ts";
+import { MOST_MODELS } from "./models.ts";
 import { ownParameters, parameterFields } from "./parameters.ts";
 import { promptFields } from "./prompt-fields.ts";
 import { PROVIDERS } from "./providers.ts";
@@ -247,7 +248,19 @@ export function plainUrl(url: string): string {
   return new URL(url).href.replace(/\/+$/, "");
 }
 
+/** A config in a file may have several models. `parseConfigs` makes a config of each. */
+const fileSchema = configSchema.extend({
+  model_config: z.union([
+    modelConfig,
+    z
+      .array(modelConfig.extend({ api_provider: configSchema.shape.api_provider, prices: configSchema.shape.prices }))
+      .min(1)
+      .max(MOST_MODELS)
+      .describe("Several models: each is asked the same, in a run of its own."),
+  ]),
+});
+
 /** The JSON Schema (draft 2020-12) of a config; `configs/schema.json` is a copy. */
 export function configJsonSchema(): object {
-  return { ...z.toJSONSchema(configSchema, { io: "input" }), title: "A config of datagen" };
+  return { ...z.toJSONSchema(fileSchema, { io: "input" }), title: "A config of datagen" };
 }

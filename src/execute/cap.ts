@@ -6,7 +6,7 @@ import { promptCounter } from "../models/prompt-tokens.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { type Settings, tokenLimit } from "../plan/settings.ts";
 import type { Reservation } from "../store/runs/result.ts";
-import type { CapState } from "./executor.ts";
+import type { Budget, CapState } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 
 /** How many tokens a server may add to a prompt of one message, and to each message before it. */
@@ -41,25 +41,26 @@ export function completionLimit(settings: Settings): number | null {
   return tokenLimit(settings) ?? providers[settings.provider].outputLimit(settings.model);
 }
 
+/** How often a run looks whether something came back to the cap that it shares. */
+const LOOK_MS = 50;
+
 /**
  * Keeps the cost of a run below its cap. The highest cost of a request is set aside before it is sent. When its real cost
  * is known, the rest is given back.
  */
 export class Cap {
   readonly #prices: Prices;
-  readonly #most: number;
+  readonly #budget: Budget;
   readonly #factor: number;
   readonly #limit: number;
-  #used: number;
   #excess = 0;
 
   /** @param factor the price of the requests divided by that of live ones */
-  constructor(prices: Prices, { mostNanoUsd, usedNanoUsd, completionLimit: limit }: CapState, factor: number) {
+  constructor(prices: Prices, { budget, completionLimit: limit }: CapState, factor: number) {
     this.#limit = limit;
     this.#factor = factor;
     this.#prices = prices;
-    this.#most = mostNanoUsd;
-    this.#used = usedNanoUsd;
+    this.#budget = budget;
   }
 
   /** The highest cost of a request, in billionths of a US dollar. */
@@ -74,8 +75,8 @@ export class Cap {
 
   /** Sets an amount aside. @returns false if less is left */
   reserve(mostNanoUsd: number): boolean {
-    if (this.#used + mostNanoUsd > this.#most) return false;
-    this.#used += mostNanoUsd;
+    if (this.#budget.usedNanoUsd + mostNanoUsd > this.#budget.mostNanoUsd) return false;
+    this.#budget.usedNanoUsd += mostNanoUsd;
     return true;
   }
 
@@ -86,18 +87,30 @@ export class Cap {
    */
   settle(setAsideNanoUsd: number, reserved: Reservation, costNanoUsd: number | null): void {
     if (costNanoUsd === null) return;
-    this.#used += costNanoUsd - setAsideNanoUsd;
+    this.#budget.usedNanoUsd += costNanoUsd - setAsideNanoUsd;
     this.#excess = Math.max(this.#excess, costNanoUsd - this.mostOf(reserved));
+  }
+
+  /** Says how many live requests of a run are in flight. */
+  count(runId: number, inFlight: number): void {
+    this.#budget.inFlight.set(runId, inFlight);
+  }
+
+  /** How long to wait for a part of what is set aside for other runs to come back; null if they have nothing in flight. */
+  waitForOthers(runId: number): number | null {
+    const isWaiting = [...this.#budget.inFlight].some(([other, inFlight]) => other !== runId && inFlight > 0);
+    return isWaiting ? LOOK_MS : null;
   }
 
   /** The stop of a run whose next request could cost more than is left. */
   reached(mostNanoUsd: number): PausedError {
     const dollars = (nanoUsd: number) => `$${usd(nanoUsd).toFixed(6)}`;
-    const cap = `the cap of ${dollars(this.#most)}`;
-    const enough = Math.max(2 * this.#most, this.#used + mostNanoUsd);
+    const { mostNanoUsd: most, usedNanoUsd: used } = this.#budget;
+    const cap = `the cap of ${dollars(most)}`;
+    const enough = Math.max(2 * most, used + mostNanoUsd);
     return new PausedError(
-      this.#used > this.#most
-        ? `${cap} is exceeded: ${dollars(this.#used)} is spent or set aside`
+      used > most
+        ? `${cap} is exceeded: ${dollars(used)} is spent or set aside`
         : `${cap} is reached: the next request could cost ${dollars(mostNanoUsd)}, but less is left`,
       undefined,
       `--max-cost ${roundedUp(usd(enough))}`,

@@ -74,7 +74,6 @@ const LONGEST_LIMIT_MS = 25 * 3_600_000;
 /** A shorter wait is not reported. */
 const LONG_WAIT_MS = 2_000;
 
-/** How long a request waits after it found no connection. */
 const UNREACHABLE_DELAY_MS = 250;
 
 /**
@@ -94,9 +93,8 @@ export class Dispatcher {
   readonly #lone = new LoneRefusals();
   readonly #same = new SameRefusal();
   readonly #cap: Cap | null;
-  #head: Head | undefined;
   #failure: unknown;
-  /** The length of all prompts in flight. */
+  #head: Head | undefined;
   #promptsInFlight = 0;
   /** The longest wait that a refusal has stated. */
   #longestStatedMs = 0;
@@ -143,7 +141,6 @@ export class Dispatcher {
     return this.#doubts.isSuspected ? 1 : this.#lanes.room;
   }
 
-  /** Whether a request may be sent while so many are in flight. */
   #hasRoom(inFlight: number): boolean {
     return this.#doubts.isSuspected ? inFlight === 0 : this.#lanes.hasRoom;
   }
@@ -157,6 +154,7 @@ export class Dispatcher {
       // The caller still stores the results that have arrived.
       this.fail(error);
     }
+    this.#cap?.count(this.#job.runId, inFlight + picked.leaving.length);
     return picked;
   }
 
@@ -180,12 +178,14 @@ export class Dispatcher {
       }
       if (this.#cap?.reserve(this.#head.most) === false) {
         // Requests in flight usually cost less than was set aside for them.
-        if (inFlight + leaving.length === 0) this.fail(this.#cap.reached(this.#head.most));
+        if (inFlight + leaving.length > 0) return;
+        picked.waitMs = this.#cap.waitForOthers(this.#job.runId);
+        if (picked.waitMs === null) this.fail(this.#cap.reached(this.#head.most));
         return;
       }
       this.#promptsInFlight += promptLength(this.#head.request.prompt);
-      const server = this.#lanes.areSeveral ? lane.name : null;
-      leaving.push({ ...this.#head, lane, server, ticket: lane.send(now, this.#head.tokens) });
+      const ticket = lane.send(now, this.#head.tokens);
+      leaving.push({ ...this.#head, lane, server: this.#lanes.areSeveral ? lane.name : null, ticket });
       this.#head = undefined;
     }
   }

@@ -61,10 +61,17 @@ export interface JobServer {
   provider: Provider;
 }
 
-/** The cap of a run, and how much is spent or set aside, in billionths of a US dollar. */
-export interface CapState {
+/** A cap, and how much is spent or set aside, in billionths of a US dollar. The runs of an experiment share one. */
+export interface Budget {
   mostNanoUsd: number;
   usedNanoUsd: number;
+  /** The live requests in flight of each run, by its id. */
+  readonly inFlight: Map<number, number>;
+}
+
+/** The cap of a run. */
+export interface CapState {
+  budget: Budget;
   /** The most completion tokens of a request without a limit. */
   completionLimit: number;
 }

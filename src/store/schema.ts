@@ -8,11 +8,12 @@ import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Settings } from "../plan/settings.ts";
 import { exactText, storedJson, textOrInteger, usage } from "./columns.ts";
+import { experiments } from "./money-schema.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 import type { DataSource } from "./runs/data-source.ts";
 
-export { deletedRuns, userPrices } from "./money-schema.ts";
+export { deletedRuns, experiments, userPrices } from "./money-schema.ts";
 
 /*
  * Times are milliseconds since 1970 UTC, costs are billionths of a US dollar. Integer ids are local to one database file.
@@ -43,6 +44,8 @@ export const runs = sqliteTable(
     /** A short random id, for users to type. It stays the same when databases are merged. */
     publicId: text("public_id").notNull().unique(),
     name: text(),
+    /** The experiment that it is part of; null if it was planned alone. */
+    experimentId: integer("experiment_id").references(() => experiments.id),
     taskType: text("task_type").notNull(),
     provider: text().$type<ProviderName>().notNull(),
     model: text().notNull(),
@@ -83,7 +86,7 @@ export const runs = sqliteTable(
     estimatedCostNanoUsd: integer("estimated_cost_nano_usd"),
     /** The prices of the run's attempts; null if unknown. */
     prices: storedJson<Prices>("prices"),
-    /** The cap of the run; null if it has none. */
+    /** The cap of the run; null if it has none, or if it is part of an experiment. */
     maxCostNanoUsd: integer("max_cost_nano_usd"),
     /** How calls reach the provider. */
     executor: text().$type<ExecutorName>().notNull().default("live"),
@@ -113,7 +116,11 @@ export const runs = sqliteTable(
     hasMixedSettings: integer("has_mixed_settings", { mode: "boolean" }).notNull().default(false),
     ...usage(),
   },
-  (table) => [index("runs_created").on(table.createdAt), index("runs_dataset_name").on(table.datasetName)],
+  (table) => [
+    index("runs_created").on(table.createdAt),
+    index("runs_dataset_name").on(table.datasetName),
+    index("runs_experiment").on(table.experimentId),
+  ],
 );
 
 /** The process that executes a run. Only this process commits results; see leases.ts. */

@@ -97,7 +97,7 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   const { world, clock, ledger, plan, execution } = stage;
   const store = world.open();
   const runId = findRun(store, id);
-  const waiting = awaitHolders(store, { runId, onEvent: () => {} });
+  const waiting = awaitHolders(store, { runIds: [runId], onEvent: () => {} });
   await clock.drive(waiting, () => false);
   await waiting;
   const lease = acquireLease(store, runId, id);

@@ -174,6 +174,6 @@ function checkReplicate(run: string, { replicates = 1 }: Config, wanted: number 
 }
 
 /** The format by the extension of a file's name. */
-function formatOf(output: string | undefined): Format {
+export function formatOf(output: string | undefined): Format {
   return FORMATS.find((format) => output?.toLowerCase().endsWith(`.${format}`)) ?? "json";
 }

@@ -10,8 +10,8 @@ import type { OnEvent } from "../events.ts";
 const LOOK_MS = 500;
 
 interface AwaitHoldersOptions {
-  /** The only run that matters; all otherwise. */
-  runId?: number | undefined;
+  /** The only runs that matter; all otherwise. */
+  runIds?: readonly number[] | undefined;
   signal?: AbortSignal | undefined;
   onEvent: OnEvent;
 }
@@ -21,7 +21,7 @@ interface AwaitHoldersOptions {
  * life for 30 seconds, by the clock of this process, is free then.
  * @throws InterruptedError when `signal` stopped it
  */
-export async function awaitHolders(store: Store, { runId, signal, onEvent }: AwaitHoldersOptions): Promise<void> {
+export async function awaitHolders(store: Store, { runIds, signal, onEvent }: AwaitHoldersOptions): Promise<void> {
   /** By run: the heartbeat that was seen, and since when. */
   const seen = new Map<number, { beat: string; since: number }>();
   const living = new Set<number>();
@@ -48,13 +48,13 @@ export async function awaitHolders(store: Store, { runId, signal, onEvent }: Awa
   }
 
   // Most often no run is held, and nothing needs to be locked.
-  if (heldRuns(store, runId).length === 0) return;
+  if (heldRuns(store, runIds).length === 0) return;
   for (;;) {
     const before = performance.now();
     const isWaiting = inTransaction(store, () => {
       // Where another program kept the database locked, the holder could not write a heartbeat either.
       const isLate = performance.now() - before > LOOK_MS;
-      return heldRuns(store, runId).filter((held) => isInDoubt(held, isLate)).length > 0;
+      return heldRuns(store, runIds).filter((held) => isInDoubt(held, isLate)).length > 0;
     });
     if (!isWaiting) return;
     try {
@@ -72,10 +72,10 @@ function waitingFor({ label, holder }: HeldRun, ms: number): string {
   );
 }
 
-/** Frees a run whose process is stuck, after saying what is known of it. */
-export function freeRun(store: Store, runId: number, onEvent: OnEvent): void {
+/** Frees runs whose process is stuck, after saying what is known of it. */
+export function freeRuns(store: Store, runIds: readonly number[], onEvent: OnEvent): void {
   inTransaction(store, () => {
-    for (const { label, holder } of heldRuns(store, runId)) {
+    for (const { label, holder } of heldRuns(store, runIds)) {
       onEvent({
         type: "warning",
         message:

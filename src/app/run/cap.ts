@@ -1,13 +1,14 @@
 import { UsageError } from "../../errors.ts";
 import { completionLimit } from "../../execute/cap.ts";
-import type { CapState } from "../../execute/executor.ts";
+import type { Budget, CapState } from "../../execute/executor.ts";
 import { highestCost, type Prices } from "../../models/cost.ts";
 import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
 import type { ExecutorName } from "../../config/executors.ts";
 import { type OpenReservation, openReservations } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
-import type { RunRow } from "../../store/runs/runs.ts";
+import { deletedOf, runsOf } from "../../store/runs/experiments.ts";
+import type { RunRow, RunSummaryRow } from "../../store/runs/runs.ts";
 
 /** @throws UsageError when a cap cannot be kept because the highest cost of a request is unknown */
 export function checkCap(
@@ -53,30 +54,90 @@ export function highestLimit(asked: Iterable<Settings>): number | null {
   return highest;
 }
 
+/** The budgets of experiments whose runs this process executes, by database and experiment. */
+const shared = new Map<string, { runs: Set<number>; budget: Budget | null }>();
+
+/** Executes a run. Meanwhile it shares one budget with the other runs of its experiment that this process executes. */
+export async function sharingBudget(
+  store: Store,
+  { id, experimentId }: Pick<RunRow, "id" | "experimentId">,
+  execute: () => Promise<void>,
+): Promise<void> {
+  if (experimentId === null) return await execute();
+  const key = keyOf(store, experimentId);
+  const entry = shared.get(key) ?? { runs: new Set(), budget: null };
+  shared.set(key, entry);
+  entry.runs.add(id);
+  try {
+    await execute();
+  } finally {
+    entry.runs.delete(id);
+    entry.budget?.inFlight.delete(id);
+    if (entry.runs.size === 0) shared.delete(key);
+  }
+}
+
+function keyOf(store: Store, experimentId: number): string {
+  return `${store.path}\n${experimentId}`;
+}
+
+/** The cap of a run, or of the experiment that it is part of, in billionths of a US dollar; null if there is none. */
+export function capNanoUsdOf({ experiment, maxCostNanoUsd }: Pick<RunSummaryRow, "experiment" | "maxCostNanoUsd">) {
+  return experiment ? experiment.maxCostNanoUsd : maxCostNanoUsd;
+}
+
 /**
- * The cap of a run, its cost, and the possible cost of its requests with an unknown outcome.
+ * The cap of a run. What is used of it is the cost of the run, or of all runs of its experiment, and the possible cost of
+ * requests with an unknown outcome.
  * @throws UsageError as {@link checkCap} does, and when the cost of a finished request is unknown
  */
-export function capOf(store: Store, run: RunRow): CapState | null {
-  if (run.maxCostNanoUsd === null) return null;
-  const asked = settingsByPerspective(getSettings(store, run.settingsId), run.config.agent_perspectives);
-  const { prices, completionLimit: limit } = checkCap(run.prices, asked, run.executor);
-  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
-  if (run.attemptsUnpriced > 0 || mostNanoUsd === null) {
-    const what =
-      run.attemptsUnpriced > 0
-        ? `the cost of ${run.attemptsUnpriced} of its requests is unknown`
-        : "the highest cost of its possibly billed requests is unknown";
+export function capOf(store: Store, run: RunRow & RunSummaryRow): CapState | null {
+  const mostNanoUsd = capNanoUsdOf(run);
+  if (mostNanoUsd === null) return null;
+  const { experimentId } = run;
+  const entry = experimentId === null ? undefined : shared.get(keyOf(store, experimentId));
+  const known = entry && entry.runs.size > 1 ? entry.budget : null;
+  const budget = known ?? { mostNanoUsd, usedNanoUsd: usedOf(store, run), inFlight: new Map<number, number>() };
+  budget.mostNanoUsd = mostNanoUsd;
+  if (entry) entry.budget = budget;
+  return { budget, completionLimit: checkCap(run.prices, askedOf(store, run), run.executor).completionLimit };
+}
+
+function askedOf(store: Store, run: RunRow): readonly Settings[] {
+  return settingsByPerspective(getSettings(store, run.settingsId), run.config.agent_perspectives);
+}
+
+/** What is spent or may be charged, of a run or of all runs of its experiment. */
+function usedOf(store: Store, run: RunRow): number {
+  if (run.experimentId === null) return usedByRun(store, run);
+  const ofRuns = runsOf(store, run.experimentId).map((other) => usedByRun(store, other));
+  const ofDeleted = deletedOf(store, run.experimentId).map(({ costNanoUsd, possiblyNanoUsd, attemptsUnpriced }) => {
+    if (attemptsUnpriced === 0 && possiblyNanoUsd !== null) return costNanoUsd + possiblyNanoUsd;
     throw new UsageError(
-      `a cap cannot be kept for run ${run.publicId}: ${what}`,
-      `Go on without a cap, or set the prices of ${run.model}, including its batch factor, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
+      `a cap cannot be kept for the experiment of run ${run.publicId}: what a deleted run of it has cost is unknown`,
+      "Go on without a cap.",
     );
-  }
-  return {
-    mostNanoUsd: run.maxCostNanoUsd,
-    usedNanoUsd: run.costNanoUsd + mostNanoUsd,
-    completionLimit: limit,
-  };
+  });
+  return [...ofRuns, ...ofDeleted].reduce((sum, used) => sum + used, 0);
+}
+
+function usedByRun(store: Store, run: RunRow): number {
+  const { prices, completionLimit: limit } = checkCap(run.prices, askedOf(store, run), run.executor);
+  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
+  if (run.attemptsUnpriced === 0 && mostNanoUsd !== null) return run.costNanoUsd + mostNanoUsd;
+  const what =
+    run.attemptsUnpriced > 0
+      ? `the cost of ${run.attemptsUnpriced} of its requests is unknown`
+      : "the highest cost of its possibly billed requests is unknown";
+  throw new UsageError(
+    `a cap cannot be kept for run ${run.publicId}: ${what}`,
+    `Go on without a cap, or set the prices of ${run.model}, including its batch factor, with \`datagen prices set\`; then \`datagen runs reprice ${run.publicId} --apply\`.`,
+  );
+}
+
+/** The most that the attempts of a run without a known charge may have cost; null if unknown. */
+export function possibleCostOf(store: Store, run: RunRow): number | null {
+  return possiblyCharged(openReservations(store, run.id), run.prices, highestLimit(askedOf(store, run))).mostNanoUsd;
 }
 
 /**

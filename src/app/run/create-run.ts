@@ -1,7 +1,6 @@
 import type { Config } from "../../config/schema.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { nanoUsd } from "../../models/cost.ts";
-import type { Settings } from "../../plan/settings.ts";
 import type { Part } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
 import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
@@ -9,22 +8,32 @@ import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { insertPerspectives, keepEachSettings, keepSettings } from "../../store/runs/plan.ts";
 import { createTaskWriter } from "../../store/runs/task-writer.ts";
-import { finishPlan, insertRun, newPublicId } from "../../store/runs/runs.ts";
+import type { DataSource } from "../../store/runs/data-source.ts";
+import { insertExperiment, madeName } from "../../store/runs/experiments.ts";
+import { findRun, finishPlan, getRun, insertRun, newPublicId } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
 import { pulledSources } from "../data/pulled-sources.ts";
 import { freeDatasetName } from "../dataset/dataset-name.ts";
 import { localTime } from "../paths.ts";
 import { earlierAnswers } from "./earlier-answers.ts";
-import { changed, type Input, type InputsRead } from "../../sources/inputs.ts";
+import { changed, type Input } from "../../sources/inputs.ts";
 import { charactersOf } from "../../sources/fields.ts";
 import { eachInput, rowOf } from "../estimate/survey.ts";
-import { type CreateRunOptions, type PreparedRun, prepareRun } from "./prepare-run.ts";
+import { type CreateRunOptions, type PreparedRun, prepareRun, prepareRuns } from "./prepare-run.ts";
+import type { OnEvent } from "../events.ts";
 import { rememberServers } from "../server/server-of-run.ts";
 import { toolVersion } from "../version.ts";
 
 /** About the most that one transaction of the plan writes, so that other processes can write in between. */
 const PLAN_CHUNK = { calls: 5_000, characters: 8_000_000 };
+
+/** An experiment in the store. */
+export interface CreatedExperiment {
+  name: string;
+  /** The ids of its runs, in the order of its models. */
+  runs: string[];
+}
 
 /**
  * Checks a config and all its inputs, and plans the run into the store: every call becomes a pending row. Nothing is sent;
@@ -37,95 +46,205 @@ export async function createRun(store: Store, given: Config, options: CreateRunO
 }
 
 /**
+ * As {@link createRun}, for several models over the same inputs and perspectives: a run for each, or none. Their configs
+ * differ in the model only. The cap is that of all runs together; the name is that of the experiment.
+ * @param configs as `loadConfigs` returns them
+ * @throws UsageError also when two models are the same, or when the name is taken
+ */
+export async function createExperiment(
+  store: Store,
+  configs: readonly Config[],
+  options: CreateRunOptions = {},
+): Promise<CreatedExperiment> {
+  return await planExperiment(store, await prepareRuns(store, configs, options), options);
+}
+
+/**
  * Plans a run into the store.
  * @returns the id of the run
  * @throws UsageError when its inputs have changed since it was prepared
  * @internal
  */
 export async function planRun(store: Store, prepared: PreparedRun, options: CreateRunOptions): Promise<string> {
-  const { reuse: policy = "same", shard: part = null, name = null, onEvent = () => {} } = options;
-  const { resolved, connections, estimate, expected, read } = prepared;
-  const { config, target, priced } = resolved;
-  sweep(store);
-  const sources = await pulledSources(read.files, (message) => onEvent({ type: "warning", message }));
-
-  const publicId = newPublicId();
-  const createdAt = Date.now();
-  // Created before the settings are stored: if they are new, there are no earlier answers to look for.
-  using reuse = createReuse(store, target.asked, policy, config.model_config.reasoning_tags ?? null);
-  const settingsId = keepSettings(store, target.settings);
-  const askedIds = keepEachSettings(store, target.asked);
-  const lease = inTransaction(store, () => {
-    const { version, gitCommit } = toolVersion();
-    const runId = insertRun(store, {
-      publicId,
-      name,
-      taskType: config.task_type,
-      provider: target.provider,
-      model: config.model_config.model_name,
-      settingsId,
-      baseUrl: target.baseUrl,
-      servers: target.baseUrls.length > 1 ? [...target.baseUrls] : null,
-      baseUrlSource: target.baseUrlSource,
-      config,
-      inputSha256: read.sha256,
-      sources,
-      shard: part && { ...part, runs: [publicId], expected },
-      planHash: prepared.planHash,
-      toolVersion: version,
-      gitCommit,
-      createdAt,
-      createdLocal: localTime(createdAt),
-      datasetName: freeDatasetName(store, config, createdAt, publicId, part),
-      estimatedPromptTokens: Math.round(expected.promptTokens),
-      estimatedCompletionTokens: Math.round(expected.completionTokens),
-      estimatedCostNanoUsd: expected.costNanoUsd === null ? null : Math.round(expected.costNanoUsd),
-      prices: priced.prices,
-      maxCostNanoUsd: config.max_cost_usd === undefined ? null : nanoUsd(config.max_cost_usd),
-      reuse: policy,
-      executor: config.executor ?? "live",
-    });
-    return acquireLease(store, runId, publicId);
-  });
-  const { provider, baseUrls, settings } = target;
-  onEvent({ type: "created", id: publicId, provider, model: config.model_config.model_name, baseUrls, estimate });
-  rememberServers(store, resolved, connections, onEvent);
-  const notSent = new Set(target.asked.flatMap((asked) => providers[provider].refused(asked)));
-  if (notSent.size > 0) {
-    onEvent({ type: "warning", message: `${settings.model} does not take ${[...notSent].join(", ")}: not sent` });
-  }
-  try {
-    await plan(store, lease, config, { reuse, part, read, asked: target.asked, askedIds });
-  } finally {
-    releaseLease(store, lease);
-  }
-  return publicId;
+  const [id] = await planRuns(store, [prepared], options, false);
+  if (id === undefined) throw new Error("no run was planned");
+  return id;
 }
 
-interface PlanOptions {
+/**
+ * Plans the runs of an experiment into the store.
+ * @throws UsageError as {@link planRun} does, and when the name is taken
+ * @internal
+ */
+export async function planExperiment(
+  store: Store,
+  prepared: readonly PreparedRun[],
+  options: CreateRunOptions,
+): Promise<CreatedExperiment> {
+  const runs = await planRuns(store, prepared, options, true);
+  const { experiment } = getRun(store, findRun(store, runs[0] ?? ""));
+  return { name: experiment?.name ?? "", runs };
+}
+
+/** A run whose rows are being written. Nobody sees it yet. */
+interface Draft {
+  prepared: PreparedRun;
+  publicId: string;
+  lease: Lease;
   reuse: Reuse;
-  part: Part | null;
-  /** What is known of the input files since they were checked. */
-  read: InputsRead;
-  /** The settings of each perspective, and their ids. */
-  asked: readonly Settings[];
   askedIds: readonly number[];
 }
 
-/** Writes the run's rows in short transactions. The last one makes the run visible. */
+/** Plans runs, which all become visible at once. */
+async function planRuns(
+  store: Store,
+  all: readonly PreparedRun[],
+  options: CreateRunOptions,
+  isExperiment: boolean,
+): Promise<string[]> {
+  const { onEvent = () => {} } = options;
+  sweep(store);
+  const onWarning = (message: string) => onEvent({ type: "warning", message });
+  const sources = await pulledSources(all[0]?.read.files ?? [], onWarning);
+  const reuses: Reuse[] = [];
+  let leases: Lease[] = [];
+  try {
+    // Created before the settings are stored: if they are new, there are no earlier answers to look for.
+    for (const { resolved } of all) {
+      const { target, config } = resolved;
+      const tags = config.model_config.reasoning_tags ?? null;
+      reuses.push(createReuse(store, target.asked, options.reuse ?? "same", tags));
+    }
+    const drafts = insertRuns(store, all, { ...options, isExperiment, sources, reuses });
+    leases = drafts.map(({ lease }) => lease);
+    for (const draft of drafts) announce(store, draft, onEvent);
+    const renew = () => leases.forEach((lease) => renewLease(store, lease));
+    const totals: Totals[] = [];
+    for (const draft of drafts) totals.push(await plan(store, draft, options.shard ?? null, renew));
+    inTransaction(store, () => drafts.forEach(({ lease }, at) => finish(store, lease.runId, totals[at])));
+    return drafts.map(({ publicId }) => publicId);
+  } finally {
+    for (const lease of leases) releaseLease(store, lease);
+    for (const reuse of reuses) reuse[Symbol.dispose]();
+  }
+}
+
+interface InsertOptions extends CreateRunOptions {
+  isExperiment: boolean;
+  sources: DataSource[] | null;
+  reuses: readonly Reuse[];
+}
+
+/** Stores the rows of runs, in one transaction, and takes their leases. */
+function insertRuns(store: Store, all: readonly PreparedRun[], options: InsertOptions): Draft[] {
+  const { name = null, isExperiment, reuses } = options;
+  const createdAt = Date.now();
+  const createdLocal = localTime(createdAt);
+  return inTransaction(store, () => {
+    const { task_type: taskType, max_cost_usd: capUsd } = all[0]!.resolved.config;
+    const maxCostNanoUsd = capUsd === undefined ? null : nanoUsd(capUsd);
+    const experimentId = isExperiment
+      ? insertExperiment(store, { name: name ?? madeName(store, taskType, createdLocal), createdAt, maxCostNanoUsd })
+      : null;
+    const common = {
+      name: isExperiment ? null : name,
+      experimentId,
+      maxCostNanoUsd: isExperiment ? null : maxCostNanoUsd,
+      createdAt,
+      createdLocal,
+    };
+    return all.map((prepared, at): Draft => {
+      const publicId = newPublicId();
+      const run = rowFor(store, prepared, publicId, { ...options, createdAt });
+      const runId = insertRun(store, { ...run, ...common });
+      const askedIds = keepEachSettings(store, prepared.resolved.target.asked);
+      return { prepared, publicId, lease: acquireLease(store, runId, publicId), reuse: reuses[at]!, askedIds };
+    });
+  });
+}
+
+function rowFor(
+  store: Store,
+  { resolved, expected, read, planHash }: PreparedRun,
+  publicId: string,
+  { shard, reuse = "same", sources, createdAt }: InsertOptions & { createdAt: number },
+) {
+  const part = shard ?? null;
+  const { config, target, priced } = resolved;
+  const { version, gitCommit } = toolVersion();
+  const { costNanoUsd } = expected;
+  return {
+    publicId,
+    taskType: config.task_type,
+    provider: target.provider,
+    model: config.model_config.model_name,
+    settingsId: keepSettings(store, target.settings),
+    baseUrl: target.baseUrl,
+    servers: target.baseUrls.length > 1 ? [...target.baseUrls] : null,
+    baseUrlSource: target.baseUrlSource,
+    config,
+    inputSha256: read.sha256,
+    sources,
+    shard: part && { ...part, runs: [publicId], expected },
+    planHash,
+    toolVersion: version,
+    gitCommit,
+    datasetName: freeDatasetName(store, config, createdAt, publicId, part),
+    estimatedPromptTokens: Math.round(expected.promptTokens),
+    estimatedCompletionTokens: Math.round(expected.completionTokens),
+    estimatedCostNanoUsd: costNanoUsd === null ? null : Math.round(costNanoUsd),
+    prices: priced.prices,
+    reuse,
+    executor: config.executor ?? "live",
+  };
+}
+
+/** Says that a run is in the store, and what its provider does not take. */
+function announce(store: Store, { prepared, publicId: id }: Draft, onEvent: OnEvent): void {
+  const { resolved, connections, estimate } = prepared;
+  const { config, target } = resolved;
+  const { provider, baseUrls, settings } = target;
+  onEvent({ type: "created", id, provider, model: config.model_config.model_name, baseUrls, estimate });
+  rememberServers(store, resolved, connections, onEvent);
+  const notSent = new Set(target.asked.flatMap((asked) => providers[provider].refused(asked)));
+  if (notSent.size === 0) return;
+  onEvent({ type: "warning", message: `${settings.model} does not take ${[...notSent].join(", ")}: not sent` });
+}
+
+/** What the rows of a run add up to. */
+interface Totals {
+  tasks: number;
+  perspectives: number;
+  callsTotal: number;
+  callsReused: number;
+  callsTruncated: number;
+  hasMixedSettings: boolean;
+}
+
+/** Writes a run's rows in short transactions. @param renew renews the leases of all runs that are planned */
 async function plan(
   store: Store,
-  lease: Lease,
-  config: Config,
-  { reuse, part, read, asked, askedIds }: PlanOptions,
-): Promise<void> {
+  { prepared, lease, reuse, askedIds }: Draft,
+  part: Part | null,
+  renew: () => void,
+): Promise<Totals> {
+  const { resolved, read } = prepared;
+  const { config, target } = resolved;
   const { runId } = lease;
   const calls = callsPerInput(config.agent_perspectives, config.replicates);
   const perspectiveIds = inTransaction(store, () => insertPerspectives(store, runId, config.agent_perspectives));
   const writeTask = createTaskWriter(store, runId, perspectiveIds, calls);
   const settingsIds = calls.map(({ perspective }) => askedIds[perspective]);
-  const answersTo = earlierAnswers(config, calls, asked, reuse);
-  const totals = { tasks: 0, callsTotal: 0, callsReused: 0, callsTruncated: 0, hasMixedSettings: false };
+  const answersTo = earlierAnswers(config, calls, target.asked, reuse);
+  const perspectives = config.agent_perspectives.length;
+  const totals: Totals = {
+    tasks: 0,
+    perspectives,
+    callsTotal: 0,
+    callsReused: 0,
+    callsTruncated: 0,
+    hasMixedSettings: false,
+  };
   let chunk: Input[] = [];
   let characters = 0;
 
@@ -145,7 +264,7 @@ async function plan(
         }
       }
     });
-    renewLease(store, lease);
+    renew();
     chunk = [];
     characters = 0;
   }
@@ -158,12 +277,12 @@ async function plan(
   const { sha256 } = await eachInput(config, part, visit, { withIds: read.hasIds });
   if (sha256 !== read.sha256) throw changed(config.data_config);
   write();
-  inTransaction(store, () =>
-    finishPlan(store, runId, {
-      ...totals,
-      perspectives: config.agent_perspectives.length,
-      callsSucceeded: totals.callsReused,
-      finishedAt: totals.callsReused === totals.callsTotal ? Date.now() : null,
-    }),
-  );
+  return totals;
+}
+
+/** Makes a planned run visible. */
+function finish(store: Store, runId: number, totals: Totals | undefined): void {
+  if (totals === undefined) throw new Error("a run was not planned");
+  const finishedAt = totals.callsReused === totals.callsTotal ? Date.now() : null;
+  finishPlan(store, runId, { ...totals, callsSucceeded: totals.callsReused, finishedAt });
 }

@@ -1,6 +1,6 @@
 import type { ExecutorName } from "../../config/executors.ts";
 import { checkOverrides } from "../../config/parse.ts";
-import { DatagenError, errorCode, InterruptedError, StoppedError } from "../../errors.ts";
+import { InterruptedError } from "../../errors.ts";
 import { batch } from "../../execute/batch/batch.ts";
 import type { Job, JobServer } from "../../execute/executor.ts";
 import { live } from "../../execute/live.ts";
@@ -9,12 +9,12 @@ import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { openBatches, setExecutor } from "../../store/runs/batches.ts";
 import { hasOpenCalls } from "../../store/runs/calls.ts";
-import { acquireLease, HEARTBEAT_MS, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
+import { checkHeldHereOnly, HEARTBEAT_MS, type Lease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction, isLocked } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { setCap } from "../../store/runs/money.ts";
 import { isInPlace, rescueIfTaken } from "../../store/file/rescue.ts";
-import { diskError, isDiskError, reserveSpace } from "../../store/file/space.ts";
+import { reserveSpace } from "../../store/file/space.ts";
 import { heldLog } from "../../store/file/wal.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
@@ -22,10 +22,10 @@ import { getSettings, settingsOfRun } from "../../store/runs/plan.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
-import { awaitHolders, freeRun } from "./await-holders.ts";
 import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
-import { capOf } from "./cap.ts";
+import { capNanoUsdOf, capOf, sharingBudget } from "./cap.ts";
 import { mayReopen, reopen, type ReopenOptions } from "./reopen.ts";
+import { partnersOf, withLease } from "./with-lease.ts";
 import { baseUrlsOf, type Confirmation, connectionsOfRun } from "../server/server-of-run.ts";
 
 /** How long requests in flight may take to finish after the run is asked to stop. */
@@ -58,30 +58,69 @@ export interface ExecuteRunOptions extends Confirmation, ReopenOptions {
  * @throws StoppedError when only a person can fix the problem, InterruptedError when `signal` stopped it
  */
 export async function executeRun(store: Store, run: string, options: ExecuteRunOptions = {}): Promise<RunSummary> {
+  const connected = await connectRun(store, findRun(store, run), options);
+  try {
+    return await executeConnected(store, connected, options);
+  } finally {
+    rescueIfTaken(store);
+  }
+}
+
+/**
+ * A run that is about to be executed.
+ * @internal
+ */
+export interface ConnectedRun {
+  runId: number;
+  /** Null if it seems to have nothing to send. */
+  connections: Connection[] | null;
+}
+
+/**
+ * What comes before a run's lease is taken, because a question to the user may wait long.
+ * @internal
+ */
+export async function connectRun(store: Store, runId: number, options: ExecuteRunOptions): Promise<ConnectedRun> {
   checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
-  const runId = findRun(store, run);
-  const { publicId } = getRun(store, runId);
   sweep(store);
-  // Before taking the lease, because a question to the user may wait long.
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
-  const connections = isSending ? await connect(store, runId, options) : null;
-  await withLease(store, runId, options, async (lease) => {
-    const row = getRun(store, runId);
-    inTransaction(store, () => {
-      if (options.executor !== undefined) useExecutor(store, row, options.executor);
-      if (options.maxCostUsd !== undefined) setCap(store, runId, nanoUsd(options.maxCostUsd));
-      reopen(store, row, options);
-      // If this throws, the changes above are undone.
-      capOf(store, getRun(store, runId));
-    });
-    if (hasOpenCalls(store, runId)) {
+  return { runId, connections: isSending ? await connect(store, runId, options) : null };
+}
+
+/**
+ * As {@link executeRun}, but the caller rescues the database.
+ * @internal
+ */
+export async function executeConnected(
+  store: Store,
+  { runId, connections }: ConnectedRun,
+  options: ExecuteRunOptions,
+): Promise<RunSummary> {
+  const { publicId } = getRun(store, runId);
+  await withLease(store, runId, options, (lease) =>
+    sharingBudget(store, getRun(store, runId), async () => {
+      inTransaction(store, () => change(store, getRun(store, runId), options));
+      if (!hasOpenCalls(store, runId)) return;
       await execute(store, lease, connections ?? (await connect(store, runId, options)), "submit", options);
-    }
-  });
+    }),
+  );
   if (hasOpenCalls(store, runId)) {
     throw new InterruptedError(`run ${publicId} was stopped; every answer that came back is stored`);
   }
   return summaryOf(getRun(store, runId));
+}
+
+/**
+ * Stores what the options change in a run, in a transaction that an error undoes.
+ * @throws UsageError when something does not fit the run, or its cap cannot be kept
+ */
+function change(store: Store, row: RunRow, options: ExecuteRunOptions): void {
+  if (options.executor !== undefined) useExecutor(store, row, options.executor);
+  if (options.maxCostUsd !== undefined) setCap(store, row, nanoUsd(options.maxCostUsd));
+  reopen(store, row, options);
+  const changed = getRun(store, row.id);
+  if (capNanoUsdOf(changed) !== null) checkHeldHereOnly(store, partnersOf(store, changed));
+  capOf(store, changed);
 }
 
 export interface CancelRunOptions extends Pick<
@@ -102,9 +141,13 @@ export async function cancelRun(store: Store, run: string, options: CancelRunOpt
   const runId = findRun(store, run);
   const { publicId } = getRun(store, runId);
   const connections = await connect(store, runId, options);
-  await withLease(store, runId, options, (lease) =>
-    execute(store, lease, connections, options.giveUp ? "give_up" : "cancel", options),
-  );
+  try {
+    await withLease(store, runId, options, (lease) =>
+      execute(store, lease, connections, options.giveUp ? "give_up" : "cancel", options),
+    );
+  } finally {
+    rescueIfTaken(store);
+  }
   if (openBatches(store, runId).length > 0)
     throw new InterruptedError(`the batches of run ${publicId} are being cancelled`);
   return summaryOf(getRun(store, runId));
@@ -118,64 +161,6 @@ function useExecutor(store: Store, run: RunRow, executor: ExecutorName): void {
   if (executor === "batch")
     checkBatches({ provider: run.provider, settings: getSettings(store, run.settingsId), baseUrls: baseUrlsOf(run) });
   setExecutor(store, run.id, executor);
-}
-
-/** Runs `body` while this process holds the run's lease. @throws StoppedError when the database can no longer be used */
-async function withLease(
-  store: Store,
-  runId: number,
-  { takeOver = false, signal, onEvent = () => {} }: Pick<ExecuteRunOptions, "takeOver" | "signal" | "onEvent">,
-  body: (lease: Lease) => Promise<void>,
-): Promise<void> {
-  if (takeOver) freeRun(store, runId, onEvent);
-  else await awaitHolders(store, { runId, signal, onEvent });
-  const lease = acquireLease(store, runId, getRun(store, runId).publicId);
-  try {
-    await body(lease);
-  } catch (error) {
-    throw asStop(store, error);
-  } finally {
-    releaseIfPossible(store, lease);
-    rescueIfTaken(store);
-  }
-}
-
-function releaseIfPossible(store: Store, lease: Lease): void {
-  try {
-    releaseLease(store, lease);
-  } catch (error) {
-    // The lease stays, and ends with this process. The same problem of the database has stopped the run.
-    if (!isOfDatabase(error)) throw error;
-  }
-}
-
-/** Whether the database cannot be used: it is locked or damaged, or its disk is full or fails. */
-function isOfDatabase(error: unknown): boolean {
-  return isDiskError(error) || /^SQLITE_(BUSY|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(errorCode(error) ?? "");
-}
-
-function asStop(store: Store, error: unknown): unknown {
-  if (error instanceof DatagenError || !isOfDatabase(error)) return error;
-  if (isDiskError(error)) return diskError(store, error);
-  if (isLocked(error)) {
-    return new StoppedError(
-      `another process keeps the database ${store.path} locked`,
-      "Find that process, and end its work on the database.",
-      error,
-    );
-  }
-  const code = errorCode(error) ?? "";
-  return /^SQLITE_(CORRUPT|NOTADB)/.test(code)
-    ? new StoppedError(
-        `the database ${store.path} is damaged (${code})`,
-        "`datagen db check` says where. Keep a copy of the file, and restore an earlier one.",
-        error,
-      )
-    : new StoppedError(
-        `the database ${store.path} cannot be written any more (${code})`,
-        "Check the permissions of the file and of its folder, and that its disk is mounted.",
-        error,
-      );
 }
 
 async function execute(

@@ -9,6 +9,7 @@ import type { Store } from "../../store/file/store.ts";
 import { resolvePrices } from "../prices.ts";
 import { type Environment, readVariables, type Variables } from "../server/environment.ts";
 import { connectionOf, eachServer, resolveTarget, type Target } from "../server/target.ts";
+import { canonicalJson } from "../../plan/settings.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
 
@@ -39,6 +40,33 @@ export async function resolve(
   checkMessages(config, target);
   const isSampled = overrides.test === true || overrides.sampleSize !== undefined;
   return { config, isSampled, target, priced: await resolvePrices(store, config, target), variables };
+}
+
+/**
+ * Resolves the models of an experiment, as {@link resolve} does.
+ * @throws UsageError also when two of them would be asked the same
+ */
+export async function resolveAll(
+  store: Store,
+  configs: readonly Config[],
+  options: { overrides?: Overrides | undefined; environment?: Environment | undefined },
+): Promise<Resolved[]> {
+  const all: Resolved[] = [];
+  const places = new Map<string, number>();
+  for (const [at, config] of configs.entries()) {
+    const resolved = await resolve(store, config, options);
+    const asked = canonicalJson(resolved.target.settings);
+    const earlier = places.get(asked);
+    if (earlier !== undefined) {
+      throw new UsageError(
+        `model ${at + 1} would be asked the same as model ${earlier + 1}: ${resolved.target.settings.model} with the same parameters`,
+        "Leave one of them out, or give them other parameters. To ask more than once, set replicates.",
+      );
+    }
+    places.set(asked, at);
+    all.push(resolved);
+  }
+  return all;
 }
 
 /** @throws UsageError when the model is only on the endpoint that takes no messages, and the config has some */

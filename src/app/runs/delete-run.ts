@@ -1,5 +1,6 @@
 import { sharedAnswers } from "../../store/runs/answers.ts";
 import { keepCost } from "../../store/runs/deleted-runs.ts";
+import { possibleCostOf } from "../run/cap.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -33,14 +34,24 @@ export function planDeletion(store: Store, run: string): Deletion {
  * @throws UsageError when there is no such run, or a living process executes it
  */
 export function deleteRun(store: Store, run: string): void {
-  const runId = findRun(store, run);
+  deleteRuns(store, [run]);
+}
+
+/**
+ * Removes runs as {@link deleteRun} does: all of them, or none.
+ * @throws UsageError when a living process executes one
+ */
+export function deleteRuns(store: Store, runs: readonly string[]): void {
+  const runIds = runs.map((run) => findRun(store, run));
   inTransaction(store, () => {
-    const row = getRun(store, runId);
-    const lease = acquireLease(store, runId, row.publicId);
-    // What an imported run has cost was paid elsewhere.
-    if (row.imported === null) keepCost(store, row);
-    hideRun(store, runId);
-    releaseLease(store, lease);
+    for (const runId of runIds) {
+      const row = getRun(store, runId);
+      const lease = acquireLease(store, runId, row.publicId);
+      // What an imported run has cost was paid elsewhere.
+      if (row.imported === null) keepCost(store, row, possibleCostOf(store, row));
+      hideRun(store, runId);
+      releaseLease(store, lease);
+    }
   });
   sweep(store);
 }

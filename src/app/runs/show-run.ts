@@ -10,8 +10,9 @@ import { openReservations, savedCost } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
+import { findRuns } from "../../store/runs/experiments.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
-import { highestLimit, possiblyCharged } from "../run/cap.ts";
+import { capNanoUsdOf, highestLimit, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
@@ -63,7 +64,7 @@ export interface RunDetails {
   estimated_cost_usd: number | null;
   /** The prices of the run; null if unknown. */
   prices: Prices | null;
-  /** The cap of the run; null if it has none. */
+  /** The cap of the run, or of all runs of its experiment together; null if it has none. */
   max_cost_usd: number | null;
   /**
    * Requests that may have been charged: no answer came, or it did not say. `cost_usd` is the most that they may have cost,
@@ -86,6 +87,23 @@ export interface RunDetails {
   batches: RunBatch[];
   failures: FailureRow[];
   config: Config;
+}
+
+/** A run, or the runs of an experiment. */
+export interface Summaries {
+  /** Null for a run. */
+  experiment: string | null;
+  runs: RunSummary[];
+}
+
+/**
+ * What a user named, as in lists.
+ * @param name the id of a run, a unique prefix of it, `latest`, or the name of an experiment
+ * @throws UsageError when there is no such run or experiment
+ */
+export function showSummaries(store: Store, name: string): Summaries {
+  const { experiment, runIds } = findRuns(store, name);
+  return { experiment: experiment?.name ?? null, runs: runIds.map((runId) => summaryOf(getRun(store, runId))) };
 }
 
 /** A run as in lists: {@link showRun} without the details. */
@@ -111,7 +129,7 @@ export function showRun(store: Store, run: string): RunDetails {
     estimated_tokens: { prompt: row.estimatedPromptTokens, completion: row.estimatedCompletionTokens },
     estimated_cost_usd: dollars(row.estimatedCostNanoUsd),
     prices: row.prices,
-    max_cost_usd: dollars(row.maxCostNanoUsd),
+    max_cost_usd: dollars(capNanoUsdOf(row)),
     possibly_billed: { requests: unclear.attempts, cost_usd: dollars(unclear.mostNanoUsd) },
     saved_usd: dollars(saved),
     dataset_name: row.datasetName,

@@ -7,6 +7,8 @@ import type { RunStatus } from "../../store/runs/status.ts";
 export interface RunSummary {
   id: string;
   name: string | null;
+  /** The name of the experiment that it is part of; null if it was planned alone. */
+  experiment: string | null;
   status: RunStatus;
   task_type: string;
   model: string;
@@ -45,6 +47,7 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
   return {
     id: run.publicId,
     name: run.name,
+    experiment: run.experiment?.name ?? null,
     status: run.status,
     task_type: run.taskType,
     model: run.model,

@@ -7,7 +7,7 @@ import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
 import { isCount, isNumber } from "../number.ts";
-import { renderEstimateDetails } from "../render/estimate.ts";
+import { type ModelEstimate, renderEstimateDetails, renderModelEstimates } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
 import { either } from "../render/text.ts";
@@ -21,6 +21,8 @@ export class EstimateCommand extends SendingCommand {
       Prompts are counted over every input and perspective. The length of the answers is predicted from earlier calls in
       the database: of the same instruction, else of the same condition, type of task, or model. A call that can reuse an
       earlier answer costs nothing. No API key is needed, and no run is created.
+
+      Of several models, each has its estimate, and the sum of all comes last.
 
       \`--pilot N\` first runs the first N inputs, and estimates the whole run from their answers. The whole run reuses
       them later. A pilot sends requests, and needs a key.
@@ -38,7 +40,7 @@ export class EstimateCommand extends SendingCommand {
     description: `The provider: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
-  model = Option.String("--model", { description: "The name of the model" });
+  model = Option.Array("--model", { description: "The name of the model; give it again for further models" });
   baseUrl = Option.Array("--base-url", {
     description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
   });
@@ -56,23 +58,41 @@ export class EstimateCommand extends SendingCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the pilot starts" });
 
   async execute(): Promise<number> {
-    const { loadConfig } = await import("../../config/load.ts");
-    const { estimateRun } = await import("../../app/estimate/estimate-run.ts");
-    const config = await loadConfig(this.config);
-    const { provider, model, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
+    const [{ loadConfigs }, { chooseModels }, { estimateRun }, { sumOf }] = await Promise.all([
+      import("../../config/load.ts"),
+      import("../../app/run/choose-models.ts"),
+      import("../../app/estimate/estimate-run.ts"),
+      import("../../app/estimate/sum.ts"),
+    ]);
+    const configs = chooseModels(await loadConfigs(this.config), this.model ?? []);
+    const { provider, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
     using known = await (this.pilot === undefined ? this.openIfThere() : this.openStore("pretend"));
     const reuse = fresh ? ("none" as const) : ("same" as const);
-    const overrides = { provider, model, baseUrl, sampleSize, maxCostUsd, test };
+    const overrides = { provider, baseUrl, sampleSize, maxCostUsd, test };
     const options = { overrides, reuse, onEvent: progress.onEvent };
-    const prepared = this.pilot === undefined ? null : await this.preparePilot(known, config, this.pilot, options);
+    const pilots = [];
+    for (const config of this.pilot === undefined ? [] : configs) {
+      pilots.push(await this.preparePilot(known, config, this.pilot ?? 0, options));
+    }
     // A command that fails before this creates no database.
-    using store = prepared && known.isPretended ? await this.openStore() : known;
-    const pilot = prepared ? await this.runPilot(store, prepared) : undefined;
-    const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
+    using store = pilots.length > 0 && known.isPretended ? await this.openStore() : known;
+    const models: ModelEstimate[] = [];
+    let areSomeFailed = false;
+    for (const [at, config] of configs.entries()) {
+      const prepared = pilots[at];
+      const pilot = prepared ? await this.runPilot(store, prepared) : undefined;
+      if (pilot && pilot.calls.failed > 0) areSomeFailed = true;
+      const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
+      models.push({ model: config.model_config.model_name, estimate });
+    }
     progress.end();
-    if (this.json) this.printJson(estimate);
-    else this.print(renderEstimateDetails(estimate, this.width));
-    return pilot && pilot.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
+    const [first] = models;
+    const isOne = models.length === 1 && first !== undefined;
+    const total = sumOf(models.map(({ estimate }) => estimate));
+    if (this.json) this.printJson(isOne ? first.estimate : { models, total });
+    else if (isOne) this.print(renderEstimateDetails(first.estimate, this.width));
+    else this.print(renderModelEstimates(models, total, this.width));
+    return areSomeFailed ? EXIT.someFailed : EXIT.done;
   }
 
   private async preparePilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {

@@ -3,7 +3,8 @@ import { isEnum } from "typanion";
 import { FORMATS } from "../../export/formats.ts";
 import type { Piece } from "../../export/renderer.ts";
 import type { OnEvent } from "../../app/events.ts";
-import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { folderOf } from "../folder.ts";
+import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
 import { either, oneLine, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
@@ -14,10 +15,11 @@ export class ExportCommand extends DatagenCommand {
     category: "Data",
     description: "Write the dataset of a run, or of several, again from the database",
     details: `
-      ${RUN_DESCRIPTION}
+      ${RUNS_DESCRIPTION}
 
       \`json\` is the documented dataset. \`jsonl\` and \`csv\` have a line for each task and perspective, with tokens, cost
-      and finish reason; they take several runs, one after the other. The same run gives the same bytes every time. Failed calls have no response. While calls are
+      and finish reason; they take several runs, one after the other. In \`json\` each run of an experiment has a file of its own,
+      and \`--output\` is a folder. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
 
       Programs of the reference pipeline fail on missing responses, treat replicates as more perspectives, and may not
@@ -60,7 +62,7 @@ export class ExportCommand extends DatagenCommand {
   });
 
   async execute(): Promise<void> {
-    const [{ exportRun, renderRun }, { showSummary }, { renderers }] = await Promise.all([
+    const [{ exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
       import("../../app/runs/show-run.ts"),
       import("../../export/index.ts"),
@@ -71,7 +73,9 @@ export class ExportCommand extends DatagenCommand {
       if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
     };
     const options = { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
-    const runs = this.runs.map((run) => showSummary(store, run));
+    const found = this.runs.map((run) => showSummaries(store, run));
+    const runs = found.flatMap((one) => one.runs);
+    const ids = runs.map(({ id }) => id);
     const warnOfGaps = () => runs.forEach((run) => this.warnOfGaps(run, !completeOnly));
     if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
@@ -81,18 +85,28 @@ export class ExportCommand extends DatagenCommand {
       const shown = async function* (pieces: AsyncIterable<Piece>) {
         for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
       };
-      await pipeline(renderRun(store, this.runs, options), shown, this.context.stdout, { end: false });
+      await pipeline(renderRun(store, ids, options), shown, this.context.stdout, { end: false });
       warnOfGaps();
       return;
     }
-    const { output } = this;
-    const dataset = await interruptible((signal) => exportRun(store, this.runs, { ...options, output, signal }), {
+    const { experiment = null } = found.length === 1 ? (found[0] ?? {}) : {};
+    const areApart = experiment !== null && !renderers[format ?? formatOf(this.output)].isFlat;
+    const output = areApart && this.output !== undefined ? folderOf(this.output) : this.output;
+    const write = async (signal: AbortSignal) => {
+      const wanted = areApart ? ids.map((id) => [id]) : [ids];
+      const paths: string[] = [];
+      for (const run of wanted) paths.push(await exportRun(store, run, { ...options, output, signal }));
+      return paths;
+    };
+    const datasets = await interruptible(write, {
       first: () =>
         this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
       second: () => this.warn("Ended."),
     });
     warnOfGaps();
-    if (this.json) this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
-    else this.print(dataset);
+    const [dataset] = datasets;
+    if (!this.json) this.print(datasets.join("\n"));
+    else if (areApart) this.printJson({ experiment, runs: runs.map((run, at) => ({ run, dataset: datasets[at] })) });
+    else this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
   }
 }

@@ -10,7 +10,8 @@ export class PreviewCommand extends DatagenCommand {
     details: `
       Shows every call of the first inputs: its messages and their tokens. Nothing is sent, nothing is written, and no API
       key is needed. Where a strategy works on notes that are not there yet, \`[notes]\` stands in their place. Notes that an
-      earlier run has are shown, and calls that reuse an earlier answer say so.
+      earlier run has are shown, and calls that reuse an earlier answer say so. A config of several models shows those of
+      each model.
     `,
     examples: [
       ["What the first input becomes", "datagen preview my_study.json"],
@@ -22,15 +23,16 @@ export class PreviewCommand extends DatagenCommand {
   inputs = Option.String("--inputs", { description: "How many inputs to show. Default: 1", validator: isCount() });
 
   async execute(): Promise<void> {
-    const [{ loadConfig }, { previewRun }, { renderPreview }] = await Promise.all([
+    const [{ loadConfigs }, { previewRun }, { renderPreview }] = await Promise.all([
       import("../../config/load.ts"),
       import("../../app/estimate/preview-run.ts"),
       import("../render/preview.ts"),
     ]);
-    const config = await loadConfig(this.config);
+    const configs = await loadConfigs(this.config);
     using store = await this.openQuietly();
-    const preview = await previewRun(store, config, { inputs: this.inputs });
-    if (this.json) this.printJson(preview);
-    else this.print(renderPreview(preview, this.width));
+    const previews = [];
+    for (const config of configs) previews.push(await previewRun(store, config, { inputs: this.inputs }));
+    if (this.json) this.printJson(previews.length === 1 ? previews[0] : previews);
+    else this.print(previews.map((preview) => renderPreview(preview, this.width)).join("\n\n"));
   }
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from "clipanion";
 import { UsageError } from "../../errors.ts";
-import { quoted, RUN_DESCRIPTION } from "../command.ts";
+import type { ExecuteRunOptions } from "../../app/run/execute-run.ts";
+import { quoted, RUNS_DESCRIPTION } from "../command.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isCount } from "../number.ts";
 
@@ -10,7 +11,7 @@ export class ResumeCommand extends ExecutionCommand {
     category: "Data",
     description: "Continue a run: send the calls that are not done, and export the dataset",
     details: `
-      ${RUN_DESCRIPTION}
+      ${RUNS_DESCRIPTION}
 
       The run goes on as it was planned: the config and the inputs are not read again, and no call is sent twice that has
       its answer.
@@ -72,16 +73,16 @@ export class ResumeCommand extends ExecutionCommand {
         "For example: --retry-truncated --max-tokens 2000",
       );
     }
-    const [{ showSummary }, { keptOfRun }] = await Promise.all([
+    const [{ showSummaries }, { keptOfRun }] = await Promise.all([
       import("../../app/runs/show-run.ts"),
       import("../../app/dataset/output.ts"),
     ]);
     using store = await this.openStore("refuse");
-    await this.checkOutput(keptOfRun(store, this.run));
-    const { id } = showSummary(store, this.run);
+    const { experiment, runs } = showSummaries(store, this.run);
+    for (const { id } of runs) await this.checkOutput(keptOfRun(store, id), experiment !== null);
     const { takeOver, retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
-    return await this.executeAndExport(store, id, {
+    const options: ExecuteRunOptions = {
       takeOver,
       retryFailed,
       retryTruncated,
@@ -89,7 +90,9 @@ export class ResumeCommand extends ExecutionCommand {
       maxCostUsd,
       ...this.confirmation(this.baseUrl),
       executor: this.batch ? "batch" : this.live ? "live" : undefined,
-    });
+    };
+    if (experiment !== null) return await this.executeAndExportAll(store, experiment, options);
+    return await this.executeAndExport(store, runs[0]?.id ?? "", options);
   }
 
   protected override resumeCommand(id: string, flags = ""): string {

@@ -27,6 +27,9 @@ export class RunCommand extends ExecutionCommand {
       (\`--confirm-above\`, or \`confirm_above_usd\` in the config), or one whose plan another process executes at this
       moment. Elsewhere, and with \`--yes\`, it asks nothing.
 
+      With several models (\`--model\` several times, or an array as \`model_config\`) the command plans an experiment: a run
+      for each model, executed side by side, with one cap for all. Its name works where the id of a run does.
+
       API keys are read from the environment and from a .env file in the current folder: ${KEY_VARIABLES.join(", ")},
       and DATAGEN_API_KEY for a \`base_url\` in a config.
 
@@ -39,6 +42,7 @@ export class RunCommand extends ExecutionCommand {
       ["For at most 5 dollars", "datagen run my_study.json --max-cost 5"],
       ["In batches, for about half the price", "datagen run my_study.json --batch"],
       ["With another model", "datagen run my_study.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+      ["Two models side by side", "datagen run my_study.json --model gpt-4.1 --model gpt-4.1-mini --name two-models"],
       ["On your own server", "datagen run my_study.json --base-url http://localhost:11434/v1 --model llama3.2"],
     ],
   });
@@ -49,7 +53,9 @@ export class RunCommand extends ExecutionCommand {
     description: `The provider: ${either(PROVIDERS)}`,
     validator: isEnum(PROVIDERS),
   });
-  model = Option.String("--model", { description: "The name of the model" });
+  model = Option.Array("--model", {
+    description: "The name of the model; give it again for further models, each in a run of its own",
+  });
   baseUrl = Option.Array("--base-url", {
     description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
   });
@@ -69,36 +75,46 @@ export class RunCommand extends ExecutionCommand {
     validator: isNumber(),
   });
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the run starts" });
-  name = Option.String("--name", { description: "A label for the run in lists" });
+  name = Option.String("--name", { description: "A label for the run in lists; of several models, the name of all" });
 
   async execute(): Promise<number> {
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
-    const [{ loadConfig }, { prepareRun }, { planRun }, { keptOf }] = await Promise.all([
-      import("../../config/load.ts"),
-      import("../../app/run/prepare-run.ts"),
-      import("../../app/run/create-run.ts"),
-      import("../../app/dataset/output.ts"),
-    ]);
-    const config = await loadConfig(this.config);
-    const { provider, model, baseUrl, sampleSize, concurrency, test, name } = this;
+    const [{ loadConfigs }, { chooseModels }, { prepareRuns }, { planExperiment, planRun }, { keptOf }] =
+      await Promise.all([
+        import("../../config/load.ts"),
+        import("../../app/run/choose-models.ts"),
+        import("../../app/run/prepare-run.ts"),
+        import("../../app/run/create-run.ts"),
+        import("../../app/dataset/output.ts"),
+      ]);
+    const configs = chooseModels(await loadConfigs(this.config), this.model ?? []);
+    const [config] = configs;
+    if (!config) throw new Error("the config has no model");
+    const { provider, baseUrl, sampleSize, concurrency, test, name } = this;
     const { maxCost: maxCostUsd, confirmAbove: confirmAboveUsd } = this;
     const executor = this.batch ? ("batch" as const) : undefined;
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using known = await this.openStore("pretend");
-    await this.checkOutput({ ...keptOf(known, config), config: this.config });
+    const areSeveral = configs.length > 1;
+    await this.checkOutput({ ...keptOf(known, config), config: this.config }, areSeveral);
     const options: CreateRunOptions = {
-      overrides: { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
+      overrides: { provider, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
       shard,
       reuse: this.fresh ? "none" : this.reuseUnlessTruncated ? "unless_truncated" : "same",
       name,
       confirm: this.yes ? undefined : this.confirmPlan,
       onEvent: this.progress.onEvent,
     };
-    const prepared = await prepareRun(known, config, options);
+    const prepared = await prepareRuns(known, configs, options);
     // A command that fails before this creates no database.
     using store = known.isPretended ? await this.openStore() : known;
-    return await this.executeAndExport(store, await planRun(store, prepared, options));
+    if (areSeveral) {
+      const { name: experiment, runs } = await planExperiment(store, prepared, options);
+      this.warn(`Experiment ${experiment}: the runs ${runs.join(", ")}`);
+      return await this.executeAndExportAll(store, experiment);
+    }
+    return await this.executeAndExport(store, await planRun(store, prepared[0]!, options));
   }
 }

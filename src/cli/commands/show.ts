@@ -1,5 +1,5 @@
 import { Command, Option } from "clipanion";
-import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
 
 export class ShowCommand extends DatagenCommand {
   static override paths = [["show"]];
@@ -7,7 +7,7 @@ export class ShowCommand extends DatagenCommand {
     category: "Data",
     description: "Show what the model said for one input under each condition, beside the reference",
     details: `
-      ${RUN_DESCRIPTION}
+      ${RUNS_DESCRIPTION}
 
       \`--input\` is the row of the input file, from 0: the \`task\` of JSON Lines. Other text is searched in the inputs, in
       upper or lower case, and the first input that has it is shown. Without the flag it is the first input.
@@ -35,15 +35,17 @@ export class ShowCommand extends DatagenCommand {
   attempts = Option.Boolean("--attempts", false, { description: "Show each request, and where the answer came from" });
 
   async execute(): Promise<void> {
-    const [{ showAnswers }, { renderAnswers }] = await Promise.all([
+    const [{ showAnswers }, { showSummaries }, { renderAnswers }] = await Promise.all([
       import("../../app/runs/show-answers.ts"),
+      import("../../app/runs/show-run.ts"),
       import("../render/show.ts"),
     ]);
     using store = await this.openToRead();
     const { condition, prompt: withPrompts, attempts: withAttempts } = this;
     const input = this.input !== undefined && /^\d{1,15}$/.test(this.input) ? Number(this.input) : this.input;
-    const shown = showAnswers(store, this.run, { input, condition, withPrompts, withAttempts });
-    if (this.json) this.printJson(shown);
-    else this.print(renderAnswers(shown, this.width));
+    const { experiment, runs } = showSummaries(store, this.run);
+    const shown = runs.map(({ id }) => showAnswers(store, id, { input, condition, withPrompts, withAttempts }));
+    if (this.json) this.printJson(experiment === null ? shown[0] : { experiment, runs: shown });
+    else this.print(shown.map((one) => renderAnswers(one, this.width)).join("\n\n"));
   }
 }

@@ -1,3 +1,4 @@
+import type { EstimateSum } from "../../app/estimate/sum.ts";
 import type { Estimate, EstimatedStep } from "../../estimate/estimate.ts";
 import type { Range } from "../../estimate/range.ts";
 import { type Column, renderTable } from "./table.ts";
@@ -60,6 +61,26 @@ export function renderEstimateDetails(estimate: Estimate, width: number): string
   return [...lines(facts, ""), "", renderTable(shown, estimate.steps, width)].join("\n");
 }
 
+/** The estimate of a model. */
+export interface ModelEstimate {
+  model: string;
+  estimate: Estimate;
+}
+
+/** The estimates of several models, one after the other, and then what they add up to. */
+export function renderModelEstimates(models: readonly ModelEstimate[], total: EstimateSum, width: number): string {
+  const facts: Fact[] = [
+    ["calls", [`${number(total.calls.total)}${kinds(total.calls)}${reuse(total.calls)}`]],
+    ["prompt", [tokens(total.prompt_tokens)]],
+    ["completion", [tokens(total.completion_tokens)]],
+    ["cost", [costs(total)]],
+  ];
+  return [
+    ...models.map(({ model, estimate }) => `${oneLine(model)}\n\n${renderEstimateDetails(estimate, width)}`),
+    [`All ${counted(models.length, "model")}`, "", ...lines(facts, "")].join("\n"),
+  ].join("\n\n");
+}
+
 function lines(facts: readonly Fact[], indent: string): string[] {
   return facts.flatMap(([name, values]) =>
     values.map((value, at) => `${indent}${(at === 0 ? name : "").padEnd(11)} ${oneLine(value)}`),
@@ -92,7 +113,10 @@ function completionBases({ basis: { completion_tokens: bases } }: Estimate): str
   });
 }
 
-function costs({ cost_usd: { live, batch }, price_unknown_because: reason }: Estimate): string {
+function costs({
+  cost_usd: { live, batch },
+  price_unknown_because: reason,
+}: Pick<Estimate, "cost_usd" | "price_unknown_because">): string {
   if (live === null) return `unknown${reason === undefined ? "" : `: ${reason}`}`;
   const inBatches = batch === null ? "unknown" : `${usd(batch.expected)}${bounds(batch, usd)}`;
   return `${usd(live.expected)}${bounds(live, usd)}, in batches ${inBatches}`;

@@ -6,6 +6,7 @@ import { printable } from "./text.ts";
 export interface ProgressStream {
   isTTY?: boolean;
   columns?: number;
+  rows?: number;
   write(text: string): unknown;
 }
 
@@ -14,16 +15,17 @@ const LINE_EVERY_MS = 10_000;
 /** The rate covers the last seconds only, so that it follows a change. */
 const RATE_WINDOW_MS = 15_000;
 
-/** Writes lines. On a terminal, a progress line is replaced by the next line. */
+/** Writes lines. On a terminal, progress lines are replaced by the next lines. */
 export function createLines(stream: ProgressStream) {
   const isTerminal = stream.isTTY === true;
   const everyMs = isTerminal ? REDRAW_MS : LINE_EVERY_MS;
   let shownAt = Date.now();
-  let isBarShown = false;
+  /** The progress lines on the terminal. */
+  let shown = 0;
 
   function clear(): void {
-    if (isBarShown) stream.write("\r\u001b[2K");
-    isBarShown = false;
+    if (shown > 0) stream.write(`\r\u001b[2K${"\u001b[1A\u001b[2K".repeat(shown - 1)}`);
+    shown = 0;
   }
 
   return {
@@ -32,16 +34,26 @@ export function createLines(stream: ProgressStream) {
     get width(): number | null {
       return isTerminal ? (stream.columns ?? 80) - 1 : null;
     },
+    /** How many lines there is room for. */
+    get height(): number {
+      return isTerminal ? (stream.rows ?? 24) : Number.POSITIVE_INFINITY;
+    },
     clear,
     write(line: string): void {
       clear();
       stream.write(`${printable(line)}\n`);
     },
-    show(line: string): void {
-      const shown = printable(line);
+    /** Shows progress lines in the place of earlier ones. */
+    show(...lines: string[]): void {
       const { width } = this;
-      stream.write(width === null ? `${shown}\n` : `\r\u001b[2K${cut(shown, width)}`);
-      isBarShown = isTerminal;
+      if (width === null) {
+        for (const line of lines) stream.write(`${printable(line)}\n`);
+        return;
+      }
+      const [first = "", ...others] = lines.map((line) => cut(printable(line), width));
+      const up = "\u001b[1A\u001b[2K".repeat(Math.max(0, shown - 1));
+      stream.write(`\r\u001b[2K${up}${[first, ...others].join("\n")}`);
+      shown = lines.length;
     },
     /** Whether it is time for the next line. */
     isDue(): boolean {

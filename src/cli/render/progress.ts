@@ -5,24 +5,63 @@ import { renderEstimate } from "./estimate.ts";
 import { clockTime, progressLine, type RunState } from "./progress-line.ts";
 import { createLines, createSpeed, type ProgressStream } from "./progress-stream.ts";
 import { counted, number, oneLine } from "./text.ts";
+import { widthOf } from "./width.ts";
 
-/** Shows a run's events: as a bar on a terminal, elsewhere as a line from time to time. */
-export function createProgress(stream: ProgressStream): { onEvent: (event: RunEvent) => void; end: () => void } {
+/** The progress of a run. */
+interface Shown {
+  label: string;
+  state: RunState;
+  speed: ReturnType<typeof createSpeed>;
+}
+
+/** Shows the events of a run, or of several. */
+interface Progress {
+  /** @param run the run that the event is about, if there are several */
+  onEvent: (event: RunEvent, run?: string) => void;
+  /** Says how the lines of several runs begin. */
+  label: (labels: ReadonlyMap<string, string>) => void;
+  end: () => void;
+}
+
+/** Shows the events of runs: as bars on a terminal, elsewhere as lines from time to time. */
+export function createProgress(stream: ProgressStream): Progress {
   const lines = createLines(stream);
-  let state: RunState | undefined;
+  const runs = new Map<string, Shown>();
+  const said = new Set<string>();
+  let labels: ReadonlyMap<string, string> = new Map();
   let timer: NodeJS.Timeout | undefined;
   let isNew = false;
-  const speed = createSpeed();
 
   function draw(): void {
-    if (!state || !lines.isDue()) return;
-    speed.add(state.succeeded + state.failed);
-    lines.show(progressLine(state, speed.rates(), lines.width));
+    if (runs.size === 0 || !lines.isDue()) return;
+    const { width, height } = lines;
+    const all = labels.size === 0 ? [...runs.values()] : [...labels.keys()].flatMap((run) => runs.get(run) ?? []);
+    const indent = Math.max(0, ...all.map(({ label }) => widthOf(label)));
+    const drawn = all.map(({ label, state, speed }) => {
+      speed.add(state.succeeded + state.failed);
+      if (indent === 0) return progressLine(state, speed.rates(), width);
+      const name = `${label}${" ".repeat(indent - widthOf(label))}  `;
+      return name + progressLine(state, speed.rates(), width && Math.max(1, width - indent - 2));
+    });
+    // Lines above the top of a terminal cannot be replaced.
+    const first = drawn.slice(0, Math.max(1, height - 2));
+    const more = drawn.length - first.length;
+    lines.show(...first, ...(more > 0 ? [`and ${counted(more, "more run")}`] : []));
   }
 
-  function onEvent(event: RunEvent): void {
-    const said = sayingOf(event, isNew);
-    if (said !== null) lines.write(said);
+  /** What an event of one of several runs says. What several runs say in the same words is said once. */
+  function labelled(text: string, run: string): string | null {
+    if (labels.size === 0) return text;
+    if (said.size === said.add(text).size) return null;
+    return `${labels.get(run) ?? run}: ${text}`;
+  }
+
+  function onEvent(event: RunEvent, run = ""): void {
+    const text = sayingOf(event, isNew);
+    const isOfAll = event.type === "created" || event.type === "started";
+    const line = text === null || isOfAll ? text : labelled(text, run);
+    if (line !== null) lines.write(line);
+    const shown = runs.get(run);
     switch (event.type) {
       case "counting":
         if (lines.isDue()) lines.show(`Counting tokens: ${counted(event.inputs, "input")}`);
@@ -30,16 +69,19 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
       case "created":
         isNew = true;
         break;
-      case "started":
-        state = stateOf(event.run);
+      case "started": {
+        const state = stateOf(event.run);
+        const started = { label: labels.get(run) ?? "", state, speed: createSpeed() };
+        runs.set(run, started);
         // The timer redraws even while no answer arrives.
         timer ??= setInterval(draw, lines.everyMs).unref();
-        speed.add(state.succeeded + state.failed);
+        started.speed.add(state.succeeded + state.failed);
         break;
+      }
       default:
-        if (!state) break;
-        if (event.type === "waiting") speed.hasWaits = true;
-        if (advance(state, event)) draw();
+        if (!shown) break;
+        if (event.type === "waiting") shown.speed.hasWaits = true;
+        if (advance(shown.state, event)) draw();
     }
   }
 
@@ -48,7 +90,13 @@ export function createProgress(stream: ProgressStream): { onEvent: (event: RunEv
     lines.clear();
   }
 
-  return { onEvent, end };
+  return {
+    onEvent,
+    label(given) {
+      labels = given;
+    },
+    end,
+  };
 }
 
 /** What an event says in a line of its own; null if it only changes the progress. @param isNew whether the run was just planned */

@@ -138,6 +138,10 @@ const RULES: [rule: string, query: string][] = [
       (select count(*) from batches b where b.run_id = r.id and b.state <> 'done')`,
   ],
   [
+    "an experiment has runs",
+    "select 'experiment ' || id from experiments e where not exists (select 1 from runs where experiment_id = e.id)",
+  ],
+  [
     "a run is finished if and only if none of its calls is pending",
     `select 'run ' || public_id from runs where planned_at is not null
       and (finished_at is not null) <> (calls_total = calls_succeeded + calls_failed)`,

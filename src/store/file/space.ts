@@ -10,10 +10,10 @@ const LEAST_BYTES = 16 * 1024 * 1024;
 /** The room for each answer: some 16,000 tokens, and the unused rest of its pages. */
 const ANSWER_BYTES = 64 * 1024;
 
-const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: number }>();
+const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: number; runs: number }>();
 
 /**
- * Reserves some space of the disk while a run is executed. When the disk becomes full, {@link releaseReserve} frees it, so
+ * Reserves some space of the disk while a run is executed, for each of several. When the disk becomes full, {@link releaseReserve} frees it, so
  * that answers that are already paid can still be stored.
  * @param requests how many may be in flight
  * @returns a function that frees the space
@@ -21,14 +21,30 @@ const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: 
  */
 export function reserveSpace(store: Store, requests: number): () => void {
   const bytes = LEAST_BYTES + requests * ANSWER_BYTES;
+  const reserve = reserves.get(store);
+  if (reserve) {
+    checkSpace(store);
+    add(store, reserve, bytes);
+    reserve.bytes += bytes;
+    reserve.runs += 1;
+    return () => release(store);
+  }
   const path = `${store.path}-reserve-${process.pid}`;
   // A killed process with the same number may have left the file.
   rmSync(path, { force: true });
   const file = openSync(path, "wx", 0o600);
-  reserves.set(store, { file, bytes });
+  const first = { file, bytes, runs: 1 };
+  reserves.set(store, first);
+  // An unlinked file disappears with its process, however that ends.
+  rmSync(path);
+  add(store, first, bytes);
+  return () => release(store);
+}
+
+/** Makes the reserve of a store larger, by bytes. */
+function add(store: Store, { file }: { file: number | null }, bytes: number): void {
+  if (file === null) return;
   try {
-    // An unlinked file disappears with its process, however that ends.
-    rmSync(path);
     // Random bytes, because a file system with compression would need no space for others.
     const piece = randomBytes(1024 * 1024);
     for (let left = bytes; left > 0;) left -= writeSync(file, piece, 0, Math.min(left, piece.length));
@@ -36,10 +52,16 @@ export function reserveSpace(store: Store, requests: number): () => void {
     releaseReserve(store);
     throw isDiskError(error) ? diskError(store, error) : error;
   }
-  return () => {
-    releaseReserve(store);
-    reserves.delete(store);
-  };
+}
+
+/** Frees the reserve with the last of the runs that are executed. */
+function release(store: Store): void {
+  const reserve = reserves.get(store);
+  if (!reserve) return;
+  reserve.runs -= 1;
+  if (reserve.runs > 0) return;
+  releaseReserve(store);
+  reserves.delete(store);
 }
 
 /** Frees the reserved space. @returns whether there was any */

@@ -2,6 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { acquireLease, releaseLease, renewLease } from "../runs/leases.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
+import { isExperimentName } from "../runs/experiments.ts";
 import { storedScalar } from "../columns.ts";
 import type { OtherDatabase, OtherRun } from "./other.ts";
 
@@ -181,6 +182,27 @@ function createSharedCopier(store: Store, other: OtherDatabase) {
   return { settingsFor, textFor, answerFor };
 }
 
+/**
+ * Copies experiments. Returns the id in this database. An experiment is here already if one with its name was created at
+ * the same moment; if another one has its name, that moment is added to the name.
+ */
+function createExperimentCopier(store: Store, other: OtherDatabase): (otherId: number) => number {
+  const there = rowCopier(store, other, "experiments", "id");
+  const here = store.sqlite.prepare<[unknown], { id: number; created_at: number }>(
+    "select id, created_at from experiments where name = ?",
+  );
+  return (otherId) => {
+    const row = there.one(otherId);
+    const name = isExperimentName(row["name"]) ? row["name"] : "merged";
+    for (const possible of [name, `${name}-${Number(row["created_at"]).toString(36)}`]) {
+      const found = here.get(possible);
+      if (!found) return there.insert({ ...row, name: possible });
+      if (found.created_at === row["created_at"]) return found.id;
+    }
+    throw other.damaged(`two experiments have the name ${JSON.stringify(name)}`);
+  };
+}
+
 /** Copies the rows that belong to one run. */
 function createCopier(store: Store, other: OtherDatabase) {
   const { settingsFor, textFor, answerFor } = createSharedCopier(store, other);
@@ -195,13 +217,16 @@ function createCopier(store: Store, other: OtherDatabase) {
     "insert into tasks (run_id, position, input_id, reference_id, source_id, columns) values (?, ?, ?, ?, ?, ?)",
   );
   const batches = new Map<number, number>();
+  const experiments = createExperimentCopier(store, other);
   const mapped = <T>(value: unknown, map: (id: number) => T) => (value === null ? null : map(Number(value)));
 
   return {
     run(otherId: number, datasetName: string): { runId: number; plannedAt: unknown } {
       const row = rows.runs.one(otherId);
       const settingsId = settingsFor(Number(row["settings_id"]));
-      const copy = { ...row, settings_id: settingsId, dataset_name: datasetName, planned_at: null };
+      const experimentId = mapped(row["experiment_id"], (experiment) => experiments(experiment));
+      const own = { settings_id: settingsId, experiment_id: experimentId, dataset_name: datasetName };
+      const copy = { ...row, ...own, planned_at: null };
       return { runId: rows.runs.insert(copy), plannedAt: row["planned_at"] };
     },
     /** @returns the ids here, by those of the other database */

@@ -71,10 +71,27 @@ export function joinShards(store: Store, into: ShardRun, from: ShardRun): ShardR
     for (const lease of leases) releaseLease(store, lease);
     sqlite.prepare("update batches set run_id = ? where run_id = ?").run(into.id, from.id);
     hideRun(store, from.id);
+    joinExperiments(store, into.id, from.id);
   });
   // Removes the rest of the second run: its row and its perspectives.
   sweep(store);
   return { ...into, ...shard };
+}
+
+/** With its last run, an experiment of shards is joined, too: its cap is added to that of the other one. */
+function joinExperiments({ sqlite }: Store, into: number, from: number): void {
+  const experimentOf = sqlite.prepare<[number], number | null>("select experiment_id from runs where id = ?").pluck();
+  const [a, b] = [experimentOf.get(into) ?? null, experimentOf.get(from) ?? null];
+  if (a === null || b === null || a === b) return;
+  if (sqlite.prepare("select 1 from runs where experiment_id = ? and planned_at is not null").get(b)) return;
+  sqlite
+    .prepare(
+      `update experiments set max_cost_nano_usd =
+         coalesce(experiments.max_cost_nano_usd + o.max_cost_nano_usd, experiments.max_cost_nano_usd, o.max_cost_nano_usd)
+       from experiments o where experiments.id = ? and o.id = ?`,
+    )
+    .run(a, b);
+  sqlite.prepare("update deleted_runs set experiment_id = ? where experiment_id = ?").run(a, b);
 }
 
 /**

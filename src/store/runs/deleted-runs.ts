@@ -12,9 +12,13 @@ export interface DeletedTotals {
   attemptsUnpriced: number;
 }
 
-/** Keeps what a run has cost, in the transaction that deletes it. A run that was merged again is counted once. */
-export function keepCost(store: Store, { publicId, costNanoUsd, attemptsUnpriced }: RunRow): void {
-  const kept = { deletedAt: Date.now(), costNanoUsd, attemptsUnpriced };
+/**
+ * Keeps what a run has cost, in the transaction that deletes it. A run that was merged again is counted once.
+ * @param possiblyNanoUsd the most that its attempts without a known charge may have cost; null if unknown
+ */
+export function keepCost(store: Store, run: RunRow, possiblyNanoUsd: number | null): void {
+  const { publicId, costNanoUsd, attemptsUnpriced, experimentId } = run;
+  const kept = { deletedAt: Date.now(), costNanoUsd, attemptsUnpriced, experimentId, possiblyNanoUsd };
   store.db
     .insert(deletedRuns)
     .values({ publicId, ...kept })

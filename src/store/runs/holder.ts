@@ -39,6 +39,13 @@ export function marksOfProcess(): NonNullable<typeof marks> {
   return marks;
 }
 
+/** Whether a holder is this process. */
+export function isThisProcess(holder: Holder): boolean {
+  const here = marksOfProcess();
+  const names = ["host", "pid", "boot", "pidNamespace", "pidStarted"] as const;
+  return names.every((name) => holder[name] === here[name]);
+}
+
 /** A clock of the machine that no one sets. On Linux it is the same in all containers of a boot. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);

@@ -1,10 +1,19 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import { StoppedError, UsageError } from "../../errors.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Shard } from "../../plan/shard.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { leases, runs } from "../schema.ts";
-import { describeHolder, isGone, type LeaseRow, marksOfProcess, monotonicMs, seemsLive, timeOf } from "./holder.ts";
+import {
+  describeHolder,
+  isGone,
+  isThisProcess,
+  type LeaseRow,
+  marksOfProcess,
+  monotonicMs,
+  seemsLive,
+  timeOf,
+} from "./holder.ts";
 
 /** How often a process renews its lease. */
 export const HEARTBEAT_MS = 5_000;
@@ -41,14 +50,28 @@ export function acquireLease(store: Store, runId: number, label: string): Lease 
   });
 }
 
-/** The runs that processes hold, living or not. @param runId the only one that is of interest */
-export function heldRuns(store: Store, runId?: number): HeldRun[] {
+/** The runs that processes hold, living or not. @param runIds the only ones that are of interest */
+export function heldRuns(store: Store, runIds?: readonly number[]): HeldRun[] {
   return store.db
     .select({ label: runs.publicId, holder: leases })
     .from(leases)
     .innerJoin(runs, eq(runs.id, leases.runId))
-    .where(runId === undefined ? undefined : eq(leases.runId, runId))
+    .where(runIds && inArray(leases.runId, [...runIds]))
     .all();
+}
+
+/**
+ * Checks that no other process executes any of these runs, which have a cap together.
+ * @throws UsageError that says who holds one
+ */
+export function checkHeldHereOnly(store: Store, runIds: readonly number[]): void {
+  const other = heldRuns(store, runIds).find(({ holder }) => !isThisProcess(holder) && !isGone(holder));
+  if (!other) return;
+  const { pid, host } = other.holder;
+  throw new UsageError(
+    `run ${other.label} of the same experiment is held by process ${pid} on ${host}, and they have one cap together`,
+    `It is ${describeHolder(other.holder)}. Wait for it or stop it there, then resume the experiment.`,
+  );
 }
 
 /** The runs of a plan that processes seem to execute now. @param hash see `planHash` */

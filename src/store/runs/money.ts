@@ -4,7 +4,7 @@ import type { PricedUsage, Prices } from "../../models/cost.ts";
 import { inTransaction } from "../file/transaction.ts";
 import type { Store } from "../file/store.ts";
 import type { Reservation } from "./result.ts";
-import { answers, attempts, calls, runs, tasks } from "../schema.ts";
+import { answers, attempts, calls, experiments, runs, tasks } from "../schema.ts";
 
 /** Attempts that may be charged for the same number of tokens, and how many there are. */
 export interface OpenReservation extends Reservation {
@@ -35,9 +35,14 @@ export function openReservations(store: Store, runId: number): OpenReservation[]
     .map((row) => ({ ...row, isBatched: row.isBatched === 1, isUnderWay: row.isUnderWay === 1 }));
 }
 
-/** Sets the cap of a run, in billionths of a US dollar. */
-export function setCap(store: Store, runId: number, maxCostNanoUsd: number): void {
-  store.db.update(runs).set({ maxCostNanoUsd }).where(eq(runs.id, runId)).run();
+/** Sets the cap of a run, or of the experiment that it is part of, in billionths of a US dollar. */
+export function setCap(
+  { db }: Store,
+  { id, experimentId }: { id: number; experimentId: number | null },
+  maxCostNanoUsd: number,
+): void {
+  if (experimentId === null) db.update(runs).set({ maxCostNanoUsd }).where(eq(runs.id, id)).run();
+  else db.update(experiments).set({ maxCostNanoUsd }).where(eq(experiments.id, experimentId)).run();
 }
 
 /** The cost of an attempt in billionths of a US dollar; null if unknown. */

@@ -2,18 +2,22 @@ import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } fro
 import { UsageError } from "../../errors.ts";
 import { isLongGone, type LeaseRow, seemsLive } from "./holder.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
-import { leases, runs, tasks, texts } from "../schema.ts";
+import { experiments, leases, runs, tasks, texts } from "../schema.ts";
 import type { RunStatus } from "./status.ts";
 
 export type RunRow = typeof runs.$inferSelect;
 export type NewRun = Omit<typeof runs.$inferInsert, "id">;
 
 /** A run for lists, without the columns of JSON that would have to be parsed. */
-export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & { status: RunStatus };
+export type RunSummaryRow = Omit<RunRow, "config" | "prices"> & {
+  status: RunStatus;
+  /** The experiment that it is part of. */
+  experiment: typeof experiments.$inferSelect | null;
+};
 
 /** No letters that look like digits. Without `l`, no id can be `latest`. */
-const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-const ID_LENGTH = 8;
+export const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+export const ID_LENGTH = 8;
 
 const { config: _config, prices: _prices, ...summaryColumns } = getTableColumns(runs);
 
@@ -121,25 +125,27 @@ export function runsImportedFrom(store: Store, sha256: string): string[] {
 /** All runs; the one that was added last to this database comes first. */
 export function listRuns(store: Store): RunSummaryRow[] {
   return store.db
-    .select({ run: summaryColumns, lease: leases })
+    .select({ run: summaryColumns, lease: leases, experiment: experiments })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
+    .leftJoin(experiments, eq(experiments.id, runs.experimentId))
     .where(isNotNull(runs.plannedAt))
     .orderBy(newestFirst)
     .all()
-    .map(({ run, lease }) => ({ ...run, status: statusOf(run, lease) }));
+    .map(({ run, lease, experiment }) => ({ ...run, experiment, status: statusOf(run, lease) }));
 }
 
-export function getRun(store: Store, runId: number): RunRow & { status: RunStatus } {
+export function getRun(store: Store, runId: number): RunRow & RunSummaryRow {
   const row = store.db
-    .select({ run: runs, lease: leases })
+    .select({ run: runs, lease: leases, experiment: experiments })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
+    .leftJoin(experiments, eq(experiments.id, runs.experimentId))
     .where(eq(runs.id, runId))
     .get();
   if (!row) throw new Error(`the run ${runId} is not in ${store.path}`);
   checkPublicId(row.run.publicId, store.path);
-  return { ...row.run, status: statusOf(row.run, row.lease) };
+  return { ...row.run, experiment: row.experiment, status: statusOf(row.run, row.lease) };
 }
 
 /**
@@ -163,6 +169,19 @@ export function findRun(store: Store, wanted: string): number {
   const [only, ...others] = found;
   if (only && others.length === 0) return only.id;
   if (!only) {
+    const ofExperiment = store.db
+      .select({ publicId: runs.publicId })
+      .from(runs)
+      .innerJoin(experiments, eq(experiments.id, runs.experimentId))
+      .where(and(isNotNull(runs.plannedAt), eq(experiments.name, wanted)))
+      .orderBy(asc(runs.id))
+      .all();
+    if (ofExperiment.length > 0) {
+      throw new UsageError(
+        `${JSON.stringify(wanted)} is an experiment of ${ofExperiment.length} runs: ${ofExperiment.map(({ publicId }) => publicId).join(", ")}`,
+        "This command takes one run: name one of them.",
+      );
+    }
     throw new UsageError(
       `there is no run ${JSON.stringify(wanted)} in ${store.path}`,
       "`datagen runs list` shows all runs; --db or DATAGEN_DB names another database.",
@@ -175,7 +194,7 @@ export function findRun(store: Store, wanted: string): number {
 }
 
 // The status is derived and never stored, because a crashed process could not correct a stored one.
-function statusOf(run: Omit<RunSummaryRow, "status">, lease: LeaseRow | null): RunStatus {
+function statusOf(run: Omit<RunSummaryRow, "status" | "experiment">, lease: LeaseRow | null): RunStatus {
   if (lease && seemsLive(lease)) return "running";
   if (run.batchesOpen > 0) return "waiting";
   if (run.callsSucceeded + run.callsFailed < run.callsTotal || run.callsReopened > 0) return "interrupted";

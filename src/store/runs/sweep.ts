@@ -1,5 +1,6 @@
 import { inTransaction, withoutReferenceChecks } from "../file/transaction.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
+import { removeEmptyExperiments } from "./experiments.ts";
 import { abandonedRuns } from "./runs.ts";
 
 /* Prepared SQL, because most of it runs once for each task, answer and text of a run, where Drizzle would be slow. */
@@ -62,5 +63,6 @@ function removeRun(store: Store, runId: number): void {
     remove.perspectives.run(runId);
     remove.lease.run(runId);
     remove.run.run(runId);
+    removeEmptyExperiments(store);
   });
 }

@@ -15,6 +15,7 @@ type RunColumn = Column<RunSummary> & { sum?: (totals: Totals) => string };
 const COLUMNS: RunColumn[] = [
   { title: "RUN", value: (run) => run.id, sum: totalRuns, rank: 0 },
   { title: "NAME", value: (run) => run.name ?? "", rank: 1, least: 8 },
+  { title: "EXPERIMENT", value: (run) => run.experiment ?? "", rank: 1, least: 10 },
   { title: "ORIGIN", value: (run) => (run.imported ? "imported" : ""), rank: 6 },
   { title: "STATUS", value: (run) => run.status, rank: 0 },
   { title: "TASK", value: (run) => run.task_type, rank: 4, least: 8 },
@@ -59,6 +60,7 @@ export function renderRuns(
   }
   const isUnused: Record<string, boolean> = {
     NAME: runs.every(({ name }) => name === null),
+    EXPERIMENT: runs.every(({ experiment }) => experiment === null),
     ORIGIN: runs.every(({ imported }) => !imported),
     REUSED: runs.every(({ calls }) => calls.reused === 0),
     CUT: runs.every(({ calls }) => calls.truncated === 0),

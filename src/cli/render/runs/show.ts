@@ -9,6 +9,7 @@ export function renderDetails(details: RunDetails, width: number): string {
   const { run, steps, failures } = details;
   const facts: [string, string][] = [
     ["run", run.name === null ? run.id : `${run.id} (${run.name})`],
+    ...(run.experiment === null ? [] : [["experiment", run.experiment] as [string, string]]),
     ["status", run.status],
     ["task", run.task_type],
     ["model", modelOf(run)],
@@ -165,7 +166,10 @@ function costFacts({ run, ...details }: RunDetails): [string, string][] {
   const estimated = [tokens.prompt, tokens.completion].map((value) => (value === null ? "unknown" : number(value)));
   const facts: [string, string][] = [
     ["estimated", `${estimated[0]} prompt, ${estimated[1]} completion, cost ${money(details.estimated_cost_usd)}`],
-    ["cost", `${money(run.cost_usd)}${most === null ? "" : ` of at most ${money(most)}`}`],
+    [
+      "cost",
+      `${money(run.cost_usd)}${most === null ? "" : ` of at most ${money(most)}${run.experiment === null ? "" : " for all runs of the experiment"}`}`,
+    ],
   ];
   if (unclear.requests > 0) {
     const requests = counted(unclear.requests, "request");
