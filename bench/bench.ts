@@ -2,6 +2,7 @@
 // `npm run bench:quick` the calls and the inputs with fewer of them. docs/performance.md explains the output.
 import { cpus, totalmem } from "node:os";
 import { measureCalls } from "./calls.ts";
+import { measureExperiment } from "./experiment.ts";
 import { measureInputs } from "./inputs.ts";
 import { Server } from "./lab.ts";
 import { measureLog } from "./wal.ts";
@@ -22,11 +23,12 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   log: measureLog,
   scale: measureScale,
   inputs: (server) => measureInputs(server, INPUTS),
+  experiment: measureExperiment,
 };
 
 /** This group prints its own table. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "log", "scale", "inputs", PROFILE];
+const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);

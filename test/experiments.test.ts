@@ -177,6 +177,19 @@ describe("an experiment", () => {
     expect(told(rest.stdout).runs.map(({ run }) => run.status)).toEqual(["completed", "completed"]);
   });
 
+  test("waits at its cap for what is set aside for another run", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ latency: 300 });
+    // There is room for one request at a time: each may cost about 0.0011 dollars, and costs a third of that.
+    const one = [{ condition: "Plain", reading: null, strategy: "Say it in English." }];
+    const models = experimentOf(MODELS.slice(0, 2), { agent_perspectives: one, max_cost_usd: 0.0018 });
+    const priced = models.model_config.map((model) => ({ ...model, prices: { input: 1, output: 4 } }));
+    await write(space, { ...models, model_config: priced }, 1);
+    const result = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    expect(result.code, result.stderr).toBe(0);
+    expect(server.maxInFlight).toBe(1);
+  });
+
   test("with a cap is executed by one process at a time", async () => {
     await using space = await workspace();
     await using server = await startServer({ latency: 5 });
