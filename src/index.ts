@@ -9,20 +9,29 @@ import { isTooOld, tooOld } from "./node-version.ts";
 export { createPilot } from "./app/estimate/create-pilot.ts";
 export { type Backup, backUpDatabase } from "./app/database/back-up-database.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
-export type { ConfigDifference } from "./app/diff/config-differences.ts";
+export type { ConfigValues } from "./app/diff/config-differences.ts";
 export { createExperiment, type CreatedExperiment, createRun } from "./app/run/create-run.ts";
 export { type ExecutedRun, executeExperiment, type ExecuteExperimentOptions } from "./app/run/execute-experiment.ts";
 export type { CreateRunOptions, PlanQuestion } from "./app/run/prepare-run.ts";
 export { deleteRun } from "./app/runs/delete-run.ts";
 export {
   type ConditionDiff,
-  type ConditionSide,
+  type ConfigDifference,
   type DifferentPair,
   diffRuns,
-  type DiffRunsOptions,
-  type LoneInputs,
   type RunDiff,
 } from "./app/diff/diff-runs.ts";
+export {
+  type ConditionComparison,
+  type ConditionSide,
+  type DifferentResponses,
+  type DiffRunsOptions,
+  diffSeveralRuns,
+  type LoneInputs,
+  type RunFigures,
+  type RunInputs,
+  type SeveralRunsDiff,
+} from "./app/diff/diff-several-runs.ts";
 export type { Environment } from "./app/server/environment.ts";
 export type { EstimateOptions } from "./app/estimate/survey.ts";
 export type { Estimate } from "./estimate/estimate.ts";

@@ -53,6 +53,9 @@ const OWN_SERVER = "http://localhost:11434/v1";
 /** What the examples name as an earlier run. */
 const EARLIER_RUN = "7g4k";
 
+/** What they name as a run after it, which is not the newest. */
+const LATER_RUN = "c2xm";
+
 function examplesIn(help: string): string[] {
   return matches(help, /^\s*\$ (datagen [a-z].*)$/gm).filter((line) => line !== "datagen runs" && !/[<[]/.test(line));
 }
@@ -292,11 +295,15 @@ describe.concurrent("an example of a help text", () => {
     await space.write("data/train-1.jsonl", '{"document": "The river rose."}\n');
     // As from another machine.
     if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
+    const later = line.includes(LATER_RUN) ? await runOffline(space, "configs/translation.json") : "";
     // An earlier run and the newest are two.
-    if (line.startsWith("datagen export") && line.includes(EARLIER_RUN))
+    if ((line.startsWith("datagen export") && line.includes(EARLIER_RUN)) || later !== "")
       await runOffline(space, "configs/translation.json");
     const asks = line.startsWith("datagen runs delete") && !line.includes("--yes");
-    const typed = line.replace(OWN_SERVER, server.openaiUrl).replace(EARLIER_RUN, earlier.slice(0, 6));
+    const typed = line
+      .replace(OWN_SERVER, server.openaiUrl)
+      .replace(EARLIER_RUN, earlier.slice(0, 6))
+      .replace(LATER_RUN, later);
     const result = await type(typed, space, {
       ...(asks && { input: "y\n" }),
       env: {
@@ -427,8 +434,7 @@ describe.concurrent("words that are no command", () => {
   test.for([
     ["run", "CONFIG is missing: the path of a config file"],
     ["runs show", "RUN is missing: the id of a run, or `latest`"],
-    ["diff", "A and B are missing"],
-    ["diff latest", "B is missing: the id of a run, or `latest`"],
+    ["diff", "RUN is missing: the id of a run, or `latest`"],
     ["run a.json b.json", '"b.json" is one argument too many: `datagen run` takes only CONFIG'],
     ["runs list latest", '"latest" is one argument too many: `datagen runs list` takes no arguments'],
     ["run a.json --max-cost", "--max-cost needs a value: --max-cost USD"],

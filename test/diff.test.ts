@@ -4,7 +4,8 @@ import fc from "fast-check";
 import stringWidth from "string-width";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ConditionDiff, RunDiff } from "../src/app/diff/diff-runs.ts";
-import { differenceOf } from "../src/app/diff/difference.ts";
+import type { SeveralRunsDiff } from "../src/app/diff/diff-several-runs.ts";
+import { differenceOf, meanDifference } from "../src/app/diff/difference.ts";
 import { sideBySide, wrap } from "../src/cli/render/columns.ts";
 import {
   type Config,
@@ -46,6 +47,11 @@ async function lab(behave?: Parameters<typeof startServer>[0]) {
       const { code, stdout, stderr } = await command(["diff", a, b, "--json", ...args]);
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       return JSON.parse(stdout) as RunDiff;
+    },
+    async diffSeveral(runs: string[], ...args: string[]): Promise<SeveralRunsDiff> {
+      const { code, stdout, stderr } = await command(["diff", ...runs, "--json", ...args]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      return JSON.parse(stdout) as SeveralRunsDiff;
     },
     async text(a: string, b: string, width: number, ...args: string[]): Promise<string> {
       const result = await command(["diff", a, b, ...args], { env: { COLUMNS: String(width) } });
@@ -386,6 +392,7 @@ describe.concurrent("runs that have little in common", () => {
     ["diff", "latest", "zzzz"],
     ["diff", "latest", "latest", "--show", "0"],
     ["diff", "latest", "latest", "--show", "some"],
+    ["diff", "latest", "latest", "zzzz"],
   ])("are refused where there are no two: %j", async (args) => {
     await using space = await lab();
     await space.run(configFor({ agent_perspectives: [PLAIN!] }), rows(1), "--provider", "offline");
@@ -475,6 +482,202 @@ describe.concurrent("the pairs that differ most", () => {
   });
 });
 
+describe("several runs", () => {
+  const data = rows(6).map((row, at) => ({ ...row, input: `${at}: ${row.input}` }));
+  const [SAME, HALF, OTHER] = ["one two three four", "one two five six", "un deux trois quatre"];
+  const EXTRA = { condition: "Extra", reading: null, strategy: "Say more." };
+  const MODELS = ["gpt-a", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"];
+
+  let space: Awaited<ReturnType<typeof lab>>;
+  const ids: string[] = [];
+
+  /** What a model says. All say the same, except to input 4. The last model refuses input 3. */
+  function answer(model: number, prompt: string): Fault {
+    if (model === 2 && prompt.includes("3: ")) return { kind: "status", status: 400 };
+    if (!prompt.includes("4: ")) return { kind: "text", text: SAME };
+    const isHasty = prompt.includes(HASTY!.strategy);
+    return { kind: "text", text: [SAME, HALF, isHasty ? SAME : OTHER][model]! };
+  }
+
+  beforeAll(async () => {
+    space = await lab({
+      behave: ({ prompt, body }) => answer(MODELS.indexOf(String(body["model"])), prompt),
+    });
+    const run = async (model: number, tasks: number[], perspectives: Config["agent_perspectives"], seed?: number) => {
+      const config = configFor({
+        api_provider: "openai",
+        agent_perspectives: perspectives,
+        model_config: { model_name: MODELS[model]!, ...(seed !== undefined && { seed }) },
+        data_config: { input_data_path: `rows-${model}.json` },
+      });
+      ids.push(
+        await space.run(
+          config,
+          tasks.map((task) => data[task]!),
+        ),
+      );
+    };
+    await run(0, [0, 1, 2, 3, 4], [PLAIN!, FROM_NOTES!, HASTY!]);
+    await run(1, [5, 4, 3, 2, 1], [HASTY!, PLAIN!], 7);
+    await run(2, [2, 3, 4, 5, 0], [PLAIN!, EXTRA, HASTY!, FROM_NOTES!]);
+  });
+
+  afterAll(() => space[Symbol.asyncDispose]());
+
+  test("are matched on the inputs and conditions that all have, and the others stand with their runs", async () => {
+    const { runs, config, inputs, conditions } = await space.diffSeveral(ids);
+    expect(runs.map(({ id, model }) => [id, model])).toEqual(ids.map((id, at) => [id, MODELS[at]]));
+    const example = (task: number, at: number) => ({ task, input: data[at]!.input });
+    expect(inputs).toEqual({
+      all: 3,
+      some: [
+        { run: ids[0], count: 2, examples: [example(0, 0), example(1, 1)] },
+        { run: ids[1], count: 2, examples: [example(0, 5), example(4, 1)] },
+        { run: ids[2], count: 2, examples: [example(3, 5), example(4, 0)] },
+      ],
+    });
+    expect(conditions.all.map(({ condition }) => condition)).toEqual(["Plain", "Hasty"]);
+    expect(conditions.some).toEqual([
+      { condition: "From notes", runs: [ids[0], ids[2]] },
+      { condition: "Extra", runs: [ids[2]] },
+    ]);
+    expect(config).toEqual([
+      { path: "model_config.model_name", values: MODELS },
+      { path: "model_config.seed", values: [null, 7, null] },
+      { path: "data_config.input_data_path", values: ["rows-0.json", "rows-1.json", "rows-2.json"] },
+      { path: "data_config.input_sha256", values: runs.map(() => expect.any(String)) },
+      {
+        path: "agent_perspectives",
+        values: [
+          ["Plain", "Hasty"],
+          ["Hasty", "Plain"],
+          ["Plain", "Hasty"],
+        ],
+      },
+    ]);
+  });
+
+  test("have their figures beside each other, over the cells where all have a response", async () => {
+    const { conditions } = await space.diffSeveral(ids);
+    const figures = (same: number, text: string, failed: number) => ({
+      identical_to_first: same,
+      identical_to_first_share: same / 2,
+      mean_characters: (SAME.length + text.length) / 2,
+      failed,
+      pending: 0,
+      truncated: 0,
+    });
+    const cells = { cells: 3, compared: 2, identical: 1, identical_share: 0.5 };
+    expect(conditions.all).toMatchObject([
+      { condition: "Plain", ...cells, runs: [figures(2, SAME, 0), figures(1, HALF, 0), figures(1, OTHER, 1)] },
+      { condition: "Hasty", ...cells, runs: [figures(2, SAME, 0), figures(1, HALF, 0), figures(2, SAME, 1)] },
+    ]);
+  });
+
+  test("show the responses with the highest mean difference of all pairs first", async () => {
+    const { most_different: responses } = await space.diffSeveral(ids, "--show", "9");
+    const place = { replicate: 1, tasks: [4, 1, 2], context: data[4]!.input, reference: data[4]!.reference };
+    expect(responses).toEqual([
+      { condition: "Plain", ...place, responses: [SAME, HALF, OTHER], difference: expect.closeTo(2.5 / 3, 12) },
+      { condition: "Hasty", ...place, responses: [SAME, HALF, SAME], difference: expect.closeTo(1 / 3, 12) },
+    ]);
+    expect((await space.diffSeveral(ids, "--show", "1")).most_different).toEqual(responses!.slice(0, 1));
+  });
+
+  test.for([80, 200])("have a line each for every condition within %i columns", async (width) => {
+    const { stdout } = await space.command(["diff", ...ids, "--show", "2"], { env: { COLUMNS: String(width) } });
+    for (const line of stdout.split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(width);
+    for (const [at, id] of ids.entries()) {
+      expect(stdout).toMatch(new RegExp(`^${"ABC"[at]}  ${id} .*${MODELS[at]!.slice(0, 38)}`, "m"));
+    }
+    for (const says of [
+      "All have 3 inputs and 2 conditions.",
+      `A has 2 inputs that not all runs have:\n  row 0: ${data[0]!.input}\n`,
+      "Only A and C have 1 condition: From notes\nOnly C has 1 condition: Extra\n",
+      "  model_config.seed:\n    A, C: (not set)\n    B: 7\n",
+      "1. Plain, row 4 of A, 1 of B and 2 of C, mean difference 0.83\n",
+    ]) {
+      expect(stdout).toContain(says);
+    }
+    expect(stdout).toMatch(/^CONDITION +COMPARED +SAME AS A .*FAILED$/m);
+    expect(stdout).toMatch(/^Plain +A +2\/3 .* 0\n +B +50% .* 0\n +C +50% .* 1\nHasty +A +2\/3 /m);
+    expect(stdout).toMatch(
+      width === 80
+        ? /^A +│ B\n─+ │ ─+\none two three four +│ one two five six\n\nC\n─+\nun deux trois quatre$/m
+        : /^Reference +│ A +│ B +│ C\n─+ │ ─+ │ ─+ │ ─+\n.*one two three four +│ one two five six +│ un deux/m,
+    );
+    expect(stdout).toMatch(/│ B\n─+ │ .*\n.*one two three four +│ one two five six.*$/m);
+    expect(stdout).toMatch(/^(Reference +│ )?A, C +│ B\n/m);
+  });
+
+  test("of which one is named twice are refused, and so are more than 20, and one alone", async () => {
+    const alone = await space.command(["diff", ids[0]!]);
+    expect(alone).toMatchObject({ code: 2, stdout: "" });
+    expect(alone.stderr).toMatch("Error: only one run is named");
+    const again = await space.command(["diff", ids[0]!, ids[2]!, "latest"]);
+    expect(again).toMatchObject({ code: 2, stdout: "" });
+    expect(again.stderr).toMatch(`Error: "${ids[2]}" and "latest" have a run in common\n`);
+    const many = await space.command(["diff", ...Array.from({ length: 21 }, () => "latest")]);
+    expect(many).toMatchObject({ code: 2, stdout: "" });
+    expect(many.stderr).toMatch("Error: 21 runs are named, and `diff` compares at most 20\n");
+  });
+
+  test("of an experiment are all compared by its name", async () => {
+    await using own = await lab();
+    await own.write("rows.json", rows(2));
+    await own.write("config.json", configFor({ agent_perspectives: [PLAIN!] }));
+    const models = ["a-1", "b-2", "c-3"];
+    const flags = ["--provider", "offline", "--name", "sizes-1", "--json"];
+    const { stdout } = await own.command([
+      "run",
+      "config.json",
+      ...models.flatMap((name) => ["--model", name]),
+      ...flags,
+    ]);
+    const { runs } = JSON.parse(stdout) as { runs: { run: { id: string } }[] };
+    const diff = await own.diffSeveral(["sizes-1"]);
+    expect(diff).toEqual(await own.diffSeveral(runs.map(({ run }) => run.id)));
+    expect(diff.runs.map(({ model }) => model)).toEqual(models);
+    const again = await own.command(["diff", "sizes-1", "latest"]);
+    expect(again).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('"sizes-1" and "latest" have a run in common'),
+    });
+  });
+
+  test("have the same figures as each two of them, also where inputs are matched by their ids", async () => {
+    await using own = await lab();
+    const config = configFor({ agent_perspectives: [PLAIN!, FROM_NOTES!] });
+    const numbered = rows(4).map((row, id) => ({ ...row, id }));
+    const runs = [
+      await own.run(config, numbered, "--provider", "offline", "--model", "gpt-a"),
+      await own.run(config, numbered.toReversed(), "--provider", "offline", "--model", "gpt-b"),
+      await own.run(config, [...numbered.slice(0, 3), { input: "Neu.", id: 3 }], "--provider", "offline"),
+    ];
+    own.change((database) => {
+      database.exec("update attempts set cost_nano_usd = 1000 * id, duration_ms = 7 * id % 100");
+      database.exec("update answers set completion_tokens = id, prompt_tokens = 2 * id, text = text || id % 5");
+    });
+    const all = await own.diffSeveral(runs);
+    expect(all.inputs).toMatchObject({ all: 4, changed: 1, some: [{ count: 0 }, { count: 0 }, { count: 0 }] });
+    for (const [one, other] of [
+      [0, 1],
+      [0, 2],
+    ] as const) {
+      const { conditions } = await own.diff(runs[one]!, runs[other]!);
+      const sides = all.conditions.all.map(({ condition, runs: figures }) => {
+        const [{ identical_to_first: _, identical_to_first_share: __, ...a }, { identical_to_first, ...rest }] = [
+          figures[one]!,
+          figures[other]!,
+        ];
+        const { identical_to_first_share, ...b } = rest;
+        return { condition, identical: identical_to_first, identical_share: identical_to_first_share, a, b };
+      });
+      expect(conditions.both).toMatchObject(sides);
+    }
+  });
+});
+
 describe("the difference of two texts", () => {
   test.for([
     ["", "", 0],
@@ -488,6 +691,13 @@ describe("the difference of two texts", () => {
     ["?!", "…", 0],
   ] as const)("%j and %j is %f", ([one, other, difference]) => {
     expect(differenceOf(one, other)).toBeCloseTo(difference, 12);
+  });
+
+  test("has the mean over all pairs where there are more", () => {
+    const texts = ["one two", "one", "", "two ONE!"];
+    const pairs = texts.flatMap((one, at) => texts.slice(at + 1).map((other) => differenceOf(one, other)));
+    expect(meanDifference(texts)).toBeCloseTo(mean(pairs), 12);
+    expect(meanDifference(["one two", "one two", "one two"])).toBe(0);
   });
 
   test("is from 0 to 1, the same both ways, and 0 for a text and itself", () => {

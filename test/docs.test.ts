@@ -44,8 +44,10 @@ const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
   [/\s\[[^\]]*\]/g, ""],
   // The name of a command alone, in the middle of a sentence, stands for any use of it.
   [/^(datagen [a-z]+(?: (?!latest$)[a-z]+)?)$/, "$1 --help"],
+  [/^datagen diff A B C/, "datagen diff $FIRST $SECOND latest"],
   [/^datagen diff A B/, "datagen diff $FIRST latest"],
   [/\b7g4k\b/g, "$FIRST"],
+  [/\bc2xm\b/g, "$SECOND"],
   [/^(datagen (?:import|merge)) FILE/, "$1 old/translation.json"],
   [/\bdata pull NAME\b|\bhf:\/\/OWNER\/NAME(@\w+)?/g, "data pull hf://openai/gsm8k"],
   [/\bFILE\b/g, "old/translation.json"],
@@ -70,6 +72,7 @@ let prepared: Workspace;
 let server: LoopbackServer;
 let hub: FakeHub;
 let first: string;
+let second: string;
 
 beforeAll(async () => {
   server = await startServer({
@@ -103,6 +106,7 @@ beforeAll(async () => {
   };
   const made = await run("configs/translation.json", "--model", "gpt-4o-mini", "--test", "--output", "old.json");
   first = made.run.id;
+  second = (await run("configs/translation.json", "--provider", "offline", "--test")).run.id;
   await cp(prepared.at("old.json"), prepared.at("old/translation.json"));
   await run("configs/peer_review.json", "--test", "--provider", "offline", "--db", "other.db");
   await prepared.write("configs/sampled.json", {
@@ -126,6 +130,7 @@ function shell(space: Workspace, line: string): Promise<Result> {
     DATAGEN_API_KEY: "sk-of-datagen",
     HF_ENDPOINT: hub.url,
     FIRST: first,
+    SECOND: second,
     SERVER: server.openaiUrl,
   };
   return datagen([line], { cwd: space.path, bin: space.at("shell.mjs"), env });

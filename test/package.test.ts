@@ -180,6 +180,7 @@ describe("the packed package", () => {
         "deleteRun",
         "deletedRuns",
         "diffRuns",
+        "diffSeveralRuns",
         "estimateRun",
         "executeExperiment",
         "executeRun",
@@ -241,11 +242,13 @@ describe("the types", () => {
     import {
       compactDatabase,
       type Compaction,
+      type ConditionComparison,
       type ConditionDiff,
       type ConditionSide,
       type Config,
       type ConfigDifference,
       type ConfigInput,
+      type ConfigValues,
       createPilot,
       createRun,
       type CreateRunOptions,
@@ -253,8 +256,10 @@ describe("the types", () => {
       DatagenError,
       deleteRun,
       type DifferentPair,
+      type DifferentResponses,
       diffRuns,
       type DiffRunsOptions,
+      diffSeveralRuns,
       type Environment,
       type Estimate,
       type EstimateOptions,
@@ -281,9 +286,12 @@ describe("the types", () => {
       type RunDetails,
       type RunDiff,
       type RunEvent,
+      type RunFigures,
+      type RunInputs,
       type RunSummary,
       showRun,
       StoppedError,
+      type SeveralRunsDiff,
       type Store,
       UsageError,
     } from "datagen";
@@ -376,9 +384,15 @@ describe("the types", () => {
     const conditions: ConditionDiff[] = diff.conditions.both;
     const sides: ConditionSide[] = conditions.flatMap(({ a, b }) => [a, b]);
     const pairs: DifferentPair[] | undefined = diff.most_different;
+    const several: SeveralRunsDiff = diffSeveralRuns(store, [id, "latest"], comparing);
+    const values: ConfigValues[] = several.config;
+    const some: RunInputs[] = several.inputs.some;
+    const compared: ConditionComparison[] = several.conditions.all;
+    const figures: RunFigures[] = compared.flatMap(({ runs: each }) => each);
+    const texts: DifferentResponses[] | undefined = several.most_different;
     deleteRun(store, id);
     const compaction: Compaction = compactDatabase(store, { onEvent });
-    console.log(same, places, lone, sides, pairs, compaction.after_bytes);
+    console.log(same, places, lone, sides, pairs, values, some, figures, texts, compaction.after_bytes);
     store.close();
     for (const Known of [UsageError, StoppedError, InterruptedError]) {
       const error: DatagenError = new Known("what", "hint");

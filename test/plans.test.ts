@@ -174,6 +174,7 @@ test("no statement of the store goes through a table of calls from end to end, a
   await datagen.cancelRun(store, batched, { environment: {} });
   store.sqlite.exec("update answers set text = text || id where id < 1000000");
   expect(datagen.diffRuns(store, batched, second, { show: 2 }).most_different).toHaveLength(2);
+  expect(datagen.diffSeveralRuns(store, [first, batched, second], { show: 2 }).most_different).toHaveLength(2);
   await make(store, { shard: { indices: [1], count: 2 }, reuse: "unless_truncated" });
   {
     await using other = await workspace();

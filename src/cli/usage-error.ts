@@ -61,18 +61,16 @@ function misuse(usage: Usage, args: readonly string[]): string | undefined {
   }
   const isOpen = usage.arguments.includes("...");
   const known = usage.arguments.filter((word) => word !== "...");
-  const missing = known.filter((word) => !word.startsWith("[")).slice(given.length);
-  if (missing.length > 0) return missingText(missing);
+  const [missing] = known.filter((word) => !word.startsWith("[")).slice(given.length);
+  if (missing !== undefined) return missingText(missing);
   const [extra] = given.slice(known.length);
   if (extra === undefined || isOpen) return undefined;
   const takes = known.length === 0 ? "no arguments" : `only ${known.join(" ")}`;
   return `${JSON.stringify(extra)} is one argument too many: ${command} takes ${takes}`;
 }
 
-function missingText(names: readonly string[]): string {
-  const [name = ""] = names;
+function missingText(name: string): string {
   const meaning = meaningOf(name);
-  if (names.length > 1) return `${names.join(" and ")} are missing`;
   return `${name} is missing${meaning === undefined ? "" : `: ${meaning}`}`;
 }
 

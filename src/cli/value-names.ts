@@ -33,8 +33,6 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
 
 /** What an argument is, for a message that says that it is missing. */
 const ARGUMENTS: Readonly<Record<string, string>> = {
-  A: "the id of a run, or `latest`",
-  B: "the id of a run, or `latest`",
   CONFIG: "the path of a config file",
   DATASET: "a dataset of the Hugging Face Hub, such as hf://openai/gsm8k",
   FILE: "the path of a dataset",

@@ -2,46 +2,52 @@ import { isDeepStrictEqual } from "node:util";
 import { isObject } from "../../config/members.ts";
 import type { Config, Perspective } from "../../config/schema.ts";
 
-/** A place where the configs of two runs differ. If a run has no value there, `a` or `b` is missing. */
-export interface ConfigDifference {
+/** A place where the configs of several runs differ. */
+export interface ConfigValues {
   /** Such as `model_config.temperature`, or `agent_perspectives["Original"].strategy`. */
   path: string;
-  a?: unknown;
-  b?: unknown;
+  /** In the order of the runs; undefined for a run that has no value there. In JSON, that is null. */
+  values: unknown[];
 }
 
 /**
- * The differences of two configs. Perspectives are matched by their conditions; those that only one config has are left
- * out. The order of the others counts as one place, with the conditions as its value. Other arrays are compared whole.
+ * The differences of two or more configs. Perspectives are matched by their conditions; those that not all configs have are
+ * left out. The order of the others counts as one place, with the conditions as its value. Other arrays are compared whole.
  */
-export function configDifferences(a: Config, b: Config): ConfigDifference[] {
-  const { agent_perspectives: perspectivesA, ...restA } = a;
-  const { agent_perspectives: perspectivesB, ...restB } = b;
+export function configDifferences(configs: readonly Config[]): ConfigValues[] {
   const place = "agent_perspectives";
+  const lists = configs.map(({ agent_perspectives: perspectives }) => byCondition(perspectives));
+  const [first = new Map<string, Perspective>()] = lists;
+  const shared = [...first.keys()].filter((condition) => lists.every((list) => list.has(condition)));
+  const orders = lists.map((list) => [...list.keys()].filter((condition) => shared.includes(condition)));
   return [
-    ...differences("", restA, restB),
-    ...perspectivesA.flatMap((perspective) => {
-      const other = perspectivesB.find(({ condition }) => condition === perspective.condition);
-      return other ? differences(`${place}[${JSON.stringify(other.condition)}]`, perspective, other) : [];
-    }),
-    ...differences(place, shared(perspectivesA, perspectivesB), shared(perspectivesB, perspectivesA)),
+    ...differences(
+      "",
+      configs.map((config) => ({ ...config, agent_perspectives: undefined })),
+    ),
+    ...shared.flatMap((condition) =>
+      differences(
+        `${place}[${JSON.stringify(condition)}]`,
+        lists.map((list) => list.get(condition)),
+      ),
+    ),
+    ...differences(place, orders),
   ];
 }
 
-/** The conditions of one list that the other has too. */
-function shared(list: readonly Perspective[], others: readonly Perspective[]): string[] {
-  const known = new Set(others.map(({ condition }) => condition));
-  return list.map(({ condition }) => condition).filter((condition) => known.has(condition));
+function byCondition(perspectives: readonly Perspective[]): Map<string, Perspective> {
+  return new Map(perspectives.map((perspective) => [perspective.condition, perspective]));
 }
 
-function differences(path: string, a: unknown, b: unknown): ConfigDifference[] {
-  if (isDeepStrictEqual(a, b)) return [];
-  if (!isObject(a) || !isObject(b)) {
-    return [{ path, ...(a !== undefined && { a }), ...(b !== undefined && { b }) }];
-  }
-  const [membersA, membersB] = [new Map(Object.entries(a)), new Map(Object.entries(b))];
-  return [...new Set([...membersA.keys(), ...membersB.keys()])].flatMap((name) =>
-    differences(memberOf(path, name), membersA.get(name), membersB.get(name)),
+function differences(path: string, values: readonly unknown[]): ConfigValues[] {
+  if (values.every((value) => isDeepStrictEqual(value, values[0]))) return [];
+  if (!values.every((value) => isObject(value))) return [{ path, values: [...values] }];
+  const members = values.map((value) => new Map(Object.entries(value)));
+  return [...new Set(members.flatMap((each) => [...each.keys()]))].flatMap((name) =>
+    differences(
+      memberOf(path, name),
+      members.map((each) => each.get(name)),
+    ),
   );
 }
 

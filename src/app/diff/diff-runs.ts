@@ -1,24 +1,14 @@
-import type { ReasoningTags } from "../../config/schema.ts";
-import { usd } from "../../models/cost.ts";
-import { usedText } from "../../plan/reasoning.ts";
-import { answerText } from "../../store/runs/calls.ts";
-import { type JoinedRuns, joinRuns, type PairRow, type Side, type SideRow } from "../../store/diff.ts";
 import type { Store } from "../../store/file/store.ts";
-import { getSettings } from "../../store/runs/plan.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
-import { getText } from "../../store/texts.ts";
-import { type ConfigDifference, configDifferences } from "./config-differences.ts";
-import { differenceOf } from "./difference.ts";
-import { decidedConfig } from "../runs/run-config.ts";
-import { type RunSummary, summaryOf } from "../runs/summary.ts";
-
-/** How many inputs to show that only one run has. */
-const MOST_EXAMPLES = 5;
-
-export interface DiffRunsOptions {
-  /** How many of the most different pairs of responses to show. Default: none. */
-  show?: number | undefined;
-}
+import type { RunSummary } from "../runs/summary.ts";
+import {
+  type ConditionSide,
+  type DiffRunsOptions,
+  diffSeveralRuns,
+  type LoneInputs,
+  type RunFigures,
+  type RunInputs,
+  type SeveralRunsDiff,
+} from "./diff-several-runs.ts";
 
 /** Two runs compared, matched by input, condition and replicate. */
 export interface RunDiff {
@@ -39,11 +29,12 @@ export interface RunDiff {
   most_different?: DifferentPair[];
 }
 
-/** Inputs that the other run lacks, or has fewer times. */
-export interface LoneInputs {
-  count: number;
-  /** The first inputs; `task` is the number of the input, from 0. */
-  examples: { task: number; input: string }[];
+/** A place where the configs of two runs differ. If a run has no value there, `a` or `b` is missing. */
+export interface ConfigDifference {
+  /** Such as `model_config.temperature`, or `agent_perspectives["Original"].strategy`. */
+  path: string;
+  a?: unknown;
+  b?: unknown;
 }
 
 /** One condition over the cells (inputs times replicates) that both runs have. */
@@ -60,24 +51,6 @@ export interface ConditionDiff {
   b: ConditionSide;
 }
 
-/** The figures of one run for these cells. Null means unknown, or the mean or median of no values. */
-export interface ConditionSide {
-  /** Of the compared responses, in Unicode code points. */
-  mean_characters: number | null;
-  /** Of the compared responses. */
-  mean_completion_tokens: number | null;
-  /** Of all answers, including notes and reused answers. */
-  tokens: { prompt: number | null; completion: number | null; estimated: boolean };
-  /** The cost of this run, including notes. */
-  cost_usd: number | null;
-  /** Of the requests that succeeded, including those for notes, in milliseconds. */
-  median_latency_ms: number | null;
-  /** Responses that the token limit cut off. */
-  truncated: number;
-  failed: number;
-  pending: number;
-}
-
 /** Two different responses to the same input. */
 export interface DifferentPair {
   condition: string;
@@ -90,7 +63,7 @@ export interface DifferentPair {
   reference: string | null;
   a: string;
   b: string;
-  /** From 0 to 1: 1 − the Dice similarity of their words; see {@link differenceOf}. */
+  /** From 0 to 1: 1 − the Dice similarity of their words. */
   difference: number;
 }
 
@@ -100,101 +73,58 @@ export interface DifferentPair {
  * @param a the id of a run, a unique prefix of it, or `latest`
  * @throws UsageError when there is no such run
  */
-export function diffRuns(store: Store, a: string, b: string, { show }: DiffRunsOptions = {}): RunDiff {
-  const [idA, idB] = [findRun(store, a), findRun(store, b)];
-  const tagsOf = (id: number) => getRun(store, id).config.model_config.reasoning_tags;
-  const tags = { a: tagsOf(idA), b: tagsOf(idB) };
-  return joinRuns(store, [idA, idB], tags, (joined) => {
-    const [runA, runB] = [getRun(store, idA), getRun(store, idB)];
-    const pairs = joined.pairs();
-    const matched = new Set(pairs.map(({ condition }) => condition));
-    const only = ({ config }: RunRow) =>
-      config.agent_perspectives.map(({ condition }) => condition).filter((condition) => !matched.has(condition));
-    const lone = (side: Side, { tasks }: RunRow) => loneInputs(store, joined, side, tasks);
-    return {
-      a: summaryOf(runA),
-      b: summaryOf(runB),
-      config: configDifferences(comparedConfig(store, runA), comparedConfig(store, runB)),
-      inputs: {
-        both: joined.tasks,
-        ...(joined.isById && { changed: joined.changedTasks() }),
-        only_a: lone("a", runA),
-        only_b: lone("b", runB),
-      },
-      conditions: { both: conditionDiffs(joined, pairs), only_a: only(runA), only_b: only(runB) },
-      ...(show !== undefined && { most_different: mostDifferent(store, joined, tags, show) }),
-    };
-  });
+export function diffRuns(store: Store, a: string, b: string, options: DiffRunsOptions = {}): RunDiff {
+  return asPair(diffSeveralRuns(store, [a, b], options));
 }
 
-function comparedConfig(store: Store, run: RunRow) {
-  const config = decidedConfig(run, getSettings(store, run.settingsId));
-  const { baseUrl, servers, inputSha256 } = run;
+/**
+ * The comparison of two runs, by its two sides.
+ * @internal
+ */
+export function asPair({ runs, config, inputs, conditions, most_different: responses }: SeveralRunsDiff): RunDiff {
+  const [a, b] = both(runs);
+  const [inputsA, inputsB] = both(inputs.some);
+  const only = ({ id }: RunSummary) =>
+    conditions.some.filter(({ runs: owners }) => owners.includes(id)).map(({ condition }) => condition);
   return {
-    ...config,
-    model_config: { ...config.model_config, ...(baseUrl !== null && { base_url: servers ?? baseUrl }) },
-    data_config: { ...config.data_config, input_sha256: inputSha256 },
+    a,
+    b,
+    config: config.map(({ path, values: [valueA, valueB] }) => {
+      return { path, ...(valueA !== undefined && { a: valueA }), ...(valueB !== undefined && { b: valueB }) };
+    }),
+    inputs: {
+      both: inputs.all,
+      ...(inputs.changed !== undefined && { changed: inputs.changed }),
+      only_a: loneInputs(inputsA),
+      only_b: loneInputs(inputsB),
+    },
+    conditions: {
+      both: conditions.all.map(({ runs: figures, ...comparison }) => {
+        const [sideA, sideB] = both(figures);
+        return { ...comparison, a: sideOf(sideA), b: sideOf(sideB) };
+      }),
+      only_a: only(a),
+      only_b: only(b),
+    },
+    ...(responses && {
+      most_different: responses.map(({ tasks, responses: texts, difference, condition, replicate, ...asked }) => {
+        const [[task_a, task_b], [textA, textB]] = [both(tasks), both(texts)];
+        return { condition, replicate, task_a, task_b, ...asked, a: textA, b: textB, difference };
+      }),
+    }),
   };
 }
 
-function loneInputs(store: Store, joined: JoinedRuns, side: Side, tasks: number): LoneInputs {
-  const examples = joined.loneTasks(side, MOST_EXAMPLES).map(({ position, inputId }) => {
-    return { task: position, input: getText(store, inputId) };
-  });
-  return { count: tasks - joined.tasks, examples };
+function loneInputs({ count, examples }: RunInputs): LoneInputs {
+  return { count, examples };
 }
 
-function conditionDiffs(joined: JoinedRuns, pairs: readonly PairRow[]): ConditionDiff[] {
-  const [sidesA, sidesB] = [joined.side("a").map(toSide), joined.side("b").map(toSide)];
-  return pairs.flatMap((pair, at) => {
-    const [a, b] = [sidesA[at], sidesB[at]];
-    const identical_share = pair.compared === 0 ? null : pair.identical / pair.compared;
-    return a && b ? [{ ...pair, identical_share, a, b }] : [];
-  });
+function sideOf(figures: RunFigures): ConditionSide {
+  const { identical_to_first: _, identical_to_first_share: __, ...side } = figures;
+  return side;
 }
 
-function toSide(row: SideRow): ConditionSide {
-  return {
-    mean_characters: row.meanCharacters,
-    mean_completion_tokens: row.meanCompletionTokens,
-    tokens: { prompt: row.promptTokens, completion: row.completionTokens, estimated: row.tokensEstimated === 1 },
-    cost_usd: row.costNanoUsd === null ? null : usd(row.costNanoUsd),
-    median_latency_ms: row.medianLatencyMs,
-    truncated: row.truncated,
-    failed: row.failed,
-    pending: row.pending,
-  };
-}
-
-/** Keeps at most twice the wanted number of pairs in memory, and no texts. Of equally different pairs the first win. */
-function mostDifferent(
-  store: Store,
-  joined: JoinedRuns,
-  tags: Record<Side, ReasoningTags | undefined>,
-  count: number,
-): DifferentPair[] {
-  const responseOf = (side: Side, answerId: number) => usedText(answerText(store, answerId), tags[side]);
-  let best: { id: number; answerA: number; answerB: number; difference: number }[] = [];
-  const shrink = () => {
-    best = best.toSorted((one, other) => other.difference - one.difference).slice(0, count);
-  };
-  for (const cell of joined.differing()) {
-    const difference = differenceOf(responseOf("a", cell.answerA), responseOf("b", cell.answerB));
-    if (best.push({ ...cell, difference }) >= 2 * count) shrink();
-  }
-  shrink();
-  return best.map(({ id, answerA, answerB, difference }) => {
-    const { condition, replicate, taskA, taskB, inputId, referenceId } = joined.place(id);
-    return {
-      condition,
-      replicate,
-      task_a: taskA,
-      task_b: taskB,
-      context: getText(store, inputId),
-      reference: referenceId === null ? null : getText(store, referenceId),
-      a: responseOf("a", answerA),
-      b: responseOf("b", answerB),
-      difference,
-    };
-  });
+function both<T>([a, b]: readonly T[]): [T, T] {
+  if (a === undefined || b === undefined) throw new Error("these are not two runs");
+  return [a, b];
 }

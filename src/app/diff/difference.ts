@@ -10,21 +10,34 @@ const WORD = new RegExp(`[${UNSPACED}]|(?:(?![${UNSPACED}])[\\p{L}\\p{M}\\p{N}])
  * times. Case, punctuation and order make no difference.
  */
 export function differenceOf(a: string, b: string): number {
-  const wordsA = wordsOf(a);
-  const wordsB = wordsOf(b);
-  const unmatched = new Map<string, number>();
-  for (const word of wordsA) unmatched.set(word, (unmatched.get(word) ?? 0) + 1);
-  let shared = 0;
-  for (const word of wordsB) {
-    const left = unmatched.get(word) ?? 0;
-    if (left === 0) continue;
-    unmatched.set(word, left - 1);
-    shared += 1;
-  }
-  const total = wordsA.length + wordsB.length;
-  return total === 0 ? 0 : 1 - (2 * shared) / total;
+  return differenceOfWords(countWords(a), countWords(b));
 }
 
-function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(WORD) ?? [];
+/** The mean difference of all pairs of two or more texts. */
+export function meanDifference(texts: readonly string[]): number {
+  const counted = new Map([...new Set(texts)].map((text) => [text, countWords(text)]));
+  const words = texts.flatMap((text) => counted.get(text) ?? []);
+  const pairs = words.flatMap((one, at) => words.slice(at + 1).map((other) => differenceOfWords(one, other)));
+  return pairs.reduce((sum, difference) => sum + difference, 0) / pairs.length;
+}
+
+/** The words of a text, each with the number of times that it occurs. */
+interface Words {
+  total: number;
+  times: ReadonlyMap<string, number>;
+}
+
+function countWords(text: string): Words {
+  const words: string[] = text.toLowerCase().match(WORD) ?? [];
+  const times = new Map<string, number>();
+  for (const word of words) times.set(word, (times.get(word) ?? 0) + 1);
+  return { total: words.length, times };
+}
+
+function differenceOfWords(a: Words, b: Words): number {
+  const total = a.total + b.total;
+  if (a === b || total === 0) return 0;
+  let shared = 0;
+  for (const [word, times] of a.times) shared += Math.min(times, b.times.get(word) ?? 0);
+  return 1 - (2 * shared) / total;
 }
