@@ -134,7 +134,7 @@ describe("an experiment", () => {
     expect(new Set(later.map(({ model }) => model))).toEqual(new Set(["gpt-4.1-nano"]));
     expect(later).toHaveLength(inputs * 6);
     expect(told(more.stdout).runs.map(({ run }) => run.calls.reused)).toEqual([120, 120, 120, 0]);
-  });
+  }, 180_000);
 
   test("keeps one cap for all its runs, also when one of them is resumed alone", async () => {
     const inputs = 20;
