@@ -1,11 +1,46 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** The files that take longest, in this order. Short files last keep all cores busy until the end. */
+const LONGEST = [
+  "invariants",
+  "leases",
+  "hub",
+  "conformance/executor",
+  "cli",
+  "batch-ends",
+  "recovery",
+  "money",
+  "import",
+  "docs",
+  "servers",
+  "patience",
+  "batch-commands",
+  "batch-kill",
+  "wal",
+  "conformance/provider-failures",
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = LONGEST.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return at === -1 ? LONGEST.length : at;
+    };
+    // oxlint-disable-next-line unicorn/no-array-sort -- a method of vitest's
+    const sorted = await super.sort(files);
+    return sorted.toSorted((one, other) => place(one) - place(other));
+  }
+}
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/state.ts"],
-    // A file of tests waits most of the time, for processes and for delays: none of the cores should be left over.
-    maxWorkers: "100%",
+    sequence: { sequencer: LongestFirst },
+    // A file waits for a good part of its time, for delays and for processes: with one file for each core, cores are idle.
+    maxWorkers: Math.ceil(1.5 * availableParallelism()),
     // Most tests start processes and wait for them.
     testTimeout: 60_000,
     hookTimeout: 60_000,

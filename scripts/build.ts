@@ -16,9 +16,12 @@ const BUNDLED = new Set([
   "drizzle-orm",
   "jsonc-parser",
   "leven",
+  "openai",
   "p-limit",
   "string-width",
+  "together-ai",
   "typanion",
+  "zod",
 ]);
 
 const missing = [...BUNDLED].filter((name) => !(name in dependencies));

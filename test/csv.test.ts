@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { formatOf, sourceOf } from "../src/sources/index.ts";
 import type { SourceRow } from "../src/sources/source.ts";
 import { configFor, datagen, workspace, type Workspace } from "./support/harness.ts";
+import { rounds } from "./support/rounds.ts";
 import { table } from "./support/sources/csv.ts";
 
 const MADE = join(import.meta.dirname, "data/sources");
@@ -86,7 +87,7 @@ describe.concurrent("any table", () => {
         );
         expect(read.map(({ index }) => index)).toEqual(objects.map((_, at) => at));
       }),
-      { numRuns: 150 },
+      { numRuns: rounds(100, 5_000) },
     );
   });
 

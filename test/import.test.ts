@@ -29,6 +29,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { rounds } from "./support/rounds.ts";
 import { type IncomingCall, startServer } from "./support/server.ts";
 
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
@@ -1113,7 +1114,7 @@ describe("cutting an object into pieces", () => {
         const pieces = await cut(JSON.stringify(object, null, indent), sizes);
         expect(pieces).toEqual(JSON.parse(JSON.stringify({ members: others, elements: tasks ?? [] })));
       }),
-      { numRuns: 500 },
+      { numRuns: rounds(500, 20_000) },
     );
   });
 });

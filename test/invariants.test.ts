@@ -16,6 +16,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { rounds } from "./support/rounds.ts";
 import {
   answerTo,
   type Asked,
@@ -611,11 +612,11 @@ function sum(numbers: Iterable<number>): number {
 // Several seeds, so that the cases of one wait for their processes while those of another compute.
 test.concurrent.for([3, 2_026, 271_828])(
   "whatever is planned, fails, is killed, stands still and is resumed, every answer is kept once and is the right one (seed %i)",
-  { timeout: 300_000 },
+  { timeout: rounds(300_000, 1_800_000) },
   async (seed) => {
     await fc.assert(fc.asyncProperty(cases, holds), {
       seed,
-      numRuns: 4,
+      numRuns: rounds(2, 12),
       // Of a case that fails, the smallest that was found in this time is shown.
       plugins: [fc.interruptAfterTimeLimit(120_000)],
     });

@@ -32,6 +32,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { rounds } from "./support/rounds.ts";
 import { answerTo, type Fault, promptHashOf, startServer } from "./support/server.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -92,7 +93,7 @@ function expectRefusal({ code, stdout, stderr }: Result, says: RegExp): void {
 describe.concurrent("a new database", () => {
   test("is made once when four processes open it at the same time, and all four go on", async () => {
     await using space = await workspace();
-    for (let round = 0; round < 8; round += 1) {
+    for (let round = 0; round < rounds(4, 40); round += 1) {
       const path = space.at(`${round}/runs.db`);
       const opened = await Promise.all(
         [1, 2, 3, 4].map(() => datagen([...CREATE, "--json", "--db", path], { cwd: space.path })),

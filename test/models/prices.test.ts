@@ -5,6 +5,7 @@ import { costOf, highestCost, type PricedUsage, type Prices, type Rates } from "
 import { dayOf } from "../../src/models/cost.ts";
 import { outputLimit } from "../../src/providers/openai/models.ts";
 import { listedPrices, priceList } from "../../src/providers/prices.ts";
+import { rounds } from "../support/rounds.ts";
 
 /** A day after every list that is built in. */
 const TODAY = new Date("2026-11-22T12:00:00Z");
@@ -281,7 +282,7 @@ describe("the cost of a request, in billionths of a dollar", () => {
         const highest = highestCost(prices, used.promptTokens, used.completionTokens);
         expect(costOf(prices, used, factor)).toBeLessThanOrEqual(highest);
       }),
-      { numRuns: 2_000 },
+      { numRuns: rounds(2_000, 100_000) },
     );
   });
 
@@ -298,7 +299,7 @@ describe("the cost of a request, in billionths of a dollar", () => {
       fc.property(cheaper, anyUsage, (prices, used) => {
         expect(costOf(prices, used)).toBeLessThanOrEqual(costOf(prices, { ...used, cachedTokens: 0 }) ?? 0);
       }),
-      { numRuns: 2_000 },
+      { numRuns: rounds(2_000, 100_000) },
     );
   });
 });

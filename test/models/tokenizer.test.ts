@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Bpe } from "../../src/models/bpe.ts";
 import { encodingFor } from "../../src/models/encodings.ts";
 import { loadEncoder, loadTokenizer } from "../../src/models/tokenizer.ts";
+import { rounds } from "../support/rounds.ts";
 
 const NATURAL = [
   "The quick brown fox jumps over the lazy dog; it didn't stop there, and they'll say WE'RE LATE, he's 42.",
@@ -93,7 +94,7 @@ test("long runs, of one character and of random letters, have the tokens of js-t
 
 test("pieces of any length are merged lowest rank first, leftmost first, in any vocabulary", () => {
   const random = randomNumbers(5);
-  for (let round = 0; round < 150; round++) {
+  for (let round = 0; round < rounds(50, 1_000); round++) {
     const letters = 2 + random(3);
     const word = (length: number): string =>
       Array.from({ length }, () => String.fromCharCode(97 + random(letters))).join("");
