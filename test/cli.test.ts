@@ -10,6 +10,7 @@ import {
   datagen,
   environmentFor,
   openDatabase,
+  QUICK_START,
   type Result,
   rows,
   type SpawnOptions,
@@ -230,13 +231,11 @@ describe.concurrent("an example of a help text", () => {
         name.endsWith(".json") && (JSON.parse(await readFile(join(ROOT, "data", name), "utf8")) as unknown[]);
       if (inputs) await lived.write(`data/${name}`, inputs.slice(0, 6));
     }
-    await lived.write(
-      "bin/shell.mjs",
-      `import { spawnSync } from "node:child_process";
-       process.exitCode = spawnSync("/bin/sh", ["-c", process.argv[2]], { stdio: "inherit" }).status ?? 1;`,
-    );
     await cp(await terminal(lived), lived.at("bin/terminal.mjs"));
-    await lived.write("bin/datagen", `#!/bin/sh\nexec "${process.execPath}" "\${DATAGEN_BIN:-${BIN}}" "$@"\n`);
+    await lived.write(
+      "bin/datagen",
+      `#!/bin/sh\nexec "${process.execPath}" ${QUICK_START.join(" ")} "\${DATAGEN_BIN:-${BIN}}" "$@"\n`,
+    );
     await chmod(lived.at("bin/datagen"), 0o755);
     earlier = await runOffline(lived, "configs/translation.json");
     const price = ["prices", "set", "llama3.2", "--input", "1", "--output", "1"];
@@ -269,9 +268,9 @@ describe.concurrent("an example of a help text", () => {
 
   /** Types a line into a shell that finds `datagen`. */
   async function type(line: string, space: Workspace, options: Partial<SpawnOptions> = {}): Promise<Result> {
-    return await datagen([line], {
+    return await datagen(["-c", line], {
       cwd: space.path,
-      bin: space.at("bin/shell.mjs"),
+      program: "sh",
       ...options,
       env: { PATH: `${space.at("bin")}${delimiter}${process.env["PATH"]}`, ...options.env },
     });

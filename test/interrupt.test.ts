@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { errorCode } from "../src/errors.ts";
 import {
   configFor,
   datagen,
@@ -49,6 +51,16 @@ async function appearing(folder: string, ending: string, { done }: Running): Pro
   }
 }
 
+/** Takes a byte out of a pipe. @returns how many there were: at most one */
+function bytesIn(pipe: number): number {
+  try {
+    return readSync(pipe, Buffer.alloc(1));
+  } catch (error) {
+    if (errorCode(error) === "EAGAIN") return 0;
+    throw error;
+  }
+}
+
 /** How a shell sees the end of a process. */
 const statusOf = ({ code, signal }: Result) => (signal === "SIGINT" ? 130 : code);
 
@@ -71,11 +83,14 @@ describe("Ctrl-C", () => {
   test("twice ends an export that waits for the reader of a pipe", async () => {
     execFileSync("mkfifo", [large.at("pipe")]);
     await using running = startDatagen(["export", "latest", "--output", "pipe"], { cwd: large.path });
-    await new Promise((fulfil) => setTimeout(fulfil, 1_000));
+    // The export has begun to write once there is a byte to read; then nobody reads on.
+    const reader = openSync(large.at("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
+    await expect.poll(() => bytesIn(reader), { timeout: 30_000, interval: 20 }).toBe(1);
     running.kill("SIGINT");
     await running.waitFor(/Stopping/);
     running.kill("SIGINT");
     expect(statusOf(await running.done)).toBe(130);
+    closeSync(reader);
   });
 
   describe("before anything is sent", () => {

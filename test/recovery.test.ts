@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import { createServer, request, type Server } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deflateRawSync } from "node:zlib";
 import Database from "better-sqlite3";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRun } from "../src/app/run/create-run.ts";
 import { executeRun } from "../src/app/run/execute-run.ts";
 import { parseConfig } from "../src/config/parse.ts";
@@ -17,6 +18,7 @@ import {
   openDatabase,
   rows,
   startDatagen,
+  type Workspace,
   workspace,
 } from "./support/harness.ts";
 import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
@@ -31,7 +33,7 @@ interface Exported {
   };
 }
 
-describe("a provider that goes away", () => {
+describe.concurrent("a provider that goes away", () => {
   test("is probed, and the run goes on without a failed call once it is back", async () => {
     await using server = await startServer({ latency: 30 });
     await using space = await workspace();
@@ -112,6 +114,25 @@ const PLAIN = { condition: "Plain", reading: null, strategy: "Say it in English.
 
 /** Makes the delays before a retry as short as they can be. */
 const QUICK = `--import=data:text/javascript,${encodeURIComponent("Math.random = () => 0;")}`;
+
+/** With a run of three rows that is done, made once and copied. */
+let done: Workspace;
+
+beforeAll(async () => {
+  done = await workspace();
+  await done.write("rows.json", rows(3));
+  await done.write("config.json", configFor({ data_config: { sample_size: 3 }, api_provider: "offline" }));
+  expect((await datagen(["run", "config.json"], { cwd: done.path })).code).toBe(0);
+  expect(await datagen(["db", "check"], { cwd: done.path })).toMatchObject({ code: 0, stderr: "" });
+});
+
+afterAll(() => done[Symbol.asyncDispose]());
+
+async function copyOfDone(): Promise<Workspace> {
+  const space = await workspace();
+  await cp(done.path, space.path, { recursive: true });
+  return space;
+}
 
 describe("resume --retry-truncated --max-tokens", () => {
   test("asks again only for what was cut off, and the dataset says what was asked with other parameters", async () => {
@@ -200,11 +221,7 @@ describe("resume --retry-truncated --max-tokens", () => {
     [["--retry-truncated", "--max-tokens", "0"], /--max-tokens/],
     [["--retry-truncated", "--max-tokens", "5"], /5 tokens are not more than the limit of 200/],
   ] as const)("is refused as %j", async ([flags, sentence]) => {
-    await using space = await workspace();
-    await space.write("rows.json", rows(1));
-    const config = configFor({ data_config: { sample_size: 1 }, api_provider: "offline" });
-    await space.write("config.json", { ...config, model_config: { ...config.model_config, max_tokens: 200 } });
-    expect((await datagen(["run", "config.json"], { cwd: space.path })).code).toBe(0);
+    await using space = await copyOfDone();
     const refused = await datagen(["resume", "latest", ...flags], { cwd: space.path });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(sentence);
@@ -279,11 +296,7 @@ describe("datagen db check", () => {
     ["delete from texts where id = 1", /a row refers only to rows that exist/],
     ["update runs set finished_at = null", /a run is finished if and only if none of its calls is pending/],
   ] as const)("finds what breaks after %s", async ([damage, told]) => {
-    await using space = await workspace();
-    await space.write("rows.json", rows(3));
-    await space.write("config.json", configFor({ data_config: { sample_size: 3 }, api_provider: "offline" }));
-    expect((await datagen(["run", "config.json"], { cwd: space.path })).code).toBe(0);
-    expect(await datagen(["db", "check"], { cwd: space.path })).toMatchObject({ code: 0, stderr: "" });
+    await using space = await copyOfDone();
     const database = new Database(space.at(DATABASE));
     database.pragma("foreign_keys = OFF");
     database.exec(damage);
