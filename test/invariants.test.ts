@@ -463,7 +463,9 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
     }
     const result = await running.done;
     await sleep(20);
-    await vi.waitFor(() => expect(server.inFlight).toBe(0), { timeout: 20_000, interval: 5 });
+    // A process that stands still around this one may have requests in flight.
+    const isAsking = () => mine().some(({ ended }) => ended === undefined);
+    await vi.waitFor(() => expect(isAsking()).toBe(false), { timeout: 20_000, interval: 5 });
     const said = `${command.join(" ")} at ${at}: ${end}${hit ? "" : " (not reached)"}\n${result.stderr}`;
     const now = state();
 
@@ -609,8 +611,9 @@ function sum(numbers: Iterable<number>): number {
   return total;
 }
 
-// Several seeds, so that the cases of one wait for their processes while those of another compute.
-test.concurrent.for([3, 2_026, 271_828])(
+// Several seeds, so that the cases of one wait for their processes while those of another compute. In the first two cases
+// of these seeds, calls meet every kind of fault, some of it in readings, and executions end in every way.
+test.concurrent.for([1_777, 2_134, 2_976])(
   "whatever is planned, fails, is killed, stands still and is resumed, every answer is kept once and is the right one (seed %i)",
   { timeout: rounds(300_000, 1_800_000) },
   async (seed) => {
