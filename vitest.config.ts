@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { rounds } from "./test/support/rounds.ts";
 
 /** The files that take longest, in this order. Short files last keep all cores busy until the end. */
 const LONGEST = [
@@ -42,7 +43,7 @@ export default defineConfig({
     // A file waits for a good part of its time, for delays and for processes: with one file for each core, cores are idle.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
     // Most tests start processes and wait for them.
-    testTimeout: 60_000,
+    testTimeout: rounds(60_000, 1_200_000),
     hookTimeout: 60_000,
   },
 });

@@ -87,7 +87,7 @@ describe.concurrent("any table", () => {
         );
         expect(read.map(({ index }) => index)).toEqual(objects.map((_, at) => at));
       }),
-      { numRuns: rounds(100, 5_000) },
+      { numRuns: rounds(100, 2_000) },
     );
   });
 

@@ -93,7 +93,7 @@ function expectRefusal({ code, stdout, stderr }: Result, says: RegExp): void {
 describe.concurrent("a new database", () => {
   test("is made once when four processes open it at the same time, and all four go on", async () => {
     await using space = await workspace();
-    for (let round = 0; round < rounds(4, 40); round += 1) {
+    for (let round = 0; round < rounds(4, 20); round += 1) {
       const path = space.at(`${round}/runs.db`);
       const opened = await Promise.all(
         [1, 2, 3, 4].map(() => datagen([...CREATE, "--json", "--db", path], { cwd: space.path })),
