@@ -318,8 +318,10 @@ describe.concurrent("an example of a help text", () => {
     );
     const [, command = "", sub = ""] = line.split(" ");
     if (command === "run" || command === "resume") {
-      const dataset = await space.json<{ tasks: object[] }>(result.stdout.trim());
-      expect(dataset.tasks.length).toBeGreaterThan(0);
+      for (const path of result.stdout.trim().split("\n")) {
+        const dataset = await space.json<{ tasks: object[] }>(path);
+        expect(dataset.tasks.length).toBeGreaterThan(0);
+      }
     } else if (command === "export") {
       const output = /--output (\S+)/.exec(line)?.[1];
       if (output === "-") expect(result.stdout.trim().split("\n")).toHaveLength(1);
@@ -532,6 +534,7 @@ describe.concurrent("datagen runs list", () => {
     expect(run).toEqual({
       id: finished.id,
       name: null,
+      experiment: null,
       status: "completed",
       task_type: "translation",
       model: "gpt-4o-mini",

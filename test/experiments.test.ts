@@ -18,6 +18,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { rounds } from "./support/rounds.ts";
 import { type LoopbackServer, promptHashOf, startServer } from "./support/server.ts";
 
 const DB = "data/datagen.db";
@@ -90,51 +91,60 @@ const faults: NonNullable<LoopbackServer["behave"]> = ({ model, promptHash, nth 
     : undefined;
 
 describe("an experiment", () => {
-  test("that is killed four times gives the datasets of its models alone, and sends no finished call again", async () => {
-    const inputs = 20;
-    await using space = await workspace();
-    await using server = await startServer({ latency: ({ index }) => 5 + ((index * 7) % 15) });
-    await write(space, experimentOf(MODELS, { max_cost_usd: 5 }), inputs);
-    const options = { cwd: space.path, env: environmentFor(server) };
-    const finished: [at: number, Set<string>][] = [];
-    for (let kill = 0; kill < 4; kill += 1) {
-      const args = kill === 0 ? ["run", "config.json", "--name", "models-1"] : ["resume", "models-1"];
-      await using running = startDatagen(args, options);
-      const until = server.requests.length + 60;
-      server.behave = (call) => {
-        if (call.index === until) running.kill();
-        return faults(call);
-      };
-      expect((await running.done).signal).toBe("SIGKILL");
-      while (server.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10));
-      finished.push([server.requests.length, finishedIn(space, inputs)]);
-    }
-    const result = await datagen(["resume", "models-1", "--json"], options);
-    expect(result.code, result.stderr).toBe(0);
-    const { experiment, runs } = told(result.stdout);
-    expect([experiment, runs.map(({ run }) => run.model)]).toEqual(["models-1", MODELS]);
-    for (const { run, dataset } of runs) {
-      const expected = expectedDataset(singleOf(run.model), rows(inputs));
-      expect(await tasksOf(space, dataset), run.model).toEqual(expected.tasks);
-    }
-    for (const [at, calls] of finished) {
-      const later = server.requests.slice(at).map(({ model, promptHash }) => `${model} ${promptHash}`);
-      expect(later.filter((call) => calls.has(call))).toEqual([]);
-    }
-    expect(finished.at(-1)![1].size).toBeGreaterThan(100);
-    expect(chargedBy(server)).toBeLessThanOrEqual(5);
-    expect((await datagen(["db", "check"], options)).code).toBe(0);
+  test(
+    "that is killed four times gives the datasets of its models alone, and sends no finished call again",
+    async () => {
+      const inputs = rounds(20, 100);
+      await using space = await workspace();
+      await using server = await startServer({ latency: ({ index }) => 5 + ((index * 7) % 15) });
+      await write(space, experimentOf(MODELS, { max_cost_usd: 5 }), inputs);
+      const options = { cwd: space.path, env: environmentFor(server) };
+      const finished: [at: number, Set<string>][] = [];
+      for (let kill = 0; kill < 4; kill += 1) {
+        const args = kill === 0 ? ["run", "config.json", "--name", "models-1"] : ["resume", "models-1"];
+        await using running = startDatagen(args, options);
+        const until = server.requests.length + 3 * inputs;
+        server.behave = (call) => {
+          if (call.index === until) running.kill();
+          return faults(call);
+        };
+        expect((await running.done).signal).toBe("SIGKILL");
+        while (server.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+        finished.push([server.requests.length, finishedIn(space, inputs)]);
+      }
+      const result = await datagen(["resume", "models-1", "--json"], options);
+      expect(result.code, result.stderr).toBe(0);
+      const { experiment, runs } = told(result.stdout);
+      expect([experiment, runs.map(({ run }) => run.model)]).toEqual(["models-1", MODELS]);
+      for (const { run, dataset } of runs) {
+        const expected = expectedDataset(singleOf(run.model), rows(inputs));
+        expect(await tasksOf(space, dataset), run.model).toEqual(expected.tasks);
+      }
+      for (const [at, calls] of finished) {
+        const later = server.requests.slice(at).map(({ model, promptHash }) => `${model} ${promptHash}`);
+        expect(later.filter((call) => calls.has(call))).toEqual([]);
+      }
+      expect(finished.at(-1)![1].size).toBeGreaterThan(5 * inputs);
+      expect(chargedBy(server)).toBeLessThanOrEqual(5);
+      expect((await datagen(["db", "check"], options)).code).toBe(0);
 
-    // A fourth model is asked alone.
-    const before = server.requests.length;
-    await space.write("config.json", experimentOf(Object.keys(PRICES)));
-    const more = await datagen(["run", "config.json", "--json"], options);
-    expect(more.code, more.stderr).toBe(0);
-    const later = server.requests.slice(before);
-    expect(new Set(later.map(({ model }) => model))).toEqual(new Set(["gpt-4.1-nano"]));
-    expect(later).toHaveLength(inputs * 6);
-    expect(told(more.stdout).runs.map(({ run }) => run.calls.reused)).toEqual([120, 120, 120, 0]);
-  }, 180_000);
+      // A fourth model is asked alone.
+      const before = server.requests.length;
+      await space.write("config.json", experimentOf(Object.keys(PRICES)));
+      const more = await datagen(["run", "config.json", "--json"], options);
+      expect(more.code, more.stderr).toBe(0);
+      const later = server.requests.slice(before);
+      expect(new Set(later.map(({ model }) => model))).toEqual(new Set(["gpt-4.1-nano"]));
+      expect(later).toHaveLength(inputs * 6);
+      expect(told(more.stdout).runs.map(({ run }) => run.calls.reused)).toEqual([
+        6 * inputs,
+        6 * inputs,
+        6 * inputs,
+        0,
+      ]);
+    },
+    rounds(180_000, 1_200_000),
+  );
 
   test("keeps one cap for all its runs, also when one of them is resumed alone", async () => {
     const inputs = 20;
