@@ -19,6 +19,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
       "providers",
       "models",
       "hub",
+      "view",
     ],
   },
   config: { values: ["files"] },
@@ -32,6 +33,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   hub: { values: ["network"] },
   models: { values: [], types: ["config"] },
   export: { values: ["store"], types: ["config"] },
+  view: { values: [], types: ["app"] },
   files: { values: [] },
   network: { values: [] },
 };
