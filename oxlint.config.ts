@@ -67,6 +67,8 @@ export default defineConfig({
     "oxc/no-map-spread": "off",
     "unicorn/consistent-function-scoping": "off",
     "import/no-named-as-default-member": "off",
+    // Threads have no origins.
+    "unicorn/require-post-message-target-origin": "off",
   },
   overrides: [
     ...directions,

@@ -49,7 +49,7 @@ const lazyCrypto: Plugin = {
   setup(bundle) {
     bundle.onResolve({ filter: /^(node:)?crypto$/ }, () => ({ path: "crypto", namespace: "lazy" }));
     bundle.onLoad({ filter: /^crypto$/, namespace: "lazy" }, () => ({
-      contents: ["createHash", "hash", "randomBytes", "randomUUID"]
+      contents: ["createHash", "hash", "randomBytes", "randomUUID", "timingSafeEqual"]
         .map((name) => `export const ${name} = (...args) => process.getBuiltinModule("node:crypto").${name}(...args);`)
         .concat("export default { createHash };")
         .join("\n"),
@@ -73,7 +73,11 @@ const oneWidth: Plugin = {
 
 rmSync("dist", { recursive: true, force: true });
 await build({
-  entryPoints: ["src/main.ts", "src/index.ts"],
+  entryPoints: [
+    { in: "src/main.ts", out: "main" },
+    { in: "src/index.ts", out: "index" },
+    { in: "src/app/view/worker.ts", out: "view/worker" },
+  ],
   outdir: "dist",
   bundle: true,
   splitting: true,

@@ -17,6 +17,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     "runs inputs": async () => (await import("./commands/runs/inputs.ts")).RunsInputsCommand,
     "runs cancel": async () => (await import("./commands/runs/cancel.ts")).RunsCancelCommand,
     "runs delete": async () => (await import("./commands/runs/delete.ts")).RunsDeleteCommand,
+    view: async () => (await import("./commands/view.ts")).ViewCommand,
     show: async () => (await import("./commands/show.ts")).ShowCommand,
     diff: async () => (await import("./commands/diff.ts")).DiffCommand,
     export: async () => (await import("./commands/export.ts")).ExportCommand,

@@ -13,6 +13,11 @@ export function isCount(): StrictValidator<unknown, number> {
   return validator("a whole number of at least 1", (value) => Number.isSafeInteger(value) && value >= 1);
 }
 
+/** A flag whose value is a port; 0 is any free one. */
+export function isPort(): StrictValidator<unknown, number> {
+  return validator("a port from 0 to 65535", (value) => Number.isInteger(value) && value >= 0 && value <= 65_535);
+}
+
 function validator(expected: string, fits: (value: number) => boolean): StrictValidator<unknown, number> {
   return makeValidator<unknown, number>({
     test: (text, state): text is number => {

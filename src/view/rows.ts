@@ -85,7 +85,9 @@ export interface StepView {
   failure: string | null;
   /** Null if they are not known, because there are no notes to work on. */
   messages: { role: string; content: ShownText }[] | null;
-  /** Model and parameters as they were asked; null if that is not known. */
+  /** Whether the answer was asked with these messages; null if that is not known, or if there is no answer. */
+  isAsSent: boolean | null;
+  /** Provider, server, endpoint, model and parameters as they were asked; null if that is not known. */
   parameters: Record<string, unknown> | null;
   text: ShownText | null;
   finishReason: string | null;
@@ -100,7 +102,7 @@ export interface StepView {
   origin: "live" | "batch" | "imported" | null;
   /** The model that answered, by the provider; null if it has the requested name. */
   servedModel: string | null;
-  /** The run whose request gave the answer; null if it was deleted, or if there is no answer. */
+  /** The run that sent for the answer, or imported it; null if it was deleted, or if there is no answer. */
   fromRun: string | null;
   /** Other runs that hold the same answer, at most 20. */
   otherRuns: string[];

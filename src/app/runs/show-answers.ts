@@ -148,7 +148,11 @@ function callsOf({ reading, strategy }: Cell): CellRow[] {
   return [reading, strategy].filter((call) => call !== null);
 }
 
-function promptsOf(store: Store, run: RunRow, task: TaskRow, cell: Cell): ShownPrompt[] {
+/**
+ * The messages of the calls of a cell, notes first.
+ * @internal
+ */
+export function promptsOf(store: Store, run: RunRow, task: TaskRow, cell: Cell): ShownPrompt[] {
   const { reading } = cell;
   return callsOf(cell).map(({ step, perspective, answerId }) => {
     const instructions = instructionsOf(run.config)[perspective];

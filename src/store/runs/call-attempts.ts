@@ -30,6 +30,8 @@ export interface AnswerOrigin {
   settingsId: number;
   origin: "live" | "batch" | "imported";
   servedModel: string | null;
+  /** 1 if datagen counted any of its tokens, else 0. */
+  tokensEstimated: number;
 }
 
 type AttemptRow = Omit<CallAttempt, "started_at" | "possibly_billed"> & {
@@ -45,7 +47,8 @@ const statements = oncePerStore(({ sqlite }) => ({
      from attempts where call_id = ? order by id`,
   ),
   origin: sqlite.prepare<[number], AnswerOrigin>(
-    "select key, settings_id settingsId, origin, served_model servedModel from answers where id = ?",
+    `select key, settings_id settingsId, origin, served_model servedModel, tokens_estimated tokensEstimated
+     from answers where id = ?`,
   ),
 }));
 

@@ -19,6 +19,8 @@ export interface CellRow {
   /** The words with which the model refused; null if it did not. */
   refusal: string | null;
   text: string | null;
+  /** How the answer came; null if there is none. */
+  origin: "live" | "batch" | "imported" | null;
   finishReason: string | null;
   /** The provider's own word for it; null if it is the same. */
   finishReasonRaw: string | null;
@@ -34,6 +36,8 @@ export interface CellRow {
 export interface CallRequests {
   /** How many were sent. */
   count: number;
+  /** Whether one of them brought an answer. */
+  haveSucceeded: boolean;
   /** Their cost; null if any part of it is unknown. */
   costNanoUsd: number | null;
   /** How long the live request took that gave the answer; null if there is none. */
@@ -91,6 +95,7 @@ type CellColumns = [
   failure: string | null,
   refusal: string | null,
   text: string | Buffer | null,
+  origin: CellRow["origin"],
   finishReason: string | null,
   finishReasonRaw: string | null,
   promptTokens: number | null,
@@ -119,7 +124,7 @@ const statements = oncePerStore(({ sqlite }) => ({
     .prepare<[number], CellColumns>(
       `select c.id, c.answer_id, c.perspective_id, c.step, c.replicate, c.state, c.failure,
          iif(c.failure = 'refusal', (select t.refusal from attempts t where t.call_id = c.id and t.outcome = 'refusal'
-           order by t.id desc limit 1), null), a.text, a.finish_reason, a.finish_reason_raw,
+           order by t.id desc limit 1), null), a.text, a.origin, a.finish_reason, a.finish_reason_raw,
          a.prompt_tokens, a.completion_tokens, a.cached_tokens, a.reasoning_tokens
        from calls c left join answers a on a.id = c.answer_id where c.task_id = ?`,
     )
@@ -190,7 +195,7 @@ function toCell(
   requests: CallRequests | null,
 ): CellRow {
   const [callId, answerId, perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
-  const [finishReason, finishReasonRaw, ...tokens] = ending;
+  const [origin, finishReason, finishReasonRaw, ...tokens] = ending;
   const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
   return {
     callId,
@@ -202,6 +207,7 @@ function toCell(
     failure,
     refusal,
     text: text === null ? null : usedText(textFrom(text), tags),
+    origin,
     finishReason,
     finishReasonRaw,
     promptTokens,
@@ -216,7 +222,13 @@ function toCell(
 function requestsOf(store: Store, taskId: number, run: string): (call: CellColumns) => CallRequests {
   const { attempts, origin } = statements(store);
   const found = new Map<number, CallRequests>();
-  const none = (): CallRequests => ({ count: 0, costNanoUsd: 0, latencyMs: null, originRun: null });
+  const none = (): CallRequests => ({
+    count: 0,
+    haveSucceeded: false,
+    costNanoUsd: 0,
+    latencyMs: null,
+    originRun: null,
+  });
   for (const [callId, outcome, isLive, durationMs, cost, isInDoubt] of attempts.all(taskId)) {
     const requests = found.get(callId) ?? none();
     found.set(callId, requests);
@@ -224,7 +236,10 @@ function requestsOf(store: Store, taskId: number, run: string): (call: CellColum
     // A request that may have been charged is not part of the cost.
     if (cost === null && !isInDoubt) requests.costNanoUsd = null;
     else if (requests.costNanoUsd !== null) requests.costNanoUsd += cost ?? 0;
-    if (outcome === "succeeded") requests.originRun = run;
+    if (outcome === "succeeded") {
+      requests.haveSucceeded = true;
+      requests.originRun = run;
+    }
     if (outcome === "succeeded" && isLive) requests.latencyMs = durationMs;
   }
   return ([callId, answerId]) => {

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, isNotNull, isNull, like, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, inArray, isNotNull, isNull, like, type SQL, sql } from "drizzle-orm";
 import { UsageError } from "../../errors.ts";
 import { isLongGone, type LeaseRow, seemsLive } from "./holder.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
@@ -124,12 +124,21 @@ export function runsImportedFrom(store: Store, sha256: string): string[] {
 
 /** All runs; the one that was added last to this database comes first. */
 export function listRuns(store: Store): RunSummaryRow[] {
+  return summaryRows(store, undefined);
+}
+
+/** Some runs, by their whole ids, without those that are not in the database. */
+export function someRuns(store: Store, publicIds: readonly string[]): RunSummaryRow[] {
+  return summaryRows(store, inArray(runs.publicId, [...publicIds]));
+}
+
+function summaryRows(store: Store, which: SQL | undefined): RunSummaryRow[] {
   return store.db
     .select({ run: summaryColumns, lease: leases, experiment: experiments })
     .from(runs)
     .leftJoin(leases, eq(leases.runId, runs.id))
     .leftJoin(experiments, eq(experiments.id, runs.experimentId))
-    .where(isNotNull(runs.plannedAt))
+    .where(and(isNotNull(runs.plannedAt), which))
     .orderBy(newestFirst)
     .all()
     .map(({ run, lease, experiment }) => ({ ...run, experiment, status: statusOf(run, lease) }));

@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { Command, Option } from "clipanion";
+import type { ServedView } from "../../app/view/serve-view.ts";
+import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { errorMessage } from "../../errors.ts";
+import { isPort } from "../number.ts";
+import { interruptible } from "../signals.ts";
+
+export class ViewCommand extends DatagenCommand {
+  static override paths = [["view"]];
+  static override usage = Command.Usage({
+    category: "Data",
+    description: "Look at what the models said, on a page in the browser",
+    details: `
+      ${RUN_DESCRIPTION} Without it, the page begins with the list of all runs.
+
+      The page is served on this machine only, and shows runs also while they go on. It only reads. Its address has a
+      token, which lets in nobody but you: do not pass it on. Ctrl-C ends the server.
+
+      If the browser is on another machine, forward a port to this one with \`ssh -L 8080:127.0.0.1:8080 HOST\`, and start
+      the server with \`--port 8080\`. If the two ports differ, \`--public-origin\` says what the browser opens.
+    `,
+    examples: [
+      ["The newest run", "datagen view latest"],
+      ["All runs, on a port that a tunnel leads to", "datagen view --port 8080 --no-open"],
+      ["Through a tunnel from the port 9000", "datagen view --port 8080 --public-origin http://localhost:9000"],
+    ],
+  });
+
+  run = Option.String({ name: "RUN", required: false });
+  port = Option.String("--port", { description: "The port to listen on. Default: any free one", validator: isPort() });
+  noOpen = Option.Boolean("--no-open", false, { description: "Do not open the browser" });
+  publicOrigin = Option.String("--public-origin", {
+    description: "The origin that the browser opens, if a tunnel leads from there, such as http://localhost:8080",
+  });
+
+  async execute(): Promise<void> {
+    const view = await this.#serve();
+    let closeBrowserFile = () => {};
+    const untilInterrupted = async (signal: AbortSignal) => {
+      if (this.json) this.printJson({ url: view.url });
+      else this.print(view.url);
+      if (!this.noOpen && this.publicOrigin === undefined && process.stdout.isTTY)
+        closeBrowserFile = await this.#open(view.url);
+      await Promise.race([once(signal, "abort"), view.failed]);
+    };
+    try {
+      await interruptible(untilInterrupted, { first: () => {}, second: () => {} });
+    } finally {
+      closeBrowserFile();
+      await view.close();
+    }
+  }
+
+  async #serve(): Promise<ServedView> {
+    const { serveView } = await import("../../app/view/serve-view.ts");
+    // The server opens the database again, in a thread.
+    using store = await this.openToRead();
+    const { run, port, publicOrigin } = this;
+    return await serveView(store, {
+      run,
+      port,
+      publicOrigin,
+      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+    });
+  }
+
+  /** @returns what removes the file that it needs */
+  async #open(url: string): Promise<() => void> {
+    const { openBrowser } = await import("../../app/view/open-browser.ts");
+    try {
+      return await openBrowser(url);
+    } catch (error) {
+      this.warn(`Warning: no browser was opened (${errorMessage(error)}); open the address yourself.`);
+      return () => {};
+    }
+  }
+}
