@@ -24,11 +24,11 @@ export interface ViewServer {
 /** The only address that the server can be reached at: other machines cannot. */
 const LOOPBACK = "127.0.0.1";
 
-const MOST_HEADER_BYTES = 8 * 1_024;
+const MOST_HEADER_BYTES = 32 * 1_024;
 const MOST_CONNECTIONS = 128;
 
 /** How long a client may take for the head of a request, for all of it, and for nothing at all. */
-const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 5_000 };
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 };
 const IDLE_MS = 60_000;
 
 /**

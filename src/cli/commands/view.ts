@@ -40,6 +40,7 @@ export class ViewCommand extends DatagenCommand {
     const untilInterrupted = async (signal: AbortSignal) => {
       if (this.json) this.printJson({ url: view.url });
       else this.print(view.url);
+      this.warn(`Serving on 127.0.0.1:${view.port}, for you only. Ctrl-C ends it.`);
       if (!this.noOpen && this.publicOrigin === undefined && process.stdout.isTTY)
         closeBrowserFile = await this.#open(view.url);
       await Promise.race([once(signal, "abort"), view.failed]);
