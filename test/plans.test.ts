@@ -133,6 +133,25 @@ async function callRarely(store: Store): Promise<void> {
   prices.unsetUserPrices(store, "m", null);
 }
 
+/** Everything that the page can ask. @param withIds a run whose inputs have ids of their own */
+async function view(store: Store, first: string, second: string, withIds: string): Promise<void> {
+  const { Reader } = await import("../src/app/view/reader.ts");
+  const reader = new Reader(store);
+  expect(reader.answer("runs", []).length).toBeGreaterThan(2);
+  expect(reader.answer("run", [first])).toMatchObject({ run: { id: first } });
+  expect(reader.answer("grid", [first, 0, 3])).toHaveLength(3);
+  expect(reader.answer("row", [first, 1])).toMatchObject({ position: 1 });
+  expect(reader.answer("cell", [first, 1, 1, 1])).toMatchObject({ steps: [{ step: "reading" }, { step: "strategy" }] });
+  expect(reader.answer("matches", [second, { state: "failed" }, -1]).rows).toHaveLength(1);
+  expect(reader.answer("matches", [second, { state: "pending" }, -1])).toMatchObject({ rows: [], next: null });
+  expect(reader.answer("distributions", [second, -1]).looked).toBeGreaterThan(1);
+  expect(reader.answer("compare", [first, second, -1]).compared).toBeGreaterThan(1);
+  expect(reader.answer("compare", [withIds, withIds, -1]).compared).toBeGreaterThan(1);
+  expect(reader.answer("partner", [first, 2, second])).toBe(2);
+  expect(reader.answer("partner", [withIds, 2, withIds])).toBe(2);
+  expect(reader.totals([first], true)).toHaveLength(1);
+}
+
 test("no statement of the store goes through a table of calls from end to end, and every one is looked at", async () => {
   // Loaded here, so that what they run is counted.
   const datagen = await import("../src/index.ts");
@@ -206,6 +225,10 @@ test("no statement of the store goes through a table of calls from end to end, a
   datagen.deleteRun(store, experiment.runs[0]!);
   await datagen.executeExperiment(store, "two", { ...all, maxCostUsd: 3 });
   await callRarely(store);
+  store.sqlite.exec(
+    "update calls set state = 'failed', answer_id = null, failure = 'other' where id = (select max(id) from calls where run_id = 2)",
+  );
+  await view(store, first, second, random);
   checkDatabase(store);
   datagen.showAnswers(store, first, { input: "bringt", withPrompts: true, withAttempts: true });
   await datagen.previewRun(store, parsed, { environment: {} });
