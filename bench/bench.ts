@@ -10,6 +10,7 @@ import { measureScale } from "./scale.ts";
 import { measureStart } from "./start.ts";
 import { profileCalls } from "./profile.ts";
 import { type Row, table } from "./table.ts";
+import { measureView } from "./view.ts";
 
 const FULL = { inputs: { few: 50, many: 500 }, fastInputs: 500, rounds: 5, rivalInputs: { few: 50, many: 500 } };
 const QUICK = { inputs: { few: 20, many: 100 }, fastInputs: 500, rounds: 2, rivalInputs: { few: 5, many: 50 } };
@@ -24,11 +25,12 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   scale: measureScale,
   inputs: (server) => measureInputs(server, INPUTS),
   experiment: measureExperiment,
+  view: measureView,
 };
 
 /** This group prints its own table. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", PROFILE];
+const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", "view", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);

@@ -1,8 +1,8 @@
 import { constants, copyFileSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { fill, plan, removeDatabase, script } from "./databases.ts";
 import { DATAGEN, Folder, median, type Run, run, type RunOptions, type Server } from "./lab.ts";
 import { megabytes, milliseconds, type Row, seconds } from "./table.ts";
-import { PERSPECTIVES, writeWorkload } from "./workload.ts";
+import { PERSPECTIVES } from "./workload.ts";
 
 /** The calls of the large run, and of the smaller runs whose memory it is compared to. */
 const CALLS = { large: 1_000_000, medium: 100_000, small: 10_000 };
@@ -197,14 +197,11 @@ class Scale {
   }
 
   async #planned(database: string, size: Size, inputs = INPUTS[size]): Promise<Run> {
-    const config = this.#at(`${size}.json`);
-    writeWorkload({ config, data: this.#at(`${size}.jsonl`) }, INPUTS[size]);
-    const args = [config, this.#at(database), String(inputs), this.#server.url];
-    return await this.#run([script("scripts/plan.ts"), ...args]);
+    return await plan(this.#folder, this.#server, { name: size, inputs: INPUTS[size] }, database, inputs);
   }
 
   async #fill(database: string, left: number): Promise<void> {
-    await this.#run([script("scripts/fill.ts"), this.#at(database), String(left)]);
+    await fill(this.#folder, database, left);
   }
 
   async #resumed(database: string): Promise<Run> {
@@ -234,16 +231,12 @@ class Scale {
   }
 
   #remove(database: string): void {
-    for (const suffix of ["", "-wal", "-shm", "-lock"]) rmSync(this.#at(database) + suffix, { force: true });
+    removeDatabase(this.#folder, database);
   }
 
   #at(name: string): string {
     return this.#folder.at(name);
   }
-}
-
-function script(path: string): string {
-  return join(import.meta.dirname, path);
 }
 
 /** The peak memory at a million calls, compared to that at fewer calls. */
