@@ -20,6 +20,7 @@ import {
 } from "./support/harness.ts";
 import { type FakeHub, startExampleHub } from "./support/hub.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
+import { isServing, serveAndEnd } from "./support/view.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const BIN = join(ROOT, "dist/main.js");
@@ -303,7 +304,10 @@ describe.concurrent("an example of a help text", () => {
       .replace(OWN_SERVER, server.openaiUrl)
       .replace(EARLIER_RUN, earlier.slice(0, 6))
       .replace(LATER_RUN, later);
-    const result = await type(typed, space, {
+    const run = isServing(typed)
+      ? (options: Partial<SpawnOptions>) => serveAndEnd(typed, { cwd: space.path, ...options })
+      : (options: Partial<SpawnOptions>) => type(typed, space, options);
+    const result = await run({
       ...(asks && { input: "y\n" }),
       env: {
         ...environmentFor(server),
@@ -326,6 +330,8 @@ describe.concurrent("an example of a help text", () => {
       const output = /--output (\S+)/.exec(line)?.[1];
       if (output === "-") expect(result.stdout.trim().split("\n")).toHaveLength(1);
       else expect(existsSync(space.at(output ?? result.stdout.trim()))).toBe(true);
+    } else if (isServing(line)) {
+      expect(result.stdout).toMatch(/^http:\/\/(127\.0\.0\.1|localhost):\d+\/#token=[\w-]{43}(&run=\w{8})?\n$/);
     } else if (command === "import") {
       const imported = all<{ public_id: string }>(space, "select * from runs where imported is not null");
       expect(result.stdout).toBe(`${imported[0]!.public_id}\n`);

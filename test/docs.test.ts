@@ -14,6 +14,7 @@ import {
 import { type FakeHub, startExampleHub } from "./support/hub.ts";
 import { DATABASE } from "./support/lab.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
+import { isServing, serveAndEnd } from "./support/view.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const BIN = join(ROOT, "dist/main.js");
@@ -160,7 +161,11 @@ describe.concurrent("every datagen line runs", () => {
     const wrong: string[] = [];
     for (const line of commandsOf(await textOf(page))) {
       const typed = filledIn(line);
-      const { code, stderr } = await (typed.endsWith(" --help") ? help(typed) : shell(space, typed));
+      const { code, stderr } = await (typed.endsWith(" --help")
+        ? help(typed)
+        : isServing(typed)
+          ? serveAndEnd(line, { cwd: space.path })
+          : shell(space, typed));
       // 1: the server refuses some calls; 3: batches are open, or nothing may be spent any more.
       if (code === null || code === 2 || code > 3) wrong.push(`${line}\n→ ${typed}: exit code ${code}\n${stderr}`);
     }

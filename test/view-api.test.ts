@@ -90,6 +90,14 @@ async function allRows(view: View, run: string): Promise<GridRow[]> {
   }
 }
 
+async function partnerOf(view: View, run: string, position: number, other: string): Promise<number | null> {
+  const { position: found } = await read<{ position: number | null }>(
+    view,
+    `runs/${run}/rows/${position}/partner?run=${other}`,
+  );
+  return found;
+}
+
 /** The beginning of a text, as the grid has it. */
 const begun = (text: string | null) => text && [...text].slice(0, 400).join("");
 
@@ -336,11 +344,9 @@ describe("of a run with answers, notes, failures of several kinds, cut answers a
     expect(comparison.pairs.map(({ difference }) => difference)).toEqual(
       comparison.pairs.map(({ difference }) => difference).toSorted((a, b) => b - a),
     );
-    const partners = await Promise.all(
-      rows(10).map((_, at) => read(view, `runs/${first}/rows/${at}/partner?run=${third}`)),
-    );
+    const partners = await Promise.all(rows(10).map((_, at) => partnerOf(view, first, at, third)));
     expect(partners).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, null]);
-    expect(await read(view, `runs/${third}/rows/10/partner?run=${first}`)).toBe(null);
+    expect(await partnerOf(view, third, 10, first)).toBe(null);
   });
 });
 
@@ -359,7 +365,7 @@ describe.concurrent("the API", () => {
     );
     const b = (await lab.runConfig()).run!.id;
     await using view = await openViewOf(lab);
-    const partners = await Promise.all(rows(6).map((_, at) => read(view, `runs/${a}/rows/${at}/partner?run=${b}`)));
+    const partners = await Promise.all(rows(6).map((_, at) => partnerOf(view, a, at, b)));
     expect(partners).toEqual([null, 0, 1, 2, 3, 4]);
     const { pairs, compared } = await read<Comparison>(view, `runs/${a}/compare?with=${b}`);
     expect(compared).toBe(5);
@@ -387,8 +393,8 @@ describe.concurrent("the API", () => {
     const grid = await read<GridRow[]>(view, `runs/${shard}/rows?from=2`);
     expect(grid.map(({ position }) => position)).toEqual([4]);
     expect(await refusalOf(view, `runs/${shard}/rows/2`)).toEqual([404, `run ${shard} has no input 2`]);
-    expect(await read(view, `runs/${shard}/rows/4/partner?run=${whole}`)).toBe(4);
-    expect(await read(view, `runs/${whole}/rows/3/partner?run=${shard}`)).toBe(null);
+    expect(await partnerOf(view, shard, 4, whole)).toBe(4);
+    expect(await partnerOf(view, whole, 3, shard)).toBe(null);
     const { steps } = await read<CellView>(view, `runs/${shard}/rows/4/cells/1/1`);
     expect(steps[0]!.messages![0]!.content.text).toBe(`Be quick. For Author 4: ${rows(5)[4]!.input}`);
     expect(steps[0]!.parameters).toMatchObject({ temperature: 0 });
@@ -506,7 +512,7 @@ describe.concurrent("datagen view", () => {
     await using lab = await openLab({ config: { api_provider: "offline", agent_perspectives: [PLAIN] } });
     const run = (await lab.runConfig()).run!.id;
     await using view = await openView(lab.start("view", "latest", "--json"));
-    expect(view.url).toMatch(new RegExp(`^http://127\\.0\\.0\\.1:\\d+/\\?run=${run}#token=[\\w-]{43}$`));
+    expect(view.url).toMatch(new RegExp(`^http://127\\.0\\.0\\.1:\\d+/#token=[\\w-]{43}&run=${run}$`));
     view.running.kill("SIGINT");
     expect(await view.running.done).toMatchObject({
       code: 0,

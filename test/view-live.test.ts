@@ -124,6 +124,8 @@ test("streams end with their run, their page and their server; there are at most
   view.running.kill("SIGINT");
   expect((await view.running.done).code).toBe(0);
   await last.ended;
+  expect(view.running.stdout).toBe(`${JSON.stringify({ url: view.url }, null, 2)}\n`);
+  expect(view.running.stderr).toMatch(/^Serving on .*\n$/);
 });
 
 test("the log of a run does not grow while its page asks for everything", async () => {

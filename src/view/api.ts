@@ -90,11 +90,12 @@ function addRows(app: Hono, ask: Ask): void {
     names: readonly string[],
     question: Q,
     argsOf: (path: (name: string) => string, query: ReadonlyMap<string, string>) => Parameters<Rows[Q]>,
+    sentAs = (json: string) => json,
   ) =>
     app.get(path, async (c) => {
       const args = argsOf((name) => c.req.param(name) ?? "", parametersOf(c.req.url, names));
       const json = await ask(question, args, c.req.raw.signal);
-      return c.body(json, 200, { "content-type": "application/json; charset=utf-8" });
+      return c.body(sentAs(json), 200, { "content-type": "application/json; charset=utf-8" });
     });
 
   const number = (path: (name: string) => string, name: string) => whole(name, path(name), POSITIONS);
@@ -119,11 +120,13 @@ function addRows(app: Hono, ask: Ask): void {
     number(path, "condition"),
     number(path, "replicate"),
   ]);
-  get("/api/runs/:run/rows/:position/partner", ["run"], "partner", (path, query) => [
-    path("run"),
-    number(path, "position"),
-    needed("run", query),
-  ]);
+  get(
+    "/api/runs/:run/rows/:position/partner",
+    ["run"],
+    "partner",
+    (path, query) => [path("run"), number(path, "position"), needed("run", query)],
+    (json) => `{"position":${json}}`,
+  );
   get("/api/runs/:run/matches", ["after", ...FILTER_NAMES], "matches", (path, query) => [
     path("run"),
     filterOf(query),

@@ -27,6 +27,7 @@ export interface ViewedRun {
   run: RunSummary;
   conditions: Condition[];
   replicates: number;
+  /** Whether any of the first 1,000 inputs has a reference. */
   hasReferences: boolean;
   inputs: { count: number; first: number; last: number };
 }

@@ -1,7 +1,18 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import type { Running } from "./harness.ts";
+import { datagen, type Result, type Running, type SpawnOptions } from "./harness.ts";
+
+/** Whether a line starts a server, which goes on until it is interrupted. */
+export function isServing(line: string): boolean {
+  return line.startsWith("datagen view") && !/--export|--help/.test(line);
+}
+
+/** Runs such a line, without a shell, until it serves. The port that it names may be taken on this machine. */
+export async function serveAndEnd(line: string, options: SpawnOptions): Promise<Result> {
+  const [, ...words] = line.replace(/ --port \d+/, " --port 0").split(" ");
+  return await datagen(words, { ...options, signalAfter: { stderr: /Ctrl-C ends it/ } });
+}
 
 /** A server of `datagen view` that is running. */
 export interface View extends AsyncDisposable {
@@ -20,7 +31,7 @@ export async function openView(running: Running): Promise<View> {
   const [json] = await running.waitFor(/\{[^}]*\}/, "stdout");
   const { url } = JSON.parse(json) as { url: string };
   const { origin, port, hash } = new URL(url);
-  const token = hash.slice("#token=".length);
+  const token = new URLSearchParams(hash.slice(1)).get("token") ?? "";
   const response = await fetch(`${origin}/session`, {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -22,13 +22,20 @@ export function distributionsOf(store: Store, run: RunRow, after: number, slice:
   return { conditions, next: null, looked };
 }
 
+// Reasons may be any text, as those of an imported run: the record has no prototype, whose names they could have.
 function emptyFigures(): ConditionFigures {
   return {
     length: emptyHistogram(),
     completionTokens: emptyHistogram(),
     latencyMs: emptyHistogram(),
     costNanoUsd: emptyHistogram(),
-    states: { succeeded: 0, failed: {}, pending: 0, truncated: 0, reused: 0 },
+    states: {
+      succeeded: 0,
+      failed: Object.create(null) as Record<string, number>,
+      pending: 0,
+      truncated: 0,
+      reused: 0,
+    },
   };
 }
 

@@ -7,15 +7,20 @@ import { type Answer, answersOf, optionsFor } from "./cells.ts";
 import { GRID_CHARACTERS, MOST_CHARACTERS, shownText } from "./shown-text.ts";
 import type { Slice } from "./slice.ts";
 
+/** The most answers in one part of a grid. */
+const MOST_CELLS = 10_000;
+
 /** All texts of a whole row together, in code points. */
 const MOST_IN_ROW = 8_000_000;
 
-/** The next rows from a position on, as many as the slice has time for, and at least one if there is any. */
+/** The next rows from a position on, as many as the slice has time for, but at least one if there is any. */
 export function gridRows(store: Store, run: RunRow, from: number, count: number, slice: Slice): GridRow[] {
   const rows: GridRow[] = [];
+  let cells = 0;
   for (const task of datasetRows(store, run.id, { ...optionsFor(run), from })) {
     rows.push(toRow(run, task, (text) => shownText(text, GRID_CHARACTERS)));
-    if (rows.length >= count || slice.isOver()) break;
+    cells += task.cells.length;
+    if (rows.length >= count || cells >= MOST_CELLS || slice.isOver()) break;
   }
   return rows;
 }

@@ -1,5 +1,6 @@
 import type { RunSummary } from "../runs/summary.ts";
 import type { Watch } from "../../view/events.ts";
+import { ViewError } from "../../view/view-error.ts";
 
 /** How often the totals of watched runs are looked at. */
 const POLL_MS = 1_000;
@@ -30,8 +31,8 @@ export function watching(totals: Totals, onError: (error: unknown) => void): Wat
       if (found !== null)
         for (const watcher of asked) tell(watcher, found.find(({ id }) => id === watcher.run) ?? null);
     } catch (error) {
-      // The next look may succeed.
-      onError(error);
+      // The next look may succeed. One that waited too long is no mistake.
+      if (!(error instanceof ViewError)) onError(error);
     } finally {
       isReading = false;
     }

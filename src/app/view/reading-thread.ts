@@ -80,8 +80,7 @@ export class ReadingThread {
     const [next] = this.#waiting.splice(Math.max(quick, 0), 1);
     if (!next) return;
     if (next.signal?.aborted) {
-      // Nobody waits for the answer any more.
-      next.reject(next.signal.reason);
+      next.reject(new ViewError(503, "the request was given up"));
       this.#askNext();
       return;
     }

@@ -47,7 +47,7 @@ export async function serveView(store: Store, options: ServeViewOptions = {}): P
   try {
     const server = await startServer({ ask: thread.ask, watch, shell, onBug, port, publicOrigin });
     const origin = publicOrigin?.origin ?? `http://127.0.0.1:${server.port}`;
-    const url = `${origin}/${id === null ? "" : `?run=${id}`}#token=${server.token}`;
+    const url = `${origin}/#token=${server.token}${id === null ? "" : `&run=${id}`}`;
     return {
       url,
       port: server.port,
@@ -66,8 +66,8 @@ export async function serveView(store: Store, options: ServeViewOptions = {}): P
 /** @throws UsageError unless it is the origin of a web page */
 function originIn(text: string): URL {
   const url = URL.parse(text);
-  const isOrigin = url !== null && /^https?:$/.test(url.protocol) && text.replace(/\/$/, "") === url.origin;
-  if (isOrigin) return url;
+  // Besides these, an address has a path, a query, a fragment, or the name of a user.
+  if (url && /^https?:$/.test(url.protocol) && [`${url.origin}/`, url.origin].includes(url.href)) return url;
   throw new UsageError(
     `--public-origin: expected an origin, found ${JSON.stringify(text)}`,
     "An origin is a scheme, a host and a port, such as http://localhost:8080.",
