@@ -73,7 +73,7 @@ async function allMatches(view: View, run: string, filter: Filter): Promise<stri
   const found: string[] = [];
   for (let after: number | null = -1; after !== null;) {
     query.set("after", String(after));
-    const { rows: slice, next }: Matches = await read<Matches>(view, `runs/${run}/matches?${query}`);
+    const { rows: slice, next }: Matches = await read<Matches>(view, `runs/${run}/matches?${query.toString()}`);
     for (const { position, cells } of slice) found.push(...cells.map((cell) => [position, ...cell].join(" ")));
     after = next;
   }
@@ -175,7 +175,13 @@ describe("of a run with answers, notes, failures of several kinds, cut answers a
         ),
       );
       const expected = lines.map(({ task, condition, replicate, context, reference, response, failure, ...line }) => ({
-        ...{ task, condition, replicate, context, reference, response: begun(response), failure },
+        task,
+        condition,
+        replicate,
+        context,
+        reference,
+        response: begun(response),
+        failure,
         isTruncated: line.finish_reason === "length",
         isReused: line.origin_run !== null && line.origin_run !== run,
       }));

@@ -143,9 +143,10 @@ test("the log of a run does not grow while its page asks for everything", async 
   await using view = await openViewOf(lab);
   const id = await runIn(view);
   using stream = await watch(view, id);
-  let [isOver, largest, asked] = [false, 0, 0];
+  const controller = new AbortController();
+  let [largest, asked] = [0, 0];
   const asking = (async () => {
-    while (!isOver) {
+    while (!controller.signal.aborted) {
       for (const path of ["rows", "matches?text=y", "distributions", "rows/0/cells/0/1"]) {
         const { status } = await view.get<GridRow[] | Matches | Distributions>(`runs/${id}/${path}`);
         expect(status).toBe(200);
@@ -155,7 +156,7 @@ test("the log of a run does not grow while its page asks for everything", async 
     }
   })();
   expect((await run.done).code, run.stderr).toBe(0);
-  isOver = true;
+  controller.abort();
   await asking;
   // All answers together take 60 MB. A checkpoint is due at 16 MB.
   expect(largest).toBeLessThan(40 * 1024 * 1024);

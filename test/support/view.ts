@@ -23,7 +23,13 @@ export interface View extends AsyncDisposable {
   /** The cookie of a browser that was let in, as it sends it. */
   readonly cookie: string;
   /** What the API says at a path below `/api/`, with the status. */
-  get<T = unknown>(path: string): Promise<{ status: number; body: T }>;
+  get<T>(path: string): Promise<Answer<T>>;
+}
+
+/** A status with the JSON below it. */
+interface Answer<T> {
+  status: number;
+  body: T;
 }
 
 /** Waits until `datagen view --json` serves, and lets a client in as the page does. `await using` ends it. */
@@ -44,7 +50,7 @@ export async function openView(running: Running): Promise<View> {
     port: Number(port),
     token,
     cookie,
-    async get<T>(path: string) {
+    async get<T>(path: string): Promise<Answer<T>> {
       const { status, ...answer } = await sendRaw(Number(port), [`GET /api/${path} HTTP/1.1`, `Cookie: ${cookie}`]);
       return { status, body: JSON.parse(answer.body) as T };
     },
