@@ -1,8 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
 import { endsOf, hasReferences } from "../../store/view/inputs.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
-import type { RunStatus } from "../../store/runs/status.ts";
+import { findRun, getRun, type RunRow, type RunSummaryRow } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { Condition, ViewedRun } from "../../view/rows.ts";
 import { ViewError } from "../../view/view-error.ts";
@@ -12,7 +11,7 @@ import { summaryOf } from "../runs/summary.ts";
 const MOST_CELLS = 10_000;
 
 /** @throws ViewError when there is no run with this id */
-export function runOf(store: Store, id: string): RunRow & { status: RunStatus } {
+export function runOf(store: Store, id: string): RunRow & RunSummaryRow {
   const row = rowOf(store, id);
   const { agent_perspectives: perspectives, replicates = 1 } = row.config;
   if (perspectives.length * replicates <= MOST_CELLS) return row;
@@ -23,7 +22,7 @@ export function runOf(store: Store, id: string): RunRow & { status: RunStatus } 
   );
 }
 
-function rowOf(store: Store, id: string): RunRow & { status: RunStatus } {
+function rowOf(store: Store, id: string): RunRow & RunSummaryRow {
   const found = findQuietly(store, id);
   const row = found === null ? null : getRun(store, found);
   // Only whole ids: with a prefix, a link would lead to another run once there is a second one.
