@@ -1,3 +1,7 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { chmod, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import Database from "better-sqlite3";
 import type { RunDiff } from "../src/index.ts";
@@ -12,7 +16,7 @@ import type {
   ViewedRun,
   WholeRow,
 } from "../src/view/rows.ts";
-import { datagen, rows } from "./support/harness.ts";
+import { datagen, rows, startDatagen } from "./support/harness.ts";
 import { DATABASE, NO_JITTER, openLab, PLAIN } from "./support/lab.ts";
 import { openView, type View } from "./support/view.ts";
 
@@ -524,6 +528,41 @@ describe.concurrent("datagen view", () => {
       code: 0,
       stdout: `${JSON.stringify({ url: view.url }, null, 2)}\n`,
     });
+  });
+
+  test("opens the browser on a terminal, with a file that only the user can read", async () => {
+    await using lab = await openLab({ config: { api_provider: "offline", agent_perspectives: [PLAIN] } });
+    await lab.runConfig();
+    const bin = await lab.space.write(
+      "terminal.mjs",
+      `process.stdout.isTTY = true; await import(${JSON.stringify(pathToFileURL(resolve("dist/main.js")).href)});`,
+    );
+    for (const name of ["open", "xdg-open"]) {
+      await lab.space.write(`programs/${name}`, '#!/bin/sh\necho "$@" > "$OPENED.part"\nmv "$OPENED.part" "$OPENED"\n');
+      await chmod(lab.space.at(`programs/${name}`), 0o755);
+    }
+    const opened = lab.space.at("opened");
+    const PATH = `${lab.space.at("programs")}:${process.env["PATH"]}`;
+    const options = { cwd: lab.space.path, bin, env: { PATH, OPENED: opened } };
+    await using view = await openView(startDatagen(["view", "--json"], options));
+    await expect.poll(() => existsSync(opened), { timeout: 20_000 }).toBe(true);
+    const words = (await lab.space.read("opened")).trim();
+    expect(words).toMatch(/^file:\/\/\S+\.html$/);
+    const page = fileURLToPath(words);
+    expect(statSync(page).mode & 0o077).toBe(0);
+    expect(statSync(dirname(page)).mode & 0o077).toBe(0);
+    expect(readFileSync(page, "utf8")).toContain(`content="0;url=${view.url}"`);
+    view.running.kill("SIGINT");
+    expect((await view.running.done).code).toBe(0);
+    expect(existsSync(dirname(page))).toBe(false);
+
+    await rm(opened);
+    const nobody = { signalAfter: { stderr: /Ctrl-C ends it/ } };
+    expect(await datagen(["view", "--no-open"], { ...options, ...nobody })).toMatchObject({ code: 0 });
+    expect(existsSync(opened)).toBe(false);
+    const without = { ...options, env: { PATH: lab.space.at("none"), OPENED: opened } };
+    const { code, stderr } = await datagen(["view"], { ...without, signalAfter: { stderr: /no browser was opened/ } });
+    expect([code, stderr]).toEqual([0, expect.stringContaining("open the address yourself")]);
   });
 
   test("refuses a missing database, an unknown run, a port in use, and what is no origin", async () => {

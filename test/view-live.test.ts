@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { expect, test } from "vitest";
+import { Hono } from "hono";
+import { expect, test, vi } from "vitest";
 import type { RunSummary } from "../src/index.ts";
+import { eventsOf } from "../src/view/events.ts";
 import type { Distributions, GridRow, Matches } from "../src/view/rows.ts";
 import { rows, startDatagen } from "./support/harness.ts";
 import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
@@ -88,6 +90,28 @@ test("a run whose process is killed is shown as interrupted, though nothing is w
   await expect.poll(() => stream.summaries.at(-1)?.status, { timeout: 20_000 }).toBe("running");
   run.kill();
   await expect.poll(() => stream.summaries.at(-1)?.status, { timeout: 20_000 }).toBe("interrupted");
+});
+
+test("a stream without changes shows that it is open, and begins and ends with its watcher", async () => {
+  vi.useFakeTimers();
+  try {
+    let watched = 0;
+    const events = eventsOf(() => {
+      watched += 1;
+      return () => (watched -= 1);
+    });
+    const { body } = await new Hono().get("/", (c) => events(c, "7g4k")).request("/");
+    const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+    const first = reader.read();
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(await first).toEqual({ value: ":\n\n", done: false });
+    expect(watched).toBe(1);
+    await reader.cancel();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(watched).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("streams end with their run, their page and their server; there are at most 20 at once", async () => {

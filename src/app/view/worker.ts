@@ -10,7 +10,8 @@ import { SliceOver } from "./slice.ts";
 const path = String(workerData);
 const store = openToRead(path);
 if (store === null) throw noDatabase(path);
-store.sqlite.pragma("query_only = ON");
+// A question that waited for another program would keep all others waiting.
+store.sqlite.exec("pragma query_only = ON; pragma busy_timeout = 1000");
 const reader = new Reader(store);
 
 parentPort?.on("message", (task: Task) => parentPort?.postMessage(replyTo(task)));
