@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import Database from "better-sqlite3";
 import type { RunDiff } from "../src/index.ts";
 import { binOf } from "../src/view/histogram.ts";
@@ -545,7 +545,7 @@ describe.concurrent("datagen view", () => {
     const PATH = `${lab.space.at("programs")}:${process.env["PATH"]}`;
     const options = { cwd: lab.space.path, bin, env: { PATH, OPENED: opened } };
     await using view = await openView(startDatagen(["view", "--json"], options));
-    await expect.poll(() => existsSync(opened), { timeout: 20_000 }).toBe(true);
+    await vi.waitFor(() => expect(existsSync(opened)).toBe(true), { timeout: 20_000 });
     const words = (await lab.space.read("opened")).trim();
     expect(words).toMatch(/^file:\/\/\S+\.html$/);
     const page = fileURLToPath(words);
