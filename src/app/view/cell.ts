@@ -1,6 +1,6 @@
 import { type Cell, cellsOf } from "../../export/renderer.ts";
 import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
-import type { CellRow } from "../../store/runs/dataset-rows.ts";
+import type { CellRow, TaskRow } from "../../store/runs/dataset-rows.ts";
 import { answerOrigin } from "../../store/runs/call-attempts.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
@@ -33,13 +33,13 @@ export function cellView(store: Store, run: RunRow, position: number, condition:
   if (!cell) {
     throw new ViewError(404, `run ${run.publicId} has no condition ${condition} with a replicate ${replicate}`);
   }
+  return { position, condition: cell.condition, replicate, steps: stepsOf(store, run, task, cell) };
+}
+
+/** The notes of a cell, if there are any, and its answer. */
+export function stepsOf(store: Store, run: RunRow, task: TaskRow, cell: Cell): StepView[] {
   const prompts = promptsOf(store, run, task, cell);
-  return {
-    position,
-    condition: cell.condition,
-    replicate,
-    steps: callsOf(cell).map((call, at) => stepView(store, run, call, prompts[at])),
-  };
+  return callsOf(cell).map((call, at) => stepView(store, run, call, prompts[at]));
 }
 
 function callsOf({ reading, strategy }: Cell): CellRow[] {

@@ -27,8 +27,13 @@ export function gridRows(store: Store, run: RunRow, from: number, count: number,
 
 /** An input with whole texts. @throws ViewError when the run has no input at the position */
 export function wholeRow(store: Store, run: RunRow, position: number): WholeRow {
+  return wholeRowOf(run, taskAt(store, run, position));
+}
+
+/** @param task read with {@link optionsFor} */
+export function wholeRowOf(run: RunRow, task: TaskRow): WholeRow {
   let left = MOST_IN_ROW;
-  return toRow(run, taskAt(store, run, position), (text) => {
+  return toRow(run, task, (text) => {
     const shown = shownText(text, Math.max(GRID_CHARACTERS, Math.min(MOST_CHARACTERS, left)));
     left -= shown.text.length;
     return shown;

@@ -1,7 +1,7 @@
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import type { Perspective } from "../../config/schema.ts";
 import { canonicalJson, type Settings, settingsByPerspective, sha256 } from "../../plan/settings.ts";
-import type { Store } from "../file/store.ts";
+import { oncePerStore, type Store } from "../file/store.ts";
 import { perspectives, settings } from "../schema.ts";
 import type { RunRow } from "./runs.ts";
 
@@ -69,8 +69,16 @@ export function perspectiveIds(store: Store, runId: number): { id: number; posit
   return store.db.select({ id, position }).from(perspectives).where(eq(perspectives.runId, runId)).all();
 }
 
+const statements = oncePerStore(({ db }) => ({
+  settings: db
+    .select({ value: settings.value })
+    .from(settings)
+    .where(eq(settings.id, sql.placeholder("id")))
+    .prepare(),
+}));
+
 export function getSettings(store: Store, id: number): Settings {
-  const row = store.db.select().from(settings).where(eq(settings.id, id)).get();
+  const row = statements(store).settings.get({ id });
   if (!row) throw new Error(`the settings ${id} are not in ${store.path}`);
   return row.value;
 }
