@@ -1,6 +1,6 @@
 // Bundles the bin and the library into dist/, and writes the types of the library beside them.
 import { execFileSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { build, type Plugin } from "esbuild";
 
@@ -96,6 +96,22 @@ await build({
   },
   logLevel: "warning",
 });
+await build({
+  entryPoints: [
+    { in: "src/view/ui/main.tsx", out: "view/app" },
+    { in: "src/view/ui/app.css", out: "view/app" },
+  ],
+  outdir: "dist",
+  bundle: true,
+  minify: true,
+  format: "iife",
+  platform: "browser",
+  target: ["chrome111", "firefox113", "safari16.4"],
+  tsconfig: "src/view/ui/tsconfig.json",
+  define: { "process.env.NODE_ENV": '"production"' },
+  logLevel: "warning",
+});
+copyFileSync("src/view/ui/index.html", "dist/view/index.html");
 chmodSync("dist/main.js", 0o755);
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "scripts/tsconfig.types.json"], {
   stdio: "inherit",

@@ -1,0 +1,95 @@
+import type { RunSummary } from "../../app/runs/summary.ts";
+import type {
+  CellView,
+  Comparison,
+  Distributions,
+  Filter,
+  GridRow,
+  Matches,
+  Rows,
+  ViewedRun,
+  WholeRow,
+} from "../rows.ts";
+
+/** An answer of the server that is no answer to the question. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly hint: string | null;
+
+  constructor(status: number, message: string, hint: string | null) {
+    super(message);
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+/** The rows that `datagen view` serves. */
+export const fromServer: Rows = {
+  runs: () => get<RunSummary[]>("/api/runs"),
+  run: (run) => get<ViewedRun>(of(run)),
+  grid: (run, from, count) => get<GridRow[]>(`${of(run)}/rows?from=${from}&count=${count}`),
+  row: (run, position) => get<WholeRow>(`${of(run)}/rows/${position}`),
+  cell: (run, position, condition, replicate) =>
+    get<CellView>(`${of(run)}/rows/${position}/cells/${condition}/${replicate}`),
+  matches: (run, filter, after) => get<Matches>(`${of(run)}/matches?${words({ after, ...filter })}`),
+  distributions: (run, after) => get<Distributions>(`${of(run)}/distributions?after=${after}`),
+  compare: (a, b, after) => get<Comparison>(`${of(a)}/compare?${words({ with: b, after })}`),
+  partner: async (run, position, other) =>
+    (await get<{ position: number | null }>(`${of(run)}/rows/${position}/partner?${words({ run: other })}`)).position,
+  watch(run, onChange) {
+    const events = new EventSource(`${of(run)}/events`);
+    events.addEventListener("message", ({ data }: MessageEvent<string>) => onChange(JSON.parse(data) as RunSummary));
+    return () => events.close();
+  },
+};
+
+/** Changes the token of the address for a cookie. */
+export async function openSession(token: string): Promise<void> {
+  await answerTo(
+    await fetch("/session", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token }),
+    }),
+  );
+}
+
+function of(run: string): string {
+  return `/api/runs/${encodeURIComponent(run)}`;
+}
+
+function words(members: Filter & { after?: number; with?: string; run?: string }): string {
+  const entries = Object.entries(members).map(([name, value]) => [
+    name,
+    String(typeof value === "boolean" ? Number(value) : value),
+  ]);
+  return new URLSearchParams(entries).toString();
+}
+
+/** How often to ask again while the server or the database is busy, and how long to wait first. */
+const TRIES = 4;
+const PAUSE_MS = 400;
+
+async function get<T>(path: string): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    let response: Response;
+    try {
+      response = await fetch(path, { headers: { accept: "application/json" } });
+    } catch {
+      throw new Refusal(
+        0,
+        "The server does not answer.",
+        "Is `datagen view` still running? Start it again, and reload.",
+      );
+    }
+    if (response.status !== 503 || tries === TRIES) return (await answerTo(response)).json() as Promise<T>;
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * tries));
+  }
+}
+
+async function answerTo(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const said = (await response.json().catch(() => null)) as { error?: { message?: string; hint?: string } } | null;
+  const { message = `The server answered ${response.status}.`, hint = null } = said?.error ?? {};
+  throw new Refusal(response.status, message, hint);
+}
