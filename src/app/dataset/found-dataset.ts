@@ -1,18 +1,19 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { renderers } from "../../export/index.ts";
 import type { Ends } from "../../export/renderer.ts";
+import { isPage } from "../../view/page-file.ts";
 
 /** How many bytes to read of a file's beginning and of its end. */
 const HEAD_BYTES = 1 << 20;
 const TAIL_BYTES = 1 << 16;
 
-/** Whether a file is a dataset of any format. Only its beginning and its end are read. */
+/** Whether a file is a dataset of any format, or an exported page. Only its beginning and its end are read. */
 export function isDataset(path: string): boolean {
   const ends = endsOf(path);
-  return Object.values(renderers).some((renderer) => renderer.isDataset(ends));
+  return isPage(ends.head) || Object.values(renderers).some((renderer) => renderer.isDataset(ends));
 }
 
-/** Whether a file is a dataset of a run: its rows or its metadata have the run's id. False if it cannot be read. */
+/** Whether a file is a dataset or a page of a run: it has the run's id. False if it cannot be read. */
 export function isDatasetOf(path: string, runId: string): boolean {
   let ends: Ends;
   try {
@@ -20,7 +21,7 @@ export function isDatasetOf(path: string, runId: string): boolean {
   } catch {
     return false;
   }
-  return Object.values(renderers).some((renderer) => renderer.isDataset(ends, runId));
+  return isPage(ends.head, runId) || Object.values(renderers).some((renderer) => renderer.isDataset(ends, runId));
 }
 
 function endsOf(path: string): Ends {

@@ -1,7 +1,7 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { PROVIDERS } from "../../config/providers.ts";
-import { FORMATS } from "../../export/formats.ts";
+import { EXPORT_FORMATS } from "../page-export.ts";
 import { renderCompletion, SHELLS } from "../render/completion.ts";
 import { COMMAND_NAMES, usageOf } from "../usage.ts";
 
@@ -26,7 +26,14 @@ export class CompletionCommand extends Command {
   async execute(): Promise<void> {
     const usages = await Promise.all(COMMAND_NAMES.map((name) => usageOf(name)));
     const latest = ["latest"];
-    const choices = { "--provider": PROVIDERS, "--format": FORMATS, RUN: latest, A: latest, B: latest, SHELL: SHELLS };
+    const choices = {
+      "--provider": PROVIDERS,
+      "--format": EXPORT_FORMATS,
+      RUN: latest,
+      A: latest,
+      B: latest,
+      SHELL: SHELLS,
+    };
     this.context.stdout.write(renderCompletion(this.shell, usages, choices));
   }
 }

@@ -1,15 +1,17 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
-import { FORMATS } from "../../export/formats.ts";
+import type { Format } from "../../export/formats.ts";
 import type { Piece } from "../../export/renderer.ts";
 import type { OnEvent } from "../../app/events.ts";
+import { UsageError } from "../../errors.ts";
 import { folderOf } from "../folder.ts";
-import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
+import { RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
+import { EXPORT_FORMATS, PageExportCommand } from "../page-export.ts";
 import { either, oneLine, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
-export class ExportCommand extends DatagenCommand {
+export class ExportCommand extends PageExportCommand {
   static override paths = [["export"]];
   static override usage = Command.Usage({
     category: "Data",
@@ -21,6 +23,8 @@ export class ExportCommand extends DatagenCommand {
       and finish reason; they take several runs, one after the other. In \`json\` each run of an experiment has a file of its own,
       and \`--output\` is a folder. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
+
+      \`html\` is a page for people, as \`datagen view --export\` writes it.
 
       Programs of the reference pipeline fail on missing responses, treat replicates as more perspectives, and may not
       read files as UTF-8. \`--complete-only\`, \`--replicate\` and \`--ascii\` write files that they can read.
@@ -34,6 +38,7 @@ export class ExportCommand extends DatagenCommand {
       ["The dataset of the newest run, into data/agents", "datagen export latest"],
       ["As a table for a spreadsheet", "datagen export latest --format csv --csv-safe --output dataset.csv"],
       ["For programs of the reference pipeline", "datagen export latest --complete-only --replicate 1 --ascii"],
+      ["A page to look at, in one file", "datagen export latest --format html"],
       ["Two runs in one file", "datagen export 7g4k latest --format csv --output both.csv"],
       ["Into a pipe", "datagen export latest --format jsonl --output - | head -n 1"],
     ],
@@ -44,8 +49,8 @@ export class ExportCommand extends DatagenCommand {
     description: "A file, a folder that exists, or - for stdout. Default: data/agents",
   });
   format = Option.String("--format", {
-    description: `${either(FORMATS)}. Default: the extension of --output, else json`,
-    validator: isEnum(FORMATS),
+    description: `${either(EXPORT_FORMATS)}. Default: the extension of --output, else json`,
+    validator: isEnum(EXPORT_FORMATS),
   });
   allowPartial = Option.Boolean("--allow-partial", false, { description: "Export even while calls are pending" });
   completeOnly = Option.Boolean("--complete-only", false, {
@@ -62,13 +67,34 @@ export class ExportCommand extends DatagenCommand {
   });
 
   async execute(): Promise<void> {
+    const { format = /\.html$/i.test(this.output ?? "") ? "html" : undefined } = this;
+    if (format === "html") await this.#writePage();
+    else await this.#writeDataset(format);
+  }
+
+  async #writePage(): Promise<void> {
+    const { completeOnly, replicate, ascii, csvSafe, replaceSurrogates, output } = this;
+    const [run = "", ...others] = this.runs;
+    if (others.length > 0) {
+      throw new UsageError(`a page has one run, and ${this.runs.length} are given`, "Export each run alone.");
+    }
+    if (completeOnly || replicate !== undefined || ascii || csvSafe || replaceSurrogates) {
+      throw new UsageError(
+        "--complete-only, --replicate, --ascii, --csv-safe and --replace-surrogates are for datasets, not for html",
+        "Leave them out, or name another --format.",
+      );
+    }
+    await this.exportPage(run, output);
+  }
+
+  async #writeDataset(format: Format | undefined): Promise<void> {
     const [{ exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
       import("../../app/runs/show-run.ts"),
       import("../../export/index.ts"),
     ]);
     using store = await this.openToRead();
-    const { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
+    const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
     const onEvent: OnEvent = (event) => {
       if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
     };

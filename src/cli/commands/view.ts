@@ -1,12 +1,13 @@
 import { once } from "node:events";
 import { Command, Option } from "clipanion";
 import type { ServedView } from "../../app/view/serve-view.ts";
-import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
-import { errorMessage } from "../../errors.ts";
-import { isPort } from "../number.ts";
+import { RUN_DESCRIPTION } from "../command.ts";
+import { errorMessage, UsageError } from "../../errors.ts";
+import { isCount, isPort } from "../number.ts";
+import { PageExportCommand } from "../page-export.ts";
 import { interruptible } from "../signals.ts";
 
-export class ViewCommand extends DatagenCommand {
+export class ViewCommand extends PageExportCommand {
   static override paths = [["view"]];
   static override usage = Command.Usage({
     category: "Data",
@@ -19,9 +20,17 @@ export class ViewCommand extends DatagenCommand {
 
       If the browser is on another machine, forward a port to this one with \`ssh -L 8080:127.0.0.1:8080 HOST\`, and start
       the server with \`--port 8080\`. If the two ports differ, \`--public-origin\` says what the browser opens.
+
+      \`--export\` starts no server: it writes the run as one HTML file, to hand on. It opens in a browser without a
+      network, and shows everything but other runs. \`--inputs\` and \`--conditions\` take a part of the run.
     `,
     examples: [
       ["The newest run", "datagen view latest"],
+      ["One file for somebody else", "datagen view latest --export run.html"],
+      [
+        "A part of a large run",
+        'datagen view latest --export part.html --inputs 50 --conditions "Faithful: literal" --conditions Strategic',
+      ],
       ["All runs, on a port that a tunnel leads to", "datagen view --port 8080 --no-open"],
       ["Through a tunnel from the port 9000", "datagen view --port 8080 --public-origin http://localhost:9000"],
     ],
@@ -34,7 +43,22 @@ export class ViewCommand extends DatagenCommand {
     description: "The origin that the browser opens, if a tunnel leads from there, such as http://localhost:8080",
   });
 
+  exported = Option.String("--export", { description: "Write the run as one HTML file, a folder that exists, or -" });
+  inputs = Option.String("--inputs", { description: "Export only the first N inputs", validator: isCount() });
+  conditions = Option.Array("--conditions", {
+    description: "Export only this condition, or all that begin with it. May be given several times",
+  });
+
   async execute(): Promise<void> {
+    const { run, exported, inputs, conditions } = this;
+    if (exported !== undefined) {
+      if (run === undefined) throw new UsageError("--export: no run is named", "Name one, such as `latest`.");
+      await this.exportPage(run, exported, { inputs, conditions });
+      return;
+    }
+    if (inputs !== undefined || conditions !== undefined) {
+      throw new UsageError("--inputs and --conditions are for --export", "The page itself has filters.");
+    }
     const view = await this.#serve();
     let closeBrowserFile = () => {};
     const untilInterrupted = async (signal: AbortSignal) => {

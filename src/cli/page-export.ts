@@ -1,0 +1,59 @@
+import { Option } from "clipanion";
+import { UsageError } from "../errors.ts";
+import { FORMATS } from "../export/formats.ts";
+import type { RenderPageOptions } from "../app/view/export-page.ts";
+import { DatagenCommand } from "./command.ts";
+import { megabytes, printable } from "./render/text.ts";
+import { interruptible } from "./signals.ts";
+
+/** The formats of datasets, and the page for people. */
+export const EXPORT_FORMATS = [...FORMATS, "html"] as const;
+
+/** A command that can write a run as one HTML file. */
+export abstract class PageExportCommand extends DatagenCommand {
+  yes = Option.Boolean("--yes,-y", false, { description: "Write an HTML page of more than 50 MB without asking" });
+
+  /** @param output as `exportPage` takes it; - is stdout */
+  protected async exportPage(
+    run: string,
+    output: string | undefined,
+    options: Pick<RenderPageOptions, "inputs" | "conditions"> = {},
+  ): Promise<void> {
+    const [{ exportPage, renderPage }, { showSummary }] = await Promise.all([
+      import("../app/view/export-page.ts"),
+      import("../app/runs/show-run.ts"),
+    ]);
+    using store = await this.openToRead();
+    const whole = { ...options, confirmSize: (bytes: number, isLarge: boolean) => this.#confirmSize(bytes, isLarge) };
+    if (output === "-" || output === "/dev/stdout") {
+      const { pipeline } = await import("node:stream/promises");
+      const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
+      const shown = async function* (pieces: AsyncIterable<string>) {
+        for await (const piece of pieces) yield isTerminal ? printable(piece) : piece;
+      };
+      await pipeline(await renderPage(store, run, whole), shown, this.context.stdout, { end: false });
+      return;
+    }
+    const page = await interruptible((signal) => exportPage(store, run, { ...whole, output, signal }), {
+      first: () =>
+        this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
+      second: () => this.warn("Ended."),
+    });
+    if (this.json) this.printJson({ run: showSummary(store, run), page });
+    else this.print(page);
+  }
+
+  async #confirmSize(bytes: number, isLarge: boolean): Promise<boolean> {
+    const size = `The page is about ${megabytes(bytes)} large`;
+    if (!isLarge || this.yes) {
+      this.warn(`${size}.`);
+      return true;
+    }
+    const { ask } = this;
+    if (ask) return await ask(`${size}, and browsers open such a page slowly. Write it?`);
+    throw new UsageError(
+      `the page would be about ${megabytes(bytes)} large, and there is no terminal to ask on`,
+      "Add --yes, or take a part of the run: `datagen view RUN --export FILE --inputs 100`.",
+    );
+  }
+}
