@@ -330,6 +330,8 @@ describe.concurrent("an example of a help text", () => {
       const output = /--output (\S+)/.exec(line)?.[1];
       if (output === "-") expect(result.stdout.trim().split("\n")).toHaveLength(1);
       else expect(existsSync(space.at(output ?? result.stdout.trim()))).toBe(true);
+    } else if (command === "view" && line.includes("--export")) {
+      expect(existsSync(space.at(result.stdout.trim()))).toBe(true);
     } else if (isServing(line)) {
       expect(result.stdout).toMatch(/^http:\/\/(127\.0\.0\.1|localhost):\d+\/#token=[\w-]{43}(&run=\w{8})?\n$/);
     } else if (command === "import") {

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cp, mkdir, readdir, readFile, symlink } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, stat, symlink } from "node:fs/promises";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -17,6 +17,9 @@ import { startServer } from "./support/server.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
+/** In bytes. It was 1.2 MB when the page of `datagen view` came. */
+const MOST_PACKED = 1_500_000;
+
 interface Manifest {
   name: string;
   version: string;
@@ -29,6 +32,7 @@ let consumer: Workspace;
 let manifest: Manifest;
 /** The packed files, with their rights. */
 let packed: Map<string, number>;
+let packedBytes: number;
 
 beforeAll(async () => {
   await using project = await workspace();
@@ -58,6 +62,7 @@ beforeAll(async () => {
 
   const folder = consumer.at("node_modules/datagen");
   await mkdir(folder, { recursive: true });
+  packedBytes = (await stat(consumer.at(tarball!.filename))).size;
   const untar = ["-xzf", consumer.at(tarball!.filename), "-C", folder, "--strip-components=1"];
   expect(spawnSync("tar", untar).status).toBe(0);
   manifest = await consumer.json<Manifest>("node_modules/datagen/package.json");
@@ -100,7 +105,7 @@ describe("the packed package", () => {
       /^migrations\/meta\/(_journal|\d{4}_snapshot)\.json$/,
       /^configs\/(translation|summarization|peer_review|schema)\.json$/,
       /^data\/(translation|summarization|peer_review)\.json$/,
-      /^docs\/\w+\.(md|svg)$/,
+      /^docs\/\w+\.(md|svg|png)$/,
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md)$/,
     ];
     const paths = [...packed.keys()];
@@ -121,6 +126,10 @@ describe("the packed package", () => {
       expect(paths).toContain(`data/${name}.json`);
     }
     expect(packed.get("dist/main.js")! & 0o111).toBe(0o111);
+  });
+
+  test("is small: the page and its picture are in it, but no source maps and no packages", () => {
+    expect(packedBytes).toBeLessThan(MOST_PACKED);
   });
 
   test("has all migrations of the sources", async () => {
