@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { mkdir, symlink } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { createExperiment } from "../src/app/run/create-run.ts";
 import { executeExperiment } from "../src/app/run/execute-experiment.ts";
@@ -221,6 +223,66 @@ describe("an experiment", () => {
     expect((await datagen(["resume", "one-at-a-time"], options)).code).toBe(0);
   });
 
+  test("with a cap is taken over as a whole from a process that is stuck", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ latency: 5, behave: () => ({ kind: "hang" }) });
+    await write(space, experimentOf(MODELS, { max_cost_usd: 5 }), 4);
+    const options = { cwd: space.path, env: environmentFor(server) };
+    await using stuck = startDatagen(["run", "config.json", "--name", "stuck-1"], options);
+    while (new Set(server.requests.map(({ model }) => model)).size < 3) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    stuck.kill("SIGSTOP");
+    server.behave = undefined;
+    const taken = await datagen(["resume", "stuck-1", "--take-over"], options);
+    expect(taken.code, taken.stderr).toBe(0);
+    expect(taken.stderr.match(/taking run/g)).toHaveLength(3);
+  });
+
+  test("whose plan was killed has left nothing, and its name is free", async () => {
+    await using space = await workspace();
+    const inputs = 3_000;
+    await write(space, experimentOf(MODELS, { api_provider: "offline" }), inputs);
+    await using planning = startDatagen(["run", "config.json", "--name", "killed-1", "--sample-size", String(inputs)], {
+      cwd: space.path,
+    });
+    const isBegun = () =>
+      existsSync(space.at(DB)) &&
+      queryRows(space.at(DB), "select 1 from sqlite_schema where name = 'tasks'").length > 0 &&
+      queryRows(space.at(DB), "select 1 from tasks limit 1").length > 0;
+    while (!isBegun()) await new Promise((resolve) => setTimeout(resolve, 5));
+    planning.kill();
+    await planning.done;
+    expect(queryRows(space.at(DB), "select id from runs where planned_at is not null")).toEqual([]);
+    const again = await offline(space)(["run", "config.json", "--name", "killed-1", "--sample-size", "2"]);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stdout.trim().split("\n")).toHaveLength(3);
+  });
+
+  test("has the datasets of its other runs when one cannot be written, and says which", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ latency: 100 });
+    await write(space, experimentOf(MODELS), 2);
+    const options = { cwd: space.path, env: environmentFor(server) };
+    await using running = startDatagen(
+      ["run", "config.json", "--name", "full-1", "--output", "out", "--json"],
+      options,
+    );
+    await running.waitFor(/Experiment full-1/);
+    const [, second] = queryRows<{ name: string }>(space.at(DB), "select dataset_name name from runs order by id");
+    await mkdir(space.at("out"));
+    await symlink("/dev/full", space.at(`out/${second!.name}.json`));
+    const result = await running.done;
+    expect(result.code, result.stderr).toBe(3);
+    const { runs } = told(result.stdout);
+    expect(runs.map(({ run, dataset }) => [run.status, dataset !== null])).toEqual([
+      ["completed", true],
+      ["completed", false],
+      ["completed", true],
+    ]);
+    expect(result.stderr).toMatch(/^gpt-4\.1: Error: the disk of out\/\S+ is full$/m);
+  });
+
   test("goes on with its other runs when one stops, and says what each has", async () => {
     await using space = await workspace();
     await using server = await startServer({ latency: 5 });
@@ -242,6 +304,9 @@ describe("an experiment", () => {
     expect(runs.map(({ dataset }) => dataset?.startsWith("out/translation_"))).toEqual([true, true, undefined]);
     expect(result.stderr).toMatch(/Llama-3\.3-70B\S*: Error: .*refused the API key/);
     expect(result.stderr).toContain(`Go on with: datagen resume ${experiment} --output out/`);
+    const partly = await datagen(["export", experiment, "--output", "partly"], options);
+    expect([partly.code, partly.stderr]).toEqual([2, expect.stringMatching(/calls of run \w+ are pending/)]);
+    expect(existsSync(space.at("partly"))).toBe(false);
     server.behave = ({ model, promptHash, ...call }) =>
       refuse({ ...call, promptHash, model: model === MODELS[2] ? "" : model });
     const again = await datagen(["resume", experiment], options);

@@ -1,4 +1,5 @@
 import { Option } from "clipanion";
+import type { ExecutedRun } from "../app/run/execute-experiment.ts";
 import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
@@ -85,14 +86,17 @@ export abstract class ExecutionCommand extends SendingCommand {
       const { onEvent } = this.progress;
       const executed = await executeExperiment(store, name, { ...options, wait: !this.noWait, signal, onEvent });
       this.progress.end();
-      const stopped = executed.flatMap(({ run, error }) =>
-        error === undefined ? [] : [{ label: labels.get(run.id), error }],
-      );
       for (const { run } of executed) this.warn(renderOutcome(run));
       const datasets: { run: RunSummary; dataset: string | null }[] = [];
+      const ended: ExecutedRun[] = [];
       for (const { run, error } of executed) {
-        datasets.push({ run, dataset: error === undefined ? await this.exportOne(store, run, signal) : null });
+        const exported = error === undefined ? await this.tryToExport(store, run, signal) : { dataset: null, error };
+        datasets.push({ run, dataset: exported.dataset });
+        ended.push({ run, error: exported.error });
       }
+      const stopped = ended.flatMap(({ run, error }) =>
+        error === undefined ? [] : [{ label: labels.get(run.id), error }],
+      );
       if (this.json) this.printJson({ experiment: name, runs: datasets });
       else for (const { dataset } of datasets) if (dataset !== null) this.print(dataset);
       for (const { label = "", error } of stopped) this.warn(`${label}: ${renderError(error).text}`);
@@ -103,8 +107,21 @@ export abstract class ExecutionCommand extends SendingCommand {
             stopped.map(({ error }) => error),
           ),
         );
-      return exitCodeOf(executed);
+      return exitCodeOf(ended);
     });
+  }
+
+  /** Exports one of several runs: if that fails, the datasets of the others are still written. */
+  private async tryToExport(
+    store: Store,
+    run: RunSummary,
+    signal: AbortSignal,
+  ): Promise<{ dataset: string | null; error?: unknown }> {
+    try {
+      return { dataset: await this.exportOne(store, run, signal) };
+    } catch (error) {
+      return { dataset: null, error };
+    }
   }
 
   private async exportOne(store: Store, run: RunSummary, signal: AbortSignal): Promise<string | null> {

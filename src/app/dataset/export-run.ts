@@ -76,7 +76,21 @@ export async function exportRun(
  * @throws UsageError when there is no such run, or calls are pending
  */
 export function renderRun(store: Store, wanted: string | readonly string[], options: RenderOptions = {}): Readable {
-  const { format = "json", allowPartial = false, ascii = false } = options;
+  const { format = "json", ascii = false } = options;
+  const runIds = exportable(store, wanted, options);
+  return Readable.from(
+    atOneMoment(store, () => inPieces(rendered(store, runIds, format, options), ascii)),
+    { objectMode: true, highWaterMark: 1 },
+  );
+}
+
+/**
+ * Finds the runs of a dataset, and checks that they can be rendered.
+ * @throws UsageError as {@link renderRun} does, and when an option does not fit
+ * @internal
+ */
+export function exportable(store: Store, wanted: string | readonly string[], options: RenderOptions): number[] {
+  const { format = "json", allowPartial = false } = options;
   checkStyle(format, options);
   const runIds = findRuns(store, wanted, format);
   for (const runId of runIds) {
@@ -90,10 +104,7 @@ export function renderRun(store: Store, wanted: string | readonly string[], opti
       );
     }
   }
-  return Readable.from(
-    atOneMoment(store, () => inPieces(rendered(store, runIds, format, options), ascii)),
-    { objectMode: true, highWaterMark: 1 },
-  );
+  return runIds;
 }
 
 /** @throws UsageError when there is no such run, a run is given twice, or the format cannot have several */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InterruptedError } from "../../errors.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { describeHolder, LAPSE_MS, signOf, timeOf } from "../../store/runs/holder.ts";
+import { describeHolder, isThisProcess, LAPSE_MS, signOf, timeOf } from "../../store/runs/holder.ts";
 import { type HeldRun, heldRuns, releaseLease } from "../../store/runs/leases.ts";
 import type { OnEvent } from "../events.ts";
 
@@ -72,10 +72,11 @@ function waitingFor({ label, holder }: HeldRun, ms: number): string {
   );
 }
 
-/** Frees runs whose process is stuck, after saying what is known of it. */
+/** Frees runs whose process is stuck, after saying what is known of it. Runs that this process executes stay with it. */
 export function freeRuns(store: Store, runIds: readonly number[], onEvent: OnEvent): void {
   inTransaction(store, () => {
     for (const { label, holder } of heldRuns(store, runIds)) {
+      if (isThisProcess(holder)) continue;
       onEvent({
         type: "warning",
         message:

@@ -88,7 +88,7 @@ export class ExportCommand extends PageExportCommand {
   }
 
   async #writeDataset(format: Format | undefined): Promise<void> {
-    const [{ exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
+    const [{ exportable, exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
       import("../../app/runs/show-run.ts"),
       import("../../export/index.ts"),
@@ -119,6 +119,8 @@ export class ExportCommand extends PageExportCommand {
     const areApart = experiment !== null && !renderers[format ?? formatOf(this.output)].isFlat;
     const output = areApart && this.output !== undefined ? folderOf(this.output) : this.output;
     const write = async (signal: AbortSignal) => {
+      // Either all runs of an experiment are exported, or none.
+      if (areApart) for (const id of ids) exportable(store, id, options);
       const wanted = areApart ? ids.map((id) => [id]) : [ids];
       const paths: string[] = [];
       for (const run of wanted) paths.push(await exportRun(store, run, { ...options, output, signal }));

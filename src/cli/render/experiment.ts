@@ -1,6 +1,7 @@
 import type { ExecutedRun } from "../../app/run/execute-experiment.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
-import { DatagenError, EXIT } from "../../errors.ts";
+import { EXIT } from "../../errors.ts";
+import { renderError } from "./error.ts";
 import { modelOf } from "./lines.ts";
 import { cut } from "./table.ts";
 
@@ -24,7 +25,7 @@ export function exitCodeOf(executed: readonly ExecutedRun[]): number {
   const codes = new Set<number>(
     executed.map(({ run, error }) => {
       if (error === undefined) return run.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
-      return error instanceof DatagenError ? error.exitCode : EXIT.bug;
+      return renderError(error).exitCode;
     }),
   );
   return CODES.find((code) => codes.has(code)) ?? EXIT.done;

@@ -2,7 +2,7 @@ import { and, eq, isNotNull, sql } from "drizzle-orm";
 import { UsageError } from "../../errors.ts";
 import type { Store } from "../file/store.ts";
 import { deletedRuns, experiments, runs } from "../schema.ts";
-import { findRun, ID_ALPHABET, ID_LENGTH, type RunRow } from "./runs.ts";
+import { abandonedRuns, findRun, ID_ALPHABET, ID_LENGTH, type RunRow } from "./runs.ts";
 
 export type ExperimentRow = typeof experiments.$inferSelect;
 
@@ -56,7 +56,19 @@ export function checkExperimentName(store: Store, name: string): void {
       "Give another --name, such as models-1.",
     );
   }
-  if (store.db.select().from(experiments).where(eq(experiments.name, name)).get()) throw isTaken(name);
+  if (isInUse(store, name)) throw isTaken(name);
+}
+
+/** Whether an experiment has a name. One whose plan was interrupted does not count: the next plan removes it. */
+function isInUse(store: Store, name: string): boolean {
+  const abandoned = new Set(abandonedRuns(store));
+  return store.db
+    .select({ id: runs.id })
+    .from(runs)
+    .innerJoin(experiments, eq(experiments.id, runs.experimentId))
+    .where(eq(experiments.name, name))
+    .all()
+    .some(({ id }) => !abandoned.has(id));
 }
 
 /** Whether a name from somebody else's database may be that of an experiment. */
