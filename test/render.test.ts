@@ -639,6 +639,49 @@ describe("progress", () => {
     end();
   });
 
+  test("of several runs has a line for each, with its count on a narrow terminal, too", () => {
+    vi.useFakeTimers({ now: 0 });
+    const label = "a model with a very long name";
+    for (const [columns, beginning] of [
+      [40, "abcd2345  0/100, "],
+      [100, `${label}  0/100 calls (0%), `],
+    ] as const) {
+      const written: string[] = [];
+      const progress = createProgress({ isTTY: true, columns, write: (text) => written.push(text) });
+      const calls = { total: 100, succeeded: 0, failed: 0, pending: 100, reused: 0, truncated: 0 };
+      progress.label(new Map([["abcd2345", label]]));
+      progress.onEvent({ type: "started", run: summary({ calls }), baseUrls: [] }, "abcd2345");
+      vi.advanceTimersByTime(200);
+      const line = written.at(-1)!.replace(`\r${ESC}[2K`, "");
+      expect(line.replace(/[█░]+ /u, "").startsWith(beginning), line).toBe(true);
+      expect(widthOf(line)).toBeLessThan(columns);
+      progress.end();
+    }
+  });
+
+  test("of several runs says of each that its provider is away and back, and warnings once", () => {
+    const written: string[] = [];
+    const { onEvent, label } = createProgress({ write: (text) => written.push(text) });
+    label(new Map(["one", "two"].map((run) => [run, `model ${run}`])));
+    for (let time = 0; time < 2; time += 1) {
+      for (const run of ["one", "two"]) {
+        onEvent({ type: "warning", message: "the log grows" }, run);
+        onEvent({ type: "server", server: "http://a", isAway: true, message: "connection: refused" }, run);
+        onEvent({ type: "recovered" }, run);
+      }
+    }
+    const about = (run: string) => [
+      `model ${run}: http://a does not answer (connection: refused). It is probed, and gets no other requests until it answers.`,
+      `model ${run}: The provider answers again.`,
+    ];
+    const lines = written.join("").trimEnd().split("\n");
+    expect(lines.filter((line) => line.includes("Warning"))).toEqual(["model one: Warning: the log grows"]);
+    for (const run of ["one", "two"]) {
+      const own = lines.filter((line) => line.startsWith(`model ${run}: `) && !line.includes("Warning"));
+      expect(own).toEqual([...about(run), ...about(run)]);
+    }
+  });
+
   test("says whom a run asks, and shows what a config calls its model as text", () => {
     const written: string[] = [];
     const { onEvent } = createProgress({ write: (text) => written.push(text) });

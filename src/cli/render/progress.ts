@@ -7,6 +7,9 @@ import { createLines, createSpeed, type ProgressStream } from "./progress-stream
 import { counted, number, oneLine } from "./text.ts";
 import { widthOf } from "./width.ts";
 
+/** The share of a terminal's width that the label of a run may have. In the place of a longer one there is the run's id. */
+const WIDEST_LABEL = 0.5;
+
 /** The progress of a run. */
 interface Shown {
   label: string;
@@ -35,7 +38,11 @@ export function createProgress(stream: ProgressStream): Progress {
   function draw(): void {
     if (runs.size === 0 || !lines.isDue()) return;
     const { width, height } = lines;
-    const all = labels.size === 0 ? [...runs.values()] : [...labels.keys()].flatMap((run) => runs.get(run) ?? []);
+    const widest = width === null ? Number.POSITIVE_INFINITY : width * WIDEST_LABEL;
+    const all = (labels.size === 0 ? [...runs.keys()] : [...labels.keys()]).flatMap((run) => {
+      const shown = runs.get(run);
+      return shown === undefined ? [] : [{ ...shown, label: widthOf(shown.label) > widest ? run : shown.label }];
+    });
     const indent = Math.max(0, ...all.map(({ label }) => widthOf(label)));
     const drawn = all.map(({ label, state, speed }) => {
       speed.add(state.succeeded + state.failed);
@@ -49,17 +56,17 @@ export function createProgress(stream: ProgressStream): Progress {
     lines.show(...first, ...(more > 0 ? [`and ${counted(more, "more run")}`] : []));
   }
 
-  /** What an event of one of several runs says. What several runs say in the same words is said once. */
-  function labelled(text: string, run: string): string | null {
+  /** What an event of one of several runs says. A warning that several runs give in the same words is said once. */
+  function labelled(text: string, run: string, isWarning: boolean): string | null {
     if (labels.size === 0) return text;
-    if (said.size === said.add(text).size) return null;
+    if (isWarning && said.size === said.add(text).size) return null;
     return `${labels.get(run) ?? run}: ${text}`;
   }
 
   function onEvent(event: RunEvent, run = ""): void {
     const text = sayingOf(event, isNew);
     const isOfAll = event.type === "created" || event.type === "started";
-    const line = text === null || isOfAll ? text : labelled(text, run);
+    const line = text === null || isOfAll ? text : labelled(text, run, event.type === "warning");
     if (line !== null) lines.write(line);
     const shown = runs.get(run);
     switch (event.type) {
