@@ -1,5 +1,6 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { mkdir, symlink } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createExperiment } from "../src/app/run/create-run.ts";
 import { executeExperiment } from "../src/app/run/execute-experiment.ts";
@@ -330,6 +331,39 @@ describe("an experiment", () => {
     expect(open).toEqual([{ n: 0 }]);
     expect((await datagen(["resume", "to-stop"], options)).code).toBe(0);
   });
+
+  test("names itself in a command that can be typed, also where its name has a blank", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ behave: () => ({ kind: "hang" }) });
+    await write(space, experimentOf(MODELS), 2);
+    const options = { cwd: space.path, env: environmentFor(server) };
+    await using running = startDatagen(["run", "config.json", "--name", "it's two"], options);
+    while (server.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    running.kill("SIGINT");
+    await running.waitFor(/Press Ctrl-C again/);
+    running.kill("SIGINT");
+    const ended = await running.done;
+    expect([ended.code, ended.stderr]).toEqual([
+      130,
+      expect.stringContaining(String.raw`Go on with: datagen resume 'it'\''s two'`),
+    ]);
+  });
+
+  test.runIf(process.platform === "linux")(
+    "holds back some space of the disk once, and more for each run",
+    async () => {
+      await using space = await workspace();
+      await using server = await startServer({ behave: () => ({ kind: "hang" }) });
+      await write(space, experimentOf(MODELS, { concurrency: 32 }), 4);
+      await using run = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+      while (new Set(server.requests.map(({ model }) => model)).size < 3) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      const files = `/proc/${run.child.pid}/fd`;
+      const held = readdirSync(files).filter((file) => readlinkSync(join(files, file)).includes("datagen.db-reserve-"));
+      expect(held.map((file) => statSync(join(files, file)).size)).toEqual([(16 + 3 * 2) * 1024 * 1024]);
+    },
+  );
 });
 
 describe("the library", () => {
@@ -465,6 +499,26 @@ describe("the name of an experiment", () => {
     expect(names).toEqual(expect.arrayContaining(["two", expect.stringMatching(/^two-\w+$/)]));
     expect((await run(["resume", names[0]!, "--db", "one.db"])).code).toBe(0);
     expect((await run(["db", "check", "--db", "one.db"])).code).toBe(0);
+  });
+
+  test("brings what its deleted runs have cost into another database, where it stays spent", async () => {
+    await using space = await workspace();
+    await using server = await startServer();
+    await write(space, experimentOf(MODELS.slice(0, 2)), 6);
+    const run = (...args: string[]) => datagen(args, { cwd: space.path, env: environmentFor(server) });
+    const cap = 0.01;
+    const stopped = await run("run", "config.json", "--max-cost", String(cap), "--name", "spent-1", "--json");
+    expect(stopped.code, stopped.stderr).toBe(3);
+    const [first, second] = told(stopped.stdout).runs.map((one) => one.run);
+    expect((await run("runs", "delete", first!.id, "--yes")).code).toBe(0);
+    for (let time = 0; time < 2; time += 1) {
+      expect((await run("db", "merge", DB, "--db", "other.db")).code).toBe(0);
+    }
+    expect(queryRows(space.at("other.db"), "select public_id id, cost_nano_usd / 1e9 cost from deleted_runs")).toEqual([
+      { id: first!.id, cost: first!.cost_usd },
+    ]);
+    expect((await run("resume", second!.id, "--db", "other.db")).code).toBe(3);
+    expect(chargedBy(server)).toBeLessThanOrEqual(cap);
   });
 
   test("is that of the shards of several machines once they are merged, with the sum of their caps", async () => {

@@ -138,7 +138,7 @@ export abstract class ExecutionCommand extends SendingCommand {
 
   protected override resumeCommand(id: string, flags = ""): string {
     const output = this.output === undefined ? "" : `--output ${quoted(this.output)}`;
-    const words = [`resume ${id}`, flags, output, this.noExport ? "--no-export" : ""];
+    const words = [`resume ${quoted(id)}`, flags, output, this.noExport ? "--no-export" : ""];
     return this.commandLine(words.filter(Boolean).join(" "));
   }
 }

@@ -44,7 +44,7 @@ export abstract class SendingCommand extends DatagenCommand {
   /** The command that continues an experiment whose runs stopped for these reasons. */
   protected wayOn(name: string, errors: readonly unknown[]): string {
     const flags = new Set(errors.map((error) => (error instanceof StoppedError ? error.resumeFlags : "")));
-    return `Go on with: ${this.resumeCommand(quoted(name), [...flags].filter(Boolean).toSorted().at(-1) ?? "")}`;
+    return `Go on with: ${this.resumeCommand(name, [...flags].filter(Boolean).toSorted().at(-1) ?? "")}`;
   }
 
   private waysOn(id: string, error: DatagenError): string[] {
@@ -52,7 +52,7 @@ export abstract class SendingCommand extends DatagenCommand {
     if (error instanceof WrongPlanError) return [`If the server was at fault, go on with: ${command}`];
     const wayOn = `Go on with: ${command}`;
     if (!(error instanceof PausedError)) return [wayOn];
-    return [wayOn, `Export the answers so far with: ${this.commandLine(`export ${id} --allow-partial`)}`];
+    return [wayOn, `Export the answers so far with: ${this.commandLine(`export ${quoted(id)} --allow-partial`)}`];
   }
 
   /** Asks the user before a run is planned; undefined if nobody can be asked. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorCode, StoppedError } from "../../errors.ts";
 import { removeTemporary, temporaryPath } from "./temporary.ts";
@@ -10,47 +10,65 @@ const LEAST_BYTES = 16 * 1024 * 1024;
 /** The room for each answer: some 16,000 tokens, and the unused rest of its pages. */
 const ANSWER_BYTES = 64 * 1024;
 
-const reserves = new WeakMap<Pick<Store, "path">, { file: number | null; bytes: number; runs: number }>();
+/** The reserve of a store. */
+interface Reserve {
+  /** Null after its space had to be freed. */
+  file: number | null;
+  /** What all runs together have asked for. */
+  bytes: number;
+  /** The runs that are executed. */
+  runs: number;
+}
+
+const reserves = new WeakMap<Pick<Store, "path">, Reserve>();
 
 /**
- * Reserves some space of the disk while a run is executed, for each of several. When the disk becomes full, {@link releaseReserve} frees it, so
+ * Reserves some space of the disk while runs are executed. When the disk becomes full, {@link releaseReserve} frees it, so
  * that answers that are already paid can still be stored.
- * @param requests how many may be in flight
- * @returns a function that frees the space
- * @throws StoppedError when there is too little space
+ * @param requests how many of a run may be in flight
+ * @returns a function that frees the space, with the last run
+ * @throws StoppedError when there is too little space; what other runs have reserved stays
  */
 export function reserveSpace(store: Store, requests: number): () => void {
-  const bytes = LEAST_BYTES + requests * ANSWER_BYTES;
-  const reserve = reserves.get(store);
-  if (reserve) {
-    checkSpace(store);
-    add(store, reserve, bytes);
-    reserve.bytes += bytes;
-    reserve.runs += 1;
-    return () => release(store);
+  checkSpace(store);
+  const reserve = reserves.get(store) ?? { file: createReserve(store), bytes: 0, runs: 0 };
+  reserves.set(store, reserve);
+  const bytes = requests * ANSWER_BYTES + (reserve.bytes === 0 ? LEAST_BYTES : 0);
+  reserve.bytes += bytes;
+  reserve.runs += 1;
+  try {
+    enlarge(reserve, bytes);
+  } catch (error) {
+    const reason = isDiskError(error) ? diskError(store, error) : error;
+    release(store);
+    throw reason;
   }
-  const path = `${store.path}-reserve-${process.pid}`;
-  // A killed process with the same number may have left the file.
-  rmSync(path, { force: true });
-  const file = openSync(path, "wx", 0o600);
-  const first = { file, bytes, runs: 1 };
-  reserves.set(store, first);
-  // An unlinked file disappears with its process, however that ends.
-  rmSync(path);
-  add(store, first, bytes);
   return () => release(store);
 }
 
-/** Makes the reserve of a store larger, by bytes. */
-function add(store: Store, { file }: { file: number | null }, bytes: number): void {
+/** An empty file. It is unlinked, so that it disappears with its process, however that ends. */
+function createReserve({ path: database }: Store): number {
+  const path = `${database}-reserve-${process.pid}`;
+  // A killed process with the same number may have left the file.
+  rmSync(path, { force: true });
+  const file = openSync(path, "wx", 0o600);
+  rmSync(path);
+  return file;
+}
+
+/** Makes the file of a reserve larger by so many bytes, or leaves it as it is. */
+function enlarge({ file }: Reserve, bytes: number): void {
   if (file === null) return;
+  const before = fstatSync(file).size;
   try {
     // Random bytes, because a file system with compression would need no space for others.
     const piece = randomBytes(1024 * 1024);
-    for (let left = bytes; left > 0;) left -= writeSync(file, piece, 0, Math.min(left, piece.length));
+    for (let at = before; at < before + bytes;) {
+      at += writeSync(file, piece, 0, Math.min(before + bytes - at, piece.length), at);
+    }
   } catch (error) {
-    releaseReserve(store);
-    throw isDiskError(error) ? diskError(store, error) : error;
+    ftruncateSync(file, before);
+    throw error;
   }
 }
 

@@ -183,23 +183,38 @@ function createSharedCopier(store: Store, other: OtherDatabase) {
 }
 
 /**
- * Copies experiments. Returns the id in this database. An experiment is here already if one with its name was created at
- * the same moment; if another one has its name, that moment is added to the name.
+ * Copies experiments, with what their deleted runs have cost, because that is spent of their caps. Returns the id in this
+ * database. An experiment is here already if one with its name was created at the same moment; if another one has its
+ * name, that moment is added to the name.
  */
 function createExperimentCopier(store: Store, other: OtherDatabase): (otherId: number) => number {
   const there = rowCopier(store, other, "experiments", "id");
+  const deleted = rowCopier(store, other, "deleted_runs", "experiment_id");
+  const isKnown = store.sqlite.prepare<{ id: unknown }>(
+    `select 1 from deleted_runs where public_id = @id
+     union all select 1 from runs where public_id = @id
+     union all select 1 from runs r, json_each(r.shard, '$.runs') part where part.value = @id`,
+  );
   const here = store.sqlite.prepare<[unknown], { id: number; created_at: number }>(
     "select id, created_at from experiments where name = ?",
   );
-  return (otherId) => {
+  function idOf(otherId: number): number {
     const row = there.one(otherId);
-    const name = isExperimentName(row["name"]) ? row["name"] : "merged";
+    const name = isExperimentName(row["name"]) ? row["name"] : "merged-experiment";
     for (const possible of [name, `${name}-${Number(row["created_at"]).toString(36)}`]) {
       const found = here.get(possible);
       if (!found) return there.insert({ ...row, name: possible });
       if (found.created_at === row["created_at"]) return found.id;
     }
     throw other.damaged(`two experiments have the name ${JSON.stringify(name)}`);
+  }
+
+  return (otherId) => {
+    const experimentId = idOf(otherId);
+    for (const row of deleted.all(otherId)) {
+      if (!isKnown.get({ id: row["public_id"] })) deleted.insert({ ...row, experiment_id: experimentId });
+    }
+    return experimentId;
   };
 }
 
