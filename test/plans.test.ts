@@ -169,6 +169,12 @@ test("no statement of the store goes through a table of calls from end to end, a
     await datagen.executeRun(where, run, { environment: {} });
     return run;
   };
+  const twoModels = (of: typeof parsed) =>
+    ["a-1", "b-2"].map((model) => ({
+      ...of,
+      model_config: { ...of.model_config, model_name: model },
+      max_cost_usd: 1,
+    }));
   const first = await make(store);
   enlarge(store.sqlite);
   const second = await make(store);
@@ -199,6 +205,7 @@ test("no statement of the store goes through a table of calls from end to end, a
     await using other = await workspace();
     using theirs = datagen.openStore(other.at("datagen.db"));
     await make(theirs, { shard: { indices: [2], count: 2 } });
+    await datagen.createExperiment(theirs, twoModels(parsed), { environment: {} });
     expect(datagen.mergeDatabase(store, theirs.path).shards).toMatchObject([{ missing: [] }]);
     datagen.mergeDatabase(store, theirs.path);
   }
@@ -213,11 +220,7 @@ test("no statement of the store goes through a table of calls from end to end, a
   const drawn = { ...parsed, data_config: { ...parsed.data_config, shuffle: true } };
   const random = await datagen.createRun(store, drawn, { environment: {} });
   expect(datagen.diffRuns(store, random, random).inputs).toMatchObject({ changed: 0 });
-  const two = ["a-1", "b-2"].map((model) => ({
-    ...drawn,
-    model_config: { ...drawn.model_config, model_name: model },
-    max_cost_usd: 1,
-  }));
+  const two = twoModels(drawn);
   const all = { environment: {} };
   await datagen.createExperiment(store, two, all);
   const experiment = await datagen.createExperiment(store, two, { ...all, name: "two" });
