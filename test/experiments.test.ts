@@ -552,6 +552,32 @@ describe("the name of an experiment", () => {
   });
 });
 
+describe("the pilots of several models", () => {
+  test("run side by side with one cap, and each estimate follows from its own", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ latency: 5 });
+    await write(space, experimentOf(MODELS), 8);
+    const run = (...args: string[]) => datagen(args, { cwd: space.path, env: environmentFor(server) });
+    const cap = 0.012;
+    const stopped = await run("estimate", "config.json", "--pilot", "4", "--max-cost", String(cap));
+    expect(stopped.code, stopped.stderr).toBe(3);
+    expect(stopped.stderr).toMatch(/Go on with: datagen resume pilot-\d{4}-\d\d-\d\d --max-cost 0\.024 --no-export/);
+    expect(chargedBy(server)).toBeLessThanOrEqual(cap);
+    expect(new Set(server.requests.map(({ model }) => model)).size).toBeGreaterThan(1);
+    const { code, stdout, stderr } = await run("estimate", "config.json", "--pilot", "2", "--json", "--fresh");
+    expect(code, stderr).toBe(0);
+    const { models } = JSON.parse(stdout) as {
+      models: { model: string; estimate: { basis: { completion_tokens: { level: string; runs: string[] }[] } } }[];
+    };
+    const runs = JSON.parse((await run("runs", "list", "--json")).stdout) as RunSummary[];
+    for (const { model, estimate } of models) {
+      const own = runs.find((one) => one.model === model && one.tasks === 2)!;
+      expect(own.experiment).toMatch(/^pilot-\d{4}-\d\d-\d\d-2$/);
+      expect(estimate.basis.completion_tokens).toMatchObject([{ level: "pilot", runs: [own.id] }]);
+    }
+  });
+});
+
 describe("a config of several models", () => {
   test("says what is wrong with each entry, and what is wrong with all of them once", async () => {
     await using space = await workspace();

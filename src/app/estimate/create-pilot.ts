@@ -1,8 +1,10 @@
 import { applyOverrides } from "../../config/parse.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Store } from "../../store/file/store.ts";
-import { createRun } from "../run/create-run.ts";
-import type { CreateRunOptions } from "../run/prepare-run.ts";
+import { madeName } from "../../store/runs/experiments.ts";
+import { localTime } from "../paths.ts";
+import { type CreatedExperiment, createRun, planExperiment } from "../run/create-run.ts";
+import type { CreateRunOptions, PreparedRun } from "../run/prepare-run.ts";
 import { eachInput } from "./survey.ts";
 
 /**
@@ -41,4 +43,18 @@ export async function createPilot(
   options: Omit<CreateRunOptions, "name"> = {},
 ): Promise<string> {
   return await createRun(store, given, await pilotOptions(given, size, options));
+}
+
+/**
+ * Plans the pilots of several models as an experiment, whose name begins with "pilot".
+ * @throws UsageError as `createExperiment` does
+ * @internal
+ */
+export async function planPilots(
+  store: Store,
+  prepared: readonly PreparedRun[],
+  options: CreateRunOptions,
+): Promise<CreatedExperiment> {
+  const name = madeName(store, "pilot", localTime(Date.now()));
+  return await planExperiment(store, prepared, { ...options, name });
 }

@@ -3,6 +3,7 @@ import { isEnum } from "typanion";
 import type { EstimateRunOptions } from "../../app/estimate/estimate-run.ts";
 import type { CreateRunOptions, PreparedRun } from "../../app/run/prepare-run.ts";
 import { PROVIDERS } from "../../config/providers.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Config } from "../../config/schema.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -11,6 +12,12 @@ import { type ModelEstimate, renderEstimateDetails, renderModelEstimates } from 
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
 import { either } from "../render/text.ts";
+
+/** Pilots that are checked and agreed to, one for each model. */
+interface Pilots {
+  prepared: readonly PreparedRun[];
+  options: CreateRunOptions;
+}
 
 export class EstimateCommand extends SendingCommand {
   static override paths = [["estimate"]];
@@ -25,7 +32,7 @@ export class EstimateCommand extends SendingCommand {
       Of several models, each has its estimate, and the sum of all comes last.
 
       \`--pilot N\` first runs the first N inputs, and estimates the whole run from their answers. The whole run reuses
-      them later. A pilot sends requests, and needs a key.
+      them later. A pilot sends requests, and needs a key. The pilots of several models are an experiment, with one cap.
     `,
     examples: [
       ["What a config will cost", "datagen estimate my_study.json"],
@@ -47,7 +54,7 @@ export class EstimateCommand extends SendingCommand {
   sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
   fresh = Option.Boolean("--fresh", false, { description: "Reuse no earlier answers; count every call as sent" });
   maxCost = Option.String("--max-cost", {
-    description: "The most that the pilot may cost, in US dollars",
+    description: "The most that the pilot, or the pilots of several models together, may cost in US dollars",
     validator: isNumber(),
   });
   pilot = Option.String("--pilot", {
@@ -70,19 +77,13 @@ export class EstimateCommand extends SendingCommand {
     const reuse = fresh ? ("none" as const) : ("same" as const);
     const overrides = { provider, baseUrl, sampleSize, maxCostUsd, test };
     const options = { overrides, reuse, onEvent: progress.onEvent };
-    const pilots = [];
-    for (const config of this.pilot === undefined ? [] : configs) {
-      pilots.push(await this.preparePilot(known, config, this.pilot ?? 0, options));
-    }
+    const prepared = this.pilot === undefined ? null : await this.preparePilots(known, configs, this.pilot, options);
     // A command that fails before this creates no database.
-    using store = pilots.length > 0 && known.isPretended ? await this.openStore() : known;
+    using store = prepared && known.isPretended ? await this.openStore() : known;
+    const pilots = prepared ? await this.runPilots(store, prepared) : [];
     const models: ModelEstimate[] = [];
-    let areSomeFailed = false;
     for (const [at, config] of configs.entries()) {
-      const prepared = pilots[at];
-      const pilot = prepared ? await this.runPilot(store, prepared) : undefined;
-      if (pilot && pilot.calls.failed > 0) areSomeFailed = true;
-      const estimate = await estimateRun(store, config, { ...options, pilot: pilot?.id });
+      const estimate = await estimateRun(store, config, { ...options, pilot: pilots[at]?.id });
       models.push({ model: config.model_config.model_name, estimate });
     }
     progress.end();
@@ -92,26 +93,62 @@ export class EstimateCommand extends SendingCommand {
     if (this.json) this.printJson(isOne ? first.estimate : { models, total });
     else if (isOne) this.print(renderEstimateDetails(first.estimate, this.width));
     else this.print(renderModelEstimates(models, total, this.width));
-    return areSomeFailed ? EXIT.someFailed : EXIT.done;
+    return pilots.some(({ calls }) => calls.failed > 0) ? EXIT.someFailed : EXIT.done;
   }
 
-  private async preparePilot(store: Store, config: Config, size: number, options: EstimateRunOptions) {
+  private async preparePilots(
+    store: Store,
+    configs: readonly Config[],
+    size: number,
+    options: EstimateRunOptions,
+  ): Promise<Pilots> {
     const { pilotOptions } = await import("../../app/estimate/create-pilot.ts");
-    const { prepareRun } = await import("../../app/run/prepare-run.ts");
+    const { prepareRuns } = await import("../../app/run/prepare-run.ts");
+    const [config] = configs;
+    if (!config) throw new Error("the config has no model");
     const confirm = this.yes ? undefined : this.confirmPlan;
     const pilot = await pilotOptions(config, size, { ...options, confirm });
-    return { prepared: await prepareRun(store, config, pilot), options: pilot };
+    // The pilots of several models get their name together, when they are planned.
+    const named = configs.length > 1 ? { ...pilot, name: undefined } : pilot;
+    return { prepared: await prepareRuns(store, configs, named), options: named };
   }
 
-  private async runPilot(store: Store, pilot: { prepared: PreparedRun; options: CreateRunOptions }) {
-    const { planRun } = await import("../../app/run/create-run.ts");
-    const { executeRun } = await import("../../app/run/execute-run.ts");
-    const id = await planRun(store, pilot.prepared, pilot.options);
+  /** Runs the pilots of all models side by side, with one cap. */
+  private async runPilots(store: Store, { prepared, options }: Pilots): Promise<RunSummary[]> {
+    const [{ planRun }, { executeRun }] = await Promise.all([
+      import("../../app/run/create-run.ts"),
+      import("../../app/run/execute-run.ts"),
+    ]);
     const { onEvent } = this.progress;
-    const run = await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }));
+    const [first, ...others] = prepared;
+    let runs: RunSummary[];
+    if (first && others.length === 0) {
+      const id = await planRun(store, first, options);
+      runs = [await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }))];
+    } else runs = await this.runSeveral(store, { prepared, options });
     this.progress.end();
-    this.warn(renderOutcome(run));
-    return run;
+    for (const run of runs) this.warn(renderOutcome(run));
+    return runs;
+  }
+
+  private async runSeveral(store: Store, { prepared, options }: Pilots): Promise<RunSummary[]> {
+    const [{ planPilots }, { executeExperiment }, { showSummaries }, { labelsOf }] = await Promise.all([
+      import("../../app/estimate/create-pilot.ts"),
+      import("../../app/run/execute-experiment.ts"),
+      import("../../app/runs/show-run.ts"),
+      import("../render/experiment.ts"),
+    ]);
+    const { onEvent, label } = this.progress;
+    const { name } = await planPilots(store, prepared, options);
+    label(labelsOf(showSummaries(store, name).runs));
+    const executed = await this.interruptibly(name, async (signal) => {
+      const all = await executeExperiment(store, name, { signal, onEvent });
+      const stopped = all.find(({ error }) => error !== undefined);
+      if (stopped) throw stopped.error;
+      return all;
+    });
+    label(new Map());
+    return executed.map(({ run }) => run);
   }
 
   protected override resumeCommand(id: string, flags = ""): string {
