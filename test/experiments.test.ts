@@ -203,6 +203,26 @@ describe("an experiment", () => {
     expect(server.maxInFlight).toBe(1);
   });
 
+  test("waits at its cap for the batches of another run, too", async () => {
+    await using space = await workspace();
+    await using server = await startServer({ behaveBatch: () => ({ ms: 1_000 }) });
+    const inputs = 4;
+    // There is room for fewer requests than one run has: each costs a third of what it may cost.
+    const one = [{ condition: "Plain", reading: null, strategy: "Say it in English." }];
+    const models = experimentOf(MODELS.slice(0, 2), {
+      agent_perspectives: one,
+      max_cost_usd: 0.0017,
+      executor: "batch",
+    });
+    const prices = { input: 1, output: 4, batch_factor: 0.5 };
+    await write(space, { ...models, model_config: models.model_config.map((model) => ({ ...model, prices })) }, inputs);
+    const result = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    expect(result.code, result.stderr).toBe(0);
+    const lines = server.batches.map((batch) => batch.lines.length);
+    expect(lines.reduce((sum, count) => sum + count, 0)).toBe(2 * inputs);
+    expect(lines[0]).toBeLessThan(inputs);
+  });
+
   test("with a cap is executed by one process at a time", async () => {
     await using space = await workspace();
     await using server = await startServer({ latency: 5 });

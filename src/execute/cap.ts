@@ -91,12 +91,12 @@ export class Cap {
     this.#excess = Math.max(this.#excess, costNanoUsd - this.mostOf(reserved));
   }
 
-  /** Says how many live requests of a run are in flight. */
-  count(runId: number, inFlight: number): void {
-    this.#budget.inFlight.set(runId, inFlight);
+  /** Says how many live requests of a run are in flight, or how many of its batches are open. */
+  count(runId: number, underWay: number): void {
+    this.#budget.inFlight.set(runId, underWay);
   }
 
-  /** How long to wait for a part of what is set aside for other runs to come back; null if they have nothing in flight. */
+  /** How long to wait for a part of what is set aside for other runs to come back; null if they have nothing under way. */
   waitForOthers(runId: number): number | null {
     const isWaiting = [...this.#budget.inFlight].some(([other, inFlight]) => other !== runId && inFlight > 0);
     return isWaiting ? LOOK_MS : null;

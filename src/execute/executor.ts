@@ -65,7 +65,7 @@ export interface JobServer {
 export interface Budget {
   mostNanoUsd: number;
   usedNanoUsd: number;
-  /** The live requests in flight of each run, by its id. */
+  /** The live requests in flight of each run, or its open batches, by its id. */
   readonly inFlight: Map<number, number>;
 }
 

@@ -99,6 +99,7 @@ export function capOf(store: Store, run: RunRow & RunSummaryRow): CapState | nul
   const known = entry && entry.runs.size > 1 ? entry.budget : null;
   const budget = known ?? { mostNanoUsd, usedNanoUsd: usedOf(store, run), inFlight: new Map<number, number>() };
   budget.mostNanoUsd = mostNanoUsd;
+  if (run.batchesOpen > 0) budget.inFlight.set(run.id, run.batchesOpen);
   if (entry) entry.budget = budget;
   return { budget, completionLimit: checkCap(run.prices, askedOf(store, run), run.executor).completionLimit };
 }

@@ -29,6 +29,8 @@ export const batch: Executor = {
     const run = await startRun(job);
     for (let waitedMs = 0; ;) {
       const before = openBatches(job.store, job.runId);
+      run.cap?.count(job.runId, before.length);
+      run.isHeldBack = false;
       const stalls: StoppedError[] = [];
       for (const row of before) {
         const stall = await advanceBatch(run, row);
@@ -38,7 +40,8 @@ export const batch: Executor = {
       const open = openBatches(job.store, job.runId);
       const hasSubmitted = job.batches.mode === "submit" && !job.drain.aborted && (await submitPending(run, open));
       const now = openBatches(job.store, job.runId);
-      if (now.length === 0 && !hasSubmitted) return;
+      run.cap?.count(job.runId, now.length);
+      if (now.length === 0 && !hasSubmitted && !run.isHeldBack) return;
       if (job.drain.aborted) return;
       const [stall] = stalls;
       // While another batch goes on there is something to wait for.
@@ -47,7 +50,7 @@ export const batch: Executor = {
       const hasMoved = hasSubmitted || now.length < before.length;
       const delay = pollDelay(hasMoved ? 0 : waitedMs);
       waitedMs = hasMoved ? 0 : waitedMs + delay;
-      if (now.length > 0) {
+      if (now.length > 0 || run.isHeldBack) {
         job.onEvent({ type: "waiting", for: "batches", untilMs: Date.now() + delay });
         await pause(job, delay);
       }
@@ -63,6 +66,7 @@ async function startRun(job: Job): Promise<BatchRun> {
     prepare: createPrepare(job),
     outcomes: new Outcomes(job),
     cap: job.cap && job.prices && new Cap(job.prices, job.cap, job.batches.factor ?? 1),
+    isHeldBack: false,
     reservationOf: await createReservations(job.settings, job.cap !== null && job.isCountExact),
     earlier: createEarlier(job),
     sightings: new Sightings(),

@@ -25,6 +25,8 @@ export interface BatchRun {
   prepare: (call: OpenCall) => PreparedRequest;
   outcomes: Outcomes;
   cap: Cap | null;
+  /** Whether nothing can be submitted until a part of what is set aside for other runs comes back to the cap. */
+  isHeldBack: boolean;
   reservationOf: (request: PreparedRequest) => Reservation;
   earlier: Earlier;
   sightings: Sightings;

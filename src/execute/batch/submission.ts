@@ -132,6 +132,7 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
     const picked = pickRequests(run);
     if (picked.length === 0) break;
     const row = prepareBatch(job.store, job.lease, name, picked);
+    run.cap?.count(job.runId, openBatches(job.store, job.runId).length);
     checkSpace(job.store);
     count += 1;
     job.onEvent({ type: "batch", name, requests: row.requests, status: "prepared", completed: 0, failed: 0 });
@@ -143,15 +144,8 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
 }
 
 /** Picks the requests of the next batch: as many as the limits of a file and the cap allow. */
-function pickRequests({
-  job,
-  provider,
-  prepare,
-  cap,
-  reservationOf,
-  earlier,
-  largest,
-}: BatchRun): { callId: number; reserved: Reservation }[] {
+function pickRequests(run: BatchRun): { callId: number; reserved: Reservation }[] {
+  const { job, provider, prepare, cap, reservationOf, earlier, largest } = run;
   const most = Math.min(provider.limits.requests, largest?.requests ?? Number.POSITIVE_INFINITY);
   const picked: { callId: number; reserved: Reservation }[] = [];
   let bytes = 0;
@@ -174,7 +168,10 @@ function pickRequests({
         const cost = cap.mostOf(reserved);
         if (!cap.reserve(cost)) {
           // With open batches the cap may still get back some of what is set aside for them.
-          if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) throw cap.reached(cost);
+          if (picked.length === 0 && openBatches(job.store, job.runId).length === 0) {
+            if (!job.batches.waits || cap.waitForOthers(job.runId) === null) throw cap.reached(cost);
+            run.isHeldBack = true;
+          }
           return picked;
         }
       }
