@@ -472,6 +472,8 @@ describe("the name of an experiment", () => {
     ["abc", /could be the beginning of a run's id/],
     ["latest", /means the newest run/],
     ["--x".slice(1), /begins with a dash/],
+    ["", /is empty/],
+    ["a-1 ", /begins or ends with white space/],
     ["a\u0007b-1", /characters that cannot be seen/],
     ["x".repeat(101), /more than 100 characters/],
     ["used-already", /there is an experiment "used-already" already/],

@@ -84,7 +84,9 @@ function isTaken(name: string): UsageError {
 }
 
 function problemOf(name: string): string | null {
-  if (name.trim() !== name || name === "" || name.startsWith("-")) return "it begins with a dash, or with white space";
+  if (name === "") return "it is empty";
+  if (name.trim() !== name) return "it begins or ends with white space";
+  if (name.startsWith("-")) return "it begins with a dash";
   if (name.length > LONGEST_NAME) return `it has more than ${LONGEST_NAME} characters`;
   if (/\p{C}/u.test(name)) return "it has characters that cannot be seen";
   if (name.toLowerCase() === "latest") return "it means the newest run";
