@@ -16,6 +16,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
       "store",
       "execute",
       "export",
+      "stats",
       "providers",
       "models",
       "hub",
@@ -32,8 +33,9 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   providers: { values: ["models", "network"], types: ["config"] },
   hub: { values: ["network"] },
   models: { values: [], types: ["config"] },
-  export: { values: ["store"], types: ["config"] },
+  export: { values: ["config", "store"] },
   view: { values: [], types: ["app"] },
+  stats: { values: ["config"] },
   files: { values: [] },
   network: { values: [] },
 };

@@ -8,6 +8,7 @@ import { Server } from "./lab.ts";
 import { measureLog } from "./wal.ts";
 import { measureScale } from "./scale.ts";
 import { measureStart } from "./start.ts";
+import { measureStats } from "./stats.ts";
 import { profileCalls } from "./profile.ts";
 import { type Row, table } from "./table.ts";
 import { measureView } from "./view.ts";
@@ -26,11 +27,12 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   inputs: (server) => measureInputs(server, INPUTS),
   experiment: measureExperiment,
   view: measureView,
+  stats: measureStats,
 };
 
 /** This group prints its own table. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", "view", PROFILE];
+const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", "view", "stats", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);

@@ -39,14 +39,27 @@ export function instructions(): string[] {
   return Array.from({ length: PERSPECTIVES }, (_, at) => `Summarize the text in way ${at}: ${sentence(random, 20)}.`);
 }
 
+/** An answer of about 200 characters, another one for each number. Some words are far more common than others. */
+export function answerOf(at: number): string {
+  const random = randoms(at + 3);
+  const word = () =>
+    `${WORDS[Math.floor(random() ** 2 * WORDS.length)]}${random() < 0.2 ? `${Math.floor(random() * 300)}` : ""}`;
+  return Array.from({ length: 3 }, () => `${Array.from({ length: 10 }, word).join(" ")}.`).join(" ");
+}
+
+interface WorkloadOptions {
+  /** Gives each input a reference. */
+  withReferences?: boolean;
+}
+
 /** Writes an input file and a config that asks for every input from every perspective. */
-export function writeWorkload({ config, data }: { config: string; data: string }, count: number): void {
-  writeFileSync(
-    data,
-    `${inputs(count)
-      .map((input) => JSON.stringify({ input }))
-      .join("\n")}\n`,
-  );
+export function writeWorkload(
+  { config, data }: { config: string; data: string },
+  count: number,
+  { withReferences = false }: WorkloadOptions = {},
+): void {
+  const rows = inputs(count).map((input, at) => ({ input, ...(withReferences && { reference: answerOf(-at - 1) }) }));
+  writeFileSync(data, `${rows.map((row) => JSON.stringify(row)).join("\n")}\n`);
   const value = {
     task_type: "summarization",
     task_description: "A workload of known size",
@@ -57,7 +70,11 @@ export function writeWorkload({ config, data }: { config: string; data: string }
       reading: null,
       strategy,
     })),
-    data_config: { input_data_path: data, sample_size: count },
+    data_config: {
+      input_data_path: data,
+      sample_size: count,
+      ...(withReferences && { fields: { input: "input", reference: "reference" } }),
+    },
     concurrency: CONCURRENCY,
   };
   writeFileSync(config, JSON.stringify(value));

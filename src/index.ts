@@ -57,11 +57,21 @@ export {
 } from "./app/runs/show-answers.ts";
 export { showRun, type RunDetails } from "./app/runs/show-run.ts";
 export type { RunSummary } from "./app/runs/summary.ts";
+export { findSuspects, type SuspectAnswer } from "./app/stats/find-suspects.ts";
+export {
+  modelStatistics,
+  type ModelStatistics,
+  runStatistics,
+  type RunStatistics,
+  type StatisticsOptions,
+} from "./app/stats/run-statistics.ts";
 export { loadConfig, loadConfigs } from "./config/load.ts";
 export { parseConfig, parseConfigs } from "./config/parse.ts";
 export type { Config, ConfigInput, Overrides } from "./config/schema.ts";
 export { DatagenError, DeclinedError, InterruptedError, StoppedError, UsageError } from "./errors.ts";
 export type { Format } from "./export/formats.ts";
+export type { Part as StatisticsPart } from "./stats/parts.ts";
+export type { Difference, Figure, GroupStatistics } from "./stats/statistics.ts";
 export { openStore } from "./store/file/open.ts";
 export type { Store } from "./store/file/store.ts";
 

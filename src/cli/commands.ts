@@ -20,6 +20,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     view: async () => (await import("./commands/view.ts")).ViewCommand,
     show: async () => (await import("./commands/show.ts")).ShowCommand,
     diff: async () => (await import("./commands/diff.ts")).DiffCommand,
+    stats: async () => (await import("./commands/stats.ts")).StatsCommand,
     export: async () => (await import("./commands/export.ts")).ExportCommand,
     data: async () => (await import("./commands/data.ts")).DataCommand,
     "data show": async () => (await import("./commands/data/show.ts")).DataShowCommand,

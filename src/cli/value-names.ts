@@ -2,6 +2,7 @@
 const VALUE_NAMES: Readonly<Record<string, string>> = {
   "--base-url": "URL",
   "--batch-factor": "FACTOR",
+  "--by": "GROUP",
   "--cache-write": "USD",
   "--cached-input": "USD",
   "--concurrency": "N",

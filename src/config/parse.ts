@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.ts";
+import { kindOf } from "./kinds.ts";
 import { member } from "./members.ts";
 import { excessOf } from "../files/text-file.ts";
 import { MOST_TOKENS, TOKEN_LIMITS } from "./token-limits.ts";
@@ -114,6 +115,8 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
     checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
   const [onlyUrl, ...otherUrls] = [baseUrl ?? []].flat();
+  const { agent_perspectives: all, kinds } = config;
+  const perspectives = test ? all.slice(0, TEST_SIZE.perspectives) : all;
   return {
     ...config,
     model_config: {
@@ -121,7 +124,8 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
       ...(model !== undefined && { model_name: model }),
       ...(onlyUrl !== undefined && { base_url: otherUrls.length === 0 ? onlyUrl : [onlyUrl, ...otherUrls] }),
     },
-    agent_perspectives: test ? config.agent_perspectives.slice(0, TEST_SIZE.perspectives) : config.agent_perspectives,
+    agent_perspectives: perspectives,
+    ...(kinds !== undefined && { kinds: kindsOf(kinds, perspectives) }),
     data_config: { ...config.data_config, sample_size: test ? Math.min(size, TEST_SIZE.inputs) : size },
     ...(provider !== undefined && { api_provider: provider }),
     ...(concurrency !== undefined && { concurrency }),
@@ -165,7 +169,28 @@ function crossFieldProblems(value: unknown): Problem[] {
           : `expected a unique condition, found ${JSON.stringify(condition)}, which agent_perspectives[${earlier}] has too`,
     });
   }
-  return problems;
+  return [...problems, ...kindProblems(config["kinds"], [...seen.keys()])];
+}
+
+/** The kinds without members of which no perspective is left. */
+function kindsOf(kinds: NonNullable<Config["kinds"]>, perspectives: Config["agent_perspectives"]): Config["kinds"] {
+  const known = new Set(perspectives.flatMap(({ condition }) => [condition, kindOf(condition)]));
+  const left = Object.entries(kinds).map(
+    ([kind, members]) => [kind, members.filter((name) => known.has(name))] as const,
+  );
+  return Object.fromEntries(left.filter(([, members]) => members.length > 0));
+}
+
+/** The problems of the kinds that name no condition of the config. */
+function kindProblems(kinds: unknown, conditions: readonly string[]): Problem[] {
+  const known = new Set(conditions.flatMap((condition) => [condition, kindOf(condition)]));
+  return Object.entries(member(kinds)).flatMap(([kind, members]) =>
+    (Array.isArray(members) ? members : []).flatMap((name: unknown, at): Problem[] => {
+      if (typeof name !== "string" || name === "" || known.has(name)) return [];
+      const text = `expected a condition of agent_perspectives, or what stands before its colon, found ${show(name)}`;
+      return [{ path: ["kinds", kind, at], text }];
+    }),
+  );
 }
 
 /** The problems of the token limits in a `model_config`. @param over the one that it lies over */

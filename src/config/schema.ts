@@ -130,6 +130,13 @@ export const givenPricesSchema = z.strictObject(
 );
 export type GivenPrices = z.output<typeof givenPricesSchema>;
 
+const KINDS = "an object whose keys are kinds, and whose values are arrays of conditions or kinds";
+const kindName = text("the name of a kind, a non-empty string").max(LONGEST_NAME, TOO_LONG_NAME);
+const kindMembers = z
+  .array(text("a condition, or what stands before its colon"), "an array of conditions or kinds")
+  .min(1, "at least one condition or kind")
+  .max(MOST_PERSPECTIVES, `at most ${MOST_PERSPECTIVES} conditions or kinds`);
+
 export const configSchema = z.strictObject(
   {
     $schema: z.string("a string").optional(),
@@ -143,6 +150,12 @@ export const configSchema = z.strictObject(
       .min(1, "at least one perspective")
       .max(MOST_PERSPECTIVES, TOO_MANY_PERSPECTIVES)
       .describe("The instructions: every input gets one answer for each perspective."),
+    kinds: z
+      .record(kindName, kindMembers, KINDS)
+      .optional()
+      .describe(
+        "Kinds of conditions for statistics: each name stands for the listed conditions, or for all conditions with these words before their first colon. Default: what stands before the colon.",
+      ),
     ...promptFields,
     data_config: dataConfig,
     add_references: z

@@ -7,8 +7,8 @@ export const csv: Renderer = {
   isJson: false,
   isFlat: true,
   *render(run, tasks, { csvSafe, isContinued }) {
-    if (!isContinued) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${line(ANSWER_COLUMNS, false)}`;
-    for (const row of flatRows(run, tasks)) yield line(Object.values(row), csvSafe);
+    if (!isContinued) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${csvLine(ANSWER_COLUMNS, false)}`;
+    for (const row of flatRows(run, tasks)) yield csvLine(Object.values(row), csvSafe);
   },
   isDataset({ head }, runId) {
     if (!/^\uFEFF?"?run_id"?,/.test(head)) return false;
@@ -25,7 +25,8 @@ const BYTE_ORDER_MARK = "\ufeff";
  */
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
 
-function line(fields: readonly (string | number | null)[], isSafe: boolean): string {
+/** A line of CSV. @param isSafe whether it must be safe in a spreadsheet */
+export function csvLine(fields: readonly (string | number | null)[], isSafe: boolean): string {
   return `${fields.map((value) => field(isSafe && typeof value === "string" ? guarded(value) : value)).join(",")}\r\n`;
 }
 

@@ -1,3 +1,4 @@
+import { kindOf } from "../config/kinds.ts";
 import type { AnswerRow } from "../store/answer-columns.ts";
 import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
@@ -129,12 +130,6 @@ export function flatRow(run: RunRow, task: TaskRow, cell: Cell): AnswerRow {
     latency_ms: latencyOf(strategy, reading),
     origin_run: strategy?.requests?.originRun ?? null,
   };
-}
-
-/** What stands before the colon of a condition. */
-function kindOf(condition: string): string {
-  const [kind = ""] = condition.split(":");
-  return kind.replace(/ +$/, "");
 }
 
 /** The cost of a cell in US dollars; null if any part of it is unknown. An imported answer has a cost that nobody knows. */

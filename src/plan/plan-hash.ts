@@ -28,6 +28,8 @@ const IS_HASHED: Record<keyof Config, boolean> = {
   prices: false,
   requests_per_minute: false,
   tokens_per_minute: false,
+  // Only statistics look at it.
+  kinds: false,
   compression_ratio: false,
 };
 

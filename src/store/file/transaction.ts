@@ -52,3 +52,16 @@ export function* atOneMoment<T>({ sqlite }: Store, body: () => Iterable<T>): Gen
     if (sqlite.inTransaction) sqlite.exec("commit");
   }
 }
+
+/**
+ * Runs `body`, which sees the database at one moment. Nothing else may use the store before it ends.
+ * @internal
+ */
+export async function readAtOneMoment<T>({ sqlite }: Store, body: () => Promise<T>): Promise<T> {
+  sqlite.exec("begin");
+  try {
+    return await body();
+  } finally {
+    if (sqlite.inTransaction) sqlite.exec("commit");
+  }
+}

@@ -1,0 +1,214 @@
+import { UsageError } from "../../errors.ts";
+import { usedText } from "../../plan/reasoning.ts";
+import { InputGroups } from "../../stats/bootstrap.ts";
+import { Collector } from "../../stats/collector.ts";
+import { kindsOf } from "../../stats/kinds.ts";
+import { PARTS, type Part } from "../../stats/parts.ts";
+import { answerSample, MOST_SIMILAR, type Sample, similaritySample } from "../../stats/sample.ts";
+import { commonSignatures } from "../../stats/signature.ts";
+import type { Difference, GroupStatistics } from "../../stats/statistics.ts";
+import type { KnownFigures } from "../../stats/stream.ts";
+import { MOST_COMPARED, type Summarized, Summary } from "../../stats/summarize.ts";
+import { readAtOneMoment } from "../../store/file/transaction.ts";
+import type { Store } from "../../store/file/store.ts";
+import { answerText } from "../../store/runs/calls.ts";
+import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import type { OnEvent } from "../events.ts";
+import { openKnownFigures } from "./known-figures.ts";
+import { statTasks } from "./stat-tasks.ts";
+
+export interface StatisticsOptions {
+  /** The groups that are compared with each other. Default: conditions. */
+  by?: "condition" | "kind";
+  /** The parts of the work. Default: all; the figures of others are null. */
+  parts?: readonly Part[];
+  /** Gets warnings. */
+  onEvent?: OnEvent;
+}
+
+/** The figures of a run. */
+export interface RunStatistics {
+  /** The id of the run. */
+  run: string;
+  conditions: GroupStatistics[];
+  kinds: GroupStatistics[];
+  /** Between conditions, or between kinds. */
+  differences: Difference[];
+  /** chrF of the answers of each condition (a row) against those of each other on the same inputs; null if none has both. */
+  similarity: { conditions: string[]; chrf: (number | null)[][] };
+  /** How the figures were made that have no signature of their own. */
+  signatures: Record<string, string>;
+}
+
+/** The figures of all runs of each model. */
+export interface ModelStatistics {
+  runs: string[];
+  models: GroupStatistics[];
+  differences: Difference[];
+  signatures: Record<string, string>;
+}
+
+/**
+ * Figures of a run's answers, computed here: no model is asked. What is computed of single answers is kept beside the
+ * database, in `DATABASE.features`.
+ * @param run the id of the run, a unique prefix of it, or `latest`
+ * @throws UsageError when there is no such run
+ */
+export async function runStatistics(
+  store: Store,
+  run: string,
+  options: StatisticsOptions = {},
+): Promise<RunStatistics> {
+  const { by = "condition", parts = PARTS, onEvent = () => {} } = options;
+  return await readAtOneMoment(store, async () => {
+    const row = getRun(store, findRun(store, run));
+    const collected = collect(store, [row], new Set(parts), onEvent);
+    const names = conditionsOf(row);
+    const conditions: Summarized[] = [];
+    for (const [at, condition] of names.entries()) {
+      conditions.push(await collected.summary.of({ label: { condition }, members: [at] }));
+    }
+    const kinds: Summarized[] = [];
+    for (const { name, conditions: members } of kindsOf(names, row.config.kinds)) {
+      const [only] = members;
+      const same = members.length === 1 && only !== undefined ? conditions[only] : undefined;
+      kinds.push(same ? asKind(same, name) : await collected.summary.of({ label: { kind: name }, members }));
+    }
+    const [similarity] = collected.collectors.map((collector) => collector.similarity);
+    return {
+      run: row.publicId,
+      conditions: conditions.map(({ statistics }) => statistics),
+      kinds: kinds.map(({ statistics }) => statistics),
+      differences: differences(collected.summary, by === "kind" ? kinds : conditions, by, onEvent),
+      similarity: { conditions: names.slice(0, MOST_SIMILAR), chrf: similarity?.matrix() ?? [] },
+      signatures: collected.signatures,
+    };
+  });
+}
+
+/**
+ * Figures of several runs, each by itself.
+ * @throws UsageError when there is no such run, or one is given twice
+ */
+export async function statisticsOf(
+  store: Store,
+  runs: readonly string[],
+  options: StatisticsOptions = {},
+): Promise<RunStatistics[]> {
+  const found: RunStatistics[] = [];
+  for (const { publicId } of findRows(store, runs)) found.push(await runStatistics(store, publicId, options));
+  return found;
+}
+
+/**
+ * Figures of runs by their models: all answers of all runs of a model together.
+ * @throws UsageError when there is no such run, or one is given twice
+ */
+export async function modelStatistics(
+  store: Store,
+  runs: readonly string[],
+  { parts = PARTS, onEvent = () => {} }: Omit<StatisticsOptions, "by"> = {},
+): Promise<ModelStatistics> {
+  return await readAtOneMoment(store, async () => {
+    const rows = findRows(store, runs);
+    const { summary, offsets, signatures } = collect(store, rows, new Set(parts), onEvent);
+    const models: Summarized[] = [];
+    for (const [model, own] of Map.groupBy(rows.keys(), (at) => rows[at]?.model ?? "")) {
+      const members = own.flatMap((at) =>
+        conditionsOf(rows[at] as RunRow).map((_, place) => (offsets[at] ?? 0) + place),
+      );
+      models.push(await summary.of({ label: { model }, members }));
+    }
+    return {
+      runs: rows.map(({ publicId }) => publicId),
+      models: models.map(({ statistics }) => statistics),
+      differences: differences(summary, models, "model", onEvent),
+      signatures,
+    };
+  });
+}
+
+/** @throws UsageError when there is no such run, or one is given twice */
+export function findRows(store: Store, runs: readonly string[]): RunRow[] {
+  const ids = runs.map((run) => findRun(store, run));
+  const twice = ids.find((id, at) => ids.indexOf(id) < at);
+  if (twice === undefined) return ids.map((id) => getRun(store, id));
+  throw new UsageError(`run ${getRun(store, twice).publicId} is given twice`, "Give each run once.");
+}
+
+interface Collected {
+  collectors: Collector[];
+  summary: Summary;
+  /** Where the conditions of each run begin among all. */
+  offsets: number[];
+  signatures: Record<string, string>;
+}
+
+/** Reads runs once. */
+function collect(store: Store, rows: readonly RunRow[], parts: ReadonlySet<Part>, onEvent: OnEvent): Collected {
+  const offsets: number[] = [];
+  let conditions = 0;
+  for (const row of rows) {
+    offsets.push(conditions);
+    conditions += conditionsOf(row).length;
+  }
+  const inputs = Math.max(0, ...rows.map(({ tasks }) => tasks));
+  const replicates = Math.max(1, ...rows.map(({ config }) => config.replicates ?? 1));
+  const all = rows.reduce((sum, { tasks }) => sum + tasks, 0);
+  const groups = new InputGroups(all, conditions);
+  const sample = answerSample(inputs, conditions, replicates);
+  const similar = similaritySample(inputs, conditions);
+  using known = openKnownFigures(store);
+  const collectors = rows.map((row) => collectRun(store, row, { groups, sample, similar, known, parts }, onEvent));
+  const tallies = collectors.flatMap((collector) => collector.tallies);
+  const owners = rows.flatMap((row) => conditionsOf(row).map(() => row));
+  const textOf = (tally: number, answerId: number) =>
+    usedText(answerText(store, answerId), owners[tally]?.config.model_config.reasoning_tags);
+  return {
+    collectors,
+    summary: new Summary({ tallies, inputs: groups, sample, parts, textOf }),
+    offsets,
+    signatures: commonSignatures(sample.toString(), similar.toString()),
+  };
+}
+
+interface Collecting {
+  groups: InputGroups;
+  sample: Sample;
+  similar: Sample;
+  known: KnownFigures;
+  parts: ReadonlySet<Part>;
+}
+
+function collectRun(store: Store, row: RunRow, collecting: Collecting, onEvent: OnEvent): Collector {
+  const collector = new Collector({ conditions: conditionsOf(row).length, ...collecting });
+  for (const task of statTasks(store, row)) collector.add(task);
+  const pending = collector.tallies.reduce((sum, tally) => sum + tally.pending, 0);
+  if (pending > 0) {
+    onEvent({
+      type: "warning",
+      message: `${pending} answers of run ${row.publicId} are pending; the statistics are of the others`,
+    });
+  }
+  return collector;
+}
+
+function conditionsOf({ config }: RunRow): string[] {
+  return config.agent_perspectives.map(({ condition }) => condition);
+}
+
+/** The figures of a kind with one condition. */
+function asKind({ statistics, ...rest }: Summarized, kind: string): Summarized {
+  const { condition: _, ...figures } = statistics;
+  return { ...rest, name: kind, statistics: { kind, ...figures } };
+}
+
+function differences(summary: Summary, groups: readonly Summarized[], by: string, onEvent: OnEvent): Difference[] {
+  if (groups.length > MOST_COMPARED) {
+    onEvent({
+      type: "warning",
+      message: `differences between more than ${MOST_COMPARED} ${by}s are left out; --by kind compares kinds`,
+    });
+  }
+  return summary.differences(groups);
+}

@@ -1,0 +1,95 @@
+import type { InputGroups } from "./bootstrap.ts";
+import { Comparison, WITH_REFERENCE, WITHOUT_REFERENCE } from "./comparison.ts";
+import { hashOf, mixed } from "./hash.ts";
+import { lengthsOf } from "./lengths.ts";
+import type { Part } from "./parts.ts";
+import type { Sample } from "./sample.ts";
+import { agreement, Similarity } from "./similarity.ts";
+import type { KnownFigures, StatCell, StatTask } from "./stream.ts";
+import { Tally } from "./tally.ts";
+
+/** How many replicates of a cell are compared with each other. */
+const MOST_REPLICATES = 5;
+
+export interface CollectorOptions {
+  conditions: number;
+  groups: InputGroups;
+  /** The inputs whose answers are compared with other answers of their condition. */
+  sample: Sample;
+  /** Those for which conditions are compared with each other. */
+  similar: Sample;
+  known: KnownFigures;
+  parts: ReadonlySet<Part>;
+}
+
+/** Reads the tasks of a run once, in their order, and keeps what its figures need. */
+export class Collector {
+  readonly tallies: readonly Tally[];
+  readonly similarity: Similarity;
+  private readonly options: CollectorOptions;
+
+  constructor(options: CollectorOptions) {
+    this.options = options;
+    this.tallies = Array.from({ length: options.conditions }, () => new Tally(options.groups.count));
+    this.similarity = new Similarity(options.conditions);
+  }
+
+  add(task: StatTask): void {
+    const { groups, sample, similar, parts } = this.options;
+    const input = hashOf(task.input);
+    const group = groups.of(input);
+    const inputWords = parts.has("lengths") ? lengthsOf(task.input).words : 0;
+    const compare = parts.has("comparisons") ? this.comparer(task, input) : null;
+    const isSampled = sample.has(input);
+    for (const cell of task.cells) {
+      const tally = this.tallies[cell.condition];
+      if (tally === undefined) continue;
+      tally.count(cell);
+      if (cell.response === null) continue;
+      if (parts.has("lengths")) tally.measure(group, lengthsOf(cell.response), cell.tokens, inputWords);
+      if (compare !== null) tally.compare(group, compare(cell.response));
+      if (isSampled && cell.answerId !== null) tally.sample.push({ answerId: cell.answerId, group });
+    }
+    if (parts.has("similarity") && similar.has(input)) this.similarity.add(firstAnswers(task.cells));
+    if (parts.has("replicates") && isSampled) this.addReplicates(task.cells, group);
+  }
+
+  /** Finds the figures of answers to a task: those that are known, else new ones. */
+  private comparer(task: StatTask, input: number): (answer: string) => Float64Array {
+    const { known } = this.options;
+    const comparison = new Comparison(task.input, task.reference);
+    const pair = mixed(input, task.reference === null ? 0 : hashOf(task.reference, 1));
+    const size = task.reference === null ? WITHOUT_REFERENCE : WITH_REFERENCE;
+    return (answer) => {
+      const key = mixed(pair, hashOf(answer, 2));
+      const found = known.get(key);
+      if (found !== null && found.length === size) return found;
+      const figures = comparison.figuresOf(answer);
+      known.put(key, figures);
+      return figures;
+    };
+  }
+
+  private addReplicates(cells: readonly StatCell[], group: number): void {
+    const byCondition = Map.groupBy(
+      cells.filter(({ response }) => response !== null),
+      ({ condition }) => condition,
+    );
+    for (const [condition, replicates] of byCondition) {
+      const texts = replicates.slice(0, MOST_REPLICATES).map(({ response }) => response ?? "");
+      const value = agreement(texts);
+      if (value === null) continue;
+      this.tallies[condition]?.addTo("replicate_agreement", group, value);
+      this.tallies[condition]?.addTo("replicate_agreement n", group, 1);
+    }
+  }
+}
+
+/** The first replicate of each condition, if it has an answer. */
+function firstAnswers(cells: readonly StatCell[]): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const { condition, replicate, response } of cells) {
+    if (replicate === 1 && response !== null) found.set(condition, response);
+  }
+  return found;
+}

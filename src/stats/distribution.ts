@@ -1,0 +1,168 @@
+/** How many values wait at least before they are sorted in. */
+const LEAST_WAITING = 64;
+
+/** Summary of a distribution; every member is null if it has no values. */
+export interface Spread {
+  mean: number | null;
+  sd: number | null;
+  min: number | null;
+  q1: number | null;
+  median: number | null;
+  q3: number | null;
+  max: number | null;
+}
+
+/**
+ * Numbers, kept as sorted different values with their counts. It takes memory by the different values, of which lengths and
+ * latencies have few.
+ */
+export class Distribution {
+  private values = new Float64Array(0);
+  private counts = new Uint32Array(0);
+  private waiting = new Float64Array(LEAST_WAITING);
+  private waitingCount = 0;
+
+  add(value: number): void {
+    if (this.waitingCount === this.waiting.length) this.settle();
+    this.waiting[this.waitingCount] = value;
+    this.waitingCount += 1;
+  }
+
+  /** Adds all values of others. @returns itself */
+  addAll(others: Iterable<Distribution>): this {
+    for (const other of others) {
+      this.settle();
+      other.settle();
+      this.merge(other.values, other.counts);
+    }
+    return this;
+  }
+
+  get size(): number {
+    this.settle();
+    return this.counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  get sum(): number {
+    this.settle();
+    return this.values.reduce((sum, value, at) => sum + value * (this.counts[at] as number), 0);
+  }
+
+  /** How often a value occurs. */
+  countOf(value: number): number {
+    this.settle();
+    const at = lowerBound(this.values, value);
+    return this.values[at] === value ? (this.counts[at] as number) : 0;
+  }
+
+  /** The sum of squared distances from the mean. */
+  get squares(): number {
+    const mean = this.sum / this.size;
+    return this.values.reduce((sum, value, at) => sum + (value - mean) ** 2 * (this.counts[at] as number), 0);
+  }
+
+  spread(): Spread {
+    const size = this.size;
+    if (size === 0) return { mean: null, sd: null, min: null, q1: null, median: null, q3: null, max: null };
+    return {
+      mean: this.sum / size,
+      sd: size === 1 ? null : Math.sqrt(this.squares / (size - 1)),
+      min: this.values[0] ?? null,
+      q1: this.quantile(0.25),
+      median: this.quantile(0.5),
+      q3: this.quantile(0.75),
+      max: this.values.at(-1) ?? null,
+    };
+  }
+
+  /** A quantile, between two values in proportion (type 7 of Hyndman and Fan 1996); null if there are no values. */
+  quantile(share: number): number | null {
+    const size = this.size;
+    if (size === 0) return null;
+    const place = share * (size - 1);
+    const low = this.nth(Math.floor(place));
+    return low + (this.nth(Math.ceil(place)) - low) * (place - Math.floor(place));
+  }
+
+  private nth(n: number): number {
+    let before = 0;
+    for (const [at, count] of this.counts.entries()) {
+      before += count;
+      if (n < before) return this.values[at] as number;
+    }
+    throw new Error(`there is no value ${n}`);
+  }
+
+  /** The probability that a value of this one is larger than one of another; a tie counts half. */
+  exceeds(other: Distribution): number {
+    this.settle();
+    other.settle();
+    let below = 0;
+    let won = 0;
+    let at = 0;
+    for (const [own, count] of this.counts.entries()) {
+      const value = this.values[own] as number;
+      while (at < other.values.length && (other.values[at] as number) < value) {
+        below += other.counts[at] as number;
+        at += 1;
+      }
+      const ties = other.values[at] === value ? (other.counts[at] as number) : 0;
+      won += count * (below + ties / 2);
+    }
+    return won / (this.size * other.size);
+  }
+
+  private settle(): void {
+    if (this.waitingCount === 0) return;
+    const sorted = this.waiting.slice(0, this.waitingCount).toSorted();
+    this.waitingCount = 0;
+    this.merge(sorted, new Uint32Array(sorted.length).fill(1));
+    // The more is kept, the more waits, so that sorting in takes a constant time for each value.
+    if (this.waiting.length < this.values.length) this.waiting = new Float64Array(this.values.length);
+  }
+
+  /** Merges sorted values, of which some may be the same. */
+  private merge(values: Float64Array, counts: Uint32Array): void {
+    const mergedValues = new Float64Array(this.values.length + values.length);
+    const mergedCounts = new Uint32Array(mergedValues.length);
+    let end = 0;
+    const push = (value: number, count: number) => {
+      if (end === 0 || mergedValues[end - 1] !== value) {
+        mergedValues[end] = value;
+        end += 1;
+      }
+      mergedCounts[end - 1] = (mergedCounts[end - 1] as number) + count;
+    };
+    let [own, other] = [0, 0];
+    while (own < this.values.length || other < values.length) {
+      const isOwn =
+        other >= values.length ||
+        (own < this.values.length && (this.values[own] as number) <= (values[other] as number));
+      if (isOwn) push(this.values[own] as number, this.counts[own++] as number);
+      else push(values[other] as number, counts[other++] as number);
+    }
+    this.values = mergedValues.slice(0, end);
+    this.counts = mergedCounts.slice(0, end);
+  }
+}
+
+function lowerBound(sorted: Float64Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] as number) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Cohen's d: the difference of the means in pooled standard deviations; null if it cannot be told. */
+export function cohensD(one: Distribution, other: Distribution): number | null {
+  const [size, otherSize] = [one.size, other.size];
+  const freedom = size + otherSize - 2;
+  if (size === 0 || otherSize === 0 || freedom <= 0) return null;
+  const difference = one.sum / size - other.sum / otherSize;
+  const sd = Math.sqrt((one.squares + other.squares) / freedom);
+  if (sd === 0) return difference === 0 ? 0 : null;
+  return difference / sd;
+}
