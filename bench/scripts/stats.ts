@@ -8,7 +8,7 @@ const { exportRun, openStore, runStatistics }: typeof datagen = await import(
 const [database = "", work = "", output = ""] = process.argv.slice(2);
 using store = openStore(database);
 const before = process.cpuUsage();
-if (work === "export") await exportRun(store, "latest", { format: "jsonl", output });
+if (work === "export") await exportRun(store, "latest", { format: "jsonl", output, allowPartial: true });
 else await runStatistics(store, "latest", { parts: work === "" ? [] : (work.split(",") as datagen.StatisticsPart[]) });
 const { user, system } = process.cpuUsage(before);
 process.stdout.write(JSON.stringify({ ms: (user + system) / 1_000 }));

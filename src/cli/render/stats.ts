@@ -32,7 +32,7 @@ export function renderModels({ runs, models, differences }: ModelStatistics, wid
   ].join("\n\n");
 }
 
-const FOOT = "± is half of the 95% interval. --json has every figure, its interval, and how it was made.";
+const FOOT = "± is half of the 95% interval. --json has all figures, and how they were made.";
 
 function groupTables(groups: readonly GroupStatistics[], by: By, width: number): string[] {
   const name: Column<GroupStatistics> = {
@@ -214,7 +214,7 @@ function withoutBreak(line: string): string {
 
 /** Answers to look at, as the lines of a table. */
 export function* suspectLines(suspects: Iterable<SuspectAnswer>, width: number): Generator<string> {
-  if (suspects[Symbol.iterator]().next().done === true) {
+  if (isEmpty(suspects)) {
     yield "No answer looks wrong.";
     return;
   }
@@ -230,6 +230,12 @@ export function* suspectLines(suspects: Iterable<SuspectAnswer>, width: number):
     suspects,
     width,
   );
+}
+
+/** Leaving the loop ends the iteration, and with it the reading of the database. */
+function isEmpty(list: Iterable<unknown>): boolean {
+  for (const _ of list) return false;
+  return true;
 }
 
 /** Answers to look at, as CSV. */
