@@ -202,10 +202,10 @@ async function copyOfRuns(): Promise<Workspace> {
   return own;
 }
 
-/** Of how many answers the file keeps figures. */
+/** Of how many answers the file keeps figures: each value has its own number of them. */
 function keptIn(path: string): number {
-  const [row] = queryRows<{ n: number }>(`${path}.features`, "select count(*) n from features");
-  return row!.n;
+  const values = queryRows<{ value: Buffer }>(`${path}.features`, "select value from features");
+  return values.reduce((sum, { value }) => sum + value.readInt32LE(4), 0);
 }
 
 describe("the file DATABASE.features", () => {
@@ -241,20 +241,22 @@ describe("the file DATABASE.features", () => {
     const file = own.at("data/datagen.db.features");
     const stats = async () => (await datagen(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout;
     const right = await stats();
-    // Give every answer the figures of another one: whoever reads them computes wrong means.
-    const rows = queryRows<{ key: number }>(file, "select key from features order by key");
-    const swap = rows.map(({ key }, at) => ({ key, other: rows[(at + 1) % rows.length]!.key }));
-    const values = new Map(
-      queryRows<{ key: number; value: Buffer }>(file, "select key, value from features").map((row) => [
-        row.key,
-        row.value,
-      ]),
-    );
+    // Give every answer the figures of another one to the same input: whoever reads them computes wrong means.
+    const { packed, unpacked } = await import("../src/stats/packed.ts");
+    const { WITH_REFERENCE } = await import("../src/stats/comparison.ts");
     const { default: Database } = await import("better-sqlite3");
+    const values = new Map(
+      queryRows<{ key: number; value: Buffer }>(file, "select key, value from features").map(({ key, value }) => {
+        const answers = [...unpacked(value, WITH_REFERENCE)!];
+        const turned = answers.map(([answer], at) => [answer, answers[(at + 1) % answers.length]![1]] as const);
+        return [key, packed(new Map(turned), WITH_REFERENCE)];
+      }),
+    );
+    const kept = keptIn(own.at("data/datagen.db"));
     {
       using sqlite = disposable(new Database(file));
       const update = sqlite.it.prepare("update features set value = ? where key = ?");
-      for (const { key, other } of swap) update.run(values.get(other), key);
+      for (const [key, value] of values) update.run(value, key);
     }
     expect(await stats()).not.toBe(right);
     {
@@ -268,13 +270,13 @@ describe("the file DATABASE.features", () => {
     expect(await stats()).toBe(right);
     await writeFile(file, Buffer.alloc(8_192, "x"));
     expect(await stats()).toBe(right);
-    expect(keptIn(own.at("data/datagen.db"))).toBe(values.size);
+    expect(keptIn(own.at("data/datagen.db"))).toBe(kept);
     {
       using sqlite = disposable(new Database(file));
       sqlite.it.pragma("user_version = 999");
     }
     expect(await stats()).toBe(right);
-    expect(keptIn(own.at("data/datagen.db"))).toBe(values.size);
+    expect(keptIn(own.at("data/datagen.db"))).toBe(kept);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 

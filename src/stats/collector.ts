@@ -39,7 +39,6 @@ export class Collector {
     const input = hashOf(task.input);
     const group = groups.of(input);
     const inputWords = parts.has("lengths") ? lengthsOf(task.input).words : 0;
-    const compare = parts.has("comparisons") ? this.comparer(task, input) : null;
     const isSampled = sample.has(input);
     for (const cell of task.cells) {
       const tally = this.tallies[cell.condition];
@@ -47,27 +46,29 @@ export class Collector {
       tally.count(cell);
       if (cell.response === null) continue;
       if (parts.has("lengths")) tally.measure(group, lengthsOf(cell.response), cell.tokens, inputWords);
-      if (compare !== null) tally.compare(group, compare(cell.response));
       if (isSampled && cell.answerId !== null) tally.sample.push({ answerId: cell.answerId, group });
     }
+    if (parts.has("comparisons")) this.compare(task, input, group);
     if (parts.has("similarity") && similar.has(input)) this.similarity.add(firstAnswers(task.cells));
     if (parts.has("replicates") && isSampled) this.addReplicates(task.cells, group);
   }
 
-  /** Finds the figures of answers to a task: those that are known, else new ones. */
-  private comparer(task: StatTask, input: number): (answer: string) => Float64Array {
+  /** Compares the answers to a task with its input and reference, unless their figures are known. */
+  private compare(task: StatTask, input: number, group: number): void {
     const { known } = this.options;
     const comparison = new Comparison(task.input, task.reference);
     const pair = mixed(input, task.reference === null ? 0 : hashOf(task.reference, 1));
     const size = task.reference === null ? WITHOUT_REFERENCE : WITH_REFERENCE;
-    return (answer) => {
-      const key = mixed(pair, hashOf(answer, 2));
-      const found = known.get(key);
-      if (found !== null && found.length === size) return found;
-      const figures = comparison.figuresOf(answer);
-      known.put(key, figures);
-      return figures;
-    };
+    const answers = known.of(pair, size);
+    const before = answers.size;
+    for (const { condition, response } of task.cells) {
+      if (response === null) continue;
+      const key = hashOf(response, 2);
+      const figures = answers.get(key) ?? comparison.figuresOf(response);
+      answers.set(key, figures);
+      this.tallies[condition]?.compare(group, figures);
+    }
+    if (answers.size > before) known.keep(pair, size, answers);
   }
 
   private addReplicates(cells: readonly StatCell[], group: number): void {

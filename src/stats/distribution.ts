@@ -1,5 +1,6 @@
-/** How many values wait at least before they are sorted in. */
+/** How many values wait before they are sorted in: at least, and at most. */
 const LEAST_WAITING = 64;
+const MOST_WAITING = 4_096;
 
 /** Summary of a distribution; every member is null if it has no values. */
 export interface Spread {
@@ -17,15 +18,24 @@ export interface Spread {
  * latencies have few.
  */
 export class Distribution {
-  private values = new Float64Array(0);
+  private readonly Values: Float64ArrayConstructor | Float32ArrayConstructor;
+  private values: Float64Array | Float32Array;
   private counts = new Uint32Array(0);
   private waiting = new Float64Array(LEAST_WAITING);
   private waitingCount = 0;
+  private added = 0;
+
+  /** @param precision of the values; single for scores, of which every answer has another one */
+  constructor(precision: "double" | "single" = "double") {
+    this.Values = precision === "double" ? Float64Array : Float32Array;
+    this.values = new this.Values(0);
+  }
 
   add(value: number): void {
     if (this.waitingCount === this.waiting.length) this.settle();
     this.waiting[this.waitingCount] = value;
     this.waitingCount += 1;
+    this.added += 1;
   }
 
   /** Adds all values of others. @returns itself */
@@ -34,18 +44,20 @@ export class Distribution {
       this.settle();
       other.settle();
       this.merge(other.values, other.counts);
+      this.added += other.added;
     }
     return this;
   }
 
   get size(): number {
-    this.settle();
-    return this.counts.reduce((sum, count) => sum + count, 0);
+    return this.added;
   }
 
   get sum(): number {
     this.settle();
-    return this.values.reduce((sum, value, at) => sum + value * (this.counts[at] as number), 0);
+    let sum = 0;
+    for (const [at, count] of this.counts.entries()) sum += (this.values[at] as number) * count;
+    return sum;
   }
 
   /** How often a value occurs. */
@@ -57,8 +69,11 @@ export class Distribution {
 
   /** The sum of squared distances from the mean. */
   get squares(): number {
+    this.settle();
     const mean = this.sum / this.size;
-    return this.values.reduce((sum, value, at) => sum + (value - mean) ** 2 * (this.counts[at] as number), 0);
+    let sum = 0;
+    for (const [at, count] of this.counts.entries()) sum += ((this.values[at] as number) - mean) ** 2 * count;
+    return sum;
   }
 
   spread(): Spread {
@@ -77,6 +92,7 @@ export class Distribution {
 
   /** A quantile, between two values in proportion (type 7 of Hyndman and Fan 1996); null if there are no values. */
   quantile(share: number): number | null {
+    this.settle();
     const size = this.size;
     if (size === 0) return null;
     const place = share * (size - 1);
@@ -114,16 +130,17 @@ export class Distribution {
 
   private settle(): void {
     if (this.waitingCount === 0) return;
-    const sorted = this.waiting.slice(0, this.waitingCount).toSorted();
+    const sorted = new this.Values(this.waiting.subarray(0, this.waitingCount)).sort();
     this.waitingCount = 0;
     this.merge(sorted, new Uint32Array(sorted.length).fill(1));
-    // The more is kept, the more waits, so that sorting in takes a constant time for each value.
-    if (this.waiting.length < this.values.length) this.waiting = new Float64Array(this.values.length);
+    // The more is kept, the more waits, so that sorting in takes about the same time for each value.
+    const { length } = this.waiting;
+    if (length < Math.min(this.values.length, MOST_WAITING)) this.waiting = new Float64Array(2 * length);
   }
 
   /** Merges sorted values, of which some may be the same. */
-  private merge(values: Float64Array, counts: Uint32Array): void {
-    const mergedValues = new Float64Array(this.values.length + values.length);
+  private merge(values: Float64Array | Float32Array, counts: Uint32Array): void {
+    const mergedValues = new this.Values(this.values.length + values.length);
     const mergedCounts = new Uint32Array(mergedValues.length);
     let end = 0;
     const push = (value: number, count: number) => {
@@ -146,7 +163,7 @@ export class Distribution {
   }
 }
 
-function lowerBound(sorted: Float64Array, value: number): number {
+function lowerBound(sorted: Float64Array | Float32Array, value: number): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -77,8 +77,9 @@ function isWideEnd(unit: number): boolean {
   return unit === 0x3002 || unit === 0xff01 || unit === 0xff1f;
 }
 
-const CLOSING = new Set(`"'”’“»«)]}」』）`);
+const CLOSING = new Set([...`"'”’“»«)]}」』）`].map((mark) => mark.charCodeAt(0)));
 
+/** Letters and digits of ASCII, which are most of the units, need no look into the set. */
 function isClosing(unit: number): boolean {
-  return CLOSING.has(String.fromCharCode(unit));
+  return (unit < 0x30 || unit > 0x7a || unit === 0x5d) && CLOSING.has(unit);
 }

@@ -27,8 +27,14 @@ export interface StatTask {
   cells: StatCell[];
 }
 
-/** Keeps the figures of answers against their input and reference, by a hash of the three texts. */
+/** Keeps the figures of answers, by hashes of their texts. */
 export interface KnownFigures {
-  get(key: number): Float64Array | null;
-  put(key: number, figures: Float64Array): void;
+  /**
+   * What is known of answers to an input.
+   * @param pair the hash of the input and the reference
+   * @param size how many figures an answer has
+   */
+  of(pair: number, size: number): Map<number, Float64Array>;
+  /** Keeps what is known now. */
+  keep(pair: number, size: number, answers: ReadonlyMap<number, Float64Array>): void;
 }

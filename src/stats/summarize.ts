@@ -17,7 +17,7 @@ import {
   SUM_AT,
   SUMS,
 } from "./sums.ts";
-import type { Tally } from "./tally.ts";
+import { distributionOf, type Tally } from "./tally.ts";
 
 /** Answers of a group that are compared with each other, and how many words they have at most together. */
 const MOST_ANSWERS = 10_000;
@@ -65,7 +65,13 @@ export class Summary {
     const figures = [...GROUP_FIGURES.map((name) => FROM_SUMS[name]), ...ANSWER_FIGURES.map(meanOf)];
     const drawn = this.groups < 2 ? [] : drawFigures(this.times, this.groups, sums, figures);
     const distributions = Object.fromEntries(
-      ANSWER_FIGURES.map((name) => [name, together(members.map((tally) => tally.distributions[name]))]),
+      ANSWER_FIGURES.map((name) => [
+        name,
+        together(
+          members.map((tally) => tally.distributions[name]),
+          distributionOf(name),
+        ),
+      ]),
     ) as Record<AnswerFigure, Distribution>;
     const answered = sumOf(members, (tally) => tally.answered);
     const sampled = {
@@ -114,8 +120,12 @@ export class Summary {
       set_rouge1: figure("set_rouge1"),
       replicate_agreement: figure("replicate_agreement"),
     };
+    const averages = Object.fromEntries(ANSWER_FIGURES.map((name) => [name, meanOf(name)(total)])) as Record<
+      AnswerFigure,
+      number
+    >;
     const means = drawn.slice(GROUP_FIGURES.length);
-    return { name: Object.values(group.label)[0] as string, statistics, distributions, means };
+    return { name: Object.values(group.label)[0] as string, statistics, distributions, averages, means };
   }
 
   /** How groups differ, pair by pair; none of more than {@link MOST_COMPARED} groups. */
@@ -128,7 +138,7 @@ export class Summary {
           if (one.size === 0 || other.size === 0) return [];
           const [means, others] = [a.means[place], b.means[place]];
           const draws = means && others && means.map((mean, draw) => mean - (others[draw] as number));
-          const value = one.sum / one.size - other.sum / other.size;
+          const value = a.averages[figure] - b.averages[figure];
           const facts = { n: one.size + other.size };
           return [
             {
@@ -214,7 +224,9 @@ export interface Summarized {
   name: string;
   statistics: GroupStatistics;
   distributions: Record<AnswerFigure, Distribution>;
-  /** The mean of each figure of answers in each draw; empty if inputs cannot be drawn. */
+  /** The mean of each figure of answers. */
+  averages: Record<AnswerFigure, number>;
+  /** The same in each draw; empty if inputs cannot be drawn. */
   means: Float64Array[];
 }
 
@@ -224,9 +236,9 @@ function sumOf<T>(members: readonly T[], value: (member: T) => number): number {
   return members.reduce((sum, member) => sum + value(member), 0);
 }
 
-function together(distributions: readonly Distribution[]): Distribution {
+function together(distributions: readonly Distribution[], empty = new Distribution()): Distribution {
   const [only] = distributions;
-  return only !== undefined && distributions.length === 1 ? only : new Distribution().addAll(distributions);
+  return only !== undefined && distributions.length === 1 ? only : empty.addAll(distributions);
 }
 
 function totalOf(sums: Float64Array): Float64Array {

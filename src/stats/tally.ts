@@ -31,7 +31,7 @@ export class Tally {
   /** @param groups the number of groups of inputs */
   constructor(groups: number) {
     this.sums = new Float64Array(groups * SUMS);
-    this.distributions = Object.fromEntries(ANSWER_FIGURES.map((name) => [name, new Distribution()])) as Record<
+    this.distributions = Object.fromEntries(ANSWER_FIGURES.map((name) => [name, distributionOf(name)])) as Record<
       AnswerFigure,
       Distribution
     >;
@@ -94,3 +94,10 @@ export class Tally {
     this.addTo(`${name} n`, group, 1);
   }
 }
+
+/** An empty distribution of a figure: lengths are whole numbers, and exact. */
+export function distributionOf(figure: AnswerFigure): Distribution {
+  return new Distribution(LENGTHS.has(figure) ? "double" : "single");
+}
+
+const LENGTHS = new Set<AnswerFigure>(["characters", "words", "sentences", "tokens"]);
