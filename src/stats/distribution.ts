@@ -130,7 +130,7 @@ export class Distribution {
 
   private settle(): void {
     if (this.waitingCount === 0) return;
-    const sorted = new this.Values(this.waiting.subarray(0, this.waitingCount)).sort();
+    const sorted = new this.Values(this.waiting.subarray(0, this.waitingCount)).toSorted();
     this.waitingCount = 0;
     this.merge(sorted, new Uint32Array(sorted.length).fill(1));
     // The more is kept, the more waits, so that sorting in takes about the same time for each value.

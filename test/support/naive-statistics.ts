@@ -25,9 +25,10 @@ export interface Row {
 
 type Answered = Row & { response: string };
 
+// oxlint-disable-next-line no-control-regex -- Python takes these for white space
 const WHITE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
 
-export const split = (text: string): string[] => text.split(WHITE).filter((word) => word !== "");
+const split = (text: string): string[] => text.split(WHITE).filter((word) => word !== "");
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
 export const mean = (values: number[]): number => sum(values) / values.length;
@@ -39,7 +40,7 @@ export function quantile(values: number[], share: number): number {
   return low + (high - low) * (place % 1);
 }
 
-export function variance(values: number[]): number {
+function variance(values: number[]): number {
   return sum(values.map((value) => (value - mean(values)) ** 2)) / (values.length - 1);
 }
 
@@ -55,9 +56,10 @@ export function spread(values: number[]): Record<string, number> {
   };
 }
 
-export function sentences(text: string): number {
+function sentences(text: string): number {
   return text
     .split(
+      // oxlint-disable-next-line no-control-regex -- likewise
       /[\r\n\x85\u2028\u2029]+|(?<=[.!?…]["'”’“»«)\]}」』）]*)[\t-\r\x1c-\x20\xa0\u3000]+|(?<=[。！？]["'”’“»«)\]}」』）]*)(?!["'”’“»«)\]}」』）])/,
     )
     .filter((part) => /[^\s"'”’“»«)\]}」』）]/.test(part)).length;
@@ -79,7 +81,7 @@ function clipped(own: string[], other: string[]): number {
   return sum([...counts(own)].map(([gram, count]) => Math.min(count, others.get(gram) ?? 0)));
 }
 
-export function tokens13a(text: string): string[] {
+function tokens13a(text: string): string[] {
   const plain = text
     .trimEnd()
     .replaceAll("-\n", "")
@@ -102,7 +104,7 @@ export interface Pair {
   reference: string;
 }
 
-export function bleu(pairs: Pair[], isSentence: boolean): number {
+function bleu(pairs: Pair[], isSentence: boolean): number {
   const tokens = pairs.map(({ hypothesis, reference }) => [tokens13a(hypothesis), tokens13a(reference)] as const);
   const [length, other] = [sum(tokens.map(([own]) => own.length)), sum(tokens.map(([, own]) => own.length))];
   let [smoothing, logs, order] = [1, 0, 0];
@@ -129,7 +131,7 @@ function marksApart(text: string): string[] {
   });
 }
 
-export function chrf(pairs: Pair[], wordOrder: number): number {
+function chrf(pairs: Pair[], wordOrder: number): number {
   const orders = [
     ...[1, 2, 3, 4, 5, 6].map((n) => (text: string) => grams(Array.from(text.replaceAll(WHITE, "")), n)),
     ...[1, 2].slice(0, wordOrder).map((n) => (text: string) => grams(marksApart(text), n)),
@@ -159,12 +161,12 @@ const rougeTokens = (text: string): string[] =>
     .split(/[^a-z0-9]+/)
     .filter(Boolean);
 
-export function rouge({ hypothesis, reference }: Pair, n: number): number {
+function rouge({ hypothesis, reference }: Pair, n: number): number {
   const [own, other] = [grams(rougeTokens(hypothesis), n), grams(rougeTokens(reference), n)];
   return f1(clipped(own, other), own.length, other.length);
 }
 
-export function rougeL({ hypothesis, reference }: Pair): number {
+function rougeL({ hypothesis, reference }: Pair): number {
   const [a, b] = [rougeTokens(hypothesis), rougeTokens(reference)];
   const lengths = Array.from({ length: a.length + 1 }, () => Array.from({ length: b.length + 1 }, () => 0));
   for (let i = 1; i <= a.length; i += 1) {
@@ -176,13 +178,13 @@ export function rougeL({ hypothesis, reference }: Pair): number {
   return f1(lengths[a.length]![b.length]!, a.length, b.length);
 }
 
-export function setRouge1({ hypothesis, reference }: Pair): number {
+function setRouge1({ hypothesis, reference }: Pair): number {
   const [own, other] = [new Set(split(hypothesis.toLowerCase())), new Set(split(reference.toLowerCase()))];
   return f1([...own].filter((word) => other.has(word)).length, own.size, other.size);
 }
 
 /** Words without case and punctuation. */
-export function plainWords(text: string): string[] {
+function plainWords(text: string): string[] {
   return (
     text
       .toLowerCase()
@@ -193,7 +195,7 @@ export function plainWords(text: string): string[] {
 }
 
 /** Coverage and density by the algorithm as it is printed in the paper. */
-export function copying(input: string, answer: string): { coverage: number; density: number } {
+function copying(input: string, answer: string): { coverage: number; density: number } {
   const [article, summary] = [plainWords(input), plainWords(answer)];
   const fragments: number[] = [];
   for (let i = 0; i < summary.length;) {
@@ -217,18 +219,18 @@ export function copying(input: string, answer: string): { coverage: number; dens
   };
 }
 
-export function novelty(input: string, answer: string, n: number): number {
+function novelty(input: string, answer: string, n: number): number {
   const known = new Set(grams(plainWords(input), n));
   const own = grams(plainWords(answer), n);
   return own.filter((gram) => !known.has(gram)).length / own.length;
 }
 
-export function distinct(texts: string[], n: number): number {
+function distinct(texts: string[], n: number): number {
   const all = texts.flatMap((text) => grams(plainWords(text), n));
   return new Set(all).size / all.length;
 }
 
-export function selfRepetition(texts: string[]): number {
+function selfRepetition(texts: string[]): number {
   const own = texts.map((text) => grams(plainWords(text), 4));
   const sets = own.map((grams4) => new Set(grams4));
   const repeated = own.map(
@@ -266,7 +268,7 @@ export function selfBleu(texts: string[]): number {
   );
 }
 
-export function redundancy(texts: string[]): number {
+function redundancy(texts: string[]): number {
   const whole = Buffer.from(texts.map((text) => `${text}\n`).join(""));
   return whole.length / gzipSync(whole).length;
 }

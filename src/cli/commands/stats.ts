@@ -4,6 +4,7 @@ import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statist
 import type { OnEvent } from "../../app/events.ts";
 import { UsageError } from "../../errors.ts";
 import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { growYoungGeneration } from "../memory.ts";
 import { jsonLines } from "../render/json.ts";
 
 const GROUPS = ["condition", "kind", "model"] as const;
@@ -51,6 +52,7 @@ export class StatsCommand extends DatagenCommand {
     const { csvOf, renderModels, renderRun, suspectLines, suspectCsv } = await import("../render/stats.ts");
     const { modelStatistics, statisticsOf } = await import("../../app/stats/run-statistics.ts");
     if (this.csv && this.json) throw new UsageError("--csv and --json are given", "Give one of them.");
+    growYoungGeneration();
     using store = await this.openToRead();
     const { runs, by = "condition", json, csv } = this;
     if (this.suspects) {
