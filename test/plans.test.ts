@@ -129,6 +129,12 @@ async function callRarely(store: Store): Promise<void> {
   prices.findUserPrices(store, "m", "");
   const { serverRows } = await import("../src/store/runs/servers.ts");
   expect(serverRows(store, 1)).toEqual([]);
+  const { taskMarks } = await import("../src/store/runs/task-marks.ts");
+  expect([...taskMarks(store, 1)].length).toBeGreaterThan(5_000);
+  const { FeatureFile } = await import("../src/store/features.ts");
+  using features = new FeatureFile(store.path, 1);
+  features.keepPieces("name", [new Uint8Array(1)]);
+  expect([...features.pieces("name")]).toHaveLength(1);
   prices.listUserPrices(store);
   prices.unsetUserPrices(store, "m", null);
 }

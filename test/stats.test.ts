@@ -280,6 +280,80 @@ describe("the file DATABASE.features", () => {
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
+  test("keeps what was collected of a run of many inputs, and reads only the tasks that were not settled", async () => {
+    await using own = await workspace();
+    await own.write("config.json", {
+      task_type: "translation",
+      task_description: "Many inputs",
+      model_config: { model_name: "gpt-4o-mini", max_tokens: 20 },
+      agent_perspectives: ["One", "Two"].map((condition) => ({ condition, strategy: `${condition}: translate.` })),
+      data_config: { input_data_path: "rows.json", sample_size: 2_010 },
+      api_provider: "offline",
+    });
+    await own.write(
+      "rows.json",
+      Array.from({ length: 2_010 }, (_, at) => ({ input: `Satz Nummer ${at} von vielen.`, reference: `Line ${at}.` })),
+    );
+    const call = async (...args: string[]) => {
+      const { code, stdout } = await datagen(args, { cwd: own.path });
+      expect(code).toBe(0);
+      return stdout;
+    };
+    await call("run", "config.json", "--no-export");
+    const db = own.at("data/datagen.db");
+    const { default: Database } = await import("better-sqlite3");
+    const change = (file: string, sql: string, ...values: unknown[]) => {
+      using sqlite = disposable(new Database(file));
+      sqlite.it.prepare(sql).run(...values);
+    };
+    const fresh = async () => {
+      await rm(`${db}.features`, { force: true });
+      return await call("stats", "latest", "--json");
+    };
+    const all = await fresh();
+    // Some answers are still to come: in the middle, and at the end.
+    const open = queryRows<{ id: number; answer_id: number }>(
+      db,
+      "select id, answer_id from calls where id in (7, 8, 9, 1000) or id > 4000",
+    );
+    for (const { id } of open) change(db, "update calls set state = 'pending', answer_id = null where id = ?", id);
+    expect(await fresh()).not.toBe(all);
+    for (const { id, answer_id: answer } of open) {
+      change(db, "update calls set state = 'succeeded', answer_id = ? where id = ?", answer, id);
+    }
+    const close = (found: string, wanted: string) => {
+      const numbers = (text: string) => JSON.parse(text.replaceAll(/(\d\.\d{9})\d+/g, "$1")) as unknown;
+      expect(numbers(found)).toEqual(numbers(wanted));
+    };
+    close(await call("stats", "latest", "--json"), all);
+
+    const { deserialize, serialize } = await import("node:v8");
+    const { crc32 } = await import("node:zlib");
+    const [piece] = queryRows<{ id: number; value: Buffer }>(
+      `${db}.features`,
+      "select id, value from pieces order by id limit 1 offset 2",
+    );
+    const tally = deserialize(piece!.value.subarray(4)) as { answered: number };
+    const content = serialize({ ...tally, answered: tally.answered + 100 });
+    const check = Buffer.alloc(4);
+    check.writeUInt32LE(crc32(content));
+    change(`${db}.features`, "update pieces set value = ? where id = ?", Buffer.concat([check, content]), piece!.id);
+    const used = JSON.parse(await call("stats", "latest", "--json")) as RunStatistics;
+    expect(used.conditions[0]!.n).toBe(2_110);
+    change(
+      `${db}.features`,
+      "update pieces set value = ? where id = ?",
+      Buffer.concat([Buffer.alloc(4), content]),
+      piece!.id,
+    );
+    close(await call("stats", "latest", "--json"), all);
+    // Another answer to a task that was settled makes all that was kept of the run useless.
+    change(db, "update calls set answer_id = (select answer_id from calls where id = 21) where id = 11");
+    const changed = await call("stats", "latest", "--json");
+    expect(changed).not.toBe(all);
+    close(changed, await fresh());
+  });
+
   test("is not written where nothing can be written, and a file of another program stays", async () => {
     await using own = await copyOfRuns();
     const file = own.at("data/datagen.db.features");

@@ -6,7 +6,7 @@ import type { Part } from "./parts.ts";
 import type { Sample } from "./sample.ts";
 import { agreement, Similarity } from "./similarity.ts";
 import type { KnownFigures, StatCell, StatTask } from "./stream.ts";
-import { Tally } from "./tally.ts";
+import { type StoredTally, Tally } from "./tally.ts";
 
 /** How many replicates of a cell are compared with each other. */
 const MOST_REPLICATES = 5;
@@ -34,6 +34,28 @@ export class Collector {
     this.similarity = new Similarity(options.conditions);
   }
 
+  /** What was collected, piece by piece, for {@link restore}. */
+  *stored(): Generator {
+    yield this.similarity.stored;
+    for (const tally of this.tallies) yield tally.stored;
+  }
+
+  /**
+   * Continues from what another collector of the same run and options has stored. It must be new.
+   * @returns false if pieces are missing; then it cannot be used
+   */
+  restore(pieces: Iterator<unknown>): boolean {
+    const similarity = pieces.next();
+    if (similarity.done === true) return false;
+    this.similarity.restore(similarity.value as Float64Array);
+    for (const tally of this.tallies) {
+      const piece = pieces.next();
+      if (piece.done === true) return false;
+      tally.restore(piece.value as StoredTally);
+    }
+    return true;
+  }
+
   add(task: StatTask): void {
     const { groups, sample, similar, parts } = this.options;
     const input = hashOf(task.input);
@@ -46,7 +68,8 @@ export class Collector {
       tally.count(cell);
       if (cell.response === null) continue;
       if (parts.has("lengths")) tally.measure(group, lengthsOf(cell.response), cell.tokens, inputWords);
-      if (isSampled && cell.answerId !== null) tally.sample.push({ answerId: cell.answerId, group });
+      if (isSampled && cell.answerId !== null)
+        tally.addToSample({ answerId: cell.answerId, group, position: task.position, replicate: cell.replicate });
     }
     if (parts.has("comparisons")) this.compare(task, input, group);
     if (parts.has("similarity") && similar.has(input)) this.similarity.add(firstAnswers(task.cells));

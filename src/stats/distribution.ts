@@ -13,6 +13,12 @@ export interface Spread {
   max: number | null;
 }
 
+/** A distribution as it is kept: different values in their order, and how often each occurs. */
+export interface StoredDistribution {
+  values: Float64Array | Float32Array;
+  counts: Uint32Array;
+}
+
 /**
  * Numbers, kept as sorted different values with their counts. It takes memory by the different values, of which lengths and
  * latencies have few.
@@ -20,10 +26,11 @@ export interface Spread {
 export class Distribution {
   private readonly Values: Float64ArrayConstructor | Float32ArrayConstructor;
   private values: Float64Array | Float32Array;
-  private counts = new Uint32Array(0);
+  private counts: Uint32Array = new Uint32Array(0);
   private waiting = new Float64Array(LEAST_WAITING);
   private waitingCount = 0;
   private added = 0;
+  private known: { sum: number; squares: number } | null = null;
 
   /** @param precision of the values; single for scores, of which every answer has another one */
   constructor(precision: "double" | "single" = "double") {
@@ -36,6 +43,18 @@ export class Distribution {
     this.waiting[this.waitingCount] = value;
     this.waitingCount += 1;
     this.added += 1;
+  }
+
+  /** Its values, for {@link restore}. */
+  get stored(): StoredDistribution {
+    this.settle();
+    return { values: this.values, counts: this.counts };
+  }
+
+  restore({ values, counts }: StoredDistribution): void {
+    this.values = values;
+    this.counts = counts;
+    this.added = this.counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** Adds all values of others. @returns itself */
@@ -54,10 +73,7 @@ export class Distribution {
   }
 
   get sum(): number {
-    this.settle();
-    let sum = 0;
-    for (const [at, count] of this.counts.entries()) sum += (this.values[at] as number) * count;
-    return sum;
+    return this.moments.sum;
   }
 
   /** How often a value occurs. */
@@ -69,11 +85,21 @@ export class Distribution {
 
   /** The sum of squared distances from the mean. */
   get squares(): number {
+    return this.moments.squares;
+  }
+
+  /** Computed once, because a group is compared with many others. */
+  private get moments(): { sum: number; squares: number } {
     this.settle();
-    const mean = this.sum / this.size;
-    let sum = 0;
-    for (const [at, count] of this.counts.entries()) sum += ((this.values[at] as number) - mean) ** 2 * count;
-    return sum;
+    return (this.known ??= this.computeMoments());
+  }
+
+  private computeMoments(): { sum: number; squares: number } {
+    let [sum, squares] = [0, 0];
+    for (const [at, count] of this.counts.entries()) sum += (this.values[at] as number) * count;
+    const mean = sum / this.added;
+    for (const [at, count] of this.counts.entries()) squares += ((this.values[at] as number) - mean) ** 2 * count;
+    return { sum, squares };
   }
 
   spread(): Spread {
@@ -158,6 +184,7 @@ export class Distribution {
       if (isOwn) push(this.values[own] as number, this.counts[own++] as number);
       else push(values[other] as number, counts[other++] as number);
     }
+    this.known = null;
     this.values = mergedValues.slice(0, end);
     this.counts = mergedCounts.slice(0, end);
   }

@@ -5,7 +5,7 @@ import { hashOf } from "./hash.ts";
 const MOST_ANSWERS = 10_000;
 /** The same for all conditions of a run together. */
 const MOST_OF_ALL = 300_000;
-const SAMPLED_ANSWERS = 2_000;
+const SAMPLED_ANSWERS = 1_000;
 /** How many pairs of answers are compared for the similarity of conditions. */
 const MOST_PAIRS = 100_000;
 /** How many conditions are compared with each other. */

@@ -58,18 +58,24 @@ export function agreement(texts: readonly string[]): number | null {
 export class Similarity {
   private readonly size: number;
   private readonly sums: Float64Array;
-  inputs = 0;
 
   constructor(conditions: number) {
     this.size = Math.min(conditions, MOST_SIMILAR);
     this.sums = new Float64Array(this.size * this.size * PAIR_SUMS);
   }
 
+  get stored(): Float64Array {
+    return this.sums;
+  }
+
+  restore(sums: Float64Array): void {
+    this.sums.set(sums);
+  }
+
   /** Adds the answers to an input, by their condition. */
   add(answers: ReadonlyMap<number, string>): void {
     const texts = [...answers].filter(([condition]) => condition < this.size).toSorted(([one], [other]) => one - other);
     if (texts.length < 2) return;
-    this.inputs += 1;
     const points = texts.map(([, text]) => characters(text));
     for (const [at, [condition, text]] of texts.entries()) {
       const pair = new ChrfPair(text);

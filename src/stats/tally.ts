@@ -1,5 +1,5 @@
 import { AT, BLEU_AT } from "./comparison.ts";
-import { Distribution } from "./distribution.ts";
+import { Distribution, type StoredDistribution } from "./distribution.ts";
 import type { Lengths } from "./lengths.ts";
 import { bleuOf, chrfOf, chrfppOf, CORPUS_SUMS, corpusSums } from "./scores.ts";
 import type { StatCell } from "./stream.ts";
@@ -10,6 +10,17 @@ export interface SampledAnswer {
   answerId: number;
   /** The group of its input. */
   group: number;
+  /** Its place in the dataset. */
+  position: number;
+  replicate: number;
+}
+
+/** A tally as it is kept. */
+export interface StoredTally extends Pick<Tally, "answered" | "truncated" | "reused" | "costNanoUsd" | "sums"> {
+  latency: StoredDistribution;
+  distributions: StoredDistribution[];
+  /** Four numbers for each answer of the sample. */
+  sample: Float64Array;
 }
 
 /** What is known of the cells of one condition, in an amount of memory that does not grow with them. */
@@ -25,7 +36,7 @@ export class Tally {
   readonly distributions: Record<AnswerFigure, Distribution>;
   /** {@link SUMS} for each group of inputs. */
   readonly sums: Float64Array;
-  readonly sample: SampledAnswer[] = [];
+  private sampled: SampledAnswer[] = [];
   private readonly corpus = new Float64Array(CORPUS_SUMS);
 
   /** @param groups the number of groups of inputs */
@@ -35,6 +46,45 @@ export class Tally {
       AnswerFigure,
       Distribution
     >;
+  }
+
+  /** The answers of the sample, in the order of the dataset. */
+  get sample(): SampledAnswer[] {
+    this.sampled = this.sampled.toSorted(
+      (one, other) => one.position - other.position || one.replicate - other.replicate,
+    );
+    return this.sampled;
+  }
+
+  addToSample(answer: SampledAnswer): void {
+    this.sampled.push(answer);
+  }
+
+  /** What it has counted, for {@link restore}. Failed and pending cells are no part of it. */
+  get stored(): StoredTally {
+    const { answered, truncated, reused, costNanoUsd, sums, latency } = this;
+    const distributions = ANSWER_FIGURES.map((name) => this.distributions[name].stored);
+    const sample = Float64Array.from(
+      this.sample.flatMap(({ answerId, group, position, replicate }) => [answerId, group, position, replicate]),
+    );
+    return { answered, truncated, reused, costNanoUsd, sums, latency: latency.stored, distributions, sample };
+  }
+
+  restore(stored: StoredTally): void {
+    this.answered = stored.answered;
+    this.truncated = stored.truncated;
+    this.reused = stored.reused;
+    this.costNanoUsd = stored.costNanoUsd;
+    this.sums.set(stored.sums);
+    this.latency.restore(stored.latency);
+    for (const [at, name] of ANSWER_FIGURES.entries()) {
+      this.distributions[name].restore(stored.distributions[at] as StoredDistribution);
+    }
+    const { sample } = stored;
+    for (let at = 0; at < sample.length; at += 4) {
+      const [answerId = 0, group = 0, position = 0, replicate = 0] = sample.subarray(at, at + 4);
+      this.sampled.push({ answerId, group, position, replicate });
+    }
   }
 
   /** Counts a cell, answered or not. */

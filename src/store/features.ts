@@ -39,6 +39,31 @@ export class FeatureFile {
     if (this.waiting.length >= MOST_WAITING) this.flush();
   }
 
+  /** The pieces of a name, in their order, one at a time. */
+  *pieces(name: string): Generator<Uint8Array> {
+    const { file } = this;
+    const ids = this.attempt(() => file?.pieceIds.all(name) ?? []) ?? [];
+    for (const id of ids) {
+      const value = this.attempt(() => this.file?.piece.get(id) ?? null);
+      if (value === null) return;
+      yield value;
+    }
+  }
+
+  /** Keeps pieces under a name, in the place of its earlier ones. */
+  keepPieces(name: string, values: Iterable<Uint8Array>): void {
+    this.flush();
+    const { file } = this;
+    if (file === null) return;
+    this.attempt(() => {
+      file.sqlite.transaction(() => {
+        file.dropPieces.run(name);
+        for (const value of values) file.keepPiece.run(name, value);
+      })();
+      return null;
+    });
+  }
+
   [Symbol.dispose](): void {
     this.flush();
     this.file?.sqlite.close();
@@ -81,6 +106,8 @@ export class FeatureFile {
       const isNew = sqlite.pragma("page_count", { simple: true }) === 0;
       if (isNew) {
         sqlite.exec(`begin; create table features (key integer primary key, value blob not null);
+          create table pieces (id integer primary key, name text not null, value blob not null);
+          create index pieces_name on pieces (name, id);
           pragma application_id = ${APPLICATION}; pragma user_version = ${this.version}; commit`);
       }
       // A file of another program stays as it is.
@@ -91,6 +118,10 @@ export class FeatureFile {
         sqlite,
         get: sqlite.prepare<[number], Uint8Array>("select value from features where key = ?").pluck(),
         put: sqlite.prepare("insert or replace into features (key, value) values (?, ?)"),
+        pieceIds: sqlite.prepare<[string], number>("select id from pieces where name = ? order by id").pluck(),
+        piece: sqlite.prepare<[number], Uint8Array>("select value from pieces where id = ?").pluck(),
+        dropPieces: sqlite.prepare("delete from pieces where name = ?"),
+        keepPiece: sqlite.prepare("insert into pieces (name, value) values (?, ?)"),
       };
     } catch (error) {
       sqlite?.close();
@@ -114,6 +145,10 @@ interface Open {
   sqlite: Database.Database;
   get: Database.Statement<[number], Uint8Array>;
   put: Database.Statement;
+  pieceIds: Database.Statement<[string], number>;
+  piece: Database.Statement<[number], Uint8Array>;
+  dropPieces: Database.Statement;
+  keepPiece: Database.Statement;
 }
 
 class OldFile extends Error {}

@@ -1,21 +1,20 @@
 import { UsageError } from "../../errors.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { InputGroups } from "../../stats/bootstrap.ts";
-import { Collector } from "../../stats/collector.ts";
+import type { Collector } from "../../stats/collector.ts";
 import { kindsOf } from "../../stats/kinds.ts";
 import { PARTS, type Part } from "../../stats/parts.ts";
-import { answerSample, MOST_SIMILAR, type Sample, similaritySample } from "../../stats/sample.ts";
+import { answerSample, MOST_SIMILAR, similaritySample } from "../../stats/sample.ts";
 import { commonSignatures } from "../../stats/signature.ts";
 import type { Difference, GroupStatistics } from "../../stats/statistics.ts";
-import type { KnownFigures } from "../../stats/stream.ts";
 import { MOST_COMPARED, type Summarized, Summary } from "../../stats/summarize.ts";
 import { readAtOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { answerText } from "../../store/runs/calls.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
-import { openKnownFigures } from "./known-figures.ts";
-import { statTasks } from "./stat-tasks.ts";
+import { collectRun } from "./collect-run.ts";
+import { openKnownStatistics } from "./known-statistics.ts";
 
 export interface StatisticsOptions {
   /** The groups that are compared with each other. Default: conditions. */
@@ -158,8 +157,12 @@ function collect(store: Store, rows: readonly RunRow[], parts: ReadonlySet<Part>
   const groups = new InputGroups(all, conditions);
   const sample = answerSample(inputs, conditions, replicates);
   const similar = similaritySample(inputs, conditions);
-  using known = openKnownFigures(store);
-  const collectors = rows.map((row) => collectRun(store, row, { groups, sample, similar, known, parts }, onEvent));
+  using known = openKnownStatistics(store);
+  const collectors = rows.map((row) => {
+    const collector = collectRun(store, row, conditionsOf(row).length, { groups, sample, similar, known, parts });
+    warnOfPending(row, collector, onEvent);
+    return collector;
+  });
   const tallies = collectors.flatMap((collector) => collector.tallies);
   const owners = rows.flatMap((row) => conditionsOf(row).map(() => row));
   const textOf = (tally: number, answerId: number) =>
@@ -172,25 +175,13 @@ function collect(store: Store, rows: readonly RunRow[], parts: ReadonlySet<Part>
   };
 }
 
-interface Collecting {
-  groups: InputGroups;
-  sample: Sample;
-  similar: Sample;
-  known: KnownFigures;
-  parts: ReadonlySet<Part>;
-}
-
-function collectRun(store: Store, row: RunRow, collecting: Collecting, onEvent: OnEvent): Collector {
-  const collector = new Collector({ conditions: conditionsOf(row).length, ...collecting });
-  for (const task of statTasks(store, row)) collector.add(task);
-  const pending = collector.tallies.reduce((sum, tally) => sum + tally.pending, 0);
-  if (pending > 0) {
-    onEvent({
-      type: "warning",
-      message: `${pending} answers of run ${row.publicId} are pending; the statistics are of the others`,
-    });
-  }
-  return collector;
+function warnOfPending({ publicId }: RunRow, { tallies }: Collector, onEvent: OnEvent): void {
+  const pending = tallies.reduce((sum, tally) => sum + tally.pending, 0);
+  if (pending === 0) return;
+  onEvent({
+    type: "warning",
+    message: `${pending} answers of run ${publicId} are pending; the statistics are of the others`,
+  });
 }
 
 function conditionsOf({ config }: RunRow): string[] {

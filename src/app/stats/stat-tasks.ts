@@ -4,10 +4,13 @@ import { datasetRows, type TaskRow } from "../../store/runs/dataset-rows.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 
-/** The inputs of a run with their cells, one at a time. Cells of references, which nobody answered, are left out. */
-export function* statTasks(store: Store, run: RunRow): Generator<StatTask> {
+/**
+ * The inputs of a run with their cells, one at a time. Cells of references, which nobody answered, are left out.
+ * @param from the position of the input to begin with
+ */
+export function* statTasks(store: Store, run: RunRow, from = 0): Generator<StatTask> {
   const { reasoning_tags: tags } = run.config.model_config;
-  for (const task of datasetRows(store, run.id, { tags, withRequests: true })) {
+  for (const task of datasetRows(store, run.id, { tags, withRequests: true, from })) {
     const { position, id, input, reference } = task;
     const cells = cellsOf(run, task).flatMap((cell) => statCell(run, task, cell) ?? []);
     yield { position, id, input, reference, cells };
