@@ -297,7 +297,7 @@ describe.concurrent("an example of a help text", () => {
     if (line.includes("other.db")) await cp(space.at("data/datagen.db"), space.at("other.db"));
     const later = line.includes(LATER_RUN) ? await runOffline(space, "configs/translation.json") : "";
     // An earlier run and the newest are two.
-    if ((line.startsWith("datagen export") && line.includes(EARLIER_RUN)) || later !== "")
+    if ((/^datagen (?:export|stats)/.test(line) && line.includes(EARLIER_RUN)) || later !== "")
       await runOffline(space, "configs/translation.json");
     const asks = line.startsWith("datagen runs delete") && !line.includes("--yes");
     const typed = line
@@ -376,6 +376,10 @@ describe.concurrent("an example of a help text", () => {
       expect(all(space, "select * from runs")).toHaveLength(line.includes("--pilot") ? 2 : 1);
     } else if (sub === "cancel") {
       expect(result.stderr).toMatch(/^Run \w{8} completed: /m);
+    } else if (line.includes("> statistics.csv")) {
+      expect(await space.read("statistics.csv")).toMatch(/^run,condition,n,/);
+    } else if (line.includes("--suspects")) {
+      expect(result.stdout).toBe("No answer looks wrong.\n");
     } else if (line.includes("--failures")) {
       expect(result.stdout).toBe("No request failed.\n");
     } else {

@@ -200,7 +200,7 @@ test("no statement of the store goes through a table of calls from end to end, a
   await datagen.executeRun(store, first, { retryFailed: true, retryTruncated: { maxTokens: 900 }, environment: {} });
   await datagen.repriceRun(store, second, { apply: true });
   datagen.runConfig(store, second);
-  await datagen.runStatistics(store, second);
+  await datagen.runStatistics(store, second, { parts: ["comparisons", "duplicates"] });
   expect([...datagen.findSuspects(store, [second])].length).toBeGreaterThan(-1);
   await datagen.importDataset(store, space.at("dataset.json"));
   const batched = await make(store, { overrides: { executor: "batch" }, reuse: "none" });
