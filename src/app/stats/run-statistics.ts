@@ -127,7 +127,10 @@ export async function modelStatistics(
   });
 }
 
-/** @throws UsageError when there is no such run, or one is given twice */
+/**
+ * @throws UsageError when there is no such run, or one is given twice
+ * @internal
+ */
 export function findRows(store: Store, runs: readonly string[]): RunRow[] {
   const ids = runs.map((run) => findRun(store, run));
   const twice = ids.find((id, at) => ids.indexOf(id) < at);
