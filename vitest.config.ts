@@ -43,7 +43,7 @@ export default defineConfig({
     // A file waits for a good part of its time, for delays and for processes: with one file for each core, cores are idle.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
     // Most tests start processes and wait for them.
-    testTimeout: rounds(60_000, 1_200_000),
-    hookTimeout: 60_000,
+    testTimeout: rounds(150_000, 1_200_000),
+    hookTimeout: 150_000,
   },
 });

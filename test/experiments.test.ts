@@ -438,8 +438,8 @@ describe("the name of an experiment", () => {
     });
     const flat = await run(["export", "two", "--output", "both.csv"]);
     expect(flat.stdout).toBe("both.csv\n");
-    const table = await space.read("both.csv");
-    for (const { id } of list) expect(table).toContain(id);
+    const rowsOfBoth = await space.read("both.csv");
+    for (const { id } of list) expect(rowsOfBoth).toContain(id);
     const file = await run(["export", "two", "--output", "x.json"]);
     expect([file.code, file.stderr]).toEqual([2, expect.stringContaining("is not a folder")]);
 
@@ -466,6 +466,20 @@ describe("the name of an experiment", () => {
     expect((await run(["runs", "list", "--json"])).stdout).toBe("[]\n");
     // With its runs its name is free again.
     expect((await run(["run", "config.json", "--model", "a-1", "--model", "b-2", "--name", "two"])).code).toBe(0);
+  });
+
+  test("measures and compares all its runs", async () => {
+    await using space = await workspace();
+    const run = offline(space);
+    await write(space, configFor({ api_provider: "offline" }), 3);
+    await run(["run", "config.json", "--model", "a-1", "--model", "b-2", "--name", "two", "--no-export"]);
+    const stats = JSON.parse((await run(["stats", "two", "--json"])).stdout) as { run: string; conditions: object[] }[];
+    expect(stats).toHaveLength(2);
+    const compared = JSON.parse((await run(["diff", "two", "--stats", "--json"])).stdout) as { statistics: object[] };
+    expect(compared.statistics).toEqual(stats);
+    const table = (await run(["diff", "two", "--stats"])).stdout;
+    const words = stats.map(({ conditions }) => (conditions[0] as { words: { mean: number } }).words.mean.toFixed(1));
+    expect(table).toMatch(new RegExp(`^Plain +A +${words[0]} .*\n +B +${words[1]} `, "m"));
   });
 
   test.for([

@@ -54,7 +54,7 @@ export interface SpawnOptions {
   env?: Record<string, string | undefined>;
   /** What it reads from stdin, which is empty by default. */
   input?: string;
-  /** After this many milliseconds it is killed and `done` rejects. Default: 60,000. */
+  /** After this many milliseconds it is killed and `done` rejects. Default: 120,000. */
   timeoutMs?: number;
   /** Another script in the place of the bin. */
   bin?: string;
@@ -113,7 +113,7 @@ export async function datagen(
 
 /** Starts `datagen ARGS`. */
 export function startDatagen(args: string[], options: SpawnOptions): Running {
-  const { cwd, env, input, timeoutMs = 60_000, bin = BIN, program } = options;
+  const { cwd, env, input, timeoutMs = 120_000, bin = BIN, program } = options;
   if (!existsSync(bin)) throw new Error(`${bin} is missing: run npm run build`);
   const output = { stdout: "", stderr: "" };
   const waiting = new Set<() => void>();

@@ -1,4 +1,7 @@
 import { Command, Option } from "clipanion";
+import type { OnEvent } from "../../app/events.ts";
+import type { RunStatistics } from "../../app/stats/run-statistics.ts";
+import type { Store } from "../../store/file/store.ts";
 import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
 
@@ -20,11 +23,14 @@ export class DiffCommand extends DatagenCommand {
       \`--show\` prints the responses to the inputs and conditions where they differ most. The difference of two responses
       is 1 − the Dice similarity of their words: twice the words that they share, divided by all words of both. Case,
       punctuation and order make no difference. Of more than two runs, the mean over all pairs counts.
+
+      \`--stats\` adds the figures of \`datagen stats\` for each run, of all its answers. They take longer to compute.
     `,
     examples: [
       ["What changed from an earlier run to the newest", "datagen diff 7g4k latest"],
       ["With the three most different pairs of responses", "datagen diff 7g4k latest --show 3"],
       ["Three runs side by side", "datagen diff 7g4k c2xm latest"],
+      ["With the quality of the texts of each run", "datagen diff 7g4k latest --stats"],
       ["As JSON, for programs", "datagen diff 7g4k latest --json"],
     ],
   });
@@ -35,15 +41,34 @@ export class DiffCommand extends DatagenCommand {
     validator: isCount(),
   });
 
+  stats = Option.Boolean("--stats", false, { description: "Add the statistics of the responses of each run" });
+
   async execute(): Promise<void> {
-    const [{ diffSeveralRuns }, { asPair }, { renderDiff }] = await Promise.all([
+    const [{ diffSeveralRuns }, { asPair }, { letter, renderDiff }] = await Promise.all([
       import("../../app/diff/diff-several-runs.ts"),
       import("../../app/diff/diff-runs.ts"),
       import("../render/diff.ts"),
     ]);
     using store = await this.openToRead();
     const diff = diffSeveralRuns(store, this.runs, { show: this.show });
-    if (!this.json) this.print(renderDiff(diff, this.width));
-    else this.printJson(diff.runs.length === 2 ? asPair(diff) : diff);
+    const statistics = this.stats ? await this.statisticsOf(store, diff.runs) : null;
+    const value = diff.runs.length === 2 ? asPair(diff) : diff;
+    if (this.json) {
+      this.printJson(statistics ? { ...value, statistics } : value);
+      return;
+    }
+    const { renderSideBySide } = await import("../render/stats.ts");
+    const named = (statistics ?? []).map((own, at) => ({ name: letter(at), statistics: own }));
+    this.print(
+      [renderDiff(diff, this.width), ...(statistics ? [renderSideBySide(named, this.width)] : [])].join("\n\n"),
+    );
+  }
+
+  /** The figures of each run, in the order of the runs. */
+  private async statisticsOf(store: Store, runs: readonly { id: string }[]): Promise<RunStatistics[]> {
+    const { statisticsOf } = await import("../../app/stats/run-statistics.ts");
+    const onEvent: OnEvent = (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`);
+    const found = await statisticsOf(store, [...new Set(runs.map(({ id }) => id))], { onEvent });
+    return runs.flatMap(({ id }) => found.find(({ run }) => run === id) ?? []);
   }
 }

@@ -3,7 +3,7 @@ import { isEnum } from "typanion";
 import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statistics.ts";
 import type { OnEvent } from "../../app/events.ts";
 import { UsageError } from "../../errors.ts";
-import { DatagenCommand, RUN_DESCRIPTION } from "../command.ts";
+import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
 import { growYoungGeneration } from "../memory.ts";
 import { jsonLines } from "../render/json.ts";
 
@@ -15,7 +15,7 @@ export class StatsCommand extends DatagenCommand {
     category: "Data",
     description: "Measure the answers of runs: lengths, variety, copies, and overlap with the references",
     details: `
-      ${RUN_DESCRIPTION}
+      ${RUNS_DESCRIPTION}
 
       All figures are computed on this machine, and no model is asked. docs/statistics.md says how each is defined, and how
       to read it. A kind is what stands before the colon of a condition, or what \`kinds\` in the config names. With
@@ -54,7 +54,9 @@ export class StatsCommand extends DatagenCommand {
     if (this.csv && this.json) throw new UsageError("--csv and --json are given", "Give one of them.");
     growYoungGeneration();
     using store = await this.openToRead();
-    const { runs, by = "condition", json, csv } = this;
+    const { showSummaries } = await import("../../app/runs/show-run.ts");
+    const runs = this.runs.flatMap((name) => showSummaries(store, name).runs.map(({ id }) => id));
+    const { by = "condition", json, csv } = this;
     if (this.suspects) {
       const { findSuspects } = await import("../../app/stats/find-suspects.ts");
       const found = findSuspects(store, runs);

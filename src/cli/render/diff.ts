@@ -62,7 +62,7 @@ export function renderDiff(diff: SeveralRunsDiff, width: number): string {
 }
 
 /** What a run is called. */
-function letter(at: number): string {
+export function letter(at: number): string {
   return String.fromCodePoint(65 + at);
 }
 

@@ -32,6 +32,32 @@ export function renderModels({ runs, models, differences }: ModelStatistics, wid
   ].join("\n\n");
 }
 
+/**
+ * The figures of the texts of several runs, as tables with a line for each run under each condition.
+ * @param runs what each run is called, and its figures
+ */
+export function renderSideBySide(runs: readonly { name: string; statistics: RunStatistics }[], width: number): string {
+  type Line = { condition: string; run: string; isFirst: boolean; group: GroupStatistics };
+  const conditions = new Set(runs.flatMap(({ statistics }) => statistics.conditions.map(nameOf)));
+  const lines = [...conditions].flatMap((condition) =>
+    runs.flatMap(({ name, statistics }): Omit<Line, "isFirst">[] => {
+      const group = statistics.conditions.find((one) => nameOf(one) === condition);
+      return group ? [{ condition, run: name, group }] : [];
+    }),
+  );
+  const rows = lines.map((line, at): Line => ({ ...line, isFirst: lines[at - 1]?.condition !== line.condition }));
+  const first: Column<Line>[] = [
+    { title: "CONDITION", value: ({ condition, isFirst }) => (isFirst ? condition : ""), rank: 0, least: 14 },
+    { title: "", value: ({ run }) => run, rank: 0 },
+  ];
+  const tables = [LENGTHS, SCORES].flatMap((columns) => {
+    const shown = columns.filter(({ value }) => rows.some(({ group }) => value(group) !== ""));
+    const own = shown.map((one): Column<Line> => ({ ...one, value: ({ group }) => one.value(group) }));
+    return shown.length === 0 ? [] : [renderTable([...first, ...own], rows, width)];
+  });
+  return [...tables, FOOT].join("\n\n");
+}
+
 const FOOT = "± is half of the 95% interval. --json has all figures, and how they were made.";
 
 function groupTables(groups: readonly GroupStatistics[], by: By, width: number): string[] {
