@@ -615,13 +615,13 @@ function sum(numbers: Iterable<number>): number {
 // of these seeds, calls meet every kind of fault, some of it in readings, and executions end in every way.
 test.concurrent.for([1_777, 2_134, 2_976])(
   "whatever is planned, fails, is killed, stands still and is resumed, every answer is kept once and is the right one (seed %i)",
-  { timeout: rounds(300_000, 1_800_000) },
+  { timeout: rounds(400_000, 1_800_000) },
   async (seed) => {
     await fc.assert(fc.asyncProperty(cases, holds), {
       seed,
       numRuns: rounds(2, 12),
       // Of a case that fails, the smallest that was found in this time is shown.
-      plugins: [fc.interruptAfterTimeLimit(rounds(400_000, 1_500_000))],
+      plugins: [fc.interruptAfterTimeLimit(rounds(280_000, 1_500_000))],
     });
   },
 );
