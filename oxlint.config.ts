@@ -33,7 +33,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   providers: { values: ["models", "network"], types: ["config"] },
   hub: { values: ["network"] },
   models: { values: [], types: ["config"] },
-  export: { values: ["config", "store"] },
+  export: { values: ["config", "store", "plan"] },
   view: { values: [], types: ["app"] },
   stats: { values: ["config"] },
   files: { values: [] },

@@ -39,7 +39,9 @@ export { type Preview, type PreviewedCall, previewRun, type PreviewRunOptions } 
 export { estimateRun, type EstimateRunOptions } from "./app/estimate/estimate-run.ts";
 export type { OnEvent, RunEvent } from "./app/events.ts";
 export { cancelRun, type CancelRunOptions, executeRun, type ExecuteRunOptions } from "./app/run/execute-run.ts";
+export { exportFolder, type ExportFolderOptions } from "./app/dataset/export-folder.ts";
 export { exportRun, type ExportRunOptions, renderRun, type RenderOptions } from "./app/dataset/export-run.ts";
+export { type ImportedScores, importScores } from "./app/scores/import-scores.ts";
 export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
 export { deletedRuns, type DeletedRuns, listRuns } from "./app/runs/list-runs.ts";
 export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";

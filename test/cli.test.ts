@@ -39,6 +39,7 @@ const COMMANDS = [
   "db",
   "prices",
   "runs",
+  "scores",
   ...matches(HELP.stdout, /^ {2}datagen ([a-z]+(?: [a-z]+)*) {2,}\S/gm),
 ];
 
@@ -291,6 +292,8 @@ describe.concurrent("an example of a help text", () => {
   test.for(EXAMPLES)("works as typed: %s", async (line) => {
     await using space = await copyOf(line.startsWith("datagen resume") ? stopped : lived);
     if (line.includes("my_study.json")) await type("datagen init my_study", space);
+    await space.write("bertscore.csv", "task,condition,f1\n0,Faithful: accurate,0.9\n");
+    await space.write("scored.jsonl", '{"task":0,"condition":"Faithful: accurate","response":"A","f1":0.9}\n');
     await space.write("articles.csv", "article,highlights\nThe river rose.,Flood\n");
     await space.write("data/train-1.jsonl", '{"document": "The river rose."}\n');
     // As from another machine.
@@ -355,6 +358,8 @@ describe.concurrent("an example of a help text", () => {
       else expect(result.stdout.toLowerCase()).toContain(sub === "list" ? model : "datagen prices list");
     } else if (line.includes("other.db")) {
       expect(result.stdout).toMatch(/^run \w+: here already$/m);
+    } else if (command === "scores") {
+      expect(result.stdout).toBe("f1: 1 cell\n");
     } else if (command === "data") {
       expect(result.stdout).toMatch(/^ +"input": "(article|document)"|"fields": \{ "input": "|datagen data show/m);
     } else if (command === "db") {

@@ -57,6 +57,7 @@ const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
   [/^datagen diff A B/, "datagen diff $FIRST latest"],
   [/\b7g4k\b/g, "$FIRST"],
   [/\bc2xm\b/g, "$SECOND"],
+  [/^(datagen scores import RUN) FILE/, "$1 bertscore.csv"],
   [/^(datagen (?:import|merge)) FILE/, "$1 old/translation.json"],
   [/\bdata pull NAME\b|\bhf:\/\/OWNER\/NAME(@\w+)?/g, "data pull hf://openai/gsm8k"],
   [/\bFILE\b/g, "old/translation.json"],
@@ -95,6 +96,7 @@ beforeAll(async () => {
     await prepared.write(`data/${name}.json`, inputs.slice(0, 4));
   }
   await prepared.write("articles.csv", "id,article,highlights\n1,The river rose.,Flood\n");
+  await prepared.write("bertscore.csv", "task,condition,f1\n0,Faithful: accurate,0.9\n");
   await prepared.write("data/train-1.jsonl", '{"input": "The river rose."}\n');
   // The example of the page on prompts.
   const prompts = await textOf("docs/prompts.md");

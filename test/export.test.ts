@@ -775,7 +775,7 @@ test("a format may write bytes that are no text, in their place among pieces of 
   const { json } = renderers;
   onTestFinished(() => void (renderers.json = json));
   const bytes = Buffer.from([0x00, 0xff, 0x80]);
-  renderers.json = { ...json, render: () => ["head", bytes, bytes, "tail"] };
+  renderers.json = { ...json, load: () => Promise.resolve(() => ["head", bytes, bytes, "tail"]) };
   using store = openStore(ws.at("data/datagen.db"));
   const whole = Buffer.concat([Buffer.from("head"), bytes, bytes, Buffer.from("tail")]);
   expect(await buffer(renderRun(store, "latest"))).toEqual(whole);

@@ -22,6 +22,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     diff: async () => (await import("./commands/diff.ts")).DiffCommand,
     stats: async () => (await import("./commands/stats.ts")).StatsCommand,
     export: async () => (await import("./commands/export.ts")).ExportCommand,
+    scores: async () => (await import("./commands/scores.ts")).ScoresCommand,
+    "scores import": async () => (await import("./commands/scores/import.ts")).ScoresImportCommand,
     data: async () => (await import("./commands/data.ts")).DataCommand,
     "data show": async () => (await import("./commands/data/show.ts")).DataShowCommand,
     "data pull": async () => (await import("./commands/data/pull.ts")).DataPullCommand,

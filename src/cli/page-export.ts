@@ -6,8 +6,8 @@ import { DatagenCommand } from "./command.ts";
 import { megabytes, printable } from "./render/text.ts";
 import { interruptible } from "./signals.ts";
 
-/** The formats of datasets, and the page for people. */
-export const EXPORT_FORMATS = [...FORMATS, "html"] as const;
+/** The formats of datasets, the folder for the Hugging Face Hub, and the page for people. */
+export const EXPORT_FORMATS = [...FORMATS, "hf", "html"] as const;
 
 /** A command that can write a run as one HTML file. */
 export abstract class PageExportCommand extends DatagenCommand {

@@ -40,7 +40,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
 const ARGUMENTS: Readonly<Record<string, string>> = {
   CONFIG: "the path of a config file",
   DATASET: "a dataset of the Hugging Face Hub, such as hf://openai/gsm8k",
-  FILE: "the path of a dataset",
+  FILE: "the path of a file",
   MODEL: "the name of a model",
   OTHER: "the path of another database",
   PATH: "the path of a file",

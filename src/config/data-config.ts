@@ -23,6 +23,10 @@ function hasLostDigits(given: unknown): boolean {
   return typeof given === "number" && Number.isInteger(given) && !Number.isSafeInteger(given);
 }
 
+const MOST_CHARACTERS = 2_000;
+const fact = (what: string) =>
+  text(`${what}, a non-empty string`).max(MOST_CHARACTERS, `at most ${MOST_CHARACTERS} characters`).optional();
+
 export const dataConfig = z.strictObject(
   {
     input_data_path: z
@@ -75,6 +79,12 @@ export const dataConfig = z.strictObject(
       .optional()
       .describe("How many rows to leave out first, in the order of the sample. Default: 0."),
     sample_size: sampleSize.default(100).describe("How many inputs to use."),
+    source: fact("where the inputs come from").describe(
+      "Where the inputs come from: a name, a citation or an address. The card of `export --format hf` states it.",
+    ),
+    license: fact("the licence of the inputs").describe(
+      "The licence of the inputs, such as cc-by-4.0. The card of `export --format hf` states it. Default: the licence of the dataset that they were pulled from.",
+    ),
     ...unused,
   },
   "an object",

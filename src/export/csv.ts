@@ -1,20 +1,22 @@
 import { ANSWER_COLUMNS } from "../store/answer-columns.ts";
-import { flatRows, type Renderer } from "./renderer.ts";
+import { flatRows, type Renderer, type RunRows, type Style } from "./renderer.ts";
 
 /** CSV (RFC 4180) with a header line. The columns are the members of JSON Lines; null is an empty field. */
 export const csv: Renderer = {
   extension: "csv",
   isJson: false,
   isFlat: true,
-  *render(run, tasks, { csvSafe, isContinued }) {
-    if (!isContinued) yield `${csvSafe ? BYTE_ORDER_MARK : ""}${csvLine(ANSWER_COLUMNS, false)}`;
-    for (const row of flatRows(run, tasks)) yield csvLine(Object.values(row), csvSafe);
-  },
+  load: () => Promise.resolve(render),
   isDataset({ head }, runId) {
     if (!/^\uFEFF?"?run_id"?,/.test(head)) return false;
     return runId === undefined || head.split("\n", 2)[1]?.startsWith(`${runId},`) === true;
   },
 };
+
+function* render(runs: readonly RunRows[], { csvSafe, scores }: Style): Generator<string> {
+  yield `${csvSafe ? BYTE_ORDER_MARK : ""}${csvLine([...ANSWER_COLUMNS, ...scores], csvSafe)}`;
+  for (const row of flatRows(runs, scores)) yield csvLine(Object.values(row), csvSafe);
+}
 
 /** Tells a spreadsheet that the text is UTF-8. */
 const BYTE_ORDER_MARK = "\ufeff";

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { TaskRow } from "../store/runs/dataset-rows.ts";
-import { cellsOf, type DatasetRun, referenceOf, type Renderer } from "./renderer.ts";
+import { cellsOf, type DatasetRun, referenceOf, type Renderer, type RunRows } from "./renderer.ts";
 
 /** The keys of a config that say what stands around the instructions. */
 const AROUND = ["system_prompt", "messages", "prompt_template"] as const;
@@ -10,25 +10,7 @@ export const json: Renderer = {
   extension: "json",
   isJson: true,
   isFlat: false,
-  *render(run, tasks) {
-    const { config } = run;
-    yield `{\n${member("task_type", config.task_type)}`;
-    yield `,\n${member("task_description", config.task_description)}`;
-    yield `,\n${member("add_references", config.add_references)}`;
-    const perspectives = replicated(config);
-    const reference = referenceOf(run);
-    yield `,\n${member("agent_perspectives", reference === null ? perspectives : [reference, ...perspectives])}`;
-    for (const name of AROUND) if ((config[name] ?? null) !== null) yield `,\n${member(name, config[name])}`;
-    yield ',\n  "tasks": [';
-    let separator = "\n";
-    for (const task of tasks) {
-      yield `${separator}    ${indented(toTask(run, task), 4)}`;
-      separator = ",\n";
-    }
-    yield `\n  ],\n${member("metadata", withMissing(metadataOf(run), run.imported?.metadata ?? {}))}`;
-    for (const [name, value] of Object.entries(run.imported?.members ?? {})) yield `,\n${member(name, value)}`;
-    yield "\n}\n";
-  },
+  load: () => Promise.resolve(render),
   // A config begins like a dataset, but has no tasks. Inside a JSON string, a quotation mark has a backslash before it.
   isDataset({ head, tail }, runId) {
     if (runId !== undefined) return new RegExp(`(?<!\\\\)"run_id": "${runId}"`).test(tail);
@@ -39,6 +21,28 @@ export const json: Renderer = {
     );
   },
 };
+
+function* render([rows]: readonly RunRows[]): Generator<string> {
+  if (!rows) return;
+  const { run, tasks } = rows;
+  const { config } = run;
+  yield `{\n${member("task_type", config.task_type)}`;
+  yield `,\n${member("task_description", config.task_description)}`;
+  yield `,\n${member("add_references", config.add_references)}`;
+  const perspectives = replicated(config);
+  const reference = referenceOf(run);
+  yield `,\n${member("agent_perspectives", reference === null ? perspectives : [reference, ...perspectives])}`;
+  for (const name of AROUND) if ((config[name] ?? null) !== null) yield `,\n${member(name, config[name])}`;
+  yield ',\n  "tasks": [';
+  let separator = "\n";
+  for (const task of tasks) {
+    yield `${separator}    ${indented(toTask(run, task), 4)}`;
+    separator = ",\n";
+  }
+  yield `\n  ],\n${member("metadata", withMissing(metadataOf(run), run.imported?.metadata ?? {}))}`;
+  for (const [name, value] of Object.entries(run.imported?.members ?? {})) yield `,\n${member(name, value)}`;
+  yield "\n}\n";
+}
 
 /** The perspectives in the order of the responses: with replicates, each perspective is repeated for each sample. */
 function replicated({ agent_perspectives: perspectives, replicates = 1 }: DatasetRun["config"]) {

@@ -1,13 +1,15 @@
-import { flatRows, type Renderer } from "./renderer.ts";
+import { flatRows, type Renderer, type RunRows, type Style } from "./renderer.ts";
 
 /** JSON Lines: an object for each task and perspective. */
 export const jsonl: Renderer = {
   extension: "jsonl",
   isJson: true,
   isFlat: true,
-  *render(run, tasks) {
-    for (const row of flatRows(run, tasks)) yield `${JSON.stringify(row)}\n`;
-  },
+  load: () => Promise.resolve(render),
   isDataset: ({ head }, runId) =>
     runId === undefined ? /^\uFEFF?\{"run_id":/.test(head) : head.startsWith(`{"run_id":"${runId}"`),
 };
+
+function* render(runs: readonly RunRows[], { scores }: Style): Generator<string> {
+  for (const row of flatRows(runs, scores)) yield `${JSON.stringify(row)}\n`;
+}

@@ -11,9 +11,19 @@ export type DatasetRun = RunRow & {
   part: RunPart | null;
   /** Whether prompts use the references. */
   usesReference: boolean;
+  /** Whether all its inputs have ids in their file, and these are whole numbers. */
+  hasNumericIds: boolean;
+  /** The names of its scores. */
+  scores: readonly string[];
   /** The replicate that the dataset has, if it does not have all. */
   replicate?: number;
 };
+
+/** A run with its tasks, which can be read once. */
+export interface RunRows {
+  run: DatasetRun;
+  tasks: Iterable<TaskRow>;
+}
 
 /** The part of the inputs that a shard has: of every `count` inputs in order, those at `indices`, counted from 1. */
 interface RunPart {
@@ -30,7 +40,10 @@ export interface Ends {
   tail: string;
 }
 
-/** The third axis of datagen: how a dataset is written. A renderer takes rows one at a time, and yields pieces of a file. */
+/** Takes rows one at a time, and yields pieces of a file. Always renders the same rows to the same bytes. */
+export type Render = (runs: readonly RunRows[], style: Style) => Iterable<Piece>;
+
+/** The third axis of datagen: how a dataset is written. */
 export interface Renderer {
   /** The ending of the file's name, without a dot. */
   extension: string;
@@ -38,8 +51,8 @@ export interface Renderer {
   isJson: boolean;
   /** Whether it has a row for each task and perspective, so that a file can have several runs. */
   isFlat: boolean;
-  /** Always renders the same rows to the same bytes. */
-  render(run: DatasetRun, tasks: Iterable<TaskRow>, style: Style): Iterable<Piece>;
+  /** Loads the function that renders, with the packages that it needs. Only a flat format takes several runs. */
+  load(): Promise<Render>;
   /** Whether a file is a dataset of this format; with an id, whether it is the dataset of that run. */
   isDataset(ends: Ends, runId?: string): boolean;
 }
@@ -47,8 +60,8 @@ export interface Renderer {
 export interface Style {
   /** Writes CSV that is safe in a spreadsheet: with a byte order mark, and without formulas. */
   csvSafe: boolean;
-  /** Whether the file already has the rows of another run. */
-  isContinued: boolean;
+  /** The names of the scores that rows have behind their other columns. */
+  scores: readonly string[];
 }
 
 /** The cell of a task and a perspective: the response, and the notes if there is a reading. */
@@ -97,9 +110,27 @@ export function cellsOf(run: RunRow, task: TaskRow): Cell[] {
   return [reference, ...cells];
 }
 
+/** A row of the flat formats: what is known of a cell, and its scores. */
+export type FlatRow = AnswerRow & Record<string, string | number | null>;
+
 /** The rows of the flat formats: one for each task and perspective. Each row can be read alone. */
-export function* flatRows(run: RunRow, tasks: Iterable<TaskRow>): Generator<AnswerRow> {
-  for (const task of tasks) for (const cell of cellsOf(run, task)) yield flatRow(run, task, cell);
+export function* flatRows(runs: readonly RunRows[], scores: readonly string[]): Generator<FlatRow> {
+  for (const { row } of flatCells(runs, scores)) yield row;
+}
+
+/** As {@link flatRows}, with the task of each row. */
+export function* flatCells(
+  runs: readonly RunRows[],
+  scores: readonly string[],
+): Generator<{ row: FlatRow; task: TaskRow }> {
+  for (const { run, tasks } of runs) {
+    for (const task of tasks) {
+      for (const cell of cellsOf(run, task)) {
+        const own = scores.map((name) => [name, cell.strategy?.scores?.get(name) ?? null]);
+        yield { row: { ...flatRow(run, task, cell), ...Object.fromEntries(own) } as FlatRow, task };
+      }
+    }
+  }
 }
 
 /** The row of a cell, with its members in the order of `ANSWER_COLUMNS`. */

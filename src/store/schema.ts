@@ -1,41 +1,26 @@
 import { sql } from "drizzle-orm";
-import { type AnySQLiteColumn, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { type AnySQLiteColumn, index, integer, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ExecutorName } from "../config/executors.ts";
 import type { ProviderName } from "../config/providers.ts";
 import type { Config } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
-import type { Settings } from "../plan/settings.ts";
 import { exactText, storedJson, textOrInteger, usage } from "./columns.ts";
 import { experiments } from "./money-schema.ts";
+import { settings, texts } from "./shared-schema.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
 import type { ImportedFrom } from "./import/imported-from.ts";
 import type { DataSource } from "./runs/data-source.ts";
 
 export { deletedRuns, experiments, userPrices } from "./money-schema.ts";
+export { settings, texts } from "./shared-schema.ts";
 
 /*
  * Times are milliseconds since 1970 UTC, costs are billionths of a US dollar. Integer ids are local to one database file.
  * No foreign key cascades: runs/sweep.ts removes the rows of a run one table after the other, so that a migration that
  * rebuilds a table cannot remove rows of another.
  */
-
-/** The texts of inputs and references. Each is stored once, by its hash, and shared by runs. */
-export const texts = sqliteTable("texts", {
-  id: integer().primaryKey(),
-  /** `s256:` and the SHA-256 of the text. */
-  hash: text().notNull().unique(),
-  text: exactText().notNull(),
-});
-
-/** Everything in requests but their messages. Each combination is stored once. */
-export const settings = sqliteTable("settings", {
-  id: integer().primaryKey(),
-  /** `s256:` and the SHA-256 of the canonical JSON in `value`. */
-  hash: text().notNull().unique(),
-  value: storedJson<Settings>("value").notNull(),
-});
 
 export const runs = sqliteTable(
   "runs",
@@ -123,6 +108,11 @@ export const runs = sqliteTable(
   ],
 );
 
+const ofRun = () =>
+  integer("run_id")
+    .notNull()
+    .references(() => runs.id);
+
 /** The process that executes a run. Only this process commits results; see leases.ts. */
 export const leases = sqliteTable("leases", {
   runId: integer("run_id")
@@ -148,9 +138,7 @@ export const perspectives = sqliteTable(
   "perspectives",
   {
     id: integer().primaryKey(),
-    runId: integer("run_id")
-      .notNull()
-      .references(() => runs.id),
+    runId: ofRun(),
     /** From 0, in the order of the config. The reference perspective has no row. */
     position: integer().notNull(),
     condition: text().notNull(),
@@ -165,9 +153,7 @@ export const tasks = sqliteTable(
   "tasks",
   {
     id: integer().primaryKey(),
-    runId: integer("run_id")
-      .notNull()
-      .references(() => runs.id),
+    runId: ofRun(),
     /** From 0, in the order of the sample: the row of the file, unless the config draws or leaves out rows. */
     position: integer().notNull(),
     inputId: integer("input_id")
@@ -221,9 +207,7 @@ export const calls = sqliteTable(
   "calls",
   {
     id: integer().primaryKey(),
-    runId: integer("run_id")
-      .notNull()
-      .references(() => runs.id),
+    runId: ofRun(),
     taskId: integer("task_id")
       .notNull()
       .references(() => tasks.id),
@@ -258,6 +242,27 @@ export const calls = sqliteTable(
   ],
 );
 
+/** Figures that were computed elsewhere. A score counts only while the call has the answer that it is of. */
+export const scores = sqliteTable(
+  "scores",
+  {
+    id: integer().primaryKey(),
+    runId: ofRun(),
+    callId: integer("call_id")
+      .notNull()
+      .references(() => calls.id),
+    answerId: integer("answer_id")
+      .notNull()
+      .references(() => answers.id),
+    name: text().notNull(),
+    value: real().notNull(),
+  },
+  (table) => [
+    uniqueIndex("scores_cell").on(table.callId, table.name),
+    index("scores_name").on(table.runId, table.name),
+  ],
+);
+
 /**
  * Files of requests for a provider's batch API, submitted or about to be. Each request of a batch is an attempt. Its call
  * points to the batch until the result is stored.
@@ -266,9 +271,7 @@ export const batches = sqliteTable(
   "batches",
   {
     id: integer().primaryKey(),
-    runId: integer("run_id")
-      .notNull()
-      .references(() => runs.id),
+    runId: ofRun(),
     /** A random name for its file at the provider. It also marks the batch there, so that a lost submission can be found. */
     name: text().notNull().unique(),
     /** Its progress in datagen; `cancelling` once datagen has asked for its end, `done` when all its results are stored. */

@@ -118,6 +118,24 @@ from runs r
   left join answers na on na.id = n.answer_id
 where r.planned_at is not null`,
 
+  v_scores: `select ${selected([
+    ["run_id", "r.public_id"],
+    ["task", "t.position"],
+    ["id", id],
+    ["condition", "p.condition"],
+    ["kind", kind],
+    ["replicate", "c.replicate"],
+    ["name", "s.name"],
+    ["value", "s.value"],
+  ])}
+from runs r
+  join tasks t on t.run_id = r.id
+  join texts i on i.id = t.input_id
+  join calls c on c.task_id = t.id
+  join perspectives p on p.id = c.perspective_id
+  join scores s on s.call_id = c.id and s.answer_id = c.answer_id
+where r.planned_at is not null`,
+
   v_attempts: `select ${selected([
     ["run_id", "r.public_id"],
     ["run_name", "r.name"],

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { StringDecoder } from "node:string_decoder";
 import Database from "better-sqlite3";
 import { answerTo, usageFor } from "./answers.ts";
 import type { Asked, Endpoint, Usage } from "./answers.ts";
@@ -70,6 +71,14 @@ export interface Result {
   stderr: string;
 }
 
+/** The bytes that each process wrote to stdout, by its result. */
+const written = new WeakMap<Result, Buffer>();
+
+/** The bytes that a process wrote to stdout, also where they are no text. */
+export function bytesOf(result: Result): Buffer {
+  return written.get(result) ?? Buffer.alloc(0);
+}
+
 /** A process that is running; `await using` kills it. */
 export interface Running extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -116,6 +125,7 @@ export function startDatagen(args: string[], options: SpawnOptions): Running {
   const { cwd, env, input, timeoutMs = 120_000, bin = BIN, program } = options;
   if (!existsSync(bin)) throw new Error(`${bin} is missing: run npm run build`);
   const output = { stdout: "", stderr: "" };
+  const chunks: Buffer[] = [];
   const waiting = new Set<() => void>();
   const child = spawn(program ?? process.execPath, program === undefined ? [...QUICK_START, bin, ...args] : args, {
     cwd,
@@ -126,8 +136,10 @@ export function startDatagen(args: string[], options: SpawnOptions): Running {
   // It may end without having read its input.
   child.stdin?.on("error", () => {}).end(input);
   for (const stream of ["stdout", "stderr"] as const) {
-    child[stream]!.setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
+    const decoder = new StringDecoder();
+    child[stream]!.on("data", (chunk: Buffer) => {
+      if (stream === "stdout") chunks.push(chunk);
+      output[stream] += decoder.write(chunk);
       waiting.forEach((check) => check());
     });
   }
@@ -143,7 +155,9 @@ export function startDatagen(args: string[], options: SpawnOptions): Running {
       clearTimeout(timer);
       running.delete(child);
       ended = true;
-      fulfil({ code, signal, ...output });
+      const result = { code, signal, ...output };
+      written.set(result, Buffer.concat(chunks));
+      fulfil(result);
       waiting.forEach((check) => check());
     });
   });

@@ -1,3 +1,4 @@
+import { parquetReadObjects } from "hyparquet";
 import type { Format } from "../../src/export/formats.ts";
 import type { LabDataset } from "./lab.ts";
 
@@ -9,10 +10,12 @@ export interface Cell {
 }
 
 /** How each format is read again. */
-export const readers = { json: cellsOfJson, jsonl: cellsOfLines, csv: cellsOfCsv } satisfies Record<
-  Format,
-  (text: string) => Cell[]
->;
+export const readers = {
+  json: (bytes) => cellsOfJson(String(bytes)),
+  jsonl: (bytes) => cellsOfLines(String(bytes)),
+  csv: (bytes) => cellsOfCsv(String(bytes)),
+  parquet: cellsOfParquet,
+} satisfies Record<Format, (bytes: Buffer) => Cell[] | Promise<Cell[]>>;
 
 function cellsOfJson(text: string): Cell[] {
   const { tasks } = JSON.parse(text) as LabDataset;
@@ -30,6 +33,17 @@ function cellsOfLines(text: string): Cell[] {
 function cellsOfCsv(text: string): Cell[] {
   const [header = [], ...lines] = parseCsv(text);
   return lines.map((line) => cellOf(Object.fromEntries(header.map((name, at) => [name, line[at]])) as unknown as Cell));
+}
+
+async function cellsOfParquet(bytes: Buffer): Promise<Cell[]> {
+  return (await parquetRows(bytes)).map((row) => cellOf(row as unknown as Cell));
+}
+
+/** The rows of a Parquet file, read by another reader than datagen's. */
+export async function parquetRows(bytes: Buffer): Promise<Record<string, unknown>[]> {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const file = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  return await parquetReadObjects({ file });
 }
 
 const cellOf = ({ context, preparation, response }: Cell): Cell => ({ context, preparation, response });

@@ -4,13 +4,14 @@ import type { Config } from "../../config/schema.ts";
 import { InterruptedError, UsageError } from "../../errors.ts";
 import { type Format, FORMATS } from "../../export/formats.ts";
 import { renderers } from "../../export/index.ts";
-import type { Piece } from "../../export/renderer.ts";
-import { noFindings, selectedRun, selectedTasks, type Selection } from "../../export/selection.ts";
+import type { DatasetRun, Piece, Render, RunRows } from "../../export/renderer.ts";
+import { type Findings, noFindings, selectedRun, selectedTasks, type Selection } from "../../export/selection.ts";
 import { exportWarnings } from "../../export/warnings.ts";
-import { datasetRows } from "../../store/runs/dataset-rows.ts";
+import { datasetRows, hasNumericIds } from "../../store/runs/dataset-rows.ts";
 import { otherSettings } from "../../store/runs/answers.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
+import { scoreCounts } from "../../store/runs/scores.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { checkPlace, keptOf, placeOf, writeDataset } from "./output.ts";
@@ -78,11 +79,14 @@ export async function exportRun(
 export function renderRun(store: Store, wanted: string | readonly string[], options: RenderOptions = {}): Readable {
   const { format = "json", ascii = false } = options;
   const runIds = exportable(store, wanted, options);
-  return Readable.from(
-    atOneMoment(store, () => inPieces(rendered(store, runIds, format, options), ascii)),
-    { objectMode: true, highWaterMark: 1 },
-  );
+  async function* pieces() {
+    const render = await renderers[format].load();
+    yield* atOneMoment(store, () => inPieces(rendered(store, runIds, render, { ...options, format }), ascii));
+  }
+  return Readable.from(pieces(), { objectMode: true, highWaterMark: 1 });
 }
+
+type FormatOptions = RenderOptions & { format: Format };
 
 /**
  * Finds the runs of a dataset, and checks that they can be rendered.
@@ -124,22 +128,60 @@ function findRuns(store: Store, wanted: string | readonly string[], format: Form
   return runIds;
 }
 
-/** The pieces of a dataset of these runs. Warnings about each run come behind its pieces. */
-function* rendered(store: Store, runIds: readonly number[], format: Format, options: RenderOptions): Generator<Piece> {
-  const { csvSafe = false, onEvent = () => {} } = options;
-  const renderer = renderers[format];
-  for (const [at, runId] of runIds.entries()) {
-    const row = getRun(store, runId);
-    const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
-    const found = noFindings();
-    const { reference: usesReference } = rowUseOf(row.config);
-    const described = { ...row, otherSettings: otherSettings(store, row), costUsd, part, usesReference };
-    const run = selectedRun(described, options, found);
-    const { reasoning_tags: tags } = row.config.model_config;
-    const rows = datasetRows(store, runId, { tags, withRequests: renderer.isFlat });
-    yield* renderer.render(run, selectedTasks(run, rows, options, found), { csvSafe, isContinued: at > 0 });
-    for (const message of exportWarnings(found, format, { ...options, csvSafe })) {
-      onEvent({ type: "warning", message: runIds.length > 1 ? `run ${row.publicId}: ${message}` : message });
+/** The pieces of a dataset of these runs. Warnings about the runs come behind them. */
+function* rendered(store: Store, runIds: readonly number[], render: Render, options: FormatOptions): Generator<Piece> {
+  const { csvSafe = false } = options;
+  const runs = runIds.map((runId) => rowsOfRun(store, runId, options));
+  yield* render(runs, { csvSafe, scores: scoresOf(runs) });
+  warnOfFindings(runs, options);
+}
+
+/**
+ * The names of the scores that runs have together.
+ * @internal
+ */
+export function scoresOf(runs: readonly RunRows[]): string[] {
+  return [...new Set(runs.flatMap(({ run }) => run.scores))].toSorted();
+}
+
+/**
+ * The rows of a run that a dataset has, and what is found while they are read.
+ * @internal
+ */
+export function rowsOfRun(store: Store, runId: number, options: FormatOptions): RunRows & { found: Findings } {
+  const { isFlat, isJson } = renderers[options.format];
+  const row = getRun(store, runId);
+  const { cost_usd: costUsd, shard: part = null } = summaryOf(row);
+  const { reference: usesReference } = rowUseOf(row.config);
+  const described: DatasetRun = {
+    ...row,
+    otherSettings: otherSettings(store, row),
+    costUsd,
+    part,
+    usesReference,
+    hasNumericIds: hasNumericIds(store, runId),
+    scores: isFlat ? scoreCounts(store, runId).map(({ name }) => name) : [],
+  };
+  const found = noFindings();
+  // Only JSON can hold a lone surrogate.
+  const selection = isJson ? options : { ...options, replaceSurrogates: true };
+  const run = selectedRun(described, selection, found);
+  const { reasoning_tags: tags } = row.config.model_config;
+  const tasks = datasetRows(store, runId, { tags, withRequests: isFlat, withScores: run.scores.length > 0 });
+  return { run, tasks: selectedTasks(run, tasks, selection, found), found };
+}
+
+/**
+ * Warns of what was found in the rows of runs.
+ * @internal
+ */
+export function warnOfFindings(
+  runs: readonly (RunRows & { found: Findings })[],
+  { format, csvSafe = false, onEvent, ...selection }: FormatOptions,
+): void {
+  for (const { run, found } of runs) {
+    for (const message of exportWarnings(found, format, { ...selection, csvSafe })) {
+      onEvent?.({ type: "warning", message: runs.length > 1 ? `run ${run.publicId}: ${message}` : message });
     }
   }
 }

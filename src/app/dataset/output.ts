@@ -191,7 +191,8 @@ function modeOfNew(folder: string): number {
   }
 }
 
-function asOutputError(error: unknown, path: string): unknown {
+/** An error of a file system as one that says what to do. */
+export function asOutputError(error: unknown, path: string): unknown {
   const code = errorCode(error);
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);

@@ -11,6 +11,7 @@ import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
 import { findRuns } from "../../store/runs/experiments.ts";
+import { type ScoreCount, scoreCounts } from "../../store/runs/scores.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { capNanoUsdOf, highestLimit, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
@@ -85,6 +86,8 @@ export interface RunDetails {
   git_commit: string | null;
   steps: RunStep[];
   batches: RunBatch[];
+  /** The scores that were imported; only if there are any. */
+  scores?: ScoreCount[];
   failures: FailureRow[];
   config: Config;
 }
@@ -120,6 +123,7 @@ export function showRun(store: Store, run: string): RunDetails {
   const limit = highestLimit(settingsByPerspective(getSettings(store, row.settingsId), row.config.agent_perspectives));
   const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
   const unclear = possiblyCharged(unsettled, row.prices, limit);
+  const scores = scoreCounts(store, row.id);
   const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));
   return {
     run: summaryOf(row),
@@ -143,6 +147,7 @@ export function showRun(store: Store, run: string): RunDetails {
       cost_usd: row.imported === null ? dollars(costNanoUsd) : null,
     })),
     batches: listBatches(store, row.id).map(toBatch),
+    ...(scores.length > 0 && { scores }),
     failures: failureRows(store, row.id),
     config: row.config,
   };

@@ -19,8 +19,9 @@ export class ExportCommand extends PageExportCommand {
     details: `
       ${RUNS_DESCRIPTION}
 
-      \`json\` is the documented dataset. \`jsonl\` and \`csv\` have a line for each task and perspective, with tokens, cost
-      and finish reason; they take several runs, one after the other. In \`json\` each run of an experiment has a file of its own,
+      \`json\` is the documented dataset. \`jsonl\`, \`csv\` and \`parquet\` have a row for each task and perspective, with
+      tokens, cost and finish reason; they take several runs, one after the other. \`hf\` is a folder for the Hugging Face
+      Hub, with Parquet files and a card: \`--output\` names it. In \`json\` each run of an experiment has a file of its own,
       and \`--output\` is a folder. The same run gives the same bytes every time. Failed calls have no response. While calls are
       pending, \`--allow-partial\` is needed.
 
@@ -38,6 +39,7 @@ export class ExportCommand extends PageExportCommand {
       ["The dataset of the newest run, into data/agents", "datagen export latest"],
       ["As a table for a spreadsheet", "datagen export latest --format csv --csv-safe --output dataset.csv"],
       ["For programs of the reference pipeline", "datagen export latest --complete-only --replicate 1 --ascii"],
+      ["A folder for the Hugging Face Hub", "datagen export latest --format hf --output my-dataset"],
       ["A page to look at, in one file", "datagen export latest --format html"],
       ["Two runs in one file", "datagen export 7g4k latest --format csv --output both.csv"],
       ["Into a pipe", "datagen export latest --format jsonl --output - | head -n 1"],
@@ -69,6 +71,7 @@ export class ExportCommand extends PageExportCommand {
   async execute(): Promise<void> {
     const { format = /\.html$/i.test(this.output ?? "") ? "html" : undefined } = this;
     if (format === "html") await this.#writePage();
+    else if (format === "hf") await this.#writeFolder();
     else await this.#writeDataset(format);
   }
 
@@ -87,6 +90,27 @@ export class ExportCommand extends PageExportCommand {
     await this.exportPage(run, output);
   }
 
+  async #writeFolder(): Promise<void> {
+    const { ascii, csvSafe, ...options } = this.#options();
+    const { output } = this;
+    if (output === undefined) throw new UsageError("the format hf needs a folder", "Name it with --output.");
+    if (ascii || csvSafe) {
+      throw new UsageError("--ascii and --csv-safe are not for hf, whose files are Parquet", "Leave them out.");
+    }
+    const [{ exportFolder }, { showSummaries }] = await Promise.all([
+      import("../../app/dataset/export-folder.ts"),
+      import("../../app/runs/show-run.ts"),
+    ]);
+    using store = await this.openToRead();
+    const runs = this.runs.flatMap((run) => showSummaries(store, run).runs);
+    const ids = runs.map(({ id }) => id);
+    const write = (signal: AbortSignal) => exportFolder(store, ids, { ...options, output, signal });
+    const dataset = await interruptible(write, this.#onSignals());
+    for (const run of runs) this.warnOfGaps(run, !options.completeOnly);
+    if (this.json) this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
+    else this.print(dataset);
+  }
+
   async #writeDataset(format: Format | undefined): Promise<void> {
     const [{ exportable, exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
@@ -94,15 +118,11 @@ export class ExportCommand extends PageExportCommand {
       import("../../export/index.ts"),
     ]);
     using store = await this.openToRead();
-    const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
-    const onEvent: OnEvent = (event) => {
-      if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
-    };
-    const options = { format, allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
+    const options = { format, ...this.#options() };
     const found = this.runs.map((run) => showSummaries(store, run));
     const runs = found.flatMap((one) => one.runs);
     const ids = runs.map(({ id }) => id);
-    const warnOfGaps = () => runs.forEach((run) => this.warnOfGaps(run, !completeOnly));
+    const warnOfGaps = () => runs.forEach((run) => this.warnOfGaps(run, !options.completeOnly));
     if (this.output === "-" || this.output === "/dev/stdout") {
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
@@ -126,15 +146,27 @@ export class ExportCommand extends PageExportCommand {
       for (const run of wanted) paths.push(await exportRun(store, run, { ...options, output, signal }));
       return paths;
     };
-    const datasets = await interruptible(write, {
-      first: () =>
-        this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
-      second: () => this.warn("Ended."),
-    });
+    const datasets = await interruptible(write, this.#onSignals());
     warnOfGaps();
     const [dataset] = datasets;
     if (!this.json) this.print(datasets.join("\n"));
     else if (areApart) this.printJson({ experiment, runs: runs.map((run, at) => ({ run, dataset: datasets[at] })) });
     else this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
+  }
+
+  #options() {
+    const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
+    const onEvent: OnEvent = (event) => {
+      if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
+    };
+    return { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
+  }
+
+  #onSignals() {
+    return {
+      first: () =>
+        this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
+      second: () => this.warn("Ended."),
+    };
   }
 }

@@ -50,6 +50,10 @@ const RULES: [rule: string, query: string][] = [
       where t.run_id <> c.run_id or p.run_id <> c.run_id`,
   ],
   [
+    "a score belongs to the run of its call",
+    "select 'call ' || c.id from scores s join calls c on c.id = s.call_id where s.run_id <> c.run_id",
+  ],
+  [
     "every task of a run has a strategy for every perspective and sample, and a reading where the perspective has one",
     `select 'task ' || t.id || ', perspective ' || p.id from tasks t
       join runs r on r.id = t.run_id and r.planned_at is not null

@@ -227,6 +227,7 @@ function createCopier(store: Store, other: OtherDatabase) {
     batches: rowCopier(store, other, "batches", "run_id"),
     calls: rowCopier(store, other, "calls", "task_id"),
     attempts: rowCopier(store, other, "attempts", "call_id"),
+    scores: rowCopier(store, other, "scores", "call_id"),
   };
   const insertTask = store.sqlite.prepare(
     "insert into tasks (run_id, position, input_id, reference_id, source_id, columns) values (?, ?, ?, ?, ?, ?)",
@@ -264,18 +265,24 @@ function createCopier(store: Store, other: OtherDatabase) {
       const taskId = Number(insertTask.run(runId, position, ...texts, ...own).lastInsertRowid);
       const calls = rows.calls.all(id);
       for (const { id: otherId, ...call } of calls) {
+        const answerId = mapped(call["answer_id"], answerFor);
         const callId = rows.calls.insert({
           ...call,
           run_id: runId,
           task_id: taskId,
           perspective_id: perspectives.get(Number(call["perspective_id"])),
-          answer_id: mapped(call["answer_id"], answerFor),
+          answer_id: answerId,
           wanted_settings_id: mapped(call["wanted_settings_id"], settingsFor),
           batch_id: null,
         });
         for (const attempt of rows.attempts.all(Number(otherId))) {
           const batchId = mapped(attempt["batch_id"], (batch) => batches.get(batch));
           rows.attempts.insert({ ...attempt, call_id: callId, batch_id: batchId });
+        }
+        for (const score of rows.scores.all(Number(otherId))) {
+          // A score of an earlier answer of the call no longer counts.
+          if (score["answer_id"] !== call["answer_id"]) continue;
+          rows.scores.insert({ ...score, run_id: runId, call_id: callId, answer_id: answerId });
         }
       }
       return calls.length;

@@ -59,6 +59,7 @@ export function joinShards(store: Store, into: ShardRun, from: ShardRun): ShardR
          where task_id in (select id from tasks where run_id = ?)`,
       )
       .run(into.id, into.id, from.id);
+    sqlite.prepare("update scores set run_id = ? where run_id = ?").run(into.id, from.id);
     releaseSharedAnswers(store, into.id, from.id);
     sqlite.prepare("update tasks set run_id = ? where run_id = ?").run(into.id, from.id);
     sqlite

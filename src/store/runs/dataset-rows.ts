@@ -30,6 +30,8 @@ export interface CellRow {
   reasoningTokens: number | null;
   /** Null unless {@link DatasetRowOptions.withRequests} asks for it. */
   requests: CallRequests | null;
+  /** Its scores by their names; null unless {@link DatasetRowOptions.withScores} asks for them. */
+  scores: ReadonlyMap<string, number> | null;
 }
 
 /** What the requests of this run for a call took, and where its answer comes from. */
@@ -51,6 +53,8 @@ export interface DatasetRowOptions {
   tags?: ReasoningTags | undefined;
   /** Whether cells say what their requests took. */
   withRequests?: boolean;
+  /** Whether cells have their scores. */
+  withScores?: boolean;
   /** The position of the input to begin with. Default: 0. */
   from?: number;
 }
@@ -118,6 +122,12 @@ const statements = oncePerStore(({ sqlite }) => ({
   perspectives: sqlite
     .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
     .raw(),
+  scores: sqlite
+    .prepare<[number], [callId: number, name: string, value: number]>(
+      `select s.call_id, s.name, s.value
+       from calls c cross join scores s on s.call_id = c.id and s.answer_id = c.answer_id where c.task_id = ?`,
+    )
+    .raw(),
   publicId: sqlite.prepare<[number], string>("select public_id from runs where id = ?").pluck(),
   // No `order by`: SQLite would sort rows that the index already returns in nearly the right order.
   cells: sqlite
@@ -165,24 +175,37 @@ export function* inputRows(store: Store, runId: number, from = 0): Generator<Inp
   }
 }
 
+/** Whether all inputs of a run have ids in their file, and these are whole numbers. */
+export function hasNumericIds({ sqlite }: Store, runId: number): boolean {
+  return (
+    sqlite
+      .prepare<[number], number>(
+        "select not exists (select 1 from tasks where run_id = ? and typeof(source_id) <> 'integer')",
+      )
+      .pluck()
+      .get(runId) === 1
+  );
+}
+
 /**
  * The rows of a run's dataset, one task at a time. The store must not be written to until the iteration ends.
  */
 export function* datasetRows(
   store: Store,
   runId: number,
-  { tags, withRequests = false, from = 0 }: DatasetRowOptions = {},
+  { tags, withRequests = false, withScores = false, from = 0 }: DatasetRowOptions = {},
 ): Generator<TaskRow> {
   const { cells, perspectives, publicId } = statements(store);
   const positions = new Map(perspectives.all(runId));
   const run = publicId.get(runId) ?? "";
   for (const { taskId, ...row } of inputRows(store, runId, from)) {
     const requests = withRequests ? requestsOf(store, taskId, run) : () => null;
+    const scores = withScores ? scoresOf(store, taskId) : () => null;
     yield {
       ...row,
       cells: cells
         .all(taskId)
-        .map((columns) => toCell(columns, positions, tags, requests(columns)))
+        .map((columns) => ({ ...toCell(columns, positions, tags, requests(columns)), scores: scores(columns[0]) }))
         .toSorted(inOrder),
     };
   }
@@ -193,7 +216,7 @@ function toCell(
   positions: ReadonlyMap<number, number>,
   tags: ReasoningTags | undefined,
   requests: CallRequests | null,
-): CellRow {
+): Omit<CellRow, "scores"> {
   const [callId, answerId, perspectiveId, step, replicate, state, failure, refusal, text, ...ending] = columns;
   const [origin, finishReason, finishReasonRaw, ...tokens] = ending;
   const [promptTokens, completionTokens, cachedTokens, reasoningTokens] = tokens;
@@ -216,6 +239,17 @@ function toCell(
     reasoningTokens,
     requests,
   };
+}
+
+/** The scores of the calls of a task. */
+function scoresOf(store: Store, taskId: number): (callId: number) => ReadonlyMap<string, number> {
+  const found = new Map<number, Map<string, number>>();
+  const none = new Map<string, number>();
+  for (const [callId, name, value] of statements(store).scores.all(taskId)) {
+    const scores = found.get(callId) ?? new Map<string, number>();
+    found.set(callId, scores.set(name, value));
+  }
+  return (callId) => found.get(callId) ?? none;
 }
 
 /** The requests for the calls of a task. @param run the id of the run, for users */

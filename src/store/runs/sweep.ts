@@ -24,6 +24,7 @@ const removals = oncePerStore(({ sqlite }) => ({
   answers: sqlite
     .prepare<[number], number>("select answer_id from calls where task_id = ? and answer_id is not null")
     .pluck(),
+  scores: sqlite.prepare("delete from scores where call_id in (select id from calls where task_id = ?)"),
   attempts: sqlite.prepare("delete from attempts where call_id in (select id from calls where task_id = ?)"),
   calls: sqlite.prepare("delete from calls where task_id = ?"),
   task: sqlite.prepare("delete from tasks where id = ?"),
@@ -48,6 +49,7 @@ function removeRun(store: Store, runId: number): void {
       let rows = 0;
       for (const task of remove.tasks.all(runId, DELETE_CHUNK)) {
         const answerIds = remove.answers.all(task.id);
+        remove.scores.run(task.id);
         remove.attempts.run(task.id);
         rows += 1 + remove.calls.run(task.id).changes;
         remove.task.run(task.id);

@@ -25,6 +25,7 @@ export function renderDetails(details: RunDetails, width: number): string {
     ["created", run.created_at],
     ["finished", run.finished_at ?? "not yet"],
     ["dataset", details.dataset_name],
+    ...scoresOf(details),
     [
       "input",
       `${[details.config.data_config.input_data_path].flat().join(", ")} (SHA-256 ${details.input_sha256 ?? "unknown"})`,
@@ -148,6 +149,10 @@ function requestsOf({ attempts, imported }: Pick<RunDetails, "attempts" | "impor
   return imported === null
     ? number(attempts)
     : `${number(attempts)}, and ${number(imported.api_calls)} according to the dataset`;
+}
+
+function scoresOf({ scores }: RunDetails): [string, string][] {
+  return (scores ?? []).map(({ name, cells }) => ["score", `${name} of ${counted(cells, "cell")}`]);
 }
 
 function sourcesOf({ sources }: RunDetails): [string, string][] {

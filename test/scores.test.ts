@@ -1,0 +1,243 @@
+import { parquetWriteBuffer } from "hyparquet-writer";
+import { writeFile } from "node:fs/promises";
+import Database from "better-sqlite3";
+import { describe, expect, test } from "vitest";
+import { datagen, rows } from "./support/harness.ts";
+import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
+
+type Row = Record<string, unknown>;
+
+const NOTED = { condition: "Noted: yes", reading: "Take notes.", strategy: "Use the notes." };
+
+/** A lab with a run of three inputs, two conditions and two replicates. */
+async function ran() {
+  const lab = await openLab({
+    config: { agent_perspectives: [PLAIN, NOTED], replicates: 2 },
+    data: rows(3).map((row, at) => ({ ...row, id: `in-${at}` })),
+  });
+  await lab.datagen("run", "config.json", "--no-export");
+  const exported = async (format: string, ...args: string[]) =>
+    (await lab.datagen("export", "latest", "--format", format, "--output", "-", ...args)).stdout;
+  return {
+    ...lab,
+    exported,
+    lines: async () => linesOf(await exported("jsonl")),
+    importing: (file: string, ...args: string[]) => lab.datagen("scores", "import", "latest", file, ...args),
+    [Symbol.asyncDispose]: () => lab[Symbol.asyncDispose](),
+  };
+}
+
+const linesOf = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Row);
+
+const asLines = (list: readonly Row[]) => list.map((row) => `${JSON.stringify(row)}\n`).join("");
+
+describe("datagen scores import", () => {
+  test("takes JSON Lines, CSV and Parquet, by id or by task, and the scores are in every flat format", async () => {
+    await using lab = await ran();
+    const [before, table, dataset] = [await lab.lines(), await lab.exported("csv"), await lab.exported("json")];
+    const scored = before.map((row, at) => ({ row, f1: at === 3 ? null : at / 7, "n grams": at }));
+    const plain = scored.map(({ row, f1, ...others }) => ({
+      id: row["id"],
+      condition: row["condition"],
+      replicate: row["replicate"],
+      f1,
+      ...others,
+    }));
+    await lab.space.write("scores.jsonl", asLines(plain));
+    const csv = [
+      "task,condition,replicate,f1,n grams",
+      ...scored.map(({ row, ...score }) =>
+        [row["task"], `"${String(row["condition"])}"`, row["replicate"], score.f1 ?? "", `${score["n grams"]}.0`].join(
+          ",",
+        ),
+      ),
+    ];
+    await lab.space.write("scores.csv", csv.join("\n"));
+    const column = (name: string) => ({ name, data: plain.map((row) => (row as Row)[name]) });
+    const columnData = ["id", "condition", "replicate", "f1", "n grams"].map(column);
+    await writeFile(lab.space.at("scores.parquet"), Buffer.from(parquetWriteBuffer({ columnData })));
+    for (const file of ["scores.jsonl", "scores.csv", "scores.parquet"]) {
+      const imported = await lab.importing(file);
+      expect(imported).toMatchObject({ code: 0, stdout: "f1: 11 cells\nn grams: 12 cells\n", stderr: "" });
+      expect(await lab.lines()).toEqual(before.map((row, at) => ({ ...row, f1: scored[at]!.f1, "n grams": at })));
+      expect(Object.keys((await lab.lines())[0]!).slice(-2)).toEqual(["f1", "n grams"]);
+      const [header = "", first = ""] = (await lab.exported("csv")).split("\r\n");
+      expect(header.endsWith(",origin_run,f1,n grams")).toBe(true);
+      expect(first.endsWith(",0,0")).toBe(true);
+      expect(await lab.exported("json")).toBe(dataset);
+      change(lab, "delete from scores");
+      expect(await lab.lines()).toEqual(before);
+      expect(await lab.exported("csv")).toBe(table);
+    }
+  });
+
+  test("takes a dataset with more columns, and replaces scores of the same names only", async () => {
+    await using lab = await ran();
+    const before = await lab.lines();
+    await lab.space.write("more.jsonl", asLines(before.map((row, at) => ({ ...row, a: at, b: -at, remark: "text" }))));
+    const first = await lab.importing("more.jsonl", "--json");
+    expect(JSON.parse(first.stdout)).toEqual({
+      runs: [before[0]!["run_id"]],
+      scores: [
+        { name: "a", cells: 12 },
+        { name: "b", cells: 12 },
+      ],
+    });
+    expect(first.stderr).toBe('Warning: columns without numbers are no scores: "remark"\n');
+    await lab.space.write("some.jsonl", asLines([{ task: 1, condition: "Plain", b: 0.5 }]));
+    expect((await lab.importing("some.jsonl")).stdout).toBe("b: 1 cell\n");
+    const after = await lab.lines();
+    expect(after.map(({ a }) => a)).toEqual(before.map((_, at) => at));
+    expect(
+      after.flatMap(({ b, task, condition, replicate }) => (b === null ? [] : [[b, task, condition, replicate]])),
+    ).toEqual([[0.5, 1, "Plain", 1]]);
+    const shown = await lab.datagen("runs", "show", "latest");
+    expect(shown.stdout).toMatch(/^score +a of 12 cells\nscore +b of 1 cell$/m);
+    const view = lab.query<Row>("select * from v_scores where name = 'b'");
+    expect(view).toEqual([
+      {
+        run_id: before[0]!["run_id"],
+        task: 1,
+        id: "in-1",
+        condition: "Plain",
+        kind: "Plain",
+        replicate: 1,
+        name: "b",
+        value: 0.5,
+      },
+    ]);
+    expect((await lab.datagen("db", "check")).stdout).toContain(" 0 broken");
+  });
+
+  test("names everything that is wrong with a file, and then writes nothing", async () => {
+    await using lab = await ran();
+    const cell = { task: 0, condition: "Plain" };
+    await lab.space.write(
+      "bad.jsonl",
+      asLines([
+        { ...cell, f1: 1 },
+        { ...cell, f1: 2 },
+        { ...cell, replicate: 3, f1: 1 },
+        { condition: "Plain", id: "in-9", f1: 1 },
+        { condition: "No\u001b[31m", task: 1, f1: 1 },
+        { task: 1, f1: 1 },
+        { condition: "Plain", f1: 1 },
+        { condition: "Plain", task: "one", f1: 1 },
+        { condition: "Plain", task: 1, id: "in-2", f1: 1 },
+        { condition: "Plain", task: 1, f1: "much" },
+        { condition: "Plain", task: 2, refusal: 1 },
+        { condition: "Noted: yes", task: 2, "12": 1 },
+        { condition: "Noted: yes", task: 1, run_id: "zzzz", f1: 1 },
+        { condition: "Noted: yes", task: 1, model: "other", f1: 1 },
+      ]),
+    );
+    const { code, stdout, stderr } = await lab.importing("bad.jsonl");
+    const run = (await lab.lines())[0]!["run_id"];
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr.split("\n").slice(0, -2)).toEqual([
+      "Error: bad.jsonl has 13 problems; no score was imported:",
+      `  row 1 (line 2) is of task 0, "Plain", replicate 1, as is row 0`,
+      `  row 2 (line 3) is of task 0, "Plain", replicate 3, which run ${run} does not have`,
+      `  row 3 (line 4) has the id "in-9", which no input of run ${run} has`,
+      expect.stringMatching(/^ {2}row 4 \(line 5\) has the condition "No[^\u001b]+", which run \w+ does not have$/),
+      "  row 5 (line 6) has no condition",
+      "  row 6 (line 7) has neither id nor task",
+      '  row 7 (line 8) has the task "one", which is no whole number',
+      `  row 8 (line 9) has the id "in-2", but task 1 of run ${run} has "in-1"`,
+      '  row 9 (line 10) has no finite number in "f1", which is a score: an earlier row has a number there',
+      '  row 10 (line 11) has a number in "refusal", a column of datasets that holds texts; a score needs another name',
+      expect.stringMatching(/^ {2}row 11 \(line 12\) has the score "12"; a name has 1 to 200 characters/),
+      `  row 12 (line 13) has the run_id "zzzz", and is not of run ${run}`,
+      `  row 13 (line 14) has the model "other", and is not of run ${run}`,
+    ]);
+    await lab.space.write("many.jsonl", asLines(Array.from({ length: 200 }, () => ({ f1: 1 }))));
+    const many = await lab.importing("many.jsonl");
+    expect(many.stderr).toContain("many.jsonl has at least 50 problems");
+    expect(many.stderr.split("\n").filter((line) => line.includes("has no condition"))).toHaveLength(50);
+    for (const [content, says] of [
+      ["", "is empty"],
+      [asLines([{ ...cell, prompt_tokens: 3 }]), "has no scores"],
+    ] as const) {
+      await lab.space.write("none.jsonl", content);
+      expect((await lab.importing("none.jsonl")).stderr).toContain(says);
+    }
+    expect((await lab.importing("missing.csv")).stderr).toContain("missing.csv does not exist");
+    expect(lab.query("select * from scores")).toEqual([]);
+  });
+
+  test("leaves out references and cells without a response, and says so", async () => {
+    await using lab = await openLab({
+      config: { agent_perspectives: [PLAIN], add_references: true, concurrency: 1 },
+      data: rows(3),
+      server: { behave: ({ index }) => (index === 1 ? { kind: "status", status: 400 } : undefined) },
+    });
+    await lab.datagen("run", "config.json", "--no-export");
+    const { stdout } = await lab.datagen("export", "latest", "--format", "jsonl", "--output", "-");
+    await lab.space.write("s.jsonl", asLines(linesOf(stdout).map((row) => ({ ...row, f1: 1 }))));
+    const imported = await lab.datagen("scores", "import", "latest", "s.jsonl");
+    expect(imported).toMatchObject({ code: 0, stdout: "f1: 2 cells\n" });
+    expect(imported.stderr).toContain("Warning: 3 rows are left out: a reference has no scores\n");
+    expect(imported.stderr).toContain("Warning: 1 row is left out: the cell has no response\n");
+  });
+
+  test("takes the name of an experiment, if rows name their run or model", async () => {
+    await using lab = await openLab({
+      config: { agent_perspectives: [PLAIN], api_provider: "offline" },
+      data: rows(2),
+    });
+    await lab.datagen("run", "config.json", "--model", "a-1", "--model", "b-2", "--name", "two", "--no-export");
+    const cells = ["a-1", "b-2"].flatMap((model) => [0, 1].map((task) => ({ model, task, condition: "Plain" })));
+    await lab.space.write("s.jsonl", asLines(cells.map((row, at) => ({ ...row, f1: at }))));
+    const imported = await lab.datagen("scores", "import", "two", "s.jsonl", "--json");
+    const { runs } = JSON.parse(imported.stdout) as { runs: string[] };
+    expect(runs).toHaveLength(2);
+    const { stdout } = await lab.datagen("export", "two", "--format", "jsonl", "--output", "-");
+    expect(linesOf(stdout).map(({ model, task, f1 }) => [model, task, f1])).toEqual(
+      cells.map(({ model, task }, at) => [model, task, at]),
+    );
+    await lab.space.write("s.jsonl", asLines([{ task: 0, condition: "Plain", f1: 1 }]));
+    const unclear = await lab.datagen("scores", "import", "two", "s.jsonl");
+    expect(unclear.stderr).toContain("row 0 (line 1) is of any of 2 runs; name one with run_id or model");
+  });
+});
+
+test("scores go with their run: into a merged database, and away with it", async () => {
+  await using lab = await ran();
+  await lab.space.write("s.jsonl", asLines((await lab.lines()).map((row, at) => ({ ...row, f1: at }))));
+  await lab.importing("s.jsonl");
+  const scored = await lab.lines();
+  const merged = await datagen(["db", "merge", lab.space.at(DATABASE), "--db", "merged.db"], { cwd: lab.space.path });
+  expect(merged.code, merged.stderr).toBe(0);
+  const args = ["export", "latest", "--format", "jsonl", "--output", "-", "--db", "merged.db"];
+  expect(linesOf((await datagen(args, { cwd: lab.space.path })).stdout)).toEqual(scored);
+  expect((await lab.datagen("db", "check", "--db", "merged.db")).stdout).toContain(" 0 broken");
+  expect((await lab.datagen("runs", "delete", "latest", "--yes")).code).toBe(0);
+  expect(lab.query("select * from scores")).toEqual([]);
+});
+
+test("a cell with another answer has no score any more", async () => {
+  await using lab = await ran();
+  await lab.space.write("s.jsonl", asLines((await lab.lines()).map((row, at) => ({ ...row, f1: at }))));
+  await lab.importing("s.jsonl");
+  change(
+    lab,
+    `insert into answers (key, settings_id, origin, text, created_at) select key, settings_id, origin, 'new', 0 from answers limit 1;
+     update calls set answer_id = (select max(id) from answers) where id = (select max(call_id) from scores)`,
+  );
+  const after = await lab.lines();
+  expect(after.filter(({ response }) => response === "new").map(({ f1 }) => f1)).toEqual([null]);
+  expect((await lab.datagen("runs", "show", "latest")).stdout).toMatch(/^score +f1 of 11 cells$/m);
+});
+
+function change(lab: { space: { at(name: string): string } }, sql: string): void {
+  const database = new Database(lab.space.at(DATABASE));
+  try {
+    database.exec(sql);
+  } finally {
+    database.close();
+  }
+}
