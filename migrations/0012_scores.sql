@@ -11,5 +11,5 @@ CREATE TABLE `scores` (
 );
 --> statement-breakpoint
 CREATE UNIQUE INDEX `scores_cell` ON `scores` (`call_id`,`name`);--> statement-breakpoint
-CREATE INDEX `scores_name` ON `scores` (`run_id`,`name`);
+CREATE INDEX `scores_name` ON `scores` (`run_id`,`name`,`call_id`,`answer_id`);
 -- views 34fbca448987aa71

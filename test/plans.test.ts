@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Session } from "node:inspector/promises";
 import Database from "better-sqlite3";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -6,7 +7,7 @@ import type { Store } from "../src/store/file/store.ts";
 import { configFor, rows, type Workspace, workspace } from "./support/harness.ts";
 
 /** Tables that grow with the calls. */
-const LARGE = new Set(["calls", "answers", "attempts", "tasks", "texts"]);
+const LARGE = new Set(["calls", "answers", "attempts", "tasks", "texts", "scores"]);
 
 /** Statements that may go through such a table from end to end, each with the reason. */
 const WHOLE: [statement: RegExp, reason: string][] = [
@@ -187,7 +188,18 @@ test("no statement of the store goes through a table of calls from end to end, a
   expect(datagen.listRuns(store)).toHaveLength(2);
   await datagen.estimateRun(store, parsed, { environment: {} });
   await datagen.createPilot(store, parsed, 1, { environment: {} });
-  for (const format of ["json", "jsonl", "csv"] as const) {
+  const condition = parsed.agent_perspectives[0]!.condition;
+  const inputId = createHash("sha256").update(rows(2)[1]!.input).digest("hex").slice(0, 16);
+  const scored = [
+    { task: 0, condition, f1: 1 },
+    { id: inputId, condition, f1: 1 },
+    { id: inputId, condition, replicate: 1, f1: 1 },
+  ];
+  await space.write("twice.jsonl", scored.map((row) => JSON.stringify(row)).join("\n"));
+  await expect(datagen.importScores(store, second, space.at("twice.jsonl"))).rejects.toThrow("as is row 1");
+  await space.write("scores.json", scored.slice(0, 2));
+  expect(await datagen.importScores(store, second, space.at("scores.json"))).toMatchObject({ scores: [{ cells: 2 }] });
+  for (const format of ["json", "jsonl", "csv", "parquet"] as const) {
     await datagen.exportRun(store, second, { output: space.at(`dataset.${format}`), format });
   }
   store.sqlite

@@ -136,14 +136,14 @@ describe("datagen scores import", () => {
       ]),
     );
     const { code, stdout, stderr } = await lab.importing("bad.jsonl");
-    const run = (await lab.lines())[0]!["run_id"];
+    const run = String((await lab.lines())[0]!["run_id"]);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr.split("\n").slice(0, -2)).toEqual([
       "Error: bad.jsonl has 13 problems; no score was imported:",
       `  row 1 (line 2) is of task 0, "Plain", replicate 1, as is row 0`,
       `  row 2 (line 3) is of task 0, "Plain", replicate 3, which run ${run} does not have`,
       `  row 3 (line 4) has the id "in-9", which no input of run ${run} has`,
-      expect.stringMatching(/^ {2}row 4 \(line 5\) has the condition "No[^\u001b]+", which run \w+ does not have$/),
+      expect.stringMatching(/^ {2}row 4 \(line 5\) has the condition "No\\u001b\[31m", which run \w+ does not have$/),
       "  row 5 (line 6) has no condition",
       "  row 6 (line 7) has neither id nor task",
       '  row 7 (line 8) has the task "one", which is no whole number',
@@ -217,6 +217,51 @@ test("scores go with their run: into a merged database, and away with it", async
   expect((await lab.datagen("db", "check", "--db", "merged.db")).stdout).toContain(" 0 broken");
   expect((await lab.datagen("runs", "delete", "latest", "--yes")).code).toBe(0);
   expect(lab.query("select * from scores")).toEqual([]);
+});
+
+test("stats has their spread by condition, and nothing of them without scores", async () => {
+  await using lab = await ran();
+  const before = await lab.lines();
+  const statistics = async (...args: string[]) =>
+    JSON.parse((await lab.datagen("stats", "latest", "--json", ...args)).stdout) as Record<
+      "conditions" | "kinds" | "models",
+      { condition?: string; kind?: string; scores?: object }[]
+    >;
+  const bare = await statistics();
+  expect([...bare.conditions, ...bare.kinds].some((group) => "scores" in group)).toBe(false);
+  // Six answers each, of which one has no score.
+  const values: Record<string, number[]> = { Plain: [3, 1, 4, 1, 5], "Noted: yes": [2, 7, 1, 8, 2] };
+  const left = structuredClone(values);
+  const scored = before.map((row) => ({ ...row, f1: left[String(row["condition"])]!.shift() ?? null }));
+  await lab.space.write("s.jsonl", asLines(scored));
+  await lab.importing("s.jsonl");
+  const { conditions, kinds } = await statistics();
+  const spreads = {
+    Plain: { n: 5, mean: 2.8, sd: Math.sqrt(3.2), min: 1, q1: 1, median: 3, q3: 4, max: 5 },
+    "Noted: yes": { n: 5, mean: 4, sd: Math.sqrt(10.5), min: 1, q1: 2, median: 2, q3: 7, max: 8 },
+  };
+  const near = (spread: object) =>
+    Object.fromEntries(Object.entries(spread).map(([name, value]) => [name, expect.closeTo(value as number, 9)]));
+  expect(conditions.map(({ condition, scores }) => [condition, scores])).toEqual([
+    ["Plain", { f1: near(spreads.Plain) }],
+    ["Noted: yes", { f1: near(spreads["Noted: yes"]) }],
+  ]);
+  expect(kinds.map(({ kind, scores }) => [kind, scores])).toEqual([
+    ["Plain", { f1: near(spreads.Plain) }],
+    ["Noted", { f1: near(spreads["Noted: yes"]) }],
+  ]);
+  expect((await statistics("--by", "model")).models[0]!.scores).toMatchObject({
+    f1: { n: 10, mean: expect.closeTo(3.4, 9), min: 1, max: 8, median: 2.5 },
+  });
+  const { stdout } = await lab.datagen("stats", "latest");
+  expect(stdout).toMatch(
+    /^CONDITION +SCORE +ANSWERS +MEAN +SD +Q1 +MEDIAN +Q3\nPlain +f1 +5 +2\.800 +1\.789 +1\.000 +3\.000 +4\.000$/m,
+  );
+  const [header = "", first = ""] = (await lab.datagen("stats", "latest", "--csv")).stdout.split("\n");
+  expect(header).toMatch(
+    /,scores_f1_n,scores_f1_mean,scores_f1_sd,scores_f1_min,scores_f1_q1,scores_f1_median,scores_f1_q3,scores_f1_max$/,
+  );
+  expect(first).toMatch(/,5,2\.8,1\.78\d+,1,1,3,4,5$/);
 });
 
 test("a cell with another answer has no score any more", async () => {

@@ -15,8 +15,21 @@ export interface CardFacts {
   bytes: number;
   /** The size of the rows in memory, about as Arrow holds them. */
   memoryBytes: number;
-  /** Figures by condition; null if there are none. */
-  statistics: { header: readonly string[]; rows: readonly (readonly string[])[] } | null;
+  /** Figures of each condition of each run. */
+  statistics: readonly CardFigures[];
+}
+
+/** Figures of the answers of a condition; null if there is nothing to compute them from. */
+export interface CardFigures {
+  run: string;
+  condition: string;
+  answers: number;
+  words: number | null;
+  /** The standard deviation of the words. */
+  sd: number | null;
+  compressionRatio: number | null;
+  chrf: number | null;
+  scores: readonly { name: string; mean: number | null }[];
 }
 
 export interface CardRun extends DatasetRun {
@@ -46,7 +59,8 @@ export function renderCard(facts: CardFacts): string {
     ),
     "## Runs",
     ...runsOf(facts.runs),
-    ...(facts.statistics === null ? [] : ["## Statistics", table(facts.statistics.header, facts.statistics.rows)]),
+    "## Statistics",
+    ...statisticsOf(facts.statistics),
     "## Prompts",
     ...promptsOf(facts.runs),
     "## Source and licence",
@@ -146,6 +160,35 @@ function runsOf(runs: readonly CardRun[]): string[] {
     ...(failures.length > 0 ? [table(["run", "failure", "calls"], failures)] : []),
     versions.join("\n"),
     "The metadata of the Parquet files has the whole config of each run, under `datagen.runs`.",
+  ];
+}
+
+function statisticsOf(figures: readonly CardFigures[]): string[] {
+  const scores = [...new Set(figures.flatMap((each) => each.scores.map(({ name }) => name)))];
+  const rounded = (value: number | null, digits: number) => (value === null ? "" : value.toFixed(digits));
+  const header = [
+    "run",
+    "condition",
+    "answers",
+    "words, mean",
+    "sd",
+    "compression ratio",
+    "chrF",
+    ...scores.map(inline),
+  ];
+  const rows = figures.map((each) => [
+    inline(each.run),
+    inline(each.condition),
+    number(each.answers),
+    rounded(each.words, 1),
+    rounded(each.sd, 1),
+    rounded(each.compressionRatio, 2),
+    rounded(each.chrf, 1),
+    ...scores.map((name) => rounded(each.scores.find((score) => score.name === name)?.mean ?? null, 3)),
+  ]);
+  return [
+    table(header, rows),
+    "The figures are of all answers of the runs, as `datagen stats` computes them: the compression ratio is the mean words of the inputs divided by those of the answers, and chrF compares answers with their references. Scores are means.",
   ];
 }
 

@@ -47,6 +47,13 @@ export interface GroupStatistics {
   rougeL: Figure | null;
   set_rouge1: Figure | null;
   replicate_agreement: Figure | null;
+  /** The scores that were imported, by their names; only if the runs have any. */
+  scores?: Record<string, ScoreSpread>;
+}
+
+/** The values of a score. */
+export interface ScoreSpread extends Spread {
+  n: number;
 }
 
 /** How two groups differ in a figure of answers. */

@@ -259,7 +259,7 @@ export const scores = sqliteTable(
   },
   (table) => [
     uniqueIndex("scores_cell").on(table.callId, table.name),
-    index("scores_name").on(table.runId, table.name),
+    index("scores_name").on(table.runId, table.name, table.callId, table.answerId),
   ],
 );
 

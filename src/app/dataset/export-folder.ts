@@ -2,8 +2,9 @@ import { chmodSync, closeSync, mkdirSync, openSync, renameSync, statSync, writeF
 import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { InterruptedError, UsageError } from "../../errors.ts";
-import type { CardFacts } from "../../export/card.ts";
+import type { CardFacts, CardFigures } from "../../export/card.ts";
 import { rowColumns, type TypedRow, typedRows } from "../../export/row-columns.ts";
+import type { Part } from "../../stats/parts.ts";
 import { expandHome, realPath } from "../../store/file/paths.ts";
 import type { Store } from "../../store/file/store.ts";
 import { removeLeftovers, removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
@@ -18,6 +19,7 @@ import {
   scoresOf,
   warnOfFindings,
 } from "./export-run.ts";
+import { runStatistics } from "../stats/run-statistics.ts";
 import { asOutputError } from "./output.ts";
 import { CARD, checkFolder, FILES, partName, signed } from "./found-folder.ts";
 
@@ -78,7 +80,7 @@ async function writeFolder(
   mkdirSync(folder, { mode: 0o700 });
   mkdirSync(join(folder, FILES));
   const sizes: number[] = [];
-  let facts: Omit<CardFacts, "bytes"> | undefined;
+  let facts: Omit<CardFacts, "bytes" | "statistics"> | undefined;
 
   function* pieces(): Generator<{ number: number; bytes: Uint8Array }> {
     const runs = runIds.map((runId) => rowsOfRun(store, runId, format));
@@ -102,7 +104,7 @@ async function writeFolder(
     }
     warnOfFindings(runs, format);
     const described = runs.map(({ run }) => ({ ...run, failures: failureRows(store, run.id) }));
-    facts = { name: nameOf(store, runIds), runs: described, columns, rows: count, memoryBytes, statistics: null };
+    facts = { name: nameOf(store, runIds), runs: described, columns, rows: count, memoryBytes };
   }
 
   for (const { number, bytes } of atOneMoment(store, pieces)) {
@@ -121,10 +123,35 @@ async function writeFolder(
     renameSync(join(folder, FILES, String(number)), join(folder, FILES, partName(number, sizes.length)));
   }
   if (!facts) throw new Error("the rows were not read to their end");
-  const card = renderCard({ ...facts, bytes: sizes.reduce((sum, size) => sum + size, 0) });
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  const card = renderCard({ ...facts, bytes, statistics: await figuresOf(store, runIds, facts.rows) });
   writeFileSync(join(folder, CARD), signed(card));
   // Nobody else could read it until now. The mode of a new folder depends on the umask.
   chmodSync(folder, statSync(join(folder, FILES)).mode & 0o777);
+}
+
+/** Comparisons with the references of more rows than these would take minutes. */
+const MOST_COMPARED = 100_000;
+
+async function figuresOf(store: Store, runIds: readonly number[], rows: number): Promise<CardFigures[]> {
+  const parts: Part[] = rows > MOST_COMPARED ? ["lengths"] : ["lengths", "comparisons"];
+  const found: CardFigures[] = [];
+  for (const runId of runIds) {
+    const { run, conditions } = await runStatistics(store, getRun(store, runId).publicId, { parts });
+    for (const group of conditions) {
+      found.push({
+        run,
+        condition: group.condition ?? "",
+        answers: group.n,
+        words: group.words.mean,
+        sd: group.words.sd,
+        compressionRatio: group.compression_ratio?.value ?? null,
+        chrf: group.chrf?.value ?? null,
+        scores: Object.entries(group.scores ?? {}).map(([name, { mean }]) => ({ name, mean })),
+      });
+    }
+  }
+  return found;
 }
 
 function writeFully(file: number, bytes: Uint8Array): void {

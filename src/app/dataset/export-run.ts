@@ -11,7 +11,7 @@ import { datasetRows, hasNumericIds } from "../../store/runs/dataset-rows.ts";
 import { otherSettings } from "../../store/runs/answers.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { scoreCounts } from "../../store/runs/scores.ts";
+import { scoreNames } from "../../store/runs/scores.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { checkPlace, keptOf, placeOf, writeDataset } from "./output.ts";
@@ -160,7 +160,7 @@ export function rowsOfRun(store: Store, runId: number, options: FormatOptions): 
     part,
     usesReference,
     hasNumericIds: hasNumericIds(store, runId),
-    scores: isFlat ? scoreCounts(store, runId).map(({ name }) => name) : [],
+    scores: isFlat ? scoreNames(store, runId) : [],
   };
   const found = noFindings();
   // Only JSON can hold a lone surrogate.

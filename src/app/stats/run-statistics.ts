@@ -15,6 +15,7 @@ import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { collectRun } from "./collect-run.ts";
 import { openKnownStatistics } from "./known-statistics.ts";
+import { withScores } from "./score-spreads.ts";
 
 export interface StatisticsOptions {
   /** The groups that are compared with each other. Default: conditions. */
@@ -68,16 +69,22 @@ export async function runStatistics(
       conditions.push(await collected.summary.of({ label: { condition }, members: [at] }));
     }
     const kinds: Summarized[] = [];
-    for (const { name, conditions: members } of kindsOf(names, row.config.kinds)) {
+    const ofKinds = kindsOf(names, row.config.kinds);
+    for (const { name, conditions: members } of ofKinds) {
       const [only] = members;
       const same = members.length === 1 && only !== undefined ? conditions[only] : undefined;
       kinds.push(same ? asKind(same, name) : await collected.summary.of({ label: { kind: name }, members }));
     }
     const [similarity] = collected.collectors.map((collector) => collector.similarity);
+    const groups = [
+      ...conditions.map(({ statistics }, at) => ({ statistics, members: [at] })),
+      ...kinds.map(({ statistics }, at) => ({ statistics, members: ofKinds[at]?.conditions ?? [] })),
+    ];
+    const scored = withScores(store, [row], [0], groups);
     return {
       run: row.publicId,
-      conditions: conditions.map(({ statistics }) => statistics),
-      kinds: kinds.map(({ statistics }) => statistics),
+      conditions: scored.slice(0, conditions.length),
+      kinds: scored.slice(conditions.length),
       differences: differences(collected.summary, by === "kind" ? kinds : conditions, by, onEvent),
       similarity: { conditions: names.slice(0, MOST_SIMILAR), chrf: similarity?.matrix() ?? [] },
       signatures: collected.signatures,
@@ -112,15 +119,22 @@ export async function modelStatistics(
     const rows = findRows(store, runs);
     const { summary, offsets, signatures } = collect(store, rows, new Set(parts), onEvent);
     const models: Summarized[] = [];
+    const ofModels: number[][] = [];
     for (const [model, own] of Map.groupBy(rows.keys(), (at) => rows[at]?.model ?? "")) {
       const members = own.flatMap((at) =>
         conditionsOf(rows[at] as RunRow).map((_, place) => (offsets[at] ?? 0) + place),
       );
+      ofModels.push(members);
       models.push(await summary.of({ label: { model }, members }));
     }
     return {
       runs: rows.map(({ publicId }) => publicId),
-      models: models.map(({ statistics }) => statistics),
+      models: withScores(
+        store,
+        rows,
+        offsets,
+        models.map(({ statistics }, at) => ({ statistics, members: ofModels[at] ?? [] })),
+      ),
       differences: differences(summary, models, "model", onEvent),
       signatures,
     };

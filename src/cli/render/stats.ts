@@ -1,7 +1,7 @@
 import type { SuspectAnswer } from "../../app/stats/find-suspects.ts";
 import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statistics.ts";
 import { csvLine } from "../../export/csv.ts";
-import type { Difference, Figure, GroupStatistics } from "../../stats/statistics.ts";
+import type { Difference, Figure, GroupStatistics, ScoreSpread } from "../../stats/statistics.ts";
 import { type Column, renderTable, tableLines } from "./table.ts";
 import { latency, money, number } from "./text.ts";
 
@@ -16,6 +16,7 @@ export function renderRun(statistics: RunStatistics, by: By, width: number): str
   return [
     `Run ${statistics.run}`,
     ...groupTables(groups, by, width),
+    ...scoreTable(groups, by, width),
     ...differenceTable(statistics.differences, width),
     ...similarityTable(statistics.similarity, width),
     FOOT,
@@ -27,6 +28,7 @@ export function renderModels({ runs, models, differences }: ModelStatistics, wid
   return [
     `${runs.length === 1 ? "Run" : "Runs"} ${runs.join(", ")}`,
     ...groupTables(models, "model", width),
+    ...scoreTable(models, "model", width),
     ...differenceTable(differences, width),
     FOOT,
   ].join("\n\n");
@@ -115,6 +117,37 @@ const SCORES: readonly Shown[] = [
   column("ROUGE-L", 1, (group) => withMargin(group.rougeL, 3)),
 ];
 
+/** The scores that were imported. */
+function scoreTable(groups: readonly GroupStatistics[], by: By, width: number): string[] {
+  const rows = groups.flatMap((group) =>
+    Object.entries(group.scores ?? {}).map(([score, spread]) => ({ group: nameOf(group), score, ...spread })),
+  );
+  if (rows.length === 0) return [];
+  type Row = (typeof rows)[number];
+  const spread = (title: string, rank: number, value: (row: Row) => number | null): Column<Row> => ({
+    title,
+    value: (row) => rounded(value(row), 3),
+    align: "right",
+    rank,
+  });
+  return [
+    renderTable<Row>(
+      [
+        { title: by.toUpperCase(), value: ({ group }) => group, rank: 0, least: 14 },
+        { title: "SCORE", value: ({ score }) => score, rank: 0, least: 10 },
+        { title: "ANSWERS", value: ({ n }) => number(n), align: "right", rank: 1 },
+        spread("MEAN", 0, ({ mean }) => mean),
+        spread("SD", 1, ({ sd }) => sd),
+        spread("Q1", 2, ({ q1 }) => q1),
+        spread("MEDIAN", 1, ({ median }) => median),
+        spread("Q3", 2, ({ q3 }) => q3),
+      ],
+      rows,
+      width,
+    ),
+  ];
+}
+
 function differenceTable(differences: readonly Difference[], width: number): string[] {
   const size = ({ d }: Difference) => Math.abs(d ?? 0);
   const largest = differences.toSorted((one, other) => size(other) - size(one)).slice(0, SHOWN_DIFFERENCES);
@@ -178,17 +211,30 @@ function withMargin(figure: Figure | null, digits: number): string {
 /** A line for each group, with the names of JSON joined by underscores, and without signatures. */
 export function* csvOf(statistics: readonly (RunStatistics | ModelStatistics)[], by: By): Generator<string> {
   let isFirst = true;
+  const groupsOf = (each: RunStatistics | ModelStatistics) =>
+    "models" in each ? each.models : by === "kind" ? each.kinds : each.conditions;
+  const names = new Set(statistics.flatMap((each) => groupsOf(each).flatMap(({ scores = {} }) => Object.keys(scores))));
   for (const each of statistics) {
     const runs = "models" in each ? each.runs.join(" ") : each.run;
-    const groups = "models" in each ? each.models : by === "kind" ? each.kinds : each.conditions;
-    for (const group of groups) {
-      const { condition: _, kind: __, model: ___, failed, ...figures } = group;
-      const row = { run: runs, [by]: nameOf(group), ...flat({ ...figures, failed: reasonsOf(failed) }) };
+    for (const group of groupsOf(each)) {
+      const { condition: _, kind: __, model: ___, failed, scores = {}, ...figures } = group;
+      const row = {
+        run: runs,
+        [by]: nameOf(group),
+        ...flat({ ...figures, failed: reasonsOf(failed) }),
+        ...Object.fromEntries([...names].flatMap((name) => scoreFields(name, scores[name]))),
+      };
       if (isFirst) yield withoutBreak(csvLine(Object.keys(row), false));
       isFirst = false;
       yield withoutBreak(csvLine(Object.values(row), false));
     }
   }
+}
+
+/** The fields of a score; they are empty if a group has none. */
+function scoreFields(name: string, spread: ScoreSpread | undefined): [string, number | null][] {
+  const parts = ["n", "mean", "sd", "min", "q1", "median", "q3", "max"] as const;
+  return parts.map((part) => [`scores_${name}_${part}`, spread?.[part] ?? null]);
 }
 
 function reasonsOf(failed: Readonly<Record<string, number>>): string {

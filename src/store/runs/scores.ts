@@ -11,7 +11,7 @@ export interface ScoreCount {
 }
 
 /**
- * The scores of a run by their names.
+ * The scores of a run by their names, with how many cells have each.
  * @internal
  */
 export function scoreCounts({ sqlite }: Store, runId: number): ScoreCount[] {
@@ -20,6 +20,37 @@ export function scoreCounts({ sqlite }: Store, runId: number): ScoreCount[] {
       `select s.name, count(*) cells from scores s cross join calls c on c.id = s.call_id and c.answer_id = s.answer_id
        where s.run_id = ? group by s.name order by s.name`,
     )
+    .all(runId);
+}
+
+/**
+ * The scores of a run with one name, each with the position of its perspective. The store must not be written to until the
+ * iteration ends.
+ * @internal
+ */
+export function scoreValues(
+  { sqlite }: Store,
+  runId: number,
+  name: string,
+): Iterable<[position: number, value: number]> {
+  return sqlite
+    .prepare<[number, string], [number, number]>(
+      `select p.position, s.value from scores s cross join calls c on c.id = s.call_id and c.answer_id = s.answer_id
+         cross join perspectives p on p.id = c.perspective_id
+       where s.run_id = ? and s.name = ?`,
+    )
+    .raw()
+    .iterate(runId, name);
+}
+
+/**
+ * The names of the scores of a run.
+ * @internal
+ */
+export function scoreNames({ sqlite }: Store, runId: number): string[] {
+  return sqlite
+    .prepare<[number], string>("select distinct name from scores where run_id = ? order by name")
+    .pluck()
     .all(runId);
 }
 
