@@ -152,9 +152,10 @@ class Viewer implements AsyncDisposable {
       body: JSON.stringify({ token: new URLSearchParams(hash.slice(1)).get("token") }),
     });
     const cookie = response.headers.get("set-cookie")?.split(";")[0] ?? "";
+    const { path } = (await response.json()) as { path: string };
     const viewer = new Viewer(child, usage, origin, cookie);
-    const [first] = await viewer.#get<{ id: string }[]>("/api/runs");
-    viewer.#run = `/api/runs/${first?.id}`;
+    const [first] = await viewer.#get<{ id: string }[]>(`${path}/runs`);
+    viewer.#run = `${path}/runs/${first?.id}`;
     return viewer;
   }
 

@@ -27,9 +27,13 @@ afterAll(async () => {
 
 const RUNS = "GET /api/runs HTTP/1.1";
 
-/** Sends a request of a browser that was let in. */
+/** Sends a request of a browser that was let in: with the cookie, and with the path of the data for `/api`. */
 async function letIn(lines: string[], body?: string): Promise<RawAnswer> {
-  return await sendRaw(view.port, [...lines, `Cookie: ${view.cookie}`], body);
+  return await sendRaw(view.port, [...lines.map(withPath), `Cookie: ${view.cookie}`], body);
+}
+
+function withPath(line: string): string {
+  return line.replace("/api", view.dataPath);
 }
 
 function post(token: unknown, lines: string[] = ["Content-Type: application/json"]): [string[], string] {
@@ -56,7 +60,7 @@ describe("the server lets in", () => {
     expect(await letIn([RUNS, ...same])).toMatchObject({ status: 200 });
     expect(await letIn([RUNS, "Sec-Fetch-Site: none"])).toMatchObject({ status: 200 });
     expect(await letIn(["HEAD /api/runs HTTP/1.1"])).toMatchObject({ status: 200, body: "" });
-    expect((await sendRaw(view.port, [RUNS, `Cookie: other=1; ${view.cookie}; more=2`])).status).toBe(200);
+    expect((await sendRaw(view.port, [withPath(RUNS), `Cookie: other=1; ${view.cookie}; more=2`])).status).toBe(200);
   });
 
   test("anybody to the empty page, also by a link on another page", async () => {
@@ -73,11 +77,15 @@ describe("the server lets in", () => {
     expect((await sendRaw(view.port, ["GET /favicon.ico HTTP/1.1"])).status).toBe(204);
   });
 
-  test("with a cookie that scripts, other sites and other ports of this machine do not get", async () => {
-    const { status, head } = await sendRaw(view.port, ...post(view.token));
-    expect(status).toBe(204);
+  test("with a cookie that scripts and other sites do not get, for a path that nobody else knows", async () => {
+    const { status, head, body } = await sendRaw(view.port, ...post(view.token));
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toEqual({ path: view.dataPath });
+    expect(view.dataPath).toMatch(/^\/api\/[\w-]{43}$/);
     expect(head).toMatch(
-      new RegExp(`set-cookie: datagen_view_${view.port}=[\\w-]{43}; httponly; samesite=strict; path=/\r`),
+      new RegExp(
+        `set-cookie: datagen_view_${view.port}=[\\w-]{43}; httponly; samesite=strict; path=${view.dataPath.toLowerCase()}\r`,
+      ),
     );
     expect(view.token).toMatch(/^[\w-]{43}$/);
     expect(head).not.toContain(view.token.toLowerCase());
@@ -109,7 +117,10 @@ describe("the server refuses", () => {
 
   test("a request without any Host", async () => {
     for (const version of ["HTTP/1.1", "HTTP/1.0"]) {
-      const answer = await sendBytes(view.port, `GET /api/runs ${version}\r\nCookie: ${view.cookie}\r\n\r\n`);
+      const answer = await sendBytes(
+        view.port,
+        `GET ${view.dataPath}/runs ${version}\r\nCookie: ${view.cookie}\r\n\r\n`,
+      );
       expectRefusal(answer, 400);
     }
   });
@@ -160,7 +171,25 @@ describe("the server refuses", () => {
     const { body } = await view.get<{ id: string }[]>("runs");
     const id = body[0]!.id;
     const paths = ["runs", `runs/${id}`, `runs/${id}/rows`, `runs/${id}/events`, "nothing"];
-    for (const path of paths) expectRefusal(await sendRaw(view.port, [`GET /api/${path} HTTP/1.1`, ...lines]), 401);
+    for (const path of paths)
+      expectRefusal(await sendRaw(view.port, [withPath(`GET /api/${path} HTTP/1.1`), ...lines]), 401);
+  });
+
+  test("the cookie at another path than that of the data", async () => {
+    const { dataPath } = view;
+    for (const path of [
+      "/api/runs",
+      "/api",
+      "/api/",
+      `${dataPath.slice(0, -1)}/runs`,
+      `${dataPath}a/runs`,
+      `/api/${view.token}/runs`,
+      `/x${dataPath}/runs`,
+      dataPath.replace("api", "API"),
+      "/index.html",
+    ]) {
+      expectRefusal(await sendRaw(view.port, [`GET ${path} HTTP/1.1`, `Cookie: ${view.cookie}`]), 401);
+    }
   });
 
   test("tokens other than its own, at any length and in any form", async () => {
@@ -220,7 +249,15 @@ describe("the server refuses", () => {
   });
 
   test("a path that does not exist", async () => {
-    for (const path of ["/api", "/api/", "/api//runs", "/index.html", "/worker.js", "/api/runs/x/y/z", "/.env"]) {
+    for (const path of [
+      "/api",
+      "/api/",
+      "/api//runs",
+      "/api/index.html",
+      "/api/worker.js",
+      "/api/runs/x/y/z",
+      "/api/.env",
+    ]) {
       expectRefusal(await letIn([`GET ${path} HTTP/1.1`]), 404);
     }
   });
@@ -240,7 +277,7 @@ describe("the server refuses", () => {
 
   test("the second of two requests on a connection, if only the first is ours", async () => {
     const one = (host: string, end: string) =>
-      `GET /api/runs HTTP/1.1\r\nHost: ${host}\r\nCookie: ${view.cookie}\r\n${end}\r\n`;
+      `${withPath(RUNS)}\r\nHost: ${host}\r\nCookie: ${view.cookie}\r\n${end}\r\n`;
     const ours = `127.0.0.1:${view.port}`;
     const { body } = await sendBytes(view.port, one(ours, "") + one("evil.example", "Connection: close\r\n"));
     expect(body.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 403"]);
@@ -297,7 +334,7 @@ test("through a tunnel, only the origin that was named is let in besides", async
   const ours = ["Host: tunnel.example:9443", `Origin: ${TUNNEL}`];
   const [session, body] = post(url.replace(/.*=/, ""));
   const { status, head } = await sendRaw(Number(port), [...session, ...ours], body);
-  expect(status).toBe(204);
+  expect(status).toBe(200);
   expect(head).toContain("; secure");
   const cookie = /set-cookie: ([^;]*)/.exec(head)![1]!;
   expect(cookie).toContain(`datagen_view_${port}=`);

@@ -29,7 +29,11 @@ async function watch(view: View, run: string): Promise<Stream> {
   let text = "";
   socket.setEncoding("utf8").on("data", (piece: string) => (text += piece));
   socket.on("error", () => {});
-  const head = [`GET /api/runs/${run}/events HTTP/1.1`, `Host: 127.0.0.1:${view.port}`, `Cookie: ${view.cookie}`];
+  const head = [
+    `GET ${view.dataPath}/runs/${run}/events HTTP/1.1`,
+    `Host: 127.0.0.1:${view.port}`,
+    `Cookie: ${view.cookie}`,
+  ];
   socket.write(`${head.join("\r\n")}\r\n\r\n`);
   return {
     get summaries() {
@@ -120,7 +124,8 @@ test("streams end with their run, their page and their server; there are at most
   await using view = await openViewOf(lab);
   const streams = await Promise.all(rows(20).map(() => watch(view, run)));
   for (const stream of streams) await expect.poll(() => stream.summaries).toHaveLength(1);
-  const another = () => sendRaw(view.port, [`GET /api/runs/${run}/events HTTP/1.1`, `Cookie: ${view.cookie}`]);
+  const another = () =>
+    sendRaw(view.port, [`GET ${view.dataPath}/runs/${run}/events HTTP/1.1`, `Cookie: ${view.cookie}`]);
   expect(await another()).toMatchObject({ status: 503, body: expect.stringContaining("20 pages") as string });
   expect((await view.get("runs")).status).toBe(200);
   streams.pop()![Symbol.dispose]();

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -42,6 +45,21 @@ async function open(words: string, to = page): Promise<void> {
   await to.locator("main :is(h1, [role=alert])").first().waitFor();
 }
 
+/** A server of somebody else on this machine. */
+async function startOther(onRequest: (request: IncomingMessage) => void) {
+  const server = createServer((request, response) => {
+    onRequest(request);
+    response.end();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const end = async () => {
+    server.closeAllConnections();
+    await once(server.close(), "close");
+  };
+  return { url: `http://127.0.0.1:${port}/`, [Symbol.asyncDispose]: end };
+}
+
 const address = (of = page) => new URLSearchParams(new URL(of.url()).hash.slice(1));
 const rowOf = (position: number) =>
   page.locator(`[role=row]:has([role=rowheader] .number span:text-is("${position}"))`);
@@ -61,6 +79,18 @@ describe("the address", () => {
     await stranger.page.goto(`${origin}/#run=${runs.first}`);
     await stranger.page.getByText("This browser has not been let in.").waitFor();
     await stranger.page.context().close();
+  });
+
+  test("gives no server on another port of this machine what lets in", async () => {
+    const sent: string[] = [];
+    await using other = await startOther((request) => {
+      sent.push(`${request.url} ${request.headers.cookie ?? "without a cookie"}`);
+    });
+    const visitor = await page.context().newPage();
+    await visitor.goto(other.url);
+    await visitor.goto(`${other.url}api/runs`);
+    await visitor.close();
+    expect(sent).toEqual(expect.arrayContaining(["/ without a cookie", "/api/runs without a cookie"]));
   });
 
   test("of a run leads to its grid", async () => {

@@ -51,18 +51,20 @@ export function createApi({ ask, watch, shell, session, origins, onBug }: ApiOpt
   app.post("/session", limit, async (c) => {
     if (!session.isToken(await tokenIn(c.req.raw))) throw new ViewError(401, "the token is not the one of this server");
     const isSecure = origins.get(c.req.header("host") ?? "")?.startsWith("https:") ?? false;
-    return c.body(null, 204, { "set-cookie": session.setCookie(isSecure) });
+    return c.json({ path: session.dataPath }, 200, { "set-cookie": session.setCookie(isSecure) });
   });
 
-  addRows(app, ask);
+  const data = new Hono();
+  addRows(data, ask);
   const events = eventsOf(watch);
-  app.get("/api/runs/:run/events", async (c) => {
+  data.get("/runs/:run/events", async (c) => {
     const run = c.req.param("run");
     parametersOf(c.req.url, []);
     await ask("run", [run], c.req.raw.signal);
     return c.req.method === "HEAD" ? c.body(null, 200, { "content-type": "text/event-stream" }) : events(c, run);
   });
 
+  app.route(session.dataPath, data);
   app.notFound(() => refused(new ViewError(404, "there is nothing at this path")));
   app.onError((error) => {
     if (error instanceof ViewError) return refused(error);
@@ -106,34 +108,34 @@ function addRows(app: Hono, ask: Ask): void {
     return value;
   };
 
-  get("/api/runs", [], "runs", () => []);
-  get("/api/runs/:run", [], "run", (path) => [path("run")]);
-  get("/api/runs/:run/rows", ["from", "count"], "grid", (path, query) => [
+  get("/runs", [], "runs", () => []);
+  get("/runs/:run", [], "run", (path) => [path("run")]);
+  get("/runs/:run/rows", ["from", "count"], "grid", (path, query) => [
     path("run"),
     whole("from", query.get("from"), POSITIONS, 0),
     whole("count", query.get("count"), [1, MOST_ROWS], MOST_ROWS),
   ]);
-  get("/api/runs/:run/rows/:position", [], "row", (path) => [path("run"), number(path, "position")]);
-  get("/api/runs/:run/rows/:position/cells/:condition/:replicate", [], "cell", (path) => [
+  get("/runs/:run/rows/:position", [], "row", (path) => [path("run"), number(path, "position")]);
+  get("/runs/:run/rows/:position/cells/:condition/:replicate", [], "cell", (path) => [
     path("run"),
     number(path, "position"),
     number(path, "condition"),
     number(path, "replicate"),
   ]);
   get(
-    "/api/runs/:run/rows/:position/partner",
+    "/runs/:run/rows/:position/partner",
     ["run"],
     "partner",
     (path, query) => [path("run"), number(path, "position"), needed("run", query)],
     (json) => `{"position":${json}}`,
   );
-  get("/api/runs/:run/matches", ["after", ...FILTER_NAMES], "matches", (path, query) => [
+  get("/runs/:run/matches", ["after", ...FILTER_NAMES], "matches", (path, query) => [
     path("run"),
     filterOf(query),
     after(query),
   ]);
-  get("/api/runs/:run/distributions", ["after"], "distributions", (path, query) => [path("run"), after(query)]);
-  get("/api/runs/:run/compare", ["with", "after"], "compare", (path, query) => [
+  get("/runs/:run/distributions", ["after"], "distributions", (path, query) => [path("run"), after(query)]);
+  get("/runs/:run/compare", ["with", "after"], "compare", (path, query) => [
     path("run"),
     needed("with", query),
     after(query),

@@ -70,8 +70,9 @@ export function refusalOf(request: RawRequest, origins: Origins, session: Sessio
   if (!allowed.includes(method)) return new ViewError(405, `only ${allowed.join(" and ")} can be sent here`);
   if (method !== "POST" && hasBody(all)) return new ViewError(400, `a ${method} request has no body`);
 
-  // 6. The cookie, which the token is changed for at POST /session.
-  if (SHELL.has(path) || path === SESSION || session.hasCookie(all("cookie").join(";"))) return null;
+  // 6. The path of the data, and the cookie. The token is changed for both at POST /session.
+  if (SHELL.has(path) || path === SESSION) return null;
+  if (session.hasPath(path) && session.hasCookie(all("cookie").join(";"))) return null;
   return new ViewError(
     401,
     "this browser has not been let in",

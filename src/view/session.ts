@@ -6,7 +6,11 @@ export interface Session {
   token: string;
   /** The name of the cookie has the port, because browsers send cookies of a host to all its ports. */
   cookieName: string;
+  /** Where all data is: a path that nobody else knows, because browsers send the cookie to whoever has another port. */
+  dataPath: string;
   isToken(text: string): boolean;
+  /** Whether a path is below {@link dataPath}. */
+  hasPath(path: string): boolean;
   /** @param header the header `Cookie` of a request, if it has one */
   hasCookie(header: string | undefined): boolean;
   /** The value of the header that gives a browser the cookie. */
@@ -14,19 +18,26 @@ export interface Session {
 }
 
 export function createSession(port: number): Session {
-  // The cookie has a secret of its own, so that a request never shows the token.
-  const [token, secret] = [newSecret(), newSecret()];
+  // The cookie and the path have secrets of their own, so that a request never shows the token.
+  const [token, secret, place] = [newSecret(), newSecret(), newSecret()];
+  const dataPath = `/api/${place}`;
   const cookieName = `datagen_view_${port}`;
   return {
     token,
     cookieName,
+    dataPath,
     isToken: (text) => isEqual(text, token),
+    hasPath: (path) => {
+      const [, api, segment = ""] = path.split("/");
+      return api === "api" && isEqual(segment, place);
+    },
     hasCookie: (header = "") =>
       header.split(";").some((part) => {
         const [name = "", ...value] = part.trim().split("=");
         return name === cookieName && isEqual(value.join("="), secret);
       }),
-    setCookie: (isSecure) => `${cookieName}=${secret}; HttpOnly; SameSite=Strict; Path=/${isSecure ? "; Secure" : ""}`,
+    setCookie: (isSecure) =>
+      `${cookieName}=${secret}; HttpOnly; SameSite=Strict; Path=${dataPath}${isSecure ? "; Secure" : ""}`,
   };
 }
 

@@ -22,7 +22,9 @@ export interface View extends AsyncDisposable {
   readonly token: string;
   /** The cookie of a browser that was let in, as it sends it. */
   readonly cookie: string;
-  /** What the API says at a path below `/api/`, with the status. */
+  /** The path below which the data is. */
+  readonly dataPath: string;
+  /** What the API says at a path below it, with the status. */
   get<T>(path: string): Promise<Answer<T>>;
 }
 
@@ -44,14 +46,19 @@ export async function openView(running: Running): Promise<View> {
     body: JSON.stringify({ token }),
   });
   const [cookie = ""] = response.headers.get("set-cookie")?.split(";") ?? [];
+  const { path: dataPath } = (await response.json()) as { path: string };
   return {
     running,
     url,
     port: Number(port),
     token,
     cookie,
+    dataPath,
     async get<T>(path: string): Promise<Answer<T>> {
-      const { status, ...answer } = await sendRaw(Number(port), [`GET /api/${path} HTTP/1.1`, `Cookie: ${cookie}`]);
+      const { status, ...answer } = await sendRaw(Number(port), [
+        `GET ${dataPath}/${path} HTTP/1.1`,
+        `Cookie: ${cookie}`,
+      ]);
       return { status, body: JSON.parse(answer.body) as T };
     },
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),

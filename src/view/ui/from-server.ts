@@ -25,7 +25,7 @@ export class Refusal extends Error {
 
 /** The rows that `datagen view` serves. */
 export const fromServer: Rows = {
-  runs: () => get<RunSummary[]>("/api/runs"),
+  runs: () => get<RunSummary[]>(`${dataPath()}/runs`),
   run: (run) => get<ViewedRun>(of(run)),
   grid: (run, from, count) => get<GridRow[]>(`${of(run)}/rows?from=${from}&count=${count}`),
   row: (run, position) => get<WholeRow>(`${of(run)}/rows/${position}`),
@@ -43,19 +43,29 @@ export const fromServer: Rows = {
   },
 };
 
-/** Changes the token of the address for a cookie. */
+/** Where the page keeps the path of the data. Only pages of this server can read it, also none of another port. */
+const KEPT = "datagen-view";
+
+/** Changes the token of the address for a cookie, and the path to which the browser sends it. */
 export async function openSession(token: string): Promise<void> {
-  await answerTo(
+  const response = await answerTo(
     await fetch("/session", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ token }),
     }),
   );
+  const { path } = (await response.json()) as { path: string };
+  localStorage.setItem(KEPT, path);
+}
+
+function dataPath(): string {
+  // Without it the server answers that the browser has not been let in.
+  return localStorage.getItem(KEPT) ?? "/api";
 }
 
 function of(run: string): string {
-  return `/api/runs/${encodeURIComponent(run)}`;
+  return `${dataPath()}/runs/${encodeURIComponent(run)}`;
 }
 
 function words(members: Filter & { after?: number; with?: string; run?: string }): string {
