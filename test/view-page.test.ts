@@ -290,6 +290,26 @@ describe("differences", () => {
 });
 
 describe("a run that goes on", () => {
+  test("is followed only by pages in sight, so that any number of them can be open", async () => {
+    const context = await browser.newContext();
+    const visitor = await context.newPage();
+    await visitor.goto(view.url);
+    await visitor.getByRole("heading", { name: "Runs" }).waitFor();
+    await context.addInitScript(
+      "Object.defineProperty(document, 'visibilityState', { get: () => globalThis.seen ?? 'hidden' })",
+    );
+    for (let opened = 0; opened < 8; opened += 1) {
+      const tab = await context.newPage();
+      await tab.goto(`${origin}/#run=${runs.first}`);
+      await tab.getByRole("grid").waitFor();
+      if (opened < 7) continue;
+      const isAsked = tab.waitForRequest((request) => request.url().endsWith("/events"));
+      await tab.evaluate("seen = 'visible'; document.dispatchEvent(new Event('visibilitychange'))");
+      await isAsked;
+    }
+    await context.close();
+  });
+
   test("says how many answers are new, and shows them when it is asked to", async () => {
     let isAway = true;
     await using space = await openLab({

@@ -37,9 +37,19 @@ export const fromServer: Rows = {
   partner: async (run, position, other) =>
     (await get<{ position: number | null }>(`${of(run)}/rows/${position}/partner?${words({ run: other })}`)).position,
   watch(run, onChange) {
-    const events = new EventSource(`${of(run)}/events`);
-    events.addEventListener("message", ({ data }: MessageEvent<string>) => onChange(JSON.parse(data) as RunSummary));
-    return () => events.close();
+    // Only while the page is in sight: browsers have six connections to a server, for all tabs together.
+    let events: EventSource | null = null;
+    const follow = () => {
+      events?.close();
+      events = document.visibilityState === "visible" ? new EventSource(`${of(run)}/events`) : null;
+      events?.addEventListener("message", ({ data }: MessageEvent<string>) => onChange(JSON.parse(data) as RunSummary));
+    };
+    follow();
+    document.addEventListener("visibilitychange", follow);
+    return () => {
+      document.removeEventListener("visibilitychange", follow);
+      events?.close();
+    };
   },
 };
 
