@@ -1,9 +1,10 @@
 import { readFile, stat } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import Database from "better-sqlite3";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAccessible, openBrowser, type Watched, watchedPage } from "./support/browser.ts";
-import { openLab } from "./support/lab.ts";
+import { DATABASE, openLab } from "./support/lab.ts";
 import { HOSTILE, shownLetters, viewLab } from "./support/view-lab.ts";
 
 type Lab = Awaited<ReturnType<typeof openLab>>;
@@ -78,6 +79,9 @@ describe("an exported page, opened without a network", () => {
     await dialog().getByText("Write from the notes.").first().waitFor();
     await dialog().getByText("Take notes.").first().waitFor();
     expect(await dialog().locator(".message").first().innerText()).toContain("the very end of the input");
+    // The file has no other run to lead to.
+    await dialog().getByText("From run").first().waitFor();
+    expect(await dialog().getByRole("link").count()).toBe(0);
     expect(await dialog().locator(".summary").innerText()).toMatch(/Cost\s+\$0\.0\d+/);
     expect(await dialog().getByText(/^req_/).count()).toBe(2);
   });
@@ -126,6 +130,22 @@ describe("an exported page, opened without a network", () => {
 });
 
 describe("exporting a page", () => {
+  test("counts failures by their reasons, whatever these are called", async () => {
+    const database = new Database(lab.space.at(DATABASE));
+    const reasons = database.prepare("select id, failure from calls where failure is not null").all();
+    const rename = database.prepare<[string, number]>("update calls set failure = ? where id = ?");
+    for (const reason of ["__proto__", "constructor"]) {
+      for (const { id } of reasons as { id: number }[]) rename.run(reason, id);
+      expect(await lab.datagen("view", run, "--export", "reasons.html")).toMatchObject({ code: 0 });
+      const visitor = await browser.newPage();
+      await visitor.goto(`${pathToFileURL(lab.space.at("reasons.html")).href}#run=${run}&view=distributions`);
+      await visitor.getByRole("link", { name: `1 ${reason}` }).waitFor();
+      await visitor.context().close();
+    }
+    for (const { id, failure } of reasons as { id: number; failure: string }[]) rename.run(failure, id);
+    database.close();
+  });
+
   test("takes some inputs and conditions, and says so in the page", async () => {
     const flags = ["--inputs", "5", "--conditions", "Faithful", "--conditions", "Hasty"];
     expect(await lab.datagen("view", run, "--export", "part.html", ...flags)).toMatchObject({ code: 0 });

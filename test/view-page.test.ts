@@ -4,11 +4,12 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import Database from "better-sqlite3";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectAccessible, openBrowser, type Watched, watchedPage } from "./support/browser.ts";
 import { startDatagen } from "./support/harness.ts";
-import { openLab } from "./support/lab.ts";
+import { DATABASE, openLab } from "./support/lab.ts";
 import { HOSTILE, shownLetters, viewLab } from "./support/view-lab.ts";
 import { openView, type View } from "./support/view.ts";
 
@@ -275,6 +276,13 @@ describe("distributions", () => {
     expect(Number(address().get("lengthTo"))).toBeGreaterThan(Number(address().get("lengthFrom")));
     await page.getByText(/answers? match/).waitFor();
   });
+
+  test("are shown also for an address with a column that does not exist", async () => {
+    for (const sort of ["__proto__", "-constructor", "nothing"]) {
+      await open(`run=${runs.first}&view=distributions&sort=${sort}`);
+      await page.getByRole("row", { name: /^Hasty/ }).waitFor();
+    }
+  });
 });
 
 describe("differences", () => {
@@ -352,6 +360,13 @@ describe("hostile texts", () => {
       await open(words);
       await page.getByText(letters.slice(0, 60)).first().waitFor();
     }
+    await open(`run=${runs.first}&view=distributions`);
+    await page
+      .getByRole("row", { name: /^Hostile/ })
+      .locator("rect")
+      .first()
+      .focus();
+    await page.locator(".pointed").getByText(letters).waitFor();
     await open(`run=${runs.first}&cell=0.3.1`);
     await dialog().locator(".message").nth(1).waitFor();
     await dialog().getByText("Reference", { exact: true }).waitFor();
@@ -368,6 +383,25 @@ describe("hostile texts", () => {
     expect(await page.locator("img, iframe, object, embed, a[href^=javascript], script:not([src])").count()).toBe(0);
     expect(watched.offences).toEqual([]);
   });
+});
+
+test("a run that cannot be shown says so, and others are shown", async () => {
+  await using damaged = await openLab({ config: { api_provider: "offline" } });
+  await damaged.datagen("run", "config.json", "--no-export");
+  await damaged.datagen("run", "config.json", "--no-export", "--name", "whole");
+  const database = new Database(damaged.space.at(DATABASE));
+  database.exec("update runs set model = x'ff00' where id = 1");
+  database.close();
+  await using other = await openView(damaged.start("view", "--json"));
+  const visitor = await browser.newPage();
+  await visitor.goto(other.url);
+  await visitor.getByRole("alert").getByText("This cannot be shown: ").waitFor();
+  const { body } = await other.get<{ id: string }[]>("runs");
+  await visitor.goto(`${new URL(other.url).origin}/#run=${body[1]?.id}`);
+  await visitor.getByRole("alert").getByText("This cannot be shown: ").waitFor();
+  await visitor.goto(`${new URL(other.url).origin}/#run=${body[0]?.id}`);
+  await visitor.getByRole("grid").waitFor();
+  await visitor.context().close();
 });
 
 test("axe finds nothing in any view, light and dark", async () => {

@@ -1,5 +1,10 @@
 import type { Histogram } from "./rows.ts";
 
+/** Counts by reason. Reasons may be any text, as those of an imported run: its members have no names from a prototype. */
+export function noCounts(): Record<string, number> {
+  return Object.create(null) as Record<string, number>;
+}
+
 /** Where a bin begins; see {@link Histogram}. */
 export function borderOf(bin: number): number {
   return bin === 0 ? 0 : 2 ** ((bin - 1) / 4);

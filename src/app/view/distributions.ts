@@ -1,7 +1,7 @@
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
-import { count, emptyHistogram } from "../../view/histogram.ts";
+import { count, emptyHistogram, noCounts } from "../../view/histogram.ts";
 import type { ConditionFigures, Distributions } from "../../view/rows.ts";
 import { type Answer, answersOf, optionsFor } from "./cells.ts";
 import { codePoints } from "./shown-text.ts";
@@ -22,20 +22,13 @@ export function distributionsOf(store: Store, run: RunRow, after: number, slice:
   return { conditions, next: null, looked };
 }
 
-// Reasons may be any text, as those of an imported run: the record has no prototype, whose names they could have.
 function emptyFigures(): ConditionFigures {
   return {
     length: emptyHistogram(),
     completionTokens: emptyHistogram(),
     latencyMs: emptyHistogram(),
     costNanoUsd: emptyHistogram(),
-    states: {
-      succeeded: 0,
-      failed: Object.create(null) as Record<string, number>,
-      pending: 0,
-      truncated: 0,
-      reused: 0,
-    },
+    states: { succeeded: 0, failed: noCounts(), pending: 0, truncated: 0, reused: 0 },
   };
 }
 

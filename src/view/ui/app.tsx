@@ -1,3 +1,4 @@
+import { Component, type ComponentChildren } from "preact";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import type { ViewedRun } from "../rows.ts";
 import { linkTo, place, type ViewName } from "./address.ts";
@@ -7,7 +8,7 @@ import { DistributionsView } from "./distributions.tsx";
 import { Grid } from "./grid.tsx";
 import { active } from "./grid-state.ts";
 import { areKeysShown, KeysDialog } from "./keys.tsx";
-import { isFile } from "./loading.ts";
+import { asError, isFile } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { counted, money, number } from "./number.ts";
 import { failure, newAnswers, showNewAnswers, totals, viewed as shownRun } from "./run-state.ts";
@@ -23,20 +24,46 @@ const TABS: readonly { view: ViewName; name: string; needsServer?: true }[] = [
 ];
 
 export function App() {
-  const { view, cell } = place.value;
+  const { view, run } = place.value;
+  return (
+    <>
+      <Header />
+      <main>
+        {/* Another view or run may be shown well. */}
+        <Bounded key={`${view} ${run}`}>
+          <View view={view} />
+        </Bounded>
+      </main>
+      {areKeysShown.value && <KeysDialog />}
+    </>
+  );
+}
+
+function View({ view }: { view: ViewName }) {
+  const { cell } = place.value;
   const shown = shownRun.value;
   const title = shown === null ? "datagen" : `${visible(shown.run.name ?? shown.run.id)} · datagen`;
   if (document.title !== title) document.title = title;
   return (
     <>
-      <Header />
-      <main>
-        {view === "runs" ? <RunsList /> : <RunView view={view} />}
-        {shown !== null && cell !== null && view !== "runs" && <CellDialog viewed={shown} cell={cell} />}
-      </main>
-      {areKeysShown.value && <KeysDialog />}
+      {view === "runs" ? <RunsList /> : <RunView view={view} />}
+      {shown !== null && cell !== null && view !== "runs" && <CellDialog viewed={shown} cell={cell} />}
     </>
   );
+}
+
+/** Says it if something cannot be shown, as a damaged database has it, instead of an empty page. */
+class Bounded extends Component<{ children: ComponentChildren }, { error: Error | null }> {
+  override state = { error: null as Error | null };
+
+  override componentDidCatch(error: unknown): void {
+    this.setState({ error: new Error(`This cannot be shown: ${asError(error).message}.`) });
+  }
+
+  override render() {
+    const { error } = this.state;
+    return error === null ? this.props.children : <Failure error={error} />;
+  }
 }
 
 function Header() {

@@ -3,7 +3,7 @@ import type { CellView, StepView, ViewedRun, WholeRow } from "../rows.ts";
 import { type CellPlace, go, linkTo } from "./address.ts";
 import { Attempts } from "./attempts.tsx";
 import { focusWanted, positions } from "./grid-state.ts";
-import { reading, rows, useLoaded } from "./loading.ts";
+import { isFile, reading, rows, useLoaded } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { counted, duration, money, number } from "./number.ts";
 import { Beginning } from "./side.tsx";
@@ -263,11 +263,13 @@ function RunLinks({ name, ids }: { name: string; ids: readonly string[] }) {
     <div>
       <dt>{name}</dt>
       <dd>
-        {ids.map((id) => (
-          <a key={id} href={linkTo({ run: id, view: "grid", filter: {}, sides: [], other: null, input: null })}>
-            {visible(id)}
-          </a>
-        ))}
+        {isFile && ids.map(visible).join(" ")}
+        {!isFile &&
+          ids.map((id) => (
+            <a key={id} href={linkTo({ run: id, view: "grid", filter: {}, sides: [], other: null, input: null })}>
+              {visible(id)}
+            </a>
+          ))}
       </dd>
     </div>
   );

@@ -7,7 +7,7 @@ import { countFigures, type Figures, pointed } from "./figures.ts";
 import { type Axis, axisOf, Bars } from "./histogram.tsx";
 import { Failure } from "./notices.tsx";
 import { duration, mean, number, usd } from "./number.ts";
-import { Name } from "./text.tsx";
+import { Name, visible } from "./text.tsx";
 
 /** A figure that each answer has. */
 interface Measure {
@@ -137,12 +137,12 @@ const meanOf = ({ sum, count }: Histogram): number | null => (count === 0 ? null
 const failedOf = ({ states }: ConditionFigures) => Object.values(states.failed).reduce((sum, times) => sum + times, 0);
 
 /** The columns that the table can be sorted by, and their values. */
-const SORTS: Record<string, (figures: ConditionFigures) => number | null> = {
-  answered: ({ states }) => states.succeeded,
-  failed: failedOf,
-  cut: ({ states }) => states.truncated,
-  ...Object.fromEntries(MEASURES.map(({ key }) => [key, (figures: ConditionFigures) => meanOf(figures[key])])),
-};
+const SORTS: ReadonlyMap<string, (figures: ConditionFigures) => number | null> = new Map([
+  ["answered", ({ states }) => states.succeeded],
+  ["failed", failedOf],
+  ["cut", ({ states }) => states.truncated],
+  ...MEASURES.map(({ key }) => [key, (figures: ConditionFigures) => meanOf(figures[key])] as const),
+]);
 
 function FiguresTable({ viewed, figures, measure }: { viewed: ViewedRun; figures: Figures; measure: Measure }) {
   const [page, setPage] = useState(0);
@@ -204,7 +204,7 @@ function FiguresTable({ viewed, figures, measure }: { viewed: ViewedRun; figures
 /** The positions of the conditions in the order of a column: `length` ascending, `-length` descending. */
 function sorted(conditions: readonly ConditionFigures[], sort: string | null): number[] {
   const order = conditions.map((_, at) => at);
-  const value = SORTS[(sort ?? "").replace(/^-/, "")];
+  const value = SORTS.get((sort ?? "").replace(/^-/, ""));
   if (value === undefined) return sort === "-" ? order.toReversed() : order;
   const sign = sort?.startsWith("-") ? -1 : 1;
   return order.toSorted((a, b) => {
@@ -312,7 +312,7 @@ function FiguresRow({ condition, figures, measure, axis, extremes, at }: RowProp
             name={`${measure.name} of ${condition}`}
             say={measure.say}
             onPoint={(label) => {
-              pointed.value = label === null ? null : `${condition} · ${label}`;
+              pointed.value = label === null ? null : `${visible(condition)} · ${label}`;
             }}
             onChoose={
               filter && ((from, to) => go({ view: "grid", input: null, filter: { condition, ...filter(from, to) } }))

@@ -1,4 +1,5 @@
 import { effect, signal } from "@preact/signals";
+import { noCounts } from "../histogram.ts";
 import type { ConditionFigures, Histogram } from "../rows.ts";
 import { asError, reading, rows } from "./loading.ts";
 
@@ -44,7 +45,7 @@ async function count(run: string, say: (figures: Figures) => boolean): Promise<v
 
 function added(one: ConditionFigures | undefined, other: ConditionFigures): ConditionFigures {
   if (one === undefined) return other;
-  const failed = { ...one.states.failed };
+  const failed = Object.assign(noCounts(), one.states.failed);
   for (const [reason, times] of Object.entries(other.states.failed)) failed[reason] = (failed[reason] ?? 0) + times;
   return {
     length: addedHistogram(one.length, other.length),

@@ -1,5 +1,5 @@
 import type { PageCell, PageChunk } from "../page-data.ts";
-import { count, emptyHistogram } from "../histogram.ts";
+import { count, emptyHistogram, noCounts } from "../histogram.ts";
 import type { ConditionFigures } from "../rows.ts";
 import { costOf } from "./file-filter.ts";
 import { lengthOf } from "./length.ts";
@@ -10,7 +10,7 @@ export function noFigures(): ConditionFigures {
     completionTokens: emptyHistogram(),
     latencyMs: emptyHistogram(),
     costNanoUsd: emptyHistogram(),
-    states: { succeeded: 0, failed: {}, pending: 0, truncated: 0, reused: 0 },
+    states: { succeeded: 0, failed: noCounts(), pending: 0, truncated: 0, reused: 0 },
   };
 }
 
