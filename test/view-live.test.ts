@@ -157,6 +157,31 @@ test("streams end with their run, their page and their server; there are at most
   expect(view.running.stderr).toMatch(/^Serving on .*\n$/);
 });
 
+test("answers that nobody reads take little memory, and make room again", async () => {
+  const answer = "long ".repeat(200_000);
+  const perspectives = Array.from({ length: 7 }, (_, at) => ({
+    condition: `Long ${at}`,
+    reading: null,
+    strategy: `Write ${at}.`,
+  }));
+  await using lab = await openLab({
+    config: { agent_perspectives: perspectives },
+    server: { behave: () => ({ kind: "text", text: answer }) },
+  });
+  const run = (await lab.runConfig()).run!.id;
+  await using view = await openView(lab.start("view", "--json"));
+  const path = `runs/${run}/rows/0`;
+  const lines = [`GET ${view.dataPath}/${path} HTTP/1.1`, `Host: 127.0.0.1:${view.port}`, `Cookie: ${view.cookie}`];
+  const sockets = Array.from({ length: 40 }, () => connect(view.port, "127.0.0.1").pause());
+  for (const socket of sockets) socket.on("error", () => {}).write(`${lines.join("\r\n")}\r\n\r\n`);
+  // It is asked after them all, and questions are answered in their order.
+  expect((await view.get<{ error: object }>(path)).body).toMatchObject({
+    error: { message: "too many answers have not been read" },
+  });
+  for (const socket of sockets) socket.destroy();
+  await expect.poll(async () => (await view.get(path)).status, { timeout: 30_000, interval: 200 }).toBe(200);
+});
+
 test("the log of a run does not grow while its page asks for everything", async () => {
   const text = "x".repeat(1_000_000);
   await using lab = await openLab({

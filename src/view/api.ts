@@ -26,6 +26,8 @@ export interface ApiOptions {
   shell: Shell;
   session: Session;
   origins: Origins;
+  /** Whether the answers that wait for their readers leave room for another one. */
+  hasRoom: () => boolean;
   /** Gets errors that nobody expects. */
   onBug: (error: unknown) => void;
 }
@@ -38,7 +40,7 @@ const POSITIONS: [number, number] = [0, Number.MAX_SAFE_INTEGER];
 const AFTER: [number, number] = [-1, Number.MAX_SAFE_INTEGER];
 
 /** The server as a function of a request. The guard has let the request in. */
-export function createApi({ ask, watch, shell, session, origins, onBug }: ApiOptions): Hono {
+export function createApi({ ask, watch, shell, session, origins, hasRoom, onBug }: ApiOptions): Hono {
   const app = new Hono();
   const file = (path: string, type: string, content: string) =>
     app.get(path, (c) => c.body(content, 200, { "content-type": `${type}; charset=utf-8` }));
@@ -55,7 +57,7 @@ export function createApi({ ask, watch, shell, session, origins, onBug }: ApiOpt
   });
 
   const data = new Hono();
-  addRows(data, ask);
+  addRows(data, ask, hasRoom);
   const events = eventsOf(watch);
   data.get("/runs/:run/events", async (c) => {
     const run = c.req.param("run");
@@ -86,7 +88,7 @@ async function tokenIn(request: Request): Promise<string> {
   throw new ViewError(400, 'expected {"token": …} as application/json');
 }
 
-function addRows(app: Hono, ask: Ask): void {
+function addRows(app: Hono, ask: Ask, hasRoom: () => boolean): void {
   const get = <Q extends Question>(
     path: string,
     names: readonly string[],
@@ -97,6 +99,7 @@ function addRows(app: Hono, ask: Ask): void {
     app.get(path, async (c) => {
       const args = argsOf((name) => c.req.param(name) ?? "", parametersOf(c.req.url, names));
       const json = await ask(question, args, c.req.raw.signal);
+      if (!hasRoom()) throw new ViewError(503, "too many answers have not been read", "Try again in a moment.");
       return c.body(sentAs(json), 200, { "content-type": "application/json; charset=utf-8" });
     });
 

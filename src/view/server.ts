@@ -27,6 +27,9 @@ const LOOPBACK = "127.0.0.1";
 const MOST_HEADER_BYTES = 32 * 1_024;
 const MOST_CONNECTIONS = 128;
 
+/** How much of all answers may wait for readers that are slow or read nothing, in bytes, before one more is made. */
+const MOST_UNSENT = 32 * 1_024 * 1_024;
+
 /** How long a client may take for the head of a request, for all of it, and for nothing at all. */
 const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 };
 const IDLE_MS = 60_000;
@@ -68,9 +71,13 @@ export async function startServer({ port: wanted, publicOrigin, ...options }: Se
   const { port } = server.address() as AddressInfo;
   const session = createSession(port);
   const origins = originsOf(port, publicOrigin);
-  const api = createApi({ ...options, session, origins });
+  const open = new Set<ServerResponse>();
+  const hasRoom = () => [...open].reduce((sum, { writableLength }) => sum + writableLength, 0) <= MOST_UNSENT;
+  const api = createApi({ ...options, session, origins, hasRoom });
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   server.on("request", (request, response) => {
+    open.add(response);
+    response.once("close", () => open.delete(response));
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     const { method = "", url: target = "", rawHeaders } = request;
     const refusal = refusalOf({ method, target, rawHeaders }, origins, session);
