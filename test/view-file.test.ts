@@ -188,6 +188,16 @@ describe("exporting a page", () => {
   });
 
   test("refuses what does not fit a page", async () => {
+    for (const flags of [["--port", "0"], ["--no-open"], ["--public-origin", "http://localhost:1"]]) {
+      expect(await lab.datagen("view", run, "--export", "x.html", ...flags)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("are for the server") as string,
+      });
+    }
+    expect(await lab.datagen("view", "--yes")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("are for --export") as string,
+    });
     for (const args of [
       ["export", run, "latest", "--format", "html"],
       ["export", run, "--format", "html", "--ascii"],

@@ -52,12 +52,18 @@ export class ViewCommand extends PageExportCommand {
   async execute(): Promise<void> {
     const { run, exported, inputs, conditions } = this;
     if (exported !== undefined) {
+      if (this.port !== undefined || this.noOpen || this.publicOrigin !== undefined) {
+        throw new UsageError(
+          "--port, --no-open and --public-origin are for the server, which --export does not start",
+          "Leave them out.",
+        );
+      }
       if (run === undefined) throw new UsageError("--export: no run is named", "Name one, such as `latest`.");
       await this.exportPage(run, exported, { inputs, conditions });
       return;
     }
-    if (inputs !== undefined || conditions !== undefined) {
-      throw new UsageError("--inputs and --conditions are for --export", "The page itself has filters.");
+    if (inputs !== undefined || conditions !== undefined || this.yes) {
+      throw new UsageError("--inputs, --conditions and --yes are for --export", "The page itself has filters.");
     }
     const view = await this.#serve();
     let closeBrowserFile = () => {};
