@@ -414,6 +414,7 @@ test("axe finds nothing in any view, light and dark", async () => {
     `run=${runs.first}&view=distributions`,
     `run=${runs.first}&view=distributions&measure=completionTokens`,
     `run=${runs.first}&view=differences&with=${runs.second}`,
+    "run=zzzzzzzz",
   ];
   for (const isDark of [false, true]) {
     const visitor = await watchedPage(browser, origin, { isDark });
@@ -421,7 +422,7 @@ test("axe finds nothing in any view, light and dark", async () => {
     await visitor.page.locator("td").first().waitFor();
     for (const words of places) {
       await open(words, visitor.page);
-      await visitor.page.locator("td, [role=gridcell], .summary, .whole").first().waitFor();
+      await visitor.page.locator("td, [role=gridcell], .summary, .whole, [role=alert]").first().waitFor();
       await expectAccessible(visitor.page, `${words} ${isDark ? "dark" : "light"}`, isDark);
     }
     await visitor.page.context().close();

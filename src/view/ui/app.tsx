@@ -62,8 +62,21 @@ class Bounded extends Component<{ children: ComponentChildren }, { error: Error 
 
   override render() {
     const { error } = this.state;
-    return error === null ? this.props.children : <Failure error={error} />;
+    return error === null ? this.props.children : <NotShown error={error} />;
   }
+}
+
+/** In place of a run, or of the list of all. */
+function NotShown({ error }: { error: Error }) {
+  const { view, run } = place.value;
+  return (
+    <>
+      <div class="run-head">
+        <h1>{view === "runs" || run === null ? "Runs" : <Name text={run} />}</h1>
+      </div>
+      <Failure error={error} />
+    </>
+  );
 }
 
 function Header() {
@@ -101,7 +114,7 @@ function currentInput(): number | null {
 
 function RunView({ view }: { view: ViewName }) {
   const shown = shownRun.value;
-  if (failure.value) return <Failure error={failure.value} />;
+  if (failure.value) return <NotShown error={failure.value} />;
   if (shown === null) return <p class="notice">Loading…</p>;
   return (
     <>
