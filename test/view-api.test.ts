@@ -504,6 +504,29 @@ describe.concurrent("the API", () => {
     expect(await read(view, "runs")).toEqual([]);
   });
 
+  test("answers as before once a damaged database is mended", async () => {
+    await using lab = await openLab({
+      config: { api_provider: "offline", agent_perspectives: [PLAIN] },
+      data: rows(3),
+    });
+    const run = (await lab.runConfig()).run!.id;
+    // It lacks inputs of the first: whoever looks for them gets what the prototype of lists has.
+    const { stdout } = await lab.datagen("run", "config.json", "--no-export", "--json", "--sample-size", "1");
+    const other = (JSON.parse(stdout) as { run: { id: string } }).run.id;
+    await using view = await openViewOf(lab);
+    const database = new Database(lab.space.at(DATABASE));
+    const asked = [`runs/${run}/rows`, `runs/${run}/distributions`, `runs/${run}/compare?with=${other}`];
+    const ask = () => Promise.all(asked.map((path) => view.get(path)));
+    const before = await ask();
+    for (const position of ["__proto__", "constructor", "length"]) {
+      database.prepare("update perspectives set position = ?").run(position);
+      await ask();
+      database.exec("update perspectives set position = 0");
+      expect(await ask()).toEqual(before);
+    }
+    database.close();
+  });
+
   test("says only that it failed where the database is damaged; the terminal says why", async () => {
     await using lab = await openLab({ config: { api_provider: "offline", agent_perspectives: [PLAIN] } });
     const run = (await lab.runConfig()).run!.id;

@@ -119,8 +119,11 @@ type AttemptColumns = [
 ];
 
 const statements = oncePerStore(({ sqlite }) => ({
+  // A position leads to a place in a list. In a damaged database it may be a text, such as the name of a prototype.
   perspectives: sqlite
-    .prepare<[number], [id: number, position: number]>("select id, position from perspectives where run_id = ?")
+    .prepare<[number], [id: number, position: number]>(
+      "select id, position from perspectives where run_id = ? and typeof(position) = 'integer'",
+    )
     .raw(),
   scores: sqlite
     .prepare<[number], [callId: number, name: string, value: number]>(
