@@ -14,7 +14,7 @@ import { counted, money, number } from "./number.ts";
 import { failure, newAnswers, showNewAnswers, totals, viewed as shownRun } from "./run-state.ts";
 import { RunsList, Status } from "./runs-list.tsx";
 import { SideBySide } from "./side.tsx";
-import { Name, visible } from "./text.tsx";
+import { modelOf, Name, visible } from "./text.tsx";
 
 const TABS: readonly { view: ViewName; name: string; needsServer?: true }[] = [
   { view: "grid", name: "Grid" },
@@ -139,7 +139,7 @@ function RunHead({ viewed }: { viewed: ViewedRun }) {
       </h1>
       <Status run={now} />
       <p class="facts-line">
-        <Name text={run.model} /> · {counted(now.tasks, "input")} × {counted(now.perspectives, "condition")}
+        <Name text={modelOf(run)} /> · {counted(now.tasks, "input")} × {counted(now.perspectives, "condition")}
         {replicates > 1 && ` × ${replicates} replicates`} · <Totals run={now} />
       </p>
       {isFile && <PartOf viewed={viewed} />}

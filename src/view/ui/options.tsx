@@ -1,6 +1,6 @@
 import type { RunSummary } from "../../app/runs/summary.ts";
 import type { Condition } from "../rows.ts";
-import { visible } from "./text.tsx";
+import { modelOf, visible } from "./text.tsx";
 
 /** How many choices a list has; more would make the page slow. */
 const MOST_OPTIONS = 150;
@@ -24,9 +24,9 @@ export function RunOptions({ runs, chosen }: { runs: readonly RunSummary[]; chos
   const shown = runs.filter(({ id }, at) => at < MOST_OPTIONS || id === chosen);
   return (
     <>
-      {shown.map(({ id, name, model }) => (
+      {shown.map(({ id, name, provider, model }) => (
         <option key={id} value={id}>
-          {[id, ...(name === null ? [] : [visible(name)]), visible(model)].join(" · ")}
+          {[id, ...(name === null ? [] : [visible(name)]), visible(modelOf({ provider, model }))].join(" · ")}
         </option>
       ))}
     </>

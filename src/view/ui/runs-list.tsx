@@ -5,7 +5,7 @@ import { isFile } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { moment, money, number } from "./number.ts";
 import { done, failure, readRuns, runs } from "./run-state.ts";
-import { Name } from "./text.tsx";
+import { modelOf, Name } from "./text.tsx";
 
 /** How often the list is read again while a run goes on. */
 const EVERY_MS = 2_000;
@@ -85,7 +85,7 @@ function RunsTable({ runs: all }: { runs: readonly RunSummary[] }) {
 }
 
 function RunRow({ run }: { run: RunSummary }) {
-  const { id, name, experiment, task_type: task, model, calls, tokens } = run;
+  const { id, name, experiment, task_type: task, calls, tokens } = run;
   const open = { view: "grid" as const, run: id, input: null, sides: [], other: null, sort: null };
   return (
     <tr>
@@ -105,7 +105,7 @@ function RunRow({ run }: { run: RunSummary }) {
         <Name text={task} />
       </td>
       <td class="when">
-        <Name text={model} />
+        <Name text={modelOf(run)} />
       </td>
       <td class="figure">
         {number(run.tasks)} × {number(run.perspectives)}

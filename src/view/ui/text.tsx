@@ -1,4 +1,5 @@
 import type { ComponentChildren, HTMLAttributes } from "preact";
+import type { RunSummary } from "../../app/runs/summary.ts";
 
 /**
  * Characters that a reader would not see, or that turn the direction of a line: control characters, the marks and
@@ -45,6 +46,11 @@ export function Text({ text, most, ...rest }: { text: string; most?: number } & 
       {piecesOf(text, most)}
     </div>
   );
+}
+
+/** The model of a run. The offline provider asks none, whatever the config names. */
+export function modelOf({ provider, model }: Pick<RunSummary, "provider" | "model">): string {
+  return provider === "offline" ? `offline (${model})` : model;
 }
 
 /** A name of the data inside a sentence. */
