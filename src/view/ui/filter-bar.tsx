@@ -58,6 +58,7 @@ export function FilterBar({ viewed }: { viewed: ViewedRun }) {
           <ConditionOptions conditions={viewed.conditions} chosen={Math.max(0, chosen)} />
         </select>
       </label>
+      <GoTo />
       <button type="button" class="plain" aria-expanded={hasMore} onClick={() => setWide(!hasMore)}>
         More filters
       </button>
@@ -66,7 +67,6 @@ export function FilterBar({ viewed }: { viewed: ViewedRun }) {
           Clear filters
         </button>
       )}
-      <GoTo />
       <Found viewed={viewed} />
       {hasMore && (
         <div class="more">
@@ -183,7 +183,7 @@ function GoTo() {
         placeholder="number"
         onChange={({ currentTarget }) => {
           const position = Number(currentTarget.value);
-          if (currentTarget.value !== "" && position >= 0) moveTo(positions.peek().indexOf(position), 0);
+          if (currentTarget.value !== "" && position >= 0) moveTo(positions.peek().indexOf(position), 0, "start");
           currentTarget.value = "";
         }}
       />

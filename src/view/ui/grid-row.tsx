@@ -4,7 +4,7 @@ import { go } from "./address.ts";
 import type { GridLayout } from "./grid-layout.ts";
 import { active, columnsBefore, leading, toggleWhole } from "./grid-state.ts";
 import { Marks } from "./marks.tsx";
-import { number } from "./number.ts";
+import { counted, number } from "./number.ts";
 import { FEW_MARKED, Text, visible } from "./text.tsx";
 
 interface Props {
@@ -24,10 +24,16 @@ interface Props {
   across: readonly VirtualItem[];
 }
 
+/** An open input has all of its answers up to here: its height would change with those in sight. */
+const MOST_OPEN = 60;
+
 /** One input with its answers. */
 export function Row(props: Props) {
   const { measure, line, place, position, row, whole, isOpen, viewed, layout, across } = props;
   const shown = whole ?? row;
+  const { length } = viewed.conditions;
+  const conditions =
+    isOpen && length <= MOST_OPEN ? Array.from({ length }, (_, at) => at) : across.map(({ index }) => index);
   const current = active.value?.position === position ? active.value.column : null;
   const tab = active.value === null ? line === 0 : true;
   return (
@@ -44,7 +50,7 @@ export function Row(props: Props) {
         <ReferenceCell {...{ position, row: shown, layout, isActive: current === 1, isLoaded: row !== undefined }} />
       )}
       {props.matched !== null && <MatchesCell {...props} current={current} />}
-      {across.map(({ index }, at) => (
+      {conditions.map((index, at) => (
         <div
           key={index}
           role="gridcell"
@@ -221,7 +227,7 @@ function Answer({ cell, replicate, isMatch, onOpen }: AnswerProps) {
         {isMatch && <span class="mark found">matches</span>}
         {cell.response !== null && (
           <span class="length" title="Characters of the whole answer">
-            {number(cell.response.length)} chars
+            {counted(cell.response.length, "char")}
           </span>
         )}
       </div>

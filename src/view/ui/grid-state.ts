@@ -32,6 +32,9 @@ export function columnCount(): number {
   return leading.peek() + (viewed.peek()?.conditions.length ?? 0);
 }
 
+/** Where the active cell comes into sight: at the top, or with as little scrolling as possible. */
+export const wantedPlace = signal<"start" | "auto">("auto");
+
 /** Moves the active cell by inputs and columns, as far as there are some. */
 export function moveBy(inputs: number, columns: number): void {
   const shown = positions.peek();
@@ -43,7 +46,7 @@ export function moveBy(inputs: number, columns: number): void {
   moveTo(index, column);
 }
 
-export function moveTo(index: number, column: number): void {
+export function moveTo(index: number, column: number, to: "start" | "auto" = "auto"): void {
   const shown = positions.peek();
   if (shown.count === 0) return;
   batch(() => {
@@ -51,6 +54,7 @@ export function moveTo(index: number, column: number): void {
       position: shown.at(clamp(index, shown.count)),
       column: clamp(column, columnCount()),
     };
+    wantedPlace.value = to;
     focusWanted.value += 1;
   });
 }

@@ -7,7 +7,7 @@ import { GridHeader } from "./grid-header.tsx";
 import { type GridLayout, layoutOf, rowsInPart } from "./grid-layout.ts";
 import { Row } from "./grid-row.tsx";
 import { onGridKey } from "./grid-keys.ts";
-import { active, focusWanted, leading, opened, positions } from "./grid-state.ts";
+import { active, focusWanted, leading, opened, positions, wantedPlace } from "./grid-state.ts";
 import { reading } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { number } from "./number.ts";
@@ -65,6 +65,7 @@ function Table({ viewed, layout, shown }: TableProps) {
   const inSight = visible.map(({ index }) => shown.at(first + index));
   useEffect(() => cache.want(inSight), [cache, inSight.join()]);
   useKeptPlace(lines, shown, first);
+  useOpenedInSight(lines, shown, first);
   useMovedFocus({ lines, columns, shown, first, size, setPart, pane });
   void cache.version.value;
   const across = columns.getVirtualItems();
@@ -204,6 +205,23 @@ function useKeptPlace(lines: Virtualizer<HTMLElement, HTMLElement>, shown: Posit
   }, [isScrolling, offset]);
 }
 
+/** Brings the whole texts of an input into sight if they end below the pane, once they are read. */
+function useOpenedInSight(lines: Virtualizer<HTMLElement, HTMLElement>, shown: Positions, first: number): void {
+  const now = opened.value;
+  const before = useRef(now);
+  useEffect(() => {
+    const old = before.current;
+    before.current = now;
+    for (const [position, row] of now) {
+      if (row === null || old.get(position) != null) continue;
+      const index = shown.indexOf(position) - first;
+      const item = lines.measurementsCache[index];
+      const bottom = (lines.scrollOffset ?? 0) + (lines.scrollRect?.height ?? 0);
+      if (item && item.end > bottom) lines.scrollToIndex(index, { align: "start" });
+    }
+  }, [now]);
+}
+
 interface Moved {
   lines: Virtualizer<HTMLElement, HTMLElement>;
   columns: Virtualizer<HTMLElement, HTMLElement>;
@@ -232,7 +250,7 @@ function useMovedFocus({ lines, columns, shown, first, size, setPart, pane }: Mo
       setPart(Math.floor(index / size));
       return;
     }
-    lines.scrollToIndex(index - first);
+    lines.scrollToIndex(index - first, { align: wantedPlace.peek() });
     const column = cell.column - leading.peek();
     if (column >= 0) columns.scrollToIndex(column);
   }, [times, first]);
