@@ -39,7 +39,7 @@ export function layoutOf(viewed: ViewedRun, width: number, isFiltered: boolean):
   return {
     input,
     reference,
-    matches: isFiltered ? 170 : 0,
+    matches: isFiltered ? (isNarrow ? 170 : 206) : 0,
     isReferenceSticky,
     column,
     row: PADDING + replicates * (6 + lines * LINE + MARKS),
