@@ -42,6 +42,11 @@ export function Differences({ viewed }: { viewed: ViewedRun }) {
       {runs.value !== null && others.length === 0 && (
         <p class="notice">The database has no other run to compare with.</p>
       )}
+      {other === null && others.length > 0 && (
+        <p class="notice">
+          Choose a run above, to see the answers to the same input and condition that differ most between the two.
+        </p>
+      )}
       {other !== null && <Pairs key={other} viewed={viewed} other={other} />}
     </section>
   );
@@ -80,12 +85,18 @@ function Pairs({ viewed, other }: { viewed: ViewedRun; other: string }) {
         </p>
       )}
       {pairs.length > 0 && (
+        <p class="faint pairs-head">
+          The {pairs.length === MOST_PAIRS && `${MOST_PAIRS} `}most different, by the words that they do not share
+        </p>
+      )}
+      {pairs.length > 0 && (
         <div class="table-frame" tabIndex={0} role="group" aria-label="The most different answers">
           <table class="pairs">
-            <caption>The most different answers to the same input, by the words that they do not share</caption>
             <thead>
               <tr>
-                <th scope="col">Differs</th>
+                <th scope="col" class="figure">
+                  Differs
+                </th>
                 <th scope="col">Input</th>
                 <th scope="col">Condition</th>
                 <th scope="col">{viewed.run.name === null ? viewed.run.id : visible(viewed.run.name)}</th>

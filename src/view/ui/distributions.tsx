@@ -164,7 +164,7 @@ function FiguresTable({ viewed, figures, measure }: { viewed: ViewedRun; figures
               <SortHead sort="failed" name="Failed" />
               <SortHead sort="cut" name="Cut" />
               <th scope="col" class="histogram">
-                <span>{measure.name}</span>
+                <span>{measure.name}, log scale</span>
                 {axis && <AxisLabels axis={axis} measure={measure} />}
               </th>
             </tr>
