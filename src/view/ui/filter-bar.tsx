@@ -197,10 +197,14 @@ function Found({ viewed }: { viewed: ViewedRun }) {
   const all = viewed.inputs.count;
   if (found === null) return <p class="found">{counted(all, "input")}</p>;
   const { answers, looked, isDone, isLooking } = found;
+  // The counts of calls, which lead here, include notes.
+  const isWithoutNotes =
+    place.value.filter.truncated === true && viewed.conditions.some(({ hasReading }) => hasReading);
   const matches = `${counted(answers, "answer matches", "answers match")}, of ${counted(found.positions.length, "input")}`;
   return (
     <p class="found" role="status">
       {matches}
+      {isWithoutNotes && " (cut notes are not among them)"}
       {!isDone && ` · looked at ${number(looked)} of ${number(all)} inputs`}
       {!isDone && !isLooking && (
         <button type="button" class="plain" onClick={lookFurther}>
