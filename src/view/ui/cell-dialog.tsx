@@ -169,7 +169,7 @@ function Summary({ steps }: { steps: readonly StepView[] }) {
       <Fact name="Requests" value={number(steps.reduce((sum, { attempts }) => sum + attempts.length, 0))} />
       {last?.finishReason && (
         <Fact
-          name="Ended"
+          name="Finish reason"
           value={last.finishReason === "length" ? "length: the token limit cut it" : last.finishReason}
         />
       )}

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import type { GridCell, ShownText, ViewedRun, WholeRow } from "../rows.ts";
-import { go, MOST_SIDES, place, type Side } from "./address.ts";
+import { go, linkTo, MOST_SIDES, place, type Side } from "./address.ts";
 import { positions, sidesWith } from "./grid-state.ts";
 import { reading, rows, useLoaded } from "./loading.ts";
 import { Marks } from "./marks.tsx";
@@ -33,7 +33,7 @@ export function SideBySide({ viewed }: { viewed: ViewedRun }) {
       {row.error && <Failure error={row.error} />}
       {columns.error && <Failure error={columns.error} />}
       {row.value && <InputTexts row={row.value} />}
-      <Columns viewed={viewed} sides={sides} columns={columns.value} position={position} />
+      <Columns viewed={viewed} sides={sides} columns={columns.value} />
     </section>
   );
 }
@@ -68,8 +68,10 @@ function InputBar({ position, isFiltered }: { position: number; isFiltered: bool
         Input {number(position)}
         <small>
           {isFiltered
-            ? ` · ${number(at + 1)} of ${counted(shown.count, "filtered input")}`
-            : ` of ${number(shown.at(0))} to ${number(shown.at(shown.count - 1))}`}
+            ? shown.count > 0 && shown.at(at) === position
+              ? ` · ${number(at + 1)} of ${counted(shown.count, "filtered input")}`
+              : ` · not among the ${counted(shown.count, "filtered input")}`
+            : ` of ${counted(shown.count, "input")}, numbered ${number(shown.at(0))} to ${number(shown.at(shown.count - 1))}`}
         </small>
       </h2>
       <button type="button" disabled={at >= shown.count - 1} onClick={() => moveInput(1)}>
@@ -129,10 +131,9 @@ interface ColumnsProps {
   viewed: ViewedRun;
   sides: readonly Side[];
   columns: readonly Column[] | null;
-  position: number;
 }
 
-function Columns({ viewed, sides, columns, position }: ColumnsProps) {
+function Columns({ viewed, sides, columns }: ColumnsProps) {
   const texts = columns?.map(({ cell }) => cell?.response?.text ?? null) ?? [];
   const marked = useMemo(() => markedTexts(texts), [JSON.stringify(texts)]);
   const set = (at: number, side: Side | null) =>
@@ -173,11 +174,7 @@ function Columns({ viewed, sides, columns, position }: ColumnsProps) {
                 pieces={marked[at] ?? null}
                 isSame={at > 0 && texts[at] !== null && texts[at] === texts[0]}
                 isUnmarked={at > 0 && marked[at] === null && texts[at] !== null && texts[0] !== null}
-                onOpen={
-                  side.run === null
-                    ? () => go({ cell: { position, condition: side.condition, replicate: side.replicate } })
-                    : null
-                }
+                side={side}
               />
             ) : (
               <p class="faint">Loading…</p>
@@ -204,18 +201,22 @@ function markedTexts(texts: readonly (string | null)[]): (Piece[] | null)[] {
   return [ofFirst.length === 0 ? null : ownAgainstAll(ofFirst), ...pairs.map((pair) => pair?.b ?? null)];
 }
 
+/** Nothing of this run's filters and choices goes along into another run. */
+const NO_PLACE = { filter: {}, sides: [], other: null, sort: null };
+
 interface TextProps {
   column: Column;
   pieces: Piece[] | null;
   isSame: boolean;
   isUnmarked: boolean;
-  onOpen: (() => void) | null;
+  side: Side;
 }
 
-function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, onOpen }: TextProps) {
+function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, side }: TextProps) {
   if (position === null) return <p class="faint">This run does not have the input.</p>;
   if (cell === null) return <p class="faint">This run does not have the condition.</p>;
   const { response } = cell;
+  const here = { position, condition: side.condition, replicate: side.replicate };
   return (
     <>
       <div class="marks">
@@ -223,10 +224,14 @@ function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, on
         {isSame && <span class="mark">same text as the first</span>}
         {isUnmarked && <span class="mark">too long or too different to mark words</span>}
         {response !== null && <span class="length">{counted(response.length, "character")}</span>}
-        {onOpen && (
-          <button type="button" class="plain" onClick={onOpen}>
+        {side.run === null ? (
+          <button type="button" class="plain" onClick={() => go({ cell: here })}>
             Prompt and cost
           </button>
+        ) : (
+          <a href={linkTo({ ...NO_PLACE, view: "grid", run: side.run, input: position, cell: here })}>
+            Prompt and cost, in its run
+          </a>
         )}
       </div>
       {response === null ? (
