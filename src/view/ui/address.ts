@@ -29,6 +29,8 @@ export interface Place {
   cell: CellPlace | null;
   filter: Filter;
   sides: Side[];
+  /** Whether all conditions of the input are listed in place of the columns. */
+  all: boolean;
   /** The run to compare with. */
   other: string | null;
   /** The column by which the distributions are sorted, and the figure whose histograms are shown. */
@@ -50,6 +52,7 @@ export function parsePlace(hash: string): Place {
     cell: parseCell(words.get("cell")),
     filter: parseFilter(words),
     sides: (words.get("sides") ?? "").split(",").flatMap(parseSide).slice(0, MOST_SIDES),
+    all: words.get("all") === "1",
     other: words.get("with"),
     sort: words.get("sort"),
     measure: words.get("measure"),
@@ -58,13 +61,14 @@ export function parsePlace(hash: string): Place {
 
 export const MOST_SIDES = 4;
 
-function hashOf({ view, run, input, cell, filter, sides, other, sort, measure }: Place): string {
+function hashOf({ view, run, input, cell, filter, sides, all, other, sort, measure }: Place): string {
   if (run === null) return "#view=runs";
   const words = new URLSearchParams({ run, view });
   const add = (name: string, value: string | number | null) => value !== null && words.set(name, String(value));
   if (view === "runs") return `#${words}`;
   add("input", input);
   if (sides.length > 0) add("sides", sides.map(sideText).join(","));
+  if (all) words.set("all", "1");
   add("with", other);
   add("sort", sort);
   add("measure", measure);

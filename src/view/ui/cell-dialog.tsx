@@ -266,7 +266,10 @@ function RunLinks({ name, ids }: { name: string; ids: readonly string[] }) {
         {isFile && ids.map(visible).join(" ")}
         {!isFile &&
           ids.map((id) => (
-            <a key={id} href={linkTo({ run: id, view: "grid", filter: {}, sides: [], other: null, input: null })}>
+            <a
+              key={id}
+              href={linkTo({ run: id, view: "grid", filter: {}, sides: [], all: false, other: null, input: null })}
+            >
               {visible(id)}
             </a>
           ))}

@@ -135,7 +135,7 @@ function Pair(props: { pair: ComparedPair; viewed: ViewedRun; theirs: ViewedRun 
         {percent(difference)}
       </td>
       <th scope="row" class="when">
-        <a href={linkTo({ view: "side", input: positionA, sides })}>Input {number(positionA)}</a>
+        <a href={linkTo({ view: "side", input: positionA, sides, all: false })}>Input {number(positionA)}</a>
       </th>
       <td>
         <Text text={condition} />

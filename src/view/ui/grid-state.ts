@@ -98,6 +98,7 @@ export function goSideBySide(): void {
   const at = (active.peek()?.column ?? 0) - leading.peek();
   go({
     view: "side",
+    all: false,
     input: position,
     cell: null,
     sides: at < 0 && sides.length > 0 ? sides : sidesWith(Math.max(0, at)),

@@ -86,7 +86,7 @@ function RunsTable({ runs: all }: { runs: readonly RunSummary[] }) {
 
 function RunRow({ run }: { run: RunSummary }) {
   const { id, name, experiment, task_type: task, calls, tokens } = run;
-  const open = { view: "grid" as const, run: id, input: null, sides: [], other: null, sort: null };
+  const open = { view: "grid" as const, run: id, input: null, sides: [], all: false, other: null, sort: null };
   return (
     <tr>
       <th scope="row">

@@ -7,7 +7,7 @@ import { Marks } from "./marks.tsx";
 import { Failure } from "./notices.tsx";
 import { counted, number } from "./number.ts";
 import { SideChoice } from "./side-choice.tsx";
-import { FEW_MARKED, piecesOf, Text } from "./text.tsx";
+import { FEW_MARKED, Name, piecesOf, Text, visible } from "./text.tsx";
 import { markedWords, ownAgainstAll, type Piece } from "./words.ts";
 
 /** What one column shows; the position is that of the same input in the column's run. */
@@ -19,7 +19,7 @@ interface Column {
 
 /** One input under several conditions, or in several runs, with their differences marked. */
 export function SideBySide({ viewed }: { viewed: ViewedRun }) {
-  const { input, sides: chosen } = place.value;
+  const { input, sides: chosen, all } = place.value;
   const sides = chosen.length > 0 ? chosen : sidesWith(0);
   const position = input ?? viewed.inputs.first;
   const key = JSON.stringify([viewed.run.id, position, sides, reading.value]);
@@ -33,7 +33,11 @@ export function SideBySide({ viewed }: { viewed: ViewedRun }) {
       {row.error && <Failure error={row.error} />}
       {columns.error && <Failure error={columns.error} />}
       {row.value && <InputTexts row={row.value} />}
-      <Columns viewed={viewed} sides={sides} columns={columns.value} />
+      {all ? (
+        <AllConditions viewed={viewed} row={row.value} />
+      ) : (
+        <Columns viewed={viewed} sides={sides} columns={columns.value} />
+      )}
     </section>
   );
 }
@@ -94,7 +98,8 @@ export function moveInput(by: 1 | -1): void {
 
 /** Turns the last column to the next condition, or the one before. */
 export function moveCondition(viewed: ViewedRun, by: 1 | -1): void {
-  const { sides: chosen } = place.peek();
+  const { sides: chosen, all } = place.peek();
+  if (all) return;
   const sides = chosen.length > 0 ? chosen : sidesWith(0);
   const last = sides.at(-1);
   if (last === undefined) return;
@@ -156,6 +161,9 @@ function Columns({ viewed, sides, columns }: ColumnsProps) {
             Add a column
           </button>
         )}
+        <button type="button" class="plain" onClick={() => go({ all: true })}>
+          List all {counted(viewed.conditions.length, "condition")}
+        </button>
       </p>
       <div class="columns" data-count={sides.length}>
         {sides.map((side, at) => (
@@ -186,6 +194,51 @@ function Columns({ viewed, sides, columns }: ColumnsProps) {
   );
 }
 
+/** How many conditions are listed. */
+const MOST_LISTED = 100;
+
+/** What the model said for the input under each condition, one below the other. */
+function AllConditions({ viewed, row }: { viewed: ViewedRun; row: WholeRow | null }) {
+  const { conditions, replicates } = viewed;
+  const rest = conditions.length - MOST_LISTED;
+  return (
+    <>
+      <p class="legend">
+        <button type="button" class="plain" onClick={() => go({ all: false })}>
+          Back to the columns
+        </button>
+      </p>
+      {row === null ? (
+        <p class="notice">Loading…</p>
+      ) : (
+        <div class="all-conditions">
+          {conditions.slice(0, MOST_LISTED).map(({ condition: name }, condition) => (
+            <section key={condition} aria-label={visible(name)}>
+              <h3>
+                <Name text={name} />
+              </h3>
+              <div>
+                {(row.cells[condition] ?? []).map((cell, at) => (
+                  <ColumnText
+                    key={at}
+                    column={{ viewed, position: row.position, cell }}
+                    pieces={null}
+                    isSame={false}
+                    isUnmarked={false}
+                    side={{ run: null, condition, replicate: at + 1 }}
+                    replicate={replicates > 1 ? at + 1 : null}
+                  />
+                ))}
+              </div>
+            </section>
+          ))}
+        </div>
+      )}
+      {rest > 0 && <p class="notice">The grid has {counted(rest, "more condition", "more conditions")}.</p>}
+    </>
+  );
+}
+
 function nextSide(viewed: ViewedRun, sides: readonly Side[]): Side {
   const used = new Set(sides.filter(({ run }) => run === null).map(({ condition }) => condition));
   const free = viewed.conditions.findIndex((_, at) => !used.has(at));
@@ -202,7 +255,7 @@ function markedTexts(texts: readonly (string | null)[]): (Piece[] | null)[] {
 }
 
 /** Nothing of this run's filters and choices goes along into another run. */
-const NO_PLACE = { filter: {}, sides: [], other: null, sort: null };
+const NO_PLACE = { filter: {}, sides: [], all: false, other: null, sort: null };
 
 interface TextProps {
   column: Column;
@@ -210,9 +263,11 @@ interface TextProps {
   isSame: boolean;
   isUnmarked: boolean;
   side: Side;
+  /** Its number, if it is listed below others of its condition. */
+  replicate?: number | null;
 }
 
-function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, side }: TextProps) {
+function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, side, replicate }: TextProps) {
   if (position === null) return <p class="faint">This run does not have the input.</p>;
   if (cell === null) return <p class="faint">This run does not have the condition.</p>;
   const { response } = cell;
@@ -220,6 +275,7 @@ function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, si
   return (
     <>
       <div class="marks">
+        {replicate != null && <span class="replicate">replicate {replicate}</span>}
         <Marks cell={cell} />
         {isSame && <span class="mark">same text as the first</span>}
         {isUnmarked && <span class="mark">too long or too different to mark words</span>}
