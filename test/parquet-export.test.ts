@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { parquetMetadata } from "hyparquet";
 import { expect, test } from "vitest";
 import { renderers } from "../src/export/index.ts";
@@ -157,15 +157,24 @@ test("its row groups end after 10,000 rows, or with four million characters", as
   const described = { otherSettings: [], costUsd: null, part: null, usesReference: false };
   const run = { ...row, ...described, hasNumericIds: false, scores: [] };
   const render = await renderers.parquet.load();
-  const groupsOf = (input: string, count: number) => {
+  const metadata = (input: string, count: number) => {
     const cells = task!.cells.map((cell) => ({ ...cell, text: null }));
     const tasks = Array.from({ length: count }, () => ({ ...task!, input, cells }));
     const pieces = [...render([{ run, tasks }], { csvSafe: false, scores: [] })];
-    return metadataOf(Buffer.concat(pieces as Uint8Array[])).row_groups.map((group) => Number(group.num_rows));
+    return metadataOf(Buffer.concat(pieces as Uint8Array[])).row_groups;
   };
+  const groupsOf = (...args: [string, number]) => metadata(...args).map((group) => Number(group.num_rows));
   expect(groupsOf("short", 20_001)).toEqual([10_000, 10_000, 1]);
   expect(groupsOf("x".repeat(1_500_000), 7)).toEqual([3, 3, 1]);
   expect(groupsOf("", 0)).toEqual([]);
+  // The writer keeps the bounds of all groups until the end, so they may not be long texts.
+  const boundsOf = (input: string) =>
+    ["run_id", "context"].map((name) => {
+      const column = metadata(input, 1)[0]?.columns.find(({ meta_data: data }) => data?.path_in_schema[0] === name);
+      return column?.meta_data?.statistics?.min_value;
+    });
+  expect(boundsOf("short")).toEqual([row.publicId, "short"]);
+  expect(boundsOf("x".repeat(1_000))).toEqual([row.publicId, undefined]);
 });
 
 test("only our own Parquet files are replaced, and flags of other formats are refused", async () => {
@@ -177,8 +186,13 @@ test("only our own Parquet files are replaced, and flags of other formats are re
   const { parquetWriteBuffer } = await import("hyparquet-writer");
   const columnData = [{ name: "run_id", data: ["datagen.run_ids"] }];
   await writeFile(lab.space.at("other.parquet"), Buffer.from(parquetWriteBuffer({ columnData })));
-  const other = await lab.datagen("export", "latest", "--output", "other.parquet");
-  expect([other.code, other.stderr]).toEqual([2, expect.stringContaining("exists already, and is not a dataset")]);
+  // Some programs keep the metadata of a file to which they add columns.
+  const { key_value_metadata: kvMetadata = [] } = metadataOf(await readFile(lab.space.at("set.parquet")));
+  await writeFile(lab.space.at("changed.parquet"), Buffer.from(parquetWriteBuffer({ columnData, kvMetadata })));
+  for (const name of ["other.parquet", "changed.parquet"]) {
+    const other = await lab.datagen("export", "latest", "--output", name);
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining("exists already, and is not a dataset")]);
+  }
   for (const [flag, says] of [
     ["--ascii", "--ascii is for JSON and JSON Lines: parquet has no escapes"],
     ["--csv-safe", "--csv-safe is for CSV, and the dataset is parquet"],

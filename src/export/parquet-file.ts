@@ -7,6 +7,9 @@ import { type ColumnType, type RowColumn, rowColumns, type TypedRow, typedRows }
 const GROUP_ROWS = 10_000;
 const GROUP_CHARACTERS = 4_000_000;
 
+/** A column with a longer text has no least and no largest value in its row group: both are in memory until the end. */
+const LONGEST_BOUND = 256;
+
 /** The physical and the logical types of columns. */
 const ELEMENTS = {
   text: { type: "BYTE_ARRAY", converted_type: "UTF8" },
@@ -73,21 +76,29 @@ export function* parquetFile(
   return count;
 }
 
-function nextGroup(columns: readonly RowColumn[], rows: RowsAhead): { name: string; data: unknown[] }[] {
-  const group = columns.map(({ name, type }) => ({ name, type, data: [] as unknown[] }));
+interface GroupColumn {
+  name: string;
+  data: unknown[];
+  statistics: boolean;
+}
+
+function nextGroup(columns: readonly RowColumn[], rows: RowsAhead): GroupColumn[] {
+  const group = columns.map((column) => ({ ...column, data: [] as unknown[], statistics: true }));
   let count = 0;
   let characters = 0;
   for (let row = rows.next; row !== undefined; row = rows.next) {
-    for (const { name, type, data } of group) {
-      const value = row[name] ?? null;
-      data.push(value === null ? null : valueOf(value, type));
-      if (typeof value === "string") characters += value.length;
+    for (const column of group) {
+      const value = row[column.name] ?? null;
+      column.data.push(value === null ? null : valueOf(value, column.type));
+      if (typeof value !== "string") continue;
+      characters += value.length;
+      if (value.length > LONGEST_BOUND) column.statistics = false;
     }
     rows.take();
     count += 1;
     if (count >= GROUP_ROWS || characters >= GROUP_CHARACTERS) break;
   }
-  return group.map(({ name, data }) => ({ name, data }));
+  return group.map(({ name, data, statistics }) => ({ name, data, statistics }));
 }
 
 function valueOf(value: string | number, type: ColumnType): string | number | bigint {

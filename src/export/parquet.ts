@@ -12,5 +12,8 @@ export const parquet: Renderer = {
   },
 };
 
-/** The last key of the metadata, and the first id of its value; between them is the length of the value. */
-const RUNS_IN_FOOTER = /datagen\.run_ids[^[]{1,8}\["([^"]+)"/;
+/**
+ * The last key of the metadata, the first id of its value, and the program that wrote the file: another program may keep the
+ * metadata of a file that it changes. Between them are the lengths of texts.
+ */
+const RUNS_IN_FOOTER = /datagen\.run_ids[^[]{1,8}\["([^"]+)"[^\]]*\][^d]{1,4}datagen/;
