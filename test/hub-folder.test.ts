@@ -173,6 +173,11 @@ describe("export --format hf", () => {
     using store = openStore(lab.space.at(DATABASE));
     const stopped = exportFolder(store, "latest", { output: lab.space.at("gone"), signal: AbortSignal.abort() });
     await expect(stopped).rejects.toThrow("was stopped");
+    // The warning of lone surrogates is the last thing before the statistics.
+    const late = new AbortController();
+    const onEvent = () => void setImmediate(() => late.abort());
+    const stoppedLate = exportFolder(store, "latest", { output: lab.space.at("gone"), signal: late.signal, onEvent });
+    await expect(stoppedLate).rejects.toThrow("was stopped");
     expect(existsSync(lab.space.at("gone"))).toBe(false);
     expect((await readdir(lab.space.path)).filter((name) => name.startsWith(".datagen"))).toEqual([]);
   });

@@ -124,7 +124,7 @@ async function writeFolder(
   }
   if (!facts) throw new Error("the rows were not read to their end");
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
-  const card = renderCard({ ...facts, bytes, statistics: await figuresOf(store, runIds, facts.rows) });
+  const card = renderCard({ ...facts, bytes, statistics: await figuresOf(store, runIds, facts.rows, signal) });
   writeFileSync(join(folder, CARD), signed(card));
   // Nobody else could read it until now. The mode of a new folder depends on the umask.
   chmodSync(folder, statSync(join(folder, FILES)).mode & 0o777);
@@ -133,11 +133,16 @@ async function writeFolder(
 /** Comparisons with the references of more rows than these would take minutes. */
 const MOST_COMPARED = 100_000;
 
-async function figuresOf(store: Store, runIds: readonly number[], rows: number): Promise<CardFigures[]> {
+async function figuresOf(
+  store: Store,
+  runIds: readonly number[],
+  rows: number,
+  signal: AbortSignal | undefined,
+): Promise<CardFigures[]> {
   const parts: Part[] = rows > MOST_COMPARED ? ["lengths"] : ["lengths", "comparisons"];
   const found: CardFigures[] = [];
   for (const runId of runIds) {
-    const { run, conditions } = await runStatistics(store, getRun(store, runId).publicId, { parts });
+    const { run, conditions } = await runStatistics(store, getRun(store, runId).publicId, { parts, signal });
     for (const group of conditions) {
       found.push({
         run,

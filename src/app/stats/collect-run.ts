@@ -7,6 +7,7 @@ import type { RunRow } from "../../store/runs/runs.ts";
 import { taskMarks } from "../../store/runs/task-marks.ts";
 import type { KnownStatistics } from "./known-statistics.ts";
 import { statTasks } from "./stat-tasks.ts";
+import type { Turn } from "./turns.ts";
 
 /** Of which tasks something was collected, and what they were then. */
 interface Kept {
@@ -19,18 +20,21 @@ interface Kept {
  * Reads a run. Of a large one, what was collected of the tasks whose calls all have an answer is kept beside the database:
  * the next time, if these tasks are the same, only the others are read.
  */
-export function collectRun(
+export async function collectRun(
   store: Store,
   row: RunRow,
   conditions: number,
-  options: Omit<CollectorOptions, "known" | "conditions"> & { known: KnownStatistics },
-): Collector {
+  { turn, ...options }: Omit<CollectorOptions, "known" | "conditions"> & { known: KnownStatistics; turn: Turn },
+): Promise<Collector> {
   let collector = new Collector({ conditions, ...options });
   const { groups, known, parts, sample, similar } = options;
   // With few inputs, reading all takes no time. Their groups are numbered as they come.
   const isKept = groups.isHashed && row.imported === null && parts.size === PARTS.length;
   if (!isKept) {
-    for (const task of statTasks(store, row)) collector.add(task);
+    for (const task of statTasks(store, row)) {
+      collector.add(task);
+      await turn();
+    }
     return collector;
   }
   const name = `run ${row.publicId}`;

@@ -16,6 +16,7 @@ import type { OnEvent } from "../events.ts";
 import { collectRun } from "./collect-run.ts";
 import { openKnownStatistics } from "./known-statistics.ts";
 import { withScores } from "./score-spreads.ts";
+import { type Turn, turnsFor } from "./turns.ts";
 
 export interface StatisticsOptions {
   /** The groups that are compared with each other. Default: conditions. */
@@ -24,6 +25,8 @@ export interface StatisticsOptions {
   parts?: readonly Part[];
   /** Gets warnings. */
   onEvent?: OnEvent;
+  /** Ends the work. While it goes on, other code of the process may run, which must not use the store. */
+  signal?: AbortSignal | undefined;
 }
 
 /** The figures of a run. */
@@ -59,14 +62,16 @@ export async function runStatistics(
   run: string,
   options: StatisticsOptions = {},
 ): Promise<RunStatistics> {
-  const { by = "condition", parts = PARTS, onEvent = () => {} } = options;
+  const { by = "condition", parts = PARTS, onEvent = () => {}, signal } = options;
+  const turn = turnsFor(signal);
   return await readAtOneMoment(store, async () => {
     const row = getRun(store, findRun(store, run));
-    const collected = collect(store, [row], new Set(parts), onEvent);
+    const collected = await collect(store, [row], new Set(parts), { onEvent, turn });
     const names = conditionsOf(row);
     const conditions: Summarized[] = [];
     for (const [at, condition] of names.entries()) {
       conditions.push(await collected.summary.of({ label: { condition }, members: [at] }));
+      await turn();
     }
     const kinds: Summarized[] = [];
     const ofKinds = kindsOf(names, row.config.kinds);
@@ -113,11 +118,12 @@ export async function statisticsOf(
 export async function modelStatistics(
   store: Store,
   runs: readonly string[],
-  { parts = PARTS, onEvent = () => {} }: Omit<StatisticsOptions, "by"> = {},
+  { parts = PARTS, onEvent = () => {}, signal }: Omit<StatisticsOptions, "by"> = {},
 ): Promise<ModelStatistics> {
   return await readAtOneMoment(store, async () => {
     const rows = findRows(store, runs);
-    const { summary, offsets, signatures } = collect(store, rows, new Set(parts), onEvent);
+    const turn = turnsFor(signal);
+    const { summary, offsets, signatures } = await collect(store, rows, new Set(parts), { onEvent, turn });
     const models: Summarized[] = [];
     const ofModels: number[][] = [];
     for (const [model, own] of Map.groupBy(rows.keys(), (at) => rows[at]?.model ?? "")) {
@@ -161,7 +167,12 @@ interface Collected {
 }
 
 /** Reads runs once. */
-function collect(store: Store, rows: readonly RunRow[], parts: ReadonlySet<Part>, onEvent: OnEvent): Collected {
+async function collect(
+  store: Store,
+  rows: readonly RunRow[],
+  parts: ReadonlySet<Part>,
+  { onEvent, turn }: { onEvent: OnEvent; turn: Turn },
+): Promise<Collected> {
   const offsets: number[] = [];
   let conditions = 0;
   for (const row of rows) {
@@ -175,11 +186,13 @@ function collect(store: Store, rows: readonly RunRow[], parts: ReadonlySet<Part>
   const sample = answerSample(inputs, conditions, replicates);
   const similar = similaritySample(inputs, conditions);
   using known = openKnownStatistics(store);
-  const collectors = rows.map((row) => {
-    const collector = collectRun(store, row, conditionsOf(row).length, { groups, sample, similar, known, parts });
+  const collectors: Collector[] = [];
+  for (const row of rows) {
+    const options = { groups, sample, similar, known, parts, turn };
+    const collector = await collectRun(store, row, conditionsOf(row).length, options);
     warnOfPending(row, collector, onEvent);
-    return collector;
-  });
+    collectors.push(collector);
+  }
   const tallies = collectors.flatMap((collector) => collector.tallies);
   const owners = rows.flatMap((row) => conditionsOf(row).map(() => row));
   const textOf = (tally: number, answerId: number) =>
