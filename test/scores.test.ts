@@ -148,7 +148,7 @@ describe("datagen scores import", () => {
       "  row 6 (line 7) has neither id nor task",
       '  row 7 (line 8) has the task "one", which is no whole number',
       `  row 8 (line 9) has the id "in-2", but task 1 of run ${run} has "in-1"`,
-      '  row 9 (line 10) has no finite number in "f1", which is a score: an earlier row has a number there',
+      '  row 9 (line 10) has no number in "f1", which is a score: an earlier row has a number there',
       '  row 10 (line 11) has a number in "refusal", a column of datasets that holds texts; a score needs another name',
       expect.stringMatching(/^ {2}row 11 \(line 12\) has the score "12"; a name has 1 to 200 characters/),
       `  row 12 (line 13) has the run_id "zzzz", and is not of run ${run}`,
@@ -161,6 +161,7 @@ describe("datagen scores import", () => {
     for (const [content, says] of [
       ["", "is empty"],
       [asLines([{ ...cell, prompt_tokens: 3 }]), "has no scores"],
+      ['{"task":0,"condition":"Plain","f1":1e999}', 'row 0 (line 1) has a number in "f1" that is not finite'],
     ] as const) {
       await lab.space.write("none.jsonl", content);
       expect((await lab.importing("none.jsonl")).stderr).toContain(says);

@@ -58,9 +58,10 @@ export function scoreReader(isText: boolean): ScoreReader {
           isScore.set(name, number !== null);
         }
         if (isScore.get(name) !== true) continue;
-        if (number === null || !Number.isFinite(number)) {
-          return `has no finite number in ${JSON.stringify(name)}, which is a score: an earlier row has a number there`;
+        if (number === null) {
+          return `has no number in ${JSON.stringify(name)}, which is a score: an earlier row has a number there`;
         }
+        if (!Number.isFinite(number)) return `has a number in ${JSON.stringify(name)} that is not finite`;
         scores.set(name, number);
       }
       return scores;
