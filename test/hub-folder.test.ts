@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { exportFolder, openStore } from "../src/index.ts";
 import { placedByCard } from "../src/hub/card.ts";
-import { rows } from "./support/harness.ts";
+import { datagen, rows } from "./support/harness.ts";
 import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
 import { parquetRows } from "./support/readers.ts";
 
@@ -147,6 +147,11 @@ describe("export --format hf", () => {
     await refused("data", 'has other files: "datagen.db"');
     await refused("rows.json", "which is not a folder");
     await refused("-", "cannot go to stdout");
+    for (const folder of ["empty", "empty/data"]) {
+      const args = ["export", "latest", "--format", "hf", "--output", lab.space.at("empty")];
+      const inside = await datagen([...args, "--db", lab.space.at(DATABASE)], { cwd: lab.space.at(folder) });
+      expect([inside.code, inside.stderr]).toEqual([2, expect.stringContaining("which is the current folder")]);
+    }
     await mkdir(lab.space.at("mine"));
     await writeFile(lab.space.at("mine/README.md"), "# Mine\n");
     await refused("mine", "has a README.md that is not of datagen");

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join, relative, sep } from "node:path";
 import { UsageError } from "../../errors.ts";
+import { realPath } from "../../store/file/paths.ts";
 import { isDataset } from "./found-dataset.ts";
 import { asOutputError } from "./output.ts";
 
@@ -48,9 +49,16 @@ export function checkFolder(path: string): void {
     if (!found.isDirectory()) throw wrong("which is not a folder");
     const foreign = foreignIn(path);
     if (foreign !== null) throw wrong(`which has ${foreign}`);
+    // It would be removed under the shell, which then shows an empty folder.
+    if (isWithin(process.cwd(), realPath(path))) throw wrong("which is the current folder");
   } catch (error) {
     throw asOutputError(error, path);
   }
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 /** What a folder has besides such a dataset; null if that is nothing. */
