@@ -183,6 +183,11 @@ describe("datagen scores import", () => {
     expect(imported).toMatchObject({ code: 0, stdout: "f1: 2 cells\n" });
     expect(imported.stderr).toContain("Warning: 3 rows are left out: a reference has no scores\n");
     expect(imported.stderr).toContain("Warning: 1 row is left out: the cell has no response\n");
+    // What was computed of nothing is no score of a response that came later.
+    expect((await lab.datagen("resume", "latest", "--retry-failed", "--no-export")).code).toBe(0);
+    const late = await lab.datagen("scores", "import", "latest", "s.jsonl");
+    expect(late).toMatchObject({ code: 0, stdout: "f1: 2 cells\n" });
+    expect(late.stderr).toContain("1 row is left out: the file has a failure, and the cell a response by now\n");
   });
 
   test("takes the name of an experiment, if rows name their run or model", async () => {

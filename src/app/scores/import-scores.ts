@@ -9,7 +9,7 @@ import { findRuns } from "../../store/runs/experiments.ts";
 import { getRun, type RunRow } from "../../store/runs/runs.ts";
 import { draftScores, type ScoreCount, type ScoreDraft } from "../../store/runs/scores.ts";
 import { cellFinder } from "./find-cells.ts";
-import { scoreReader } from "./read-scores.ts";
+import { isMissing, scoreReader } from "./read-scores.ts";
 
 /** The scores of a file, after they were imported. */
 export interface ImportedScores {
@@ -58,7 +58,7 @@ async function readFile(
   const reader = scoreReader(format === "csv" || format === "tsv");
   const problems: string[] = [];
   const touched = new Set<RunRow>();
-  const left = { references: 0, unanswered: 0 };
+  const left = { references: 0, unanswered: 0, outdated: 0 };
   let rows = 0;
 
   function take({ index, line, ...read }: SourceRow): void {
@@ -73,6 +73,8 @@ async function readFile(
     const { call } = cell;
     if (call === null) left.references += 1;
     else if (call.answerId === null) left.unanswered += 1;
+    // The file was exported before the cell had its response.
+    else if (!isMissing(read.row["failure"])) left.outdated += 1;
     else for (const [score, value] of scores) draft.add({ ...call, answerId: call.answerId }, score, value);
   }
 
@@ -112,7 +114,7 @@ function noScores(path: string, rows: number): UsageError {
 }
 
 function warningsOf(
-  { references, unanswered }: { references: number; unanswered: number },
+  { references, unanswered, outdated }: { references: number; unanswered: number; outdated: number },
   ignored: readonly string[],
 ): string[] {
   const names = ignored.slice(0, 10).map((name) => JSON.stringify(name));
@@ -121,6 +123,7 @@ function warningsOf(
   return [
     ...(references > 0 ? [`${counted(references)} left out: a reference has no scores`] : []),
     ...(unanswered > 0 ? [`${counted(unanswered)} left out: the cell has no response`] : []),
+    ...(outdated > 0 ? [`${counted(outdated)} left out: the file has a failure, and the cell a response by now`] : []),
     ...(names.length > 0 ? [`columns without numbers are no scores: ${names.join(", ")}`] : []),
   ];
 }

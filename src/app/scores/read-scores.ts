@@ -72,7 +72,7 @@ export function scoreReader(isText: boolean): ScoreReader {
 }
 
 /** Data frames write NaN for a value that is not there. */
-function isMissing(value: unknown): boolean {
+export function isMissing(value: unknown): boolean {
   return (
     value === null ||
     value === undefined ||
