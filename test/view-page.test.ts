@@ -390,7 +390,7 @@ test("a run that cannot be shown says so, and others are shown", async () => {
   await damaged.datagen("run", "config.json", "--no-export");
   await damaged.datagen("run", "config.json", "--no-export", "--name", "whole");
   const database = new Database(damaged.space.at(DATABASE));
-  database.exec("update runs set model = x'ff00' where id = 1");
+  database.exec("update runs set name = x'ff00' where id = 1");
   database.close();
   await using other = await openView(damaged.start("view", "--json"));
   const visitor = await browser.newPage();
