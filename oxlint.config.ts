@@ -34,7 +34,7 @@ const ROOMS: Record<string, { values: readonly string[]; types?: readonly string
   hub: { values: ["network"] },
   models: { values: [], types: ["config"] },
   export: { values: ["config", "store", "plan"] },
-  view: { values: [], types: ["app"] },
+  view: { values: [], types: ["app", "stats"] },
   stats: { values: ["config"] },
   files: { values: [] },
   network: { values: [] },

@@ -77,6 +77,7 @@ await build({
     { in: "src/main.ts", out: "main" },
     { in: "src/index.ts", out: "index" },
     { in: "src/app/view/worker.ts", out: "view/worker" },
+    { in: "src/app/view/statistics-worker.ts", out: "view/statistics-worker" },
   ],
   outdir: "dist",
   bundle: true,

@@ -99,7 +99,7 @@ describe("the packed package", () => {
   test("holds the build, migrations, configs, sample data and what is written about it, and nothing else", () => {
     const allowed = [
       /^dist\/(main|index|chunks\/[\w-]+)\.js$/,
-      /^dist\/view\/(worker\.js|index\.html|app\.(js|css))$/,
+      /^dist\/view\/((statistics-)?worker\.js|index\.html|app\.(js|css))$/,
       /^dist\/types\/[\w/-]+\.d\.ts$/,
       /^migrations\/\d{4}_\w+\.sql$/,
       /^migrations\/meta\/(_journal|\d{4}_snapshot)\.json$/,

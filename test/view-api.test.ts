@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import Database from "better-sqlite3";
-import type { RunDiff } from "../src/index.ts";
+import type { Difference, RunDiff, RunStatistics, SuspectAnswer } from "../src/index.ts";
 import { binOf } from "../src/view/histogram.ts";
 import type {
   CellView,
@@ -12,7 +12,9 @@ import type {
   Distributions,
   Filter,
   GridRow,
+  Figures,
   Matches,
+  Statistics,
   ViewedRun,
   WholeRow,
 } from "../src/view/rows.ts";
@@ -82,6 +84,16 @@ async function allMatches(view: View, run: string, filter: Filter): Promise<stri
     after = next;
   }
   return found;
+}
+
+/** The statistics of a run, once they are computed. */
+async function figuresOf(view: View, run: string): Promise<Figures> {
+  for (;;) {
+    const found = await read<Statistics>(view, `runs/${run}/statistics`);
+    if (found.state === "ready") return found.figures;
+    expect(found.state).toBe("computing");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** All rows of a run, as many requests as it takes. */
@@ -333,6 +345,22 @@ describe("of a run with answers, notes, failures of several kinds, cut answers a
     }
   });
 
+  test("has the statistics of `datagen stats`, by conditions and by kinds", async () => {
+    const { differences, suspects: _, ...figures } = await figuresOf(view, first);
+    const stats = async <T>(...flags: string[]) =>
+      JSON.parse((await lab.datagen("stats", first, ...flags)).stdout) as T;
+    const { differences: ofConditions, ...wanted } = await stats<RunStatistics>("--json");
+    expect(figures).toEqual(wanted);
+    const size = ({ d }: Difference) => Math.abs(d ?? 0);
+    const bySize = (all: readonly Difference[]) => all.toSorted((one, other) => size(other) - size(one));
+    expect(ofConditions.length).toBeGreaterThan(30);
+    expect(differences.condition).toEqual(bySize(ofConditions));
+    const { differences: ofKinds } = await stats<RunStatistics>("--by", "kind", "--json");
+    expect(differences.kind).toEqual(bySize(ofKinds));
+    expect(await refusalOf(view, "runs/none/statistics")).toEqual([404, 'there is no run "none"']);
+    expect((await refusalOf(view, `runs/${first}/statistics?by=kind`))[0]).toBe(400);
+  });
+
   test("compares two runs as `datagen diff` does, and finds the same input in the other", async () => {
     const { stdout } = await lab.datagen("diff", first, third, "--show", "1000", "--json");
     const diff = JSON.parse(stdout) as RunDiff;
@@ -438,6 +466,46 @@ describe.concurrent("the API", () => {
     expect(await allMatches(view, run, { text: "\u0000" })).toEqual(["2 0 1"]);
     const { steps } = await read<CellView>(view, `runs/${run}/rows/0/cells/0/1`);
     expect(steps[0]!.text).toEqual({ text: "Yes.", length: 4, isCut: false });
+  });
+
+  test("computes statistics with suspects for one run at a time, and again once the run has changed", async () => {
+    await using lab = await openLab({
+      config: { agent_perspectives: [PLAIN] },
+      data: rows(6),
+      server: {
+        behave: ({ index, prompt }) => {
+          if (index < 2) return { kind: "refusal", text: "No." };
+          return { kind: "text", text: `Certainly! ${prompt} ${"Long. ".repeat(100)}` };
+        },
+      },
+      env: NO_JITTER,
+    });
+    const run = (await lab.runConfig([])).run!.id;
+    const other = (await lab.runConfig(["--fresh"])).run!.id;
+    await using view = await openViewOf(lab);
+    const both = [read<Statistics>(view, `runs/${run}/statistics`), read<Statistics>(view, `runs/${other}/statistics`)];
+    const steps = (await Promise.all(both)).map((found) => found.state === "computing" && found.step);
+    expect(steps.toSorted()).toEqual(["reading", "waiting"]);
+    const { conditions, suspects } = await figuresOf(view, run);
+    expect(conditions[0]).toMatchObject({ n: 4, failed: { refusal: 2 } });
+    const listed = JSON.parse((await lab.datagen("stats", run, "--suspects", "--json")).stdout) as SuspectAnswer[];
+    expect(listed.map(({ reasons }) => reasons)).toEqual([["chatter"], ["chatter"], ["chatter"], ["chatter"]]);
+    expect(suspects).toEqual({
+      count: 4,
+      first: listed.map(({ task, replicate, reasons, response }) => ({
+        position: task,
+        condition: 0,
+        replicate,
+        reasons,
+        response: { text: response.slice(0, 200), length: response.length, isCut: true },
+      })),
+    });
+    expect((await figuresOf(view, other)).conditions[0]).toMatchObject({ n: 6 });
+    expect((await read<Statistics>(view, `runs/${run}/statistics`)).state).toBe("ready");
+    expect((await lab.datagen("resume", run, "--retry-failed")).code).toBe(0);
+    expect((await read<Statistics>(view, `runs/${run}/statistics`)).state).toBe("computing");
+    expect((await figuresOf(view, run)).conditions[0]).toMatchObject({ n: 6, failed: {} });
+    expect((await read<Statistics>(view, `runs/${other}/statistics`)).state).toBe("ready");
   });
 
   test("goes on where a slice has ended", async () => {

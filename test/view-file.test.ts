@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import Database from "better-sqlite3";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { RunStatistics } from "../src/index.ts";
 import { expectAccessible, openBrowser, type Watched, watchedPage } from "./support/browser.ts";
 import { DATABASE, openLab } from "./support/lab.ts";
 import { HOSTILE, shownLetters, viewLab } from "./support/view-lab.ts";
@@ -104,9 +105,24 @@ describe("an exported page, opened without a network", () => {
     expect(await page.getByRole("link", { name: "Differences of runs" }).count()).toBe(0);
   });
 
+  test("has the statistics of the run", async () => {
+    const stats = JSON.parse((await lab.datagen("stats", run, "--json")).stdout) as RunStatistics;
+    await open("view=statistics&measure=overlap");
+    const { value, low, high } = stats.conditions[0]!.chrf!;
+    const [shown, from, to] = [value, low!, high!].map((one) => one.toFixed(1));
+    await page.getByText(`${shown} ${from}–${to}`).first().waitFor();
+    await page.getByRole("region", { name: "Similarity of conditions" }).waitFor();
+  });
+
   test("shows hostile texts as letters: nothing runs, and nothing is asked", async () => {
     const letters = shownLetters(HOSTILE);
-    for (const words of ["", "cell=0.3.1", "view=side&input=0&sides=0.1,3.1", "view=distributions"]) {
+    for (const words of [
+      "",
+      "cell=0.3.1",
+      "view=side&input=0&sides=0.1,3.1",
+      "view=distributions",
+      "view=statistics",
+    ]) {
       await open(words);
       await page.getByText(letters.slice(0, 60)).first().waitFor();
     }
@@ -120,7 +136,7 @@ describe("an exported page, opened without a network", () => {
 
   test("is accessible: axe finds nothing", async () => {
     const visitor = await watchedPage(browser, file, { isDark: true });
-    for (const words of ["", "cell=2.1.1", "view=side&input=6", "view=distributions"]) {
+    for (const words of ["", "cell=2.1.1", "view=side&input=6", "view=distributions", "view=statistics"]) {
       await open(words, visitor.page);
       await visitor.page.locator("td, [role=gridcell], .summary, .whole").first().waitFor();
       await expectAccessible(visitor.page, words);
@@ -154,6 +170,8 @@ describe("exporting a page", () => {
     await visitor.page.goto(part);
     await visitor.page.getByText("This page has 5 of the inputs and 3 of the conditions").waitFor();
     expect(await visitor.page.getByRole("grid").getAttribute("aria-rowcount")).toBe("7");
+    await visitor.page.getByRole("link", { name: "Statistics" }).click();
+    await visitor.page.getByText("statistics are of a whole run").waitFor();
     expect(await readFile(lab.space.at("part.html"), "utf8")).not.toContain("hostile notes");
     await visitor.page.context().close();
     const none = await lab.datagen("view", run, "--export", "part.html", "--conditions", "Nothing");

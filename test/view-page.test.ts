@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import Database from "better-sqlite3";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Figure, RunStatistics } from "../src/index.ts";
 import { expectAccessible, openBrowser, type Watched, watchedPage } from "./support/browser.ts";
 import { startDatagen } from "./support/harness.ts";
 import { DATABASE, openLab } from "./support/lab.ts";
@@ -224,6 +225,7 @@ describe("the grid", () => {
     for (const [shown, element] of [
       ["grid", "[role=gridcell]"],
       ["distributions", "td"],
+      ["statistics", "td"],
     ] as const) {
       await visitor.page.goto(`${new URL(large.url).origin}/#run=${run}&view=${shown}`);
       await visitor.page.locator(element).first().waitFor();
@@ -282,6 +284,96 @@ describe("distributions", () => {
       await open(`run=${runs.first}&view=distributions&sort=${sort}`);
       await page.getByRole("row", { name: /^Hasty/ }).waitFor();
     }
+  });
+});
+
+describe("distributions by kind", () => {
+  test("add up those of the conditions", async () => {
+    await open(`run=${runs.first}&view=distributions`);
+    const answered = (name: RegExp) => page.getByRole("row", { name }).locator("td").nth(4).innerText();
+    await page.getByText("On average the shortest").waitFor();
+    const parts = [await answered(/^Faithful: plain/), await answered(/^Faithful: noted/)].map(Number);
+    const bars = page.getByRole("row", { name: /^Faithful: plain/ }).locator("rect");
+    expect(await bars.count()).toBeGreaterThan(0);
+    await page.getByText("Kinds", { exact: true }).click();
+    await page.getByRole("row", { name: /^Faithful (?!:)/ }).waitFor();
+    expect(Number(await answered(/^Faithful/))).toBe(parts[0]! + parts[1]!);
+    await page.reload();
+    await page.getByRole("row", { name: /^Faithful (?!:)/ }).waitFor();
+    expect(address().get("by")).toBe("kind");
+  });
+});
+
+describe("statistics", () => {
+  let stats: RunStatistics;
+  beforeAll(async () => {
+    stats = JSON.parse((await lab.datagen("stats", runs.first, "--json")).stdout) as RunStatistics;
+  });
+  const table = () => page.getByRole("group", { name: /^Statistics by/ });
+  const names = async () => await table().locator("tbody th").allInnerTexts();
+
+  test("have the figures of `datagen stats` with their intervals, and sort by them, also after a reload", async () => {
+    await open(`run=${runs.first}&view=statistics&measure=overlap`);
+    const row = table().getByRole("row", { name: /^Faithful: noted/ });
+    await row.waitFor();
+    const { bleu, chrf, chrfpp, rouge1, rouge2, rougeL, set_rouge1: set } = stats.conditions[1]!;
+    const text = (figure: Figure | null, digits: number) => {
+      const [value, low, high] = [figure!.value, figure!.low!, figure!.high!].map((each) => each.toFixed(digits));
+      return `${value} ${low}–${high}`;
+    };
+    const cells = (await row.locator("td").allTextContents()).map((cell) => cell.trim());
+    expect(cells).toEqual([
+      ...[bleu, chrf, chrfpp].map((figure) => text(figure, 1)),
+      ...[rouge1, rouge2, rougeL, set].map((figure) => text(figure, 3)),
+    ]);
+    await page.getByRole("button", { name: "chrF", exact: true }).click();
+    const byChrf = stats.conditions.toSorted((a, b) => a.chrf!.value - b.chrf!.value).map(({ condition }) => condition);
+    const order = [...new Set(byChrf.map((name) => shownLetters(name!)))];
+    await expect.poll(names).toEqual(order);
+    await page.reload();
+    await expect.poll(names).toEqual(order);
+    await page.getByRole("button", { name: "chrF", exact: true }).click();
+    await expect.poll(names).toEqual(order.toReversed());
+    await page.getByText("Kinds", { exact: true }).click();
+    await expect.poll(async () => (await names()).toSorted()).toEqual(["Faithful", "Hasty", "Hostile"]);
+  });
+
+  test("say what a figure is and how it was made", async () => {
+    await open(`run=${runs.first}&view=statistics`);
+    await page.getByRole("button", { name: "What is Self-BLEU?" }).click();
+    await dialog().getByText("Higher: more alike").waitFor();
+    await dialog().getByText(stats.conditions[0]!.self_bleu!.signature).waitFor();
+    await page.reload();
+    await dialog().getByText(stats.conditions[0]!.self_bleu!.signature).waitFor();
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "detached" });
+  });
+
+  test("have a heat map whose cells have their numbers, the largest differences, and links to suspects", async () => {
+    await open(`run=${runs.first}&view=statistics`);
+    const map = page.getByRole("region", { name: "Similarity of conditions" });
+    await map.waitFor();
+    const cells = await map.locator("tbody tr").allInnerTexts();
+    const { chrf } = stats.similarity;
+    const shown = chrf.map((row, at) => row.map((value, other) => (at === other ? "–" : value!.toFixed(0))));
+    expect(cells.map((row) => row.split("\t").slice(1))).toEqual(shown);
+    // The stronger colour belongs to the larger number.
+    const stepAt = async (row: number, column: number) =>
+      Number(
+        /step-(\d)/.exec((await map.locator("tbody tr").nth(row).locator("td").nth(column).getAttribute("class"))!)![1],
+      );
+    const [lower, higher] = chrf[0]![1]! < chrf[0]![2]! ? [1, 2] : [2, 1];
+    expect(await stepAt(0, lower)).toBeLessThan(await stepAt(0, higher));
+    const differences = page.getByRole("region", { name: "Largest differences" });
+    await differences.getByLabel("Figure").selectOption({ label: "chrF" });
+    const own = stats.differences.filter(({ figure }) => figure === "chrf").map(({ d }) => d!);
+    const largest = own.toSorted((a, b) => Math.abs(b) - Math.abs(a))[0]!;
+    await differences.locator("tbody tr").first().getByText(largest.toFixed(2).replace("-", "−")).waitFor();
+    expect(address().get("differing")).toBe("chrf");
+    const suspects = page.getByRole("region", { name: "Answers that may be wrong" });
+    await suspects.getByRole("link").first().click();
+    await dialog().waitFor();
+    expect(address().get("view")).toBe("grid");
   });
 });
 
@@ -354,6 +446,7 @@ describe("hostile texts", () => {
       `run=${runs.first}&cell=1.0.1`,
       `run=${runs.first}&view=side&input=0&sides=0.1,3.1`,
       `run=${runs.first}&view=distributions`,
+      `run=${runs.first}&view=statistics`,
       `run=${runs.first}&view=differences&with=${runs.second}`,
     ];
     for (const words of places) {
@@ -412,7 +505,9 @@ test("axe finds nothing in any view, light and dark", async () => {
     `run=${runs.first}&cell=0.1.1`,
     `run=${runs.first}&view=side&input=3&sides=0.1,1.1,2.1`,
     `run=${runs.first}&view=distributions`,
-    `run=${runs.first}&view=distributions&measure=completionTokens`,
+    `run=${runs.first}&view=distributions&measure=completionTokens&by=kind`,
+    `run=${runs.first}&view=statistics`,
+    `run=${runs.first}&view=statistics&measure=variety&about=self_bleu`,
     `run=${runs.first}&view=differences&with=${runs.second}`,
     "run=zzzzzzzz",
   ];

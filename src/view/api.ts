@@ -137,6 +137,7 @@ function addRows(app: Hono, ask: Ask, hasRoom: () => boolean): void {
     filterOf(query),
     after(query),
   ]);
+  get("/runs/:run/statistics", [], "statistics", (path) => [path("run")]);
   get("/runs/:run/distributions", ["after"], "distributions", (path, query) => [path("run"), after(query)]);
   get("/runs/:run/compare", ["with", "after"], "compare", (path, query) => [
     path("run"),

@@ -1,7 +1,8 @@
 import type { GridCell, StepView, ViewedRun } from "./rows.ts";
 
 /*
- * The data inside an exported page: a script of type application/json with the run, and one for each chunk of rows. A
+ * The data inside an exported page: a script of type application/json with the run, one with its statistics, and one for
+ * each chunk of rows. A
  * chunk has each text once; its rows name texts by their places in it, so that a prompt costs little.
  */
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ChunkWriter, type PageInput } from "./page-chunk.ts";
 import type { PageHead } from "./page-data.ts";
-import type { ViewedRun } from "./rows.ts";
+import type { Statistics, ViewedRun } from "./rows.ts";
 
 /** The program of the page, and its style. */
 export interface PageShell {
@@ -27,7 +27,12 @@ function runMark(runId: string): string {
 }
 
 /** One HTML file with a run: it needs no server and no network. The same run gives the same bytes every time. */
-export function* pageFile({ js, css }: PageShell, viewed: ViewedRun, inputs: Iterable<PageInput>): Generator<string> {
+export function* pageFile(
+  { js, css }: PageShell,
+  viewed: ViewedRun,
+  statistics: Statistics,
+  inputs: Iterable<PageInput>,
+): Generator<string> {
   const { id, name } = viewed.run;
   yield BEGINNING;
   yield runMark(id);
@@ -41,6 +46,7 @@ export function* pageFile({ js, css }: PageShell, viewed: ViewedRun, inputs: Ite
 `;
   const head: PageHead = { viewed };
   yield `<script type="application/json" data-page="head">${inScript(JSON.stringify(head))}</script>\n`;
+  yield `<script type="application/json" data-page="statistics">${inScript(JSON.stringify(statistics))}</script>\n`;
   let chunk = new ChunkWriter();
   for (const input of inputs) {
     chunk.add(input);

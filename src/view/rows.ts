@@ -1,4 +1,7 @@
 import type { RunSummary } from "../app/runs/summary.ts";
+import type { RunStatistics } from "../app/stats/run-statistics.ts";
+import type { Difference } from "../stats/statistics.ts";
+import type { Suspicion } from "../stats/suspects.ts";
 
 /*
  * What the page reads, whoever answers: the server (`/api`, see api.ts), or the data inside an exported file. Positions
@@ -26,6 +29,8 @@ export interface Condition {
 export interface ViewedRun {
   run: RunSummary;
   conditions: Condition[];
+  /** The kinds of `datagen stats`, with the numbers of their conditions. A condition may be in several. */
+  kinds: { name: string; conditions: number[] }[];
   replicates: number;
   /** Whether any of the first 1,000 inputs has a reference. */
   hasReferences: boolean;
@@ -190,6 +195,34 @@ export interface Distributions {
   looked: number;
 }
 
+/** An answer that may be wrong. */
+export interface SuspectCell {
+  position: number;
+  condition: number;
+  replicate: number;
+  reasons: Suspicion[];
+  response: ShownText;
+}
+
+/** The figures of `datagen stats --json`. */
+export interface Figures extends Omit<RunStatistics, "differences"> {
+  /** Between conditions, and between kinds: of each figure the largest ones. */
+  differences: { condition: Difference[]; kind: Difference[] };
+  /** The first ones, in the order of the dataset, and how many there are in all. */
+  suspects: { count: number; first: SuspectCell[] };
+}
+
+/** How far the figures are: each step has so many inputs, or groups of answers. */
+export interface Computing {
+  state: "computing";
+  /** `waiting`: those of another run are computed first. */
+  step: "waiting" | "reading" | "measuring" | "suspects";
+  done: number;
+  total: number;
+}
+
+export type Statistics = { state: "ready"; figures: Figures } | Computing | { state: "none"; why: string };
+
 /** Two different responses to the same input. */
 export interface ComparedPair {
   condition: string;
@@ -231,6 +264,8 @@ export interface Rows {
   cell(run: string, position: number, condition: number, replicate: number): Promise<CellView>;
   matches(run: string, filter: Filter, after: number): Promise<Matches>;
   distributions(run: string, after: number): Promise<Distributions>;
+  /** Ask again every second while they are computed. Only a file may have none. */
+  statistics(run: string): Promise<Statistics>;
   compare(a: string, b: string, after: number): Promise<Comparison>;
   /** The position of the same input in another run; null if it lacks it. */
   partner(run: string, position: number, other: string): Promise<number | null>;

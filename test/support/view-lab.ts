@@ -50,7 +50,8 @@ function answerOf({ prompt, model }: IncomingCall): Fault {
   if (prompt.startsWith("Be quick")) {
     return { kind: "text", text: `short ${input}`, ...((input === "4" || input === "14") && { cut: true }) };
   }
-  return { kind: "text", text: `noted answer to input ${input} ${long}` };
+  const begun = input === "13" ? "Certainly! A noted" : "noted";
+  return { kind: "text", text: `${begun} answer to input ${input} ${long}` };
 }
 
 /**

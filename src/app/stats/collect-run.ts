@@ -2,6 +2,7 @@ import { Collector, type CollectorOptions } from "../../stats/collector.ts";
 import { hashOf, mixed } from "../../stats/hash.ts";
 import { PARTS } from "../../stats/parts.ts";
 import { Positions } from "../../stats/positions.ts";
+import type { StatTask } from "../../stats/stream.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 import { taskMarks } from "../../store/runs/task-marks.ts";
@@ -19,22 +20,26 @@ interface Kept {
 /**
  * Reads a run. Of a large one, what was collected of the tasks whose calls all have an answer is kept beside the database:
  * the next time, if these tasks are the same, only the others are read.
+ * @param onInput is called after each input that was read
  */
 export async function collectRun(
   store: Store,
   row: RunRow,
   conditions: number,
   { turn, ...options }: Omit<CollectorOptions, "known" | "conditions"> & { known: KnownStatistics; turn: Turn },
+  onInput: () => void = () => {},
 ): Promise<Collector> {
   let collector = new Collector({ conditions, ...options });
+  const add = async (task: StatTask) => {
+    collector.add(task);
+    onInput();
+    await turn();
+  };
   const { groups, known, parts, sample, similar } = options;
   // With few inputs, reading all takes no time. Their groups are numbered as they come.
   const isKept = groups.isHashed && row.imported === null && parts.size === PARTS.length;
   if (!isKept) {
-    for (const task of statTasks(store, row)) {
-      collector.add(task);
-      await turn();
-    }
+    for (const task of statTasks(store, row)) await add(task);
     return collector;
   }
   const name = `run ${row.publicId}`;
@@ -49,11 +54,12 @@ export async function collectRun(
     read = new Positions();
     collector = new Collector({ conditions, ...options });
   }
-  if (readTasks(store, row, collector, now, (position) => now.settled.has(position) && !read.has(position)) > 0) {
+  const isNew = (position: number) => now.settled.has(position) && !read.has(position);
+  if ((await readTasks(store, row, add, now, isNew)) > 0) {
     const kept: Kept = { options: described, settled: now.settled.stored, mark: now.markOfSettled };
     known.keepCollected(name, withHead(kept, collector));
   }
-  readTasks(store, row, collector, now, (position) => !now.settled.has(position));
+  await readTasks(store, row, add, now, (position) => !now.settled.has(position));
   return collector;
 }
 
@@ -91,20 +97,20 @@ function markTasks(store: Store, runId: number, read: Positions): Marked {
 }
 
 /** Reads the tasks at some positions. @returns how many there are */
-function readTasks(
+async function readTasks(
   store: Store,
   row: RunRow,
-  collector: Collector,
+  add: (task: StatTask) => Promise<void>,
   { all, last }: Marked,
   isWanted: (position: number) => boolean,
-): number {
+): Promise<number> {
   let count = 0;
   for (let from = 0; from <= last; from += 1) {
     if (!all.has(from) || !isWanted(from)) continue;
     for (const task of statTasks(store, row, from)) {
       from = task.position;
       if (!isWanted(from)) break;
-      collector.add(task);
+      await add(task);
       count += 1;
     }
   }

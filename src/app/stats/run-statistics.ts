@@ -62,20 +62,63 @@ export async function runStatistics(
   run: string,
   options: StatisticsOptions = {},
 ): Promise<RunStatistics> {
-  const { by = "condition", parts = PARTS, onEvent = () => {}, signal } = options;
+  const { by = "condition" } = options;
+  const { figures, compare } = await measureRun(store, run, options);
+  const { similarity, signatures, ...groups } = figures;
+  return { ...groups, differences: compare(by), similarity, signatures };
+}
+
+/**
+ * How far the figures of a run are.
+ * @internal
+ */
+export interface StatisticsProgress {
+  /** Inputs are read; conditions and kinds are measured. */
+  step: "reading" | "measuring";
+  done: number;
+  total: number;
+}
+
+/**
+ * The figures of a run, whose groups can be compared in several ways.
+ * @internal
+ */
+export interface MeasuredRun {
+  figures: Omit<RunStatistics, "differences">;
+  compare: (by: "condition" | "kind") => Difference[];
+}
+
+/**
+ * As {@link runStatistics}, for those who compare the groups themselves.
+ * @internal
+ */
+export async function measureRun(
+  store: Store,
+  run: string,
+  options: Omit<StatisticsOptions, "by"> & { onProgress?: (progress: StatisticsProgress) => void },
+): Promise<MeasuredRun> {
+  const { parts = PARTS, onEvent = () => {}, onProgress = () => {}, signal } = options;
   const turn = turnsFor(signal);
   return await readAtOneMoment(store, async () => {
     const row = getRun(store, findRun(store, run));
-    const collected = await collect(store, [row], new Set(parts), { onEvent, turn });
+    let read = 0;
+    const onInput = () => {
+      read += 1;
+      onProgress({ step: "reading", done: read, total: row.tasks });
+    };
+    const collected = await collect(store, [row], new Set(parts), { onEvent, turn, onInput });
     const names = conditionsOf(row);
+    const named = kindsOf(names, row.config.kinds);
+    const total = names.length + named.length;
     const conditions: Summarized[] = [];
     for (const [at, condition] of names.entries()) {
+      onProgress({ step: "measuring", done: at, total });
       conditions.push(await collected.summary.of({ label: { condition }, members: [at] }));
       await turn();
     }
     const kinds: Summarized[] = [];
-    const ofKinds = kindsOf(names, row.config.kinds);
-    for (const { name, conditions: members } of ofKinds) {
+    for (const { name, conditions: members } of named) {
+      onProgress({ step: "measuring", done: conditions.length + kinds.length, total });
       const [only] = members;
       const same = members.length === 1 && only !== undefined ? conditions[only] : undefined;
       kinds.push(same ? asKind(same, name) : await collected.summary.of({ label: { kind: name }, members }));
@@ -83,16 +126,18 @@ export async function runStatistics(
     const [similarity] = collected.collectors.map((collector) => collector.similarity);
     const groups = [
       ...conditions.map(({ statistics }, at) => ({ statistics, members: [at] })),
-      ...kinds.map(({ statistics }, at) => ({ statistics, members: ofKinds[at]?.conditions ?? [] })),
+      ...kinds.map(({ statistics }, at) => ({ statistics, members: named[at]?.conditions ?? [] })),
     ];
     const scored = withScores(store, [row], [0], groups);
     return {
-      run: row.publicId,
-      conditions: scored.slice(0, conditions.length),
-      kinds: scored.slice(conditions.length),
-      differences: differences(collected.summary, by === "kind" ? kinds : conditions, by, onEvent),
-      similarity: { conditions: names.slice(0, MOST_SIMILAR), chrf: similarity?.matrix() ?? [] },
-      signatures: collected.signatures,
+      figures: {
+        run: row.publicId,
+        conditions: scored.slice(0, conditions.length),
+        kinds: scored.slice(conditions.length),
+        similarity: { conditions: names.slice(0, MOST_SIMILAR), chrf: similarity?.matrix() ?? [] },
+        signatures: collected.signatures,
+      },
+      compare: (by) => differences(collected.summary, by === "kind" ? kinds : conditions, by, onEvent),
     };
   });
 }
@@ -171,7 +216,7 @@ async function collect(
   store: Store,
   rows: readonly RunRow[],
   parts: ReadonlySet<Part>,
-  { onEvent, turn }: { onEvent: OnEvent; turn: Turn },
+  { onEvent, turn, onInput }: { onEvent: OnEvent; turn: Turn; onInput?: () => void },
 ): Promise<Collected> {
   const offsets: number[] = [];
   let conditions = 0;
@@ -189,7 +234,7 @@ async function collect(
   const collectors: Collector[] = [];
   for (const row of rows) {
     const options = { groups, sample, similar, known, parts, turn };
-    const collector = await collectRun(store, row, conditionsOf(row).length, options);
+    const collector = await collectRun(store, row, conditionsOf(row).length, options, onInput);
     warnOfPending(row, collector, onEvent);
     collectors.push(collector);
   }

@@ -3,11 +3,16 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Shell } from "../../view/api.ts";
 
-/* The page and the thread are files of the build that are not modules of the bin; scripts/build.ts writes them. */
+/* The page and the threads are files of the build that are not modules of the bin; scripts/build.ts writes them. */
 
 /** The file of the thread that reads. */
 export function workerFile(): URL {
   return pathToFileURL(builtFile("worker.js"));
+}
+
+/** The file of the thread that computes statistics. */
+export function statisticsWorkerFile(): URL {
+  return pathToFileURL(builtFile("statistics-worker.js"));
 }
 
 /** The files of the empty page. */

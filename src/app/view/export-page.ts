@@ -7,7 +7,7 @@ import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { endsOf, placedInputs } from "../../store/view/inputs.ts";
 import type { PageInput } from "../../view/page-chunk.ts";
 import { pageFile } from "../../view/page-file.ts";
-import type { StepView, ViewedRun } from "../../view/rows.ts";
+import type { Figures, Statistics, StepView, ViewedRun } from "../../view/rows.ts";
 import { ViewError } from "../../view/view-error.ts";
 import { checkPlace, keptOf, placeOf, writeDataset } from "../dataset/output.ts";
 import { fileName } from "../paths.ts";
@@ -16,6 +16,7 @@ import { stepsOf } from "./cell.ts";
 import { answersOf, optionsFor } from "./cells.ts";
 import { wholeRowOf } from "./grid.ts";
 import { viewedRun } from "./run.ts";
+import { computeFigures } from "./statistics-thread.ts";
 
 export interface RenderPageOptions {
   /** Only so many inputs, from the first one on. */
@@ -24,17 +25,21 @@ export interface RenderPageOptions {
   conditions?: readonly string[] | undefined;
   /** Is told the size in bytes before the page is written, and whether it is large. False: nothing is written. */
   confirmSize?: ((bytes: number, isLarge: boolean) => Promise<boolean>) | undefined;
+  /** Ends the export, and removes the unfinished file. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface ExportPageOptions extends RenderPageOptions {
   /** A file, or a folder that exists. Default: the folder `data/agents`. Only a page or a dataset is replaced. */
   output?: string | undefined;
-  /** Ends the export, and removes the unfinished file. */
-  signal?: AbortSignal | undefined;
 }
 
 /** Browsers take long to open larger pages. */
 const LARGE = 50_000_000;
+
+/** A page of a run with more inputs, or more calls, has no statistics: they would take too long. */
+const MOST_INPUTS = 2_000;
+const MOST_CALLS = 50_000;
 
 /**
  * Writes a run as one HTML file, which opens without a server and without a network.
@@ -47,8 +52,8 @@ export async function exportPage(store: Store, run: string, options: ExportPageO
   const row = getRun(store, findRun(store, run));
   const place = placeOf(output, fileName(row.datasetName), "html");
   await checkPlace(place, keptOf(store, row.config, row.imported?.file));
-  const page = await renderPage(store, run, options);
   try {
+    const page = await renderPage(store, run, options);
     return await writeDataset(place, row.publicId, page, signal);
   } catch (error) {
     if (signal?.aborted) throw new InterruptedError(`the export of run ${row.publicId} was stopped`);
@@ -60,11 +65,12 @@ export async function exportPage(store: Store, run: string, options: ExportPageO
 export async function renderPage(store: Store, run: string, options: RenderPageOptions = {}): Promise<Readable> {
   const row = getRun(store, findRun(store, run));
   const part = partOf(store, row, options);
-  const bytes = sizeOf(store, part);
+  const statistics = await statisticsFor(store, part, options.signal);
+  const bytes = sizeOf(store, part, statistics);
   const isWanted = (await options.confirmSize?.(bytes, bytes > LARGE)) ?? true;
   if (!isWanted) throw new DeclinedError("nothing was written");
   return Readable.from(
-    atOneMoment(store, () => pageFile(shellFiles(), part.viewed, inputsOf(store, part))),
+    atOneMoment(store, () => pageFile(shellFiles(), part.viewed, statistics, inputsOf(store, part))),
     { objectMode: true, highWaterMark: 1 },
   );
 }
@@ -85,6 +91,10 @@ function partOf(store: Store, run: RunRow, { inputs = run.tasks, conditions: wan
   const viewed = {
     ...whole,
     conditions: whole.conditions.filter((_, at) => conditions.includes(at)),
+    kinds: whole.kinds.flatMap(({ name, conditions: members }) => {
+      const own = members.map((at) => conditions.indexOf(at)).filter((at) => at !== -1);
+      return own.length === 0 ? [] : [{ name, conditions: own }];
+    }),
     inputs: { count, first: whole.inputs.first, last: lastOf(store, run, count) },
   };
   return { run, viewed, conditions, inputs: count };
@@ -127,6 +137,23 @@ function chosenConditions({ run, conditions }: ViewedRun, wanted: readonly strin
   return [...new Set(found)].toSorted((a, b) => a - b);
 }
 
+/** The statistics for a page. They are of all answers of a run. */
+async function statisticsFor(store: Store, part: Part, signal: AbortSignal | undefined): Promise<Statistics> {
+  const { run, viewed, conditions } = part;
+  const { perspectives, calls } = viewed.run;
+  if (viewed.inputs.count < run.tasks || conditions.length < perspectives) {
+    return { state: "none", why: "This page has a part of its run, and statistics are of a whole run." };
+  }
+  if (run.tasks > MOST_INPUTS || calls.total > MOST_CALLS) {
+    const why = `The run has too many answers for statistics in a file: \`datagen stats ${run.publicId}\` prints them.`;
+    return { state: "none", why };
+  }
+  const json = await computeFigures({ database: store.path, run: run.publicId }, { signal }).catch((error: unknown) => {
+    throw error instanceof ViewError ? new UsageError(error.message, error.hint ?? undefined) : error;
+  });
+  return { state: "ready", figures: JSON.parse(json) as Figures };
+}
+
 function* inputsOf(store: Store, part: Part, from = 0, most = part.inputs): Generator<PageInput> {
   const { run, conditions } = part;
   let left = most;
@@ -150,11 +177,11 @@ const PLACES = 10;
 const AT_EACH = 20;
 
 /** The size of a page in bytes: measured if it is small, else estimated by inputs from all over the run. */
-function sizeOf(store: Store, part: Part): number {
+function sizeOf(store: Store, part: Part, statistics: Statistics): number {
   const { first, last, count } = part.viewed.inputs;
   const page = (inputs: Iterable<PageInput>) => {
     let bytes = 0;
-    for (const piece of pageFile(shellFiles(), part.viewed, inputs)) bytes += Buffer.byteLength(piece);
+    for (const piece of pageFile(shellFiles(), part.viewed, statistics, inputs)) bytes += Buffer.byteLength(piece);
     return bytes;
   };
   if (count <= PLACES * AT_EACH) return page(inputsOf(store, part));

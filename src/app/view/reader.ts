@@ -17,8 +17,11 @@ import { beginSlice, type Slice } from "./slice.ts";
 /** The status of a run changes without a write when its process ends, so totals are read again after this time. */
 const STALE_MS = 5_000;
 
+/** What the thread that reads is asked. Statistics are computed by a thread of their own. */
+export type Asked = Exclude<Question, "statistics">;
+
 type Answers = {
-  [Q in Question]: (slice: Slice, ...args: Parameters<Rows[Q]>) => Awaited<ReturnType<Rows[Q]>>;
+  [Q in Asked]: (slice: Slice, ...args: Parameters<Rows[Q]>) => Awaited<ReturnType<Rows[Q]>>;
 };
 
 /** Answers questions about runs from a database, each within a slice of time. */
@@ -49,7 +52,7 @@ export class Reader {
   }
 
   /** @throws ViewError for what is not there @throws SliceOver when the same question must be asked again */
-  answer<Q extends Question>(question: Q, args: Parameters<Rows[Q]>): Awaited<ReturnType<Rows[Q]>> {
+  answer<Q extends Asked>(question: Q, args: Parameters<Rows[Q]>): Awaited<ReturnType<Rows[Q]>> {
     // TypeScript does not relate the two members of one question.
     const answer = this.#answers[question] as (slice: Slice, ...args: unknown[]) => Awaited<ReturnType<Rows[Q]>>;
     return answer(beginSlice(), ...args);

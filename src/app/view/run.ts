@@ -1,5 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
+import { kindsOf } from "../../stats/kinds.ts";
 import { endsOf, hasReferences } from "../../store/view/inputs.ts";
 import { findRun, getRun, type RunRow, type RunSummaryRow } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
@@ -46,6 +47,10 @@ export function viewedRun(store: Store, id: string): ViewedRun {
   return {
     run: summaryOf(row),
     conditions: conditionsOf(row.config),
+    kinds: kindsOf(
+      row.config.agent_perspectives.map(({ condition }) => condition),
+      row.config.kinds,
+    ),
     replicates: row.config.replicates ?? 1,
     hasReferences: hasReferences(store, row.id),
     inputs: { count: row.tasks, ...endsOf(store, row.id) },

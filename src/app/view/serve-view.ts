@@ -1,11 +1,14 @@
 import { errorCode, UsageError } from "../../errors.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
+import type { Ask } from "../../view/api.ts";
+import type { ViewedRun } from "../../view/rows.ts";
 import { startServer } from "../../view/server.ts";
 import type { OnEvent } from "../events.ts";
 import { shellFiles, workerFile } from "./built-files.ts";
 import { watching } from "./live.ts";
 import { ReadingThread } from "./reading-thread.ts";
+import { StatisticsThreads } from "./statistics-thread.ts";
 
 export interface ServeViewOptions {
   /** The run that the page begins with. Default: the list of all. */
@@ -30,7 +33,7 @@ export interface ServedView {
 
 /**
  * Serves the page that shows the runs of a database, on this machine only. It reads the database in a thread, on a
- * connection of its own, and writes nothing.
+ * connection of its own, and writes nothing but the cache of statistics.
  * @throws UsageError when there is no such run, the port cannot be had, or an option is wrong
  */
 export async function serveView(store: Store, options: ServeViewOptions = {}): Promise<ServedView> {
@@ -43,9 +46,14 @@ export async function serveView(store: Store, options: ServeViewOptions = {}): P
     onEvent({ type: "warning", message: `a request of the page failed: ${message}` });
   };
   const thread = new ReadingThread(workerFile(), store.path);
+  const statistics = new StatisticsThreads(store.path);
+  const ask: Ask = async (question, args, signal) => {
+    if (question !== "statistics") return await thread.ask(question, args, signal);
+    return statistics.answer(JSON.parse(await thread.ask("run", args as [string], signal)) as ViewedRun);
+  };
   const watch = watching((runs, isForced) => thread.totals(runs, isForced), onBug);
   try {
-    const server = await startServer({ ask: thread.ask, watch, shell, onBug, port, publicOrigin });
+    const server = await startServer({ ask, watch, shell, onBug, port, publicOrigin });
     const origin = publicOrigin?.origin ?? `http://127.0.0.1:${server.port}`;
     const url = `${origin}/#token=${server.token}${id === null ? "" : `&run=${id}`}`;
     return {
@@ -54,6 +62,7 @@ export async function serveView(store: Store, options: ServeViewOptions = {}): P
       failed: thread.failed,
       close: async () => {
         server.close();
+        statistics.close();
         await thread.close();
       },
     };

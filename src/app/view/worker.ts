@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { noDatabase, openToRead } from "../../store/file/open.ts";
 import { isLocked } from "../../store/file/transaction.ts";
 import { ViewError } from "../../view/view-error.ts";
-import { Reader } from "./reader.ts";
+import { type Asked, Reader } from "./reader.ts";
 import type { Reply, Task } from "./reading-thread.ts";
 import { SliceOver } from "./slice.ts";
 
@@ -19,7 +19,7 @@ parentPort?.on("message", (task: Task) => parentPort?.postMessage(replyTo(task))
 function replyTo(task: Task): Reply {
   try {
     const value =
-      "watched" in task ? reader.totals(task.watched, task.isForced) : reader.answer(task.question, task.args);
+      "watched" in task ? reader.totals(task.watched, task.isForced) : reader.answer(task.question as Asked, task.args);
     return { json: JSON.stringify(value) };
   } catch (error) {
     if (error instanceof SliceOver) return { isToRepeat: true };

@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import type { Filter, State } from "../rows.ts";
 
-export const VIEWS = ["runs", "grid", "side", "distributions", "differences"] as const;
+export const VIEWS = ["runs", "grid", "side", "distributions", "statistics", "differences"] as const;
 export type ViewName = (typeof VIEWS)[number];
 
 /** The place of one answer. */
@@ -33,9 +33,14 @@ export interface Place {
   all: boolean;
   /** The run to compare with. */
   other: string | null;
-  /** The column by which the distributions are sorted, and the figure whose histograms are shown. */
+  /** The column by which a table of figures is sorted, and which histograms or which figures are shown. */
   sort: string | null;
   measure: string | null;
+  /** Whether figures are of kinds of conditions; null: of conditions. */
+  by: "kind" | null;
+  /** The figure whose definition is open, and the figure whose differences are shown. */
+  about: string | null;
+  differing: string | null;
 }
 
 const NUMBERS = ["lengthFrom", "lengthTo", "latencyFrom", "latencyTo", "costFrom", "costTo"] as const;
@@ -56,12 +61,16 @@ export function parsePlace(hash: string): Place {
     other: words.get("with"),
     sort: words.get("sort"),
     measure: words.get("measure"),
+    by: words.get("by") === "kind" ? "kind" : null,
+    about: words.get("about"),
+    differing: words.get("differing"),
   };
 }
 
 export const MOST_SIDES = 4;
 
-function hashOf({ view, run, input, cell, filter, sides, all, other, sort, measure }: Place): string {
+function hashOf(to: Place): string {
+  const { view, run, input, cell, filter, sides, all, other, sort, measure, by, about, differing } = to;
   if (run === null) return "#view=runs";
   const words = new URLSearchParams({ run, view });
   const add = (name: string, value: string | number | null) => value !== null && words.set(name, String(value));
@@ -72,6 +81,9 @@ function hashOf({ view, run, input, cell, filter, sides, all, other, sort, measu
   add("with", other);
   add("sort", sort);
   add("measure", measure);
+  add("by", by);
+  add("about", about);
+  add("differing", differing);
   for (const [name, value] of Object.entries(filter)) {
     if (value !== undefined) add(name, typeof value === "boolean" ? Number(value) : (value as string | number));
   }
@@ -129,7 +141,7 @@ addEventListener("popstate", () => {
 export function linkTo(change: Partial<Place>): string {
   // With the name of the page: a link that begins with # should lead to a part of it.
   const page = location.pathname.slice(location.pathname.lastIndexOf("/") + 1);
-  return `./${page}${hashOf({ ...place.peek(), cell: null, ...change })}`;
+  return `./${page}${hashOf({ ...place.peek(), cell: null, about: null, ...change })}`;
 }
 
 /** Goes to another place. Small moves, such as scrolling, replace the entry in the browser's history. */

@@ -14,12 +14,14 @@ import { counted, money, number } from "./number.ts";
 import { failure, newAnswers, showNewAnswers, totals, viewed as shownRun } from "./run-state.ts";
 import { RunsList, Status } from "./runs-list.tsx";
 import { SideBySide } from "./side.tsx";
+import { StatisticsView } from "./statistics.tsx";
 import { modelOf, Name, visible } from "./text.tsx";
 
 const TABS: readonly { view: ViewName; name: string; needsServer?: true }[] = [
   { view: "grid", name: "Grid" },
   { view: "side", name: "Side by side" },
   { view: "distributions", name: "Distributions" },
+  { view: "statistics", name: "Statistics" },
   { view: "differences", name: "Differences of runs", needsServer: true },
 ];
 
@@ -122,6 +124,7 @@ function RunView({ view }: { view: ViewName }) {
       {view === "grid" && <Grid viewed={shown} />}
       {view === "side" && <SideBySide viewed={shown} />}
       {view === "distributions" && <DistributionsView viewed={shown} />}
+      {view === "statistics" && <StatisticsView viewed={shown} />}
       {view === "differences" && <Differences viewed={shown} />}
     </>
   );

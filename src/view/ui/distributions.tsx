@@ -3,10 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { borderOf } from "../histogram.ts";
 import type { ConditionFigures, Filter, Histogram, ViewedRun } from "../rows.ts";
 import { go, linkTo, place } from "./address.ts";
-import { countFigures, type Figures, pointed } from "./figures.ts";
+import { added, countFigures, type Figures, pointed } from "./figures.ts";
 import { type Axis, axisOf, Bars } from "./histogram.tsx";
 import { Failure } from "./notices.tsx";
 import { duration, mean, number, usd } from "./number.ts";
+import { ByChoice, Choices, isOf, Parts, sorted, SortHead } from "./table-parts.tsx";
 import { Name, visible } from "./text.tsx";
 
 /** A figure that each answer has. */
@@ -77,53 +78,70 @@ export function DistributionsView({ viewed }: { viewed: ViewedRun }) {
     setFigures(null);
     return countFigures(viewed.run.id, setFigures);
   }, [viewed.run.id]);
+  const groups = groupsOf(viewed, figures?.conditions ?? []);
   const measure = MEASURES.find(({ key }) => key === place.value.measure) ?? MEASURES[0]!;
   return (
     <section class="distributions" aria-label="Distributions">
       <div class="toolbar">
-        <fieldset class="choices">
-          <legend>Histograms of</legend>
-          {MEASURES.map(({ key, name }) => (
-            <label key={key}>
-              <input
-                type="radio"
-                name="measure"
-                checked={key === measure.key}
-                onChange={() => go({ measure: key }, "replace")}
-              />
-              <span>{name}</span>
-            </label>
-          ))}
-        </fieldset>
+        <ByChoice viewed={viewed} />
+        <Choices
+          legend="Histograms of"
+          name="measure"
+          options={MEASURES}
+          chosen={measure.key}
+          onChoose={(key) => go({ measure: key }, "replace")}
+        />
         <p class="found" role="status">
           {figures !== null && !figures.isDone && !figures.error
             ? `Counted ${number(figures.looked)} of ${number(viewed.inputs.count)} inputs`
-            : figures && extremesText(viewed, figures, measure)}
+            : extremesText(groups, measure)}
         </p>
         <p class="pointed" aria-hidden="true">
-          {pointed.value ?? (measure.filter ? "Click a bar to see its answers" : "")}
+          {pointed.value ?? (measure.filter && place.value.by === null ? "Click a bar to see its answers" : "")}
         </p>
       </div>
       {figures?.error && <Failure error={figures.error} />}
       {figures === null ? (
         <p class="notice">Counting…</p>
       ) : (
-        <FiguresTable viewed={viewed} figures={figures} measure={measure} />
+        <FiguresTable key={place.value.by} groups={groups} measure={measure} />
       )}
     </section>
   );
 }
 
-/** The conditions with the lowest and the highest mean, in a sentence. */
-function extremesText(viewed: ViewedRun, { conditions }: Figures, measure: Measure): ComponentChildren {
-  const { lowest, highest } = extremesOf(conditions, measure);
+/** What a row of the table shows. */
+interface Group {
+  name: string;
+  figures: ConditionFigures;
+  /** The condition, if it is only one. */
+  condition: string | null;
+}
+
+/** The conditions or, if the address says so, their kinds. Bins do not depend on the data, so that they can be added. */
+function groupsOf({ conditions, kinds }: ViewedRun, figures: readonly ConditionFigures[]): Group[] {
+  const nameAt = (at: number) => conditions[at]?.condition ?? "";
+  if (place.value.by === null) {
+    return figures.map((each, at) => ({ name: nameAt(at), figures: each, condition: nameAt(at) }));
+  }
+  return kinds.flatMap(({ name, conditions: members }) => {
+    const own = members.flatMap((at) => figures[at] ?? []);
+    if (own.length === 0) return [];
+    const condition = members.length === 1 ? nameAt(members[0]!) : null;
+    return [{ name, figures: own.reduce(added), condition }];
+  });
+}
+
+/** The groups with the lowest and the highest mean, in a sentence. */
+function extremesText(groups: readonly Group[], measure: Measure): ComponentChildren {
+  const { lowest, highest } = extremesOf(groups, measure);
   if (lowest === null || highest === null) return null;
   const one = (at: number) => (
     <>
       <b>
-        <Name text={viewed.conditions[at]?.condition ?? ""} />
+        <Name text={groups[at]!.name} />
       </b>{" "}
-      ({measure.sayMean(meanOf(conditions[at]![measure.key]) ?? 0)})
+      ({measure.sayMean(meanOf(groups[at]!.figures[measure.key]) ?? 0)})
     </>
   );
   return (
@@ -144,19 +162,21 @@ const SORTS: ReadonlyMap<string, (figures: ConditionFigures) => number | null> =
   ...MEASURES.map(({ key }) => [key, (figures: ConditionFigures) => meanOf(figures[key])] as const),
 ]);
 
-function FiguresTable({ viewed, figures, measure }: { viewed: ViewedRun; figures: Figures; measure: Measure }) {
+function FiguresTable({ groups, measure }: { groups: readonly Group[]; measure: Measure }) {
   const [page, setPage] = useState(0);
-  const order = sorted(figures.conditions, place.value.sort);
-  const axis = axisOf(figures.conditions.map((condition) => condition[measure.key]));
+  const sort = place.value.sort ?? "";
+  const value = SORTS.get(sort.replace(/^-/, ""));
+  const order = sorted(groups, value && (({ figures }) => value(figures)), sort);
+  const axis = axisOf(groups.map(({ figures }) => figures[measure.key]));
   const shown = order.slice(page * A_PAGE, (page + 1) * A_PAGE);
-  const extremes = Object.fromEntries(MEASURES.map((one) => [one.key, extremesOf(figures.conditions, one)]));
+  const extremes = Object.fromEntries(MEASURES.map((one) => [one.key, extremesOf(groups, one)]));
   return (
     <>
-      <div class="table-frame" tabIndex={0} role="group" aria-label="Figures by condition">
+      <div class="table-frame" tabIndex={0} role="group" aria-label={`Figures by ${isOf("kind", "condition")}`}>
         <table class="figures">
           <thead>
             <tr>
-              <SortHead sort="" name="Condition" />
+              <SortHead sort="" name={isOf("Kind", "Condition")} />
               {MEASURES.map(({ key, heading }) => (
                 <SortHead key={key} sort={key} name={heading} />
               ))}
@@ -171,64 +191,13 @@ function FiguresTable({ viewed, figures, measure }: { viewed: ViewedRun; figures
           </thead>
           <tbody>
             {shown.map((at) => (
-              <FiguresRow
-                key={at}
-                condition={viewed.conditions[at]?.condition ?? ""}
-                figures={figures.conditions[at]!}
-                measure={measure}
-                axis={axis}
-                extremes={extremes}
-                at={at}
-              />
+              <FiguresRow key={at} group={groups[at]!} measure={measure} axis={axis} extremes={extremes} at={at} />
             ))}
           </tbody>
         </table>
       </div>
-      {order.length > A_PAGE && (
-        <nav class="parts" aria-label="Parts of the table">
-          <button type="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
-            Earlier
-          </button>
-          <span>
-            conditions {page * A_PAGE + 1} to {Math.min(order.length, (page + 1) * A_PAGE)} of {order.length}
-          </span>
-          <button type="button" disabled={(page + 1) * A_PAGE >= order.length} onClick={() => setPage(page + 1)}>
-            Later
-          </button>
-        </nav>
-      )}
+      <Parts page={page} of={A_PAGE} count={order.length} what={isOf("kinds", "conditions")} onTurn={setPage} />
     </>
-  );
-}
-
-/** The positions of the conditions in the order of a column: `length` ascending, `-length` descending. */
-function sorted(conditions: readonly ConditionFigures[], sort: string | null): number[] {
-  const order = conditions.map((_, at) => at);
-  const value = SORTS.get((sort ?? "").replace(/^-/, ""));
-  if (value === undefined) return sort === "-" ? order.toReversed() : order;
-  const sign = sort?.startsWith("-") ? -1 : 1;
-  return order.toSorted((a, b) => {
-    const [one, other] = [value(conditions[a]!), value(conditions[b]!)];
-    if (one === null || other === null) return Number(one === null) - Number(other === null);
-    return sign * (one - other) || a - b;
-  });
-}
-
-function SortHead({ sort, name }: { sort: string; name: string }) {
-  const now = place.value.sort ?? "";
-  const isUp = now === sort;
-  const isDown = now === `-${sort}`;
-  return (
-    <th scope="col" aria-sort={isUp ? "ascending" : isDown ? "descending" : "none"} class={sort === "" ? "" : "figure"}>
-      <button type="button" class="plain" onClick={() => go({ sort: isUp ? `-${sort}` : sort || null }, "replace")}>
-        {name}
-        {(isUp || isDown) && (
-          <span class="arrow" aria-hidden="true">
-            {isUp ? "▲" : "▼"}
-          </span>
-        )}
-      </button>
-    </th>
   );
 }
 
@@ -247,9 +216,9 @@ interface Extreme {
 }
 type Extremes = Record<string, Extreme>;
 
-/** The conditions with the lowest and the highest mean; none if all are equal. */
-function extremesOf(conditions: readonly ConditionFigures[], { key }: Measure): Extreme {
-  const means = conditions.flatMap((figures, at) => {
+/** The groups with the lowest and the highest mean; none if all are equal. */
+function extremesOf(groups: readonly Group[], { key }: Measure): Extreme {
+  const means = groups.flatMap(({ figures }, at) => {
     const value = meanOf(figures[key]);
     return value === null ? [] : [{ at, value }];
   });
@@ -261,23 +230,32 @@ function extremesOf(conditions: readonly ConditionFigures[], { key }: Measure): 
 }
 
 interface RowProps {
-  condition: string;
-  figures: ConditionFigures;
+  group: Group;
   measure: Measure;
   axis: Axis | null;
   extremes: Extremes;
   at: number;
 }
 
-function FiguresRow({ condition, figures, measure, axis, extremes, at }: RowProps) {
+/** Leads to the answers of one condition. The grid cannot filter by several. */
+function ToGrid({
+  condition,
+  filter,
+  children,
+}: Pick<Group, "condition"> & { filter: Filter; children: ComponentChildren }) {
+  if (condition === null) return <div>{children}</div>;
+  return <a href={linkTo({ view: "grid", input: null, filter: { condition, ...filter } })}>{children}</a>;
+}
+
+function FiguresRow({ group, measure, axis, extremes, at }: RowProps) {
+  const { name, figures, condition } = group;
   const { states } = figures;
-  const toGrid = (filter: Filter) => linkTo({ view: "grid", input: null, filter: { condition, ...filter } });
   const reasons = Object.entries(states.failed).toSorted(([, a], [, b]) => b - a);
   const { filter } = measure;
   return (
     <tr>
       <th scope="row">
-        <Name text={condition} />
+        <Name text={name} />
       </th>
       {MEASURES.map((one) => {
         const value = meanOf(figures[one.key]);
@@ -295,27 +273,39 @@ function FiguresRow({ condition, figures, measure, axis, extremes, at }: RowProp
       <td class="figure reasons">
         {reasons.length === 0 && "0"}
         {reasons.slice(0, 4).map(([reason, times]) => (
-          <a key={reason} href={toGrid({ state: "failed", reason })}>
+          <ToGrid key={reason} condition={condition} filter={{ state: "failed", reason }}>
             {number(times)} <Name text={reason} />
-          </a>
+          </ToGrid>
         ))}
-        {reasons.length > 4 && <a href={toGrid({ state: "failed" })}>and others</a>}
+        {reasons.length > 4 && (
+          <ToGrid condition={condition} filter={{ state: "failed" }}>
+            and others
+          </ToGrid>
+        )}
       </td>
       <td class="figure">
-        {states.truncated === 0 ? "0" : <a href={toGrid({ truncated: true })}>{number(states.truncated)}</a>}
+        {states.truncated === 0 ? (
+          "0"
+        ) : (
+          <ToGrid condition={condition} filter={{ truncated: true }}>
+            {number(states.truncated)}
+          </ToGrid>
+        )}
       </td>
       <td class="histogram">
         {axis && (
           <Bars
             histogram={figures[measure.key]}
             axis={axis}
-            name={`${measure.name} of ${condition}`}
+            name={`${measure.name} of ${name}`}
             say={measure.say}
             onPoint={(label) => {
-              pointed.value = label === null ? null : `${visible(condition)} · ${label}`;
+              pointed.value = label === null ? null : `${visible(name)} · ${label}`;
             }}
             onChoose={
-              filter && ((from, to) => go({ view: "grid", input: null, filter: { condition, ...filter(from, to) } }))
+              filter === null || condition === null
+                ? null
+                : (from, to) => go({ view: "grid", input: null, filter: { condition, ...filter(from, to) } })
             }
           />
         )}

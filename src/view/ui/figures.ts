@@ -43,7 +43,8 @@ async function count(run: string, say: (figures: Figures) => boolean): Promise<v
   }
 }
 
-function added(one: ConditionFigures | undefined, other: ConditionFigures): ConditionFigures {
+/** The figures of two groups of answers together. */
+export function added(one: ConditionFigures | undefined, other: ConditionFigures): ConditionFigures {
   if (one === undefined) return other;
   const failed = Object.assign(noCounts(), one.states.failed);
   for (const [reason, times] of Object.entries(other.states.failed)) failed[reason] = (failed[reason] ?? 0) + times;

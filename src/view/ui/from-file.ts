@@ -1,5 +1,15 @@
 import type { PageCell, PageChunk, PageHead, PageRow, PageStep, TextAt } from "../page-data.ts";
-import type { CellView, Distributions, Filter, GridRow, Matches, Rows, ShownText, StepView } from "../rows.ts";
+import type {
+  CellView,
+  Distributions,
+  Filter,
+  GridRow,
+  Matches,
+  Rows,
+  ShownText,
+  Statistics,
+  StepView,
+} from "../rows.ts";
 import { addValues, noFigures } from "./file-figures.ts";
 import { cellMatches, latencyOf } from "./file-filter.ts";
 import { lengthOf } from "./length.ts";
@@ -66,6 +76,8 @@ export function createFileRows(): { rows: Rows; run: string } {
     },
     matches: async (_, filter, after) => sliced(rowsFrom(after + 1), matchesOf(filter, viewed.conditions)),
     distributions: async (_, after) => sliced(rowsFrom(after + 1), figuresOf(viewed.conditions.length)),
+    statistics: async () =>
+      JSON.parse(document.querySelector("script[data-page=statistics]")!.textContent) as Statistics,
     compare: async () => ({ pairs: [], identical: 0, compared: 0, next: null, looked: 0 }),
     partner: async () => null,
     watch: () => () => {},

@@ -7,6 +7,7 @@ import type {
   GridRow,
   Matches,
   Rows,
+  Statistics,
   ViewedRun,
   WholeRow,
 } from "../rows.ts";
@@ -33,6 +34,7 @@ export const fromServer: Rows = {
     get<CellView>(`${of(run)}/rows/${position}/cells/${condition}/${replicate}`),
   matches: (run, filter, after) => get<Matches>(`${of(run)}/matches?${words({ after, ...filter })}`),
   distributions: (run, after) => get<Distributions>(`${of(run)}/distributions?after=${after}`),
+  statistics: (run) => get<Statistics>(`${of(run)}/statistics`),
   compare: (a, b, after) => get<Comparison>(`${of(a)}/compare?${words({ with: b, after })}`),
   partner: async (run, position, other) =>
     (await get<{ position: number | null }>(`${of(run)}/rows/${position}/partner?${words({ run: other })}`)).position,

@@ -1,8 +1,8 @@
-import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { go, place } from "./address.ts";
 import { closeCell, moveCell } from "./cell-dialog.tsx";
 import { active, goSideBySide, moveBy, toggleWhole } from "./grid-state.ts";
+import { Modal } from "./modal.tsx";
 import { viewed } from "./run-state.ts";
 import { moveCondition, moveInput } from "./side.tsx";
 
@@ -77,34 +77,8 @@ function focusSearch(): void {
 }
 
 export function KeysDialog() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    dialog.current?.showModal();
-    return () => {
-      if (before instanceof HTMLElement) before.focus();
-    };
-  }, []);
-  const close = () => {
-    areKeysShown.value = false;
-  };
   return (
-    <dialog
-      ref={dialog}
-      class="keys-dialog"
-      role="dialog"
-      aria-labelledby="keys-title"
-      onCancel={(event) => {
-        event.preventDefault();
-        close();
-      }}
-    >
-      <header>
-        <h2 id="keys-title">Keys</h2>
-        <button type="button" onClick={close}>
-          Close <kbd>Esc</kbd>
-        </button>
-      </header>
+    <Modal title="Keys" class="keys-dialog" onClose={() => (areKeysShown.value = false)}>
       <dl>
         {KEYS.map(([key, does]) => (
           <div key={key}>
@@ -115,6 +89,6 @@ export function KeysDialog() {
           </div>
         ))}
       </dl>
-    </dialog>
+    </Modal>
   );
 }
