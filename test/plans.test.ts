@@ -157,6 +157,7 @@ async function view(store: Store, first: string, second: string, withIds: string
   expect(reader.answer("partner", [first, 2, second])).toBe(2);
   expect(reader.answer("partner", [withIds, 2, withIds])).toBe(2);
   expect(reader.totals([first], true)).toHaveLength(1);
+  expect(reader.version(first)).toContain(first);
 }
 
 test("no statement of the store goes through a table of calls from end to end, and every one is looked at", async () => {

@@ -1,5 +1,6 @@
 import type { Store } from "../../store/file/store.ts";
 import { dataVersion, inputAt } from "../../store/view/inputs.ts";
+import { hasScores } from "../../store/runs/scores.ts";
 import { someRuns } from "../../store/runs/runs.ts";
 import type { Question } from "../../view/api.ts";
 import type { Rows } from "../../view/rows.ts";
@@ -17,8 +18,8 @@ import { beginSlice, type Slice } from "./slice.ts";
 /** The status of a run changes without a write when its process ends, so totals are read again after this time. */
 const STALE_MS = 5_000;
 
-/** What the thread that reads is asked. Statistics are computed by a thread of their own. */
-export type Asked = Exclude<Question, "statistics">;
+/** Statistics are computed by a thread of their own. */
+type Asked = Exclude<Question, "statistics">;
 
 type Answers = {
   [Q in Asked]: (slice: Slice, ...args: Parameters<Rows[Q]>) => Awaited<ReturnType<Rows[Q]>>;
@@ -56,6 +57,14 @@ export class Reader {
     // TypeScript does not relate the two members of one question.
     const answer = this.#answers[question] as (slice: Slice, ...args: unknown[]) => Awaited<ReturnType<Rows[Q]>>;
     return answer(beginSlice(), ...args);
+  }
+
+  /** What the statistics of a run follow from, as far as that is known without reading the run. */
+  version(id: string): string {
+    const row = runOf(this.#store, id);
+    const { status: _, ...facts } = summaryOf(row);
+    // Scores can be replaced without a trace in the run's totals.
+    return JSON.stringify([facts, hasScores(this.#store, row.id) ? dataVersion(this.#store) : null]);
   }
 
   /** The totals of some runs; null if nothing can have changed since the last call. */

@@ -5,7 +5,8 @@ import type { RunSummary } from "../runs/summary.ts";
 
 /** What the thread is to do. */
 export type Task =
-  | { question: Question; args: never }
+  | { question: Exclude<Question, "statistics">; args: never }
+  | { versioned: string }
   | { watched: readonly string[]; /** Also if nothing has changed. */ isForced: boolean };
 
 /** What came of it. */
@@ -51,9 +52,16 @@ export class ReadingThread {
     });
   }
 
+  /** Statistics are not asked here: they have threads of their own. */
   readonly ask: Ask = (question, args, signal) => {
-    return this.#add({ question, args: args as never }, LONG.has(question), signal);
+    const asked = question as Exclude<Question, "statistics">;
+    return this.#add({ question: asked, args: args as never }, LONG.has(question), signal);
   };
+
+  /** A text that changes when the statistics of a run may change. @throws ViewError when there is no such run */
+  async version(run: string, signal: AbortSignal): Promise<string> {
+    return await this.#add({ versioned: run }, false, signal);
+  }
 
   /** The totals of some runs; null if nothing has changed. */
   async totals(watched: readonly string[], isForced: boolean): Promise<RunSummary[] | null> {

@@ -2,7 +2,6 @@ import { errorCode, UsageError } from "../../errors.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { Ask } from "../../view/api.ts";
-import type { ViewedRun } from "../../view/rows.ts";
 import { startServer } from "../../view/server.ts";
 import type { OnEvent } from "../events.ts";
 import { shellFiles, workerFile } from "./built-files.ts";
@@ -49,7 +48,8 @@ export async function serveView(store: Store, options: ServeViewOptions = {}): P
   const statistics = new StatisticsThreads(store.path);
   const ask: Ask = async (question, args, signal) => {
     if (question !== "statistics") return await thread.ask(question, args, signal);
-    return statistics.answer(JSON.parse(await thread.ask("run", args as [string], signal)) as ViewedRun);
+    const [asked] = args as [string];
+    return statistics.answer(asked, await thread.version(asked, signal));
   };
   const watch = watching((runs, isForced) => thread.totals(runs, isForced), onBug);
   try {

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { type Computing, type ViewedRun } from "../../view/rows.ts";
+import type { Computing } from "../../view/rows.ts";
 import { ViewError } from "../../view/view-error.ts";
 import { statisticsWorkerFile } from "./built-files.ts";
 
@@ -79,23 +79,26 @@ export class StatisticsThreads {
     this.#database = database;
   }
 
-  /** Begins to compute what is not there yet. @returns JSON of `Statistics` @throws what went wrong */
-  answer({ run }: ViewedRun): string {
-    const { id, status: _, ...facts } = run;
-    const version = JSON.stringify(facts);
+  /**
+   * Begins to compute what is not there yet.
+   * @param version changes when the run does
+   * @returns JSON of `Statistics`
+   * @throws what went wrong
+   */
+  answer(run: string, version: string): string {
     const now = performance.now();
-    const result = this.#results.get(id);
+    const result = this.#results.get(run);
     // While a run goes on, its figures are old when they are there. They are told once all the same.
     if (result && (result.version === version || (!result.isTold && now - result.at < TOLD_MS))) {
       result.isTold = true;
       if (result.json !== null) return `{"state":"ready","figures":${result.json}}`;
-      this.#results.delete(id);
+      this.#results.delete(run);
       throw result.error;
     }
     const isFree = this.#job === null || now - this.#job.askedAt > FORGOTTEN_MS;
-    if (this.#job?.run === id) this.#job.askedAt = now;
-    else if (isFree) this.#begin(id, version);
-    const progress = this.#job?.run === id ? this.#job.progress : { step: "waiting" as const, done: 0, total: 0 };
+    if (this.#job?.run === run) this.#job.askedAt = now;
+    else if (isFree) this.#begin(run, version);
+    const progress = this.#job?.run === run ? this.#job.progress : { step: "waiting" as const, done: 0, total: 0 };
     return JSON.stringify({ state: "computing", ...progress } satisfies Computing);
   }
 

@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { noDatabase, openToRead } from "../../store/file/open.ts";
 import { isLocked } from "../../store/file/transaction.ts";
 import { ViewError } from "../../view/view-error.ts";
-import { type Asked, Reader } from "./reader.ts";
+import { Reader } from "./reader.ts";
 import type { Reply, Task } from "./reading-thread.ts";
 import { SliceOver } from "./slice.ts";
 
@@ -16,11 +16,14 @@ const reader = new Reader(store);
 
 parentPort?.on("message", (task: Task) => parentPort?.postMessage(replyTo(task)));
 
+function valueFor(task: Task): unknown {
+  if ("watched" in task) return reader.totals(task.watched, task.isForced);
+  return "versioned" in task ? reader.version(task.versioned) : reader.answer(task.question, task.args);
+}
+
 function replyTo(task: Task): Reply {
   try {
-    const value =
-      "watched" in task ? reader.totals(task.watched, task.isForced) : reader.answer(task.question as Asked, task.args);
-    return { json: JSON.stringify(value) };
+    return { json: JSON.stringify(valueFor(task)) };
   } catch (error) {
     if (error instanceof SliceOver) return { isToRepeat: true };
     if (error instanceof ViewError) {

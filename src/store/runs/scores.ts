@@ -54,6 +54,14 @@ export function scoreNames({ sqlite }: Store, runId: number): string[] {
     .all(runId);
 }
 
+/**
+ * Whether a run has scores.
+ * @internal
+ */
+export function hasScores({ sqlite }: Store, runId: number): boolean {
+  return sqlite.prepare<[number], 1>("select 1 from scores where run_id = ? limit 1").get(runId) !== undefined;
+}
+
 /** The call that gives the response of a cell. */
 export interface ScoredCall {
   callId: number;

@@ -1,5 +1,6 @@
 import type { Figures } from "../rows.ts";
 import { duration, money, number } from "./number.ts";
+import { visible } from "./text.tsx";
 
 /** A condition or a kind with its figures. */
 export type Group = Figures["conditions"][number];
@@ -207,8 +208,38 @@ export function columnOf(key: string | null): Column | undefined {
   return COLUMNS.find((column) => column.key === key);
 }
 
+/** Columns that are shown together. */
+export interface ColumnGroup {
+  key: string;
+  name: string;
+  columns: readonly Column[];
+}
+
+/** How many scores are shown. */
+const MOST_SCORES = 20;
+
+/** The groups of columns for a run. */
+export function columnGroups(groups: readonly Group[]): ColumnGroup[] {
+  const names = [...new Set(groups.flatMap(({ scores = {} }) => Object.keys(scores)))].slice(0, MOST_SCORES);
+  return names.length === 0 ? [...GROUPS] : [...GROUPS, { key: "scores", name: "Scores", columns: names.map(score) }];
+}
+
+/** The mean of a score that was imported. */
+function score(name: string): Column {
+  return {
+    key: `score ${name}`,
+    name: visible(name),
+    definition: "The mean of a score that was imported, with the standard deviation.",
+    of({ scores = {} }) {
+      const { mean = null, sd = null } = scores[name] ?? {};
+      const small = sd === null ? null : `sd ${fixed(sd, 3)}`;
+      return { value: mean, text: mean === null ? NONE : fixed(mean, 3), small, signature: null };
+    },
+  };
+}
+
 /** What can be shown at once. */
-export const GROUPS: readonly { key: string; name: string; columns: readonly Column[] }[] = [
+const GROUPS: readonly ColumnGroup[] = [
   {
     key: "overview",
     name: "Overview",

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import type { Figures } from "../rows.ts";
 import { go, place } from "./address.ts";
 import { Modal } from "./modal.tsx";
-import { type Column, columnOf, type Group, nameOf } from "./statistics-columns.ts";
+import { type Column, type Group, nameOf } from "./statistics-columns.ts";
 import { isOf, Parts, sorted, SortHead } from "./table-parts.tsx";
 import { Name } from "./text.tsx";
 
@@ -75,8 +75,8 @@ export function StatisticsTable({ groups, columns, signatures }: Props) {
 const MOST_LISTED = 100;
 
 /** What a figure is, and how it was made. */
-export function Definition({ groups, signatures }: Omit<Props, "columns">) {
-  const column = columnOf(place.value.about);
+export function Definition({ groups, columns, signatures }: Props) {
+  const column = columns.find(({ key }) => key === place.value.about);
   if (column === undefined) return null;
   const shown = groups.slice(0, MOST_LISTED).map((group) => ({ group, ...column.of(group, signatures) }));
   const different = new Set(shown.flatMap(({ signature }) => signature ?? []));

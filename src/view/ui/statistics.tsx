@@ -6,7 +6,7 @@ import { HeatMap } from "./heat-map.tsx";
 import { asError, reading, rows } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { counted, number } from "./number.ts";
-import { GROUPS } from "./statistics-columns.ts";
+import { columnGroups } from "./statistics-columns.ts";
 import { LargestDifferences, Suspects } from "./statistics-lists.tsx";
 import { Definition, StatisticsTable } from "./statistics-table.tsx";
 import { ByChoice, Choices } from "./table-parts.tsx";
@@ -81,7 +81,8 @@ function Measured({ viewed, figures }: { viewed: ViewedRun; figures: Figures }) 
   const { by, measure } = place.value;
   const groups = by === "kind" ? figures.kinds : figures.conditions;
   const { signatures } = figures;
-  const chosen = GROUPS.find(({ key }) => key === measure) ?? GROUPS[0]!;
+  const choices = columnGroups(groups);
+  const chosen = choices.find(({ key }) => key === measure) ?? choices[0]!;
   // Figures that no group has, such as those against references that are not there.
   const columns = chosen.columns.filter((column) =>
     groups.some((group) => column.of(group, signatures).value !== null),
@@ -94,7 +95,7 @@ function Measured({ viewed, figures }: { viewed: ViewedRun; figures: Figures }) 
         <Choices
           legend="Figures"
           name="figures"
-          options={GROUPS}
+          options={choices}
           chosen={chosen.key}
           onChoose={(key) => go({ measure: key }, "replace")}
         />
@@ -110,7 +111,7 @@ function Measured({ viewed, figures }: { viewed: ViewedRun; figures: Figures }) 
       <HeatMap {...figures.similarity} />
       <LargestDifferences differences={figures.differences} />
       <Suspects {...figures} />
-      <Definition groups={groups} signatures={signatures} />
+      <Definition groups={groups} columns={choices.flatMap((choice) => choice.columns)} signatures={signatures} />
     </>
   );
 }
