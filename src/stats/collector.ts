@@ -42,18 +42,20 @@ export class Collector {
 
   /**
    * Continues from what another collector of the same run and options has stored. It must be new.
-   * @returns false if pieces are missing; then it cannot be used
+   * @returns false if pieces are missing, or are something else; then it cannot be used
    */
   restore(pieces: Iterator<unknown>): boolean {
-    const similarity = pieces.next();
-    if (similarity.done === true) return false;
-    this.similarity.restore(similarity.value as Float64Array);
-    for (const tally of this.tallies) {
-      const piece = pieces.next();
-      if (piece.done === true) return false;
-      tally.restore(piece.value as StoredTally);
+    try {
+      for (const part of [this.similarity, ...this.tallies]) {
+        const piece = pieces.next();
+        if (piece.done === true) return false;
+        part.restore(piece.value as Float64Array & StoredTally);
+      }
+      return true;
+    } catch {
+      // What is in a file beside the database may have any form.
+      return false;
     }
-    return true;
   }
 
   add(task: StatTask): void {

@@ -51,7 +51,10 @@ export class Distribution {
     return { values: this.values, counts: this.counts };
   }
 
+  /** @throws RangeError if these are no values of a distribution like this one */
   restore({ values, counts }: StoredDistribution): void {
+    if (!(values instanceof this.Values) || counts.length !== values.length)
+      throw new RangeError("these are other values");
     this.values = values;
     this.counts = counts;
     this.added = this.counts.reduce((sum, count) => sum + count, 0);

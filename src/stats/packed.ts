@@ -2,7 +2,7 @@ import { BLEU_AT } from "./comparison.ts";
 import { stirred } from "./hash.ts";
 
 /** Raised with every change of a figure's definition, so that what an older version kept is not used. */
-export const FIGURES_VERSION = 1;
+export const FIGURES_VERSION = 2;
 
 /** How many figures an answer has, and how many answers there are, each as 32 bits. */
 const HEAD_BYTES = 8;

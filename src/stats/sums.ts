@@ -94,3 +94,12 @@ export const FROM_SUMS: Record<GroupFigure, FromSums> = {
   set_rouge1: meanOf("set_rouge1"),
   replicate_agreement: meanOf("replicate_agreement"),
 };
+
+/**
+ * Copies kept sums.
+ * @throws RangeError if they are not as many, or no numbers
+ */
+export function setAll(sums: Float64Array, kept: Float64Array): void {
+  if (!(kept instanceof Float64Array) || kept.length !== sums.length) throw new RangeError("these are other sums");
+  sums.set(kept);
+}

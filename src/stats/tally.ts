@@ -3,7 +3,7 @@ import { Distribution, type StoredDistribution } from "./distribution.ts";
 import type { Lengths } from "./lengths.ts";
 import { bleuOf, chrfOf, chrfppOf, CORPUS_SUMS, corpusSums } from "./scores.ts";
 import type { StatCell } from "./stream.ts";
-import { ANSWER_FIGURES, type AnswerFigure, CORPUS_AT, SUM_AT, SUMS } from "./sums.ts";
+import { ANSWER_FIGURES, type AnswerFigure, CORPUS_AT, setAll, SUM_AT, SUMS } from "./sums.ts";
 
 /** An answer of the sample. */
 export interface SampledAnswer {
@@ -75,7 +75,7 @@ export class Tally {
     this.truncated = stored.truncated;
     this.reused = stored.reused;
     this.costNanoUsd = stored.costNanoUsd;
-    this.sums.set(stored.sums);
+    setAll(this.sums, stored.sums);
     this.latency.restore(stored.latency);
     for (const [at, name] of ANSWER_FIGURES.entries()) {
       this.distributions[name].restore(stored.distributions[at] as StoredDistribution);

@@ -46,7 +46,7 @@ export async function collectRun(
   const { reasoning_tags: tags = null } = row.config.model_config;
   const described = JSON.stringify([conditions, groups.count, String(sample), String(similar), tags]);
   const pieces = known.collected(name);
-  const before = pieces.next().value as Kept | undefined;
+  const before = keptHead(pieces.next().value);
   const isSameWay = before?.options === described;
   let read = new Positions(isSameWay ? before.settled : undefined);
   const now = markTasks(store, row.id, read);
@@ -61,6 +61,13 @@ export async function collectRun(
   }
   await readTasks(store, row, add, now, (position) => !now.settled.has(position));
   return collector;
+}
+
+/** @returns null if it is something else */
+function keptHead(value: unknown): Kept | null {
+  const { options, settled, mark } = (value ?? {}) as Partial<Kept>;
+  const isKept = typeof options === "string" && settled instanceof Uint8Array && typeof mark === "number";
+  return isKept ? { options, settled, mark } : null;
 }
 
 function* withHead(kept: Kept, collector: Collector): Generator {

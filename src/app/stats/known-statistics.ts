@@ -28,10 +28,9 @@ export function openKnownStatistics(store: Store): KnownStatistics {
     },
     *collected(name) {
       for (const bytes of file.pieces(name)) {
-        const content = bytes.subarray(CHECK_BYTES);
-        const check = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32LE(0);
-        if (crc32(content) !== check) return;
-        yield deserialize(content) as unknown;
+        const piece = readPiece(bytes);
+        if (piece === null) return;
+        yield piece.value;
       }
     },
     keepCollected(name, values) {
@@ -47,4 +46,15 @@ export function openKnownStatistics(store: Store): KnownStatistics {
     },
     [Symbol.dispose]: () => file[Symbol.dispose](),
   };
+}
+
+/** @returns null if it is damaged, or another version of Node.js wrote it in a form that this one cannot read */
+function readPiece(bytes: Uint8Array): { value: unknown } | null {
+  try {
+    const content = bytes.subarray(CHECK_BYTES);
+    const check = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32LE(0);
+    return crc32(content) === check ? { value: deserialize(content) as unknown } : null;
+  } catch {
+    return null;
+  }
 }
