@@ -8,7 +8,7 @@ const SHINGLE = 5;
 /** A pair at the least similarity shares all rows of some band with a probability of 99.995%. */
 const BANDS = 25;
 const ROWS = 5;
-/** How many of the texts with the same band each is compared with. */
+/** How many of the texts with the same band each is compared with: of those that follow it, and of those of all conditions. */
 const MOST_COMPARED = 20;
 /** How many pairs are remembered that were compared. */
 const MOST_PAIRS = 1_000_000;
@@ -112,21 +112,55 @@ export class DuplicateFinder {
 
   /** Pairs of texts that have a band in common, the smaller number first; some pairs come more than once. */
   private *candidates(): Generator<[number, number]> {
-    const count = this.conditions.length;
-    const keys = new Float64Array(count);
     for (let band = 0; band < BANDS; band += 1) {
-      for (let entry = 0; entry < count; entry += 1) {
-        keys[entry] = (this.bands[entry * BANDS + band] as number) * 2 ** 20 + entry;
-      }
-      keys.sort();
-      for (let at = 0; at < count; at += 1) {
-        const [own, one] = [Math.floor((keys[at] as number) / 2 ** 20), (keys[at] as number) % 2 ** 20];
-        for (let next = at + 1; next < Math.min(count, at + 1 + MOST_COMPARED); next += 1) {
-          if (Math.floor((keys[next] as number) / 2 ** 20) !== own) break;
-          yield [one, (keys[next] as number) % 2 ** 20];
+      for (const alike of this.textsByBand(band)) {
+        for (const [at, one] of alike.entries()) {
+          for (const other of alike.subarray(at + 1, at + 1 + MOST_COMPARED)) yield [one, other];
+        }
+        if (alike.length <= MOST_COMPARED) continue;
+        // The texts that follow one may all be of its own condition.
+        for (const other of this.someOfEachCondition(alike, band)) {
+          for (const one of alike) if (one !== other) yield [Math.min(one, other), Math.max(one, other)];
         }
       }
     }
+  }
+
+  /** The texts that have the same band, in order of their numbers: each time at least two. */
+  private *textsByBand(band: number): Generator<Uint32Array> {
+    const count = this.conditions.length;
+    const keys = new Float64Array(count);
+    for (let entry = 0; entry < count; entry += 1) {
+      keys[entry] = (this.bands[entry * BANDS + band] as number) * 2 ** 20 + entry;
+    }
+    keys.sort();
+    const bandAt = (at: number) => Math.floor((keys[at] as number) / 2 ** 20);
+    for (let [from, to] = [0, 0]; from < count; from = to) {
+      while (to < count && bandAt(to) === bandAt(from)) to += 1;
+      if (to - from > 1) yield Uint32Array.from(keys.subarray(from, to), (key) => key % 2 ** 20);
+    }
+  }
+
+  /** Up to {@link MOST_COMPARED} texts, of each condition as many as of the others; other ones for each band. */
+  private someOfEachCondition(entries: Uint32Array, band: number): Set<number> {
+    const byCondition = new Map<number, number[]>();
+    const placeOf = (entry: number) => stirred(entry ^ stirred(band + 1)) >>> 0;
+    for (const entry of entries.toSorted((one, other) => placeOf(one) - placeOf(other))) {
+      for (const condition of new Set(this.conditions[entry])) {
+        const own = byCondition.get(condition) ?? [];
+        byCondition.set(condition, own);
+        if (own.length < MOST_COMPARED) own.push(entry);
+      }
+    }
+    const chosen = new Set<number>();
+    for (let place = 0; place < MOST_COMPARED; place += 1) {
+      for (const own of byCondition.values()) {
+        const entry = own[place];
+        if (entry !== undefined) chosen.add(entry);
+        if (chosen.size === MOST_COMPARED) return chosen;
+      }
+    }
+    return chosen;
   }
 
   private link(one: number, other: number): void {

@@ -1,10 +1,17 @@
 import { CharacterSide, clipped } from "./comparison.ts";
 import { chrf, CHRF_ORDER, ngramsIn } from "./overlap.ts";
 import { MOST_SIMILAR } from "./sample.ts";
+import { setAll } from "./sums.ts";
 import { codePoints, withoutSpaces } from "./tokens.ts";
 
-/** The sums of a pair of conditions: n-grams of the one, of the other and of both, by order. */
-const PAIR_SUMS = 3 * CHRF_ORDER;
+/**
+ * The sums of a pair of conditions, by order: n-grams of the one, of the other, of both; then those of the one and of the
+ * other whose counterpart is not too short to have any. As in sacreBLEU, only these count for the answer.
+ */
+const PAIR_SUMS = 5 * CHRF_ORDER;
+const [OF_ONE, OF_OTHER, OF_BOTH, COUNTED_OF_ONE, COUNTED_OF_OTHER] = [0, 1, 2, 3, 4].map(
+  (place) => place * CHRF_ORDER,
+) as [number, number, number, number, number];
 
 /** Compares texts by chrF in both directions at once. */
 class ChrfPair {
@@ -14,14 +21,19 @@ class ChrfPair {
     this.side = new CharacterSide(clipped(text));
   }
 
-  /** Adds the counts of the pair to sums, as if this text were the answer; `from` says where they begin. */
+  /** Adds the counts of the pair to sums, with this text as the one; `from` says where they begin. */
   addTo(sums: Float64Array, from: number, other: Int32Array): void {
     const matches = this.side.overlap(other);
     for (let at = 0; at < CHRF_ORDER; at += 1) {
       const [own, others] = [ngramsIn(this.side.length, at + 1), ngramsIn(other.length, at + 1)];
-      sums[from + at] = (sums[from + at] as number) + own;
-      sums[from + CHRF_ORDER + at] = (sums[from + CHRF_ORDER + at] as number) + others;
-      sums[from + 2 * CHRF_ORDER + at] = (sums[from + 2 * CHRF_ORDER + at] as number) + (matches[at] as number);
+      const add = (place: number, count: number) => {
+        sums[from + place + at] = (sums[from + place + at] as number) + count;
+      };
+      add(OF_ONE, own);
+      add(OF_OTHER, others);
+      add(OF_BOTH, matches[at] as number);
+      if (others > 0) add(COUNTED_OF_ONE, own);
+      if (own > 0) add(COUNTED_OF_OTHER, others);
     }
   }
 }
@@ -33,9 +45,12 @@ function characters(text: string): Int32Array {
 
 /** chrF of sums. @param isReversed whether the other text is the answer, and this one the reference */
 function chrfOfPair(sums: Float64Array, isReversed: boolean): number {
-  const [one, other] = [sums.subarray(0, CHRF_ORDER), sums.subarray(CHRF_ORDER, 2 * CHRF_ORDER)];
-  const matches = sums.subarray(2 * CHRF_ORDER, PAIR_SUMS);
-  return chrf({ hypothesis: isReversed ? other : one, reference: isReversed ? one : other, matches });
+  const at = (place: number) => sums.subarray(place, place + CHRF_ORDER);
+  return chrf({
+    hypothesis: at(isReversed ? COUNTED_OF_OTHER : COUNTED_OF_ONE),
+    reference: at(isReversed ? OF_ONE : OF_OTHER),
+    matches: at(OF_BOTH),
+  });
 }
 
 /** The mean chrF of texts against each other, each as the answer and as the reference; null for fewer than two. */
@@ -69,12 +84,14 @@ export class Similarity {
   }
 
   restore(sums: Float64Array): void {
-    this.sums.set(sums);
+    setAll(this.sums, sums);
   }
 
   /** Adds the answers to an input, by their condition. */
   add(answers: ReadonlyMap<number, string>): void {
     const texts = [...answers].filter(([condition]) => condition < this.size).toSorted(([one], [other]) => one - other);
+    // A pair of a condition with itself only says that the condition has answers.
+    for (const [condition] of texts) this.sums[this.from(condition, condition)] = 1;
     if (texts.length < 2) return;
     const points = texts.map(([, text]) => characters(text));
     for (const [at, [condition, text]] of texts.entries()) {
@@ -93,8 +110,8 @@ export class Similarity {
       every.map((column) => {
         const from = this.from(Math.min(row, column), Math.max(row, column));
         const sums = this.sums.subarray(from, from + PAIR_SUMS);
-        if (row === column) return 100;
-        return sums[0] === 0 && sums[CHRF_ORDER] === 0 ? null : chrfOfPair(sums, row > column);
+        if (sums[OF_ONE] === 0 && sums[OF_OTHER] === 0) return null;
+        return row === column ? 100 : chrfOfPair(sums, row > column);
       }),
     );
   }

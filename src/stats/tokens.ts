@@ -87,19 +87,24 @@ export function setWords(text: string): Set<string> {
 }
 
 /** What a code unit is to {@link plainWords}. */
-const [APART, IN_WORD, ALONE] = [0, 1, 2] as const;
+const [APART, IN_WORD, ALONE, IN_PAIR] = [0, 1, 2, 3] as const;
 let unitKinds: Uint8Array | null = null;
 
-/** The kind of every code unit. A surrogate counts as a letter: letters outside the BMP are more common than symbols in words. */
+/** The kind of every code unit. */
 function kindsOfUnits(): Uint8Array {
   const kinds = new Uint8Array(0x10000);
-  const letter = /[\p{L}\p{M}\p{N}\p{Surrogate}]/u;
-  const alone = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u;
   for (let unit = 0; unit < kinds.length; unit += 1) {
-    const character = String.fromCharCode(unit);
-    if (letter.test(character)) kinds[unit] = alone.test(character) ? ALONE : IN_WORD;
+    kinds[unit] = unit >= 0xd800 && unit < 0xdc00 ? IN_PAIR : kindOfCharacter(String.fromCharCode(unit));
   }
   return kinds;
+}
+
+const LETTER = /[\p{L}\p{M}\p{N}]/u;
+const LETTER_ALONE = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u;
+
+function kindOfCharacter(character: string): typeof APART | typeof IN_WORD | typeof ALONE {
+  if (!LETTER.test(character)) return APART;
+  return LETTER_ALONE.test(character) ? ALONE : IN_WORD;
 }
 
 /**
@@ -111,15 +116,21 @@ export function plainWords(text: string): string[] {
   const lower = text.toLowerCase();
   const words: string[] = [];
   let start = -1;
-  for (let at = 0; at <= lower.length; at += 1) {
-    const kind = at === lower.length ? APART : kinds[lower.charCodeAt(at)];
+  for (let [at, width] = [0, 1]; at <= lower.length; at += width) {
+    width = 1;
+    let kind = at === lower.length ? APART : kinds[lower.charCodeAt(at)];
+    if (kind === IN_PAIR) {
+      const character = String.fromCodePoint(lower.codePointAt(at) as number);
+      width = character.length;
+      kind = kindOfCharacter(character);
+    }
     if (kind === IN_WORD) {
       if (start === -1) start = at;
       continue;
     }
     if (start !== -1) words.push(lower.slice(start, at));
     start = -1;
-    if (kind === ALONE) words.push(lower.slice(at, at + 1));
+    if (kind === ALONE) words.push(lower.slice(at, at + width));
   }
   return words;
 }

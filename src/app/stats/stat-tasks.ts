@@ -21,7 +21,9 @@ function statCell(run: RunRow, task: TaskRow, cell: Cell): StatCell | null {
   const { strategy } = cell;
   if (strategy === null) return null;
   const { response, failure, cost_usd: cost, latency_ms: latencyMs, origin_run: origin } = flatRow(run, task, cell);
-  const { completionTokens, reasoningTokens } = strategy;
+  const { completionTokens, reasoningTokens, origin: way } = strategy;
+  // A dataset that was imported says how many tokens its answers have together, and not each by itself.
+  const areTokensKnown = completionTokens !== null && way !== "imported";
   return {
     condition: strategy.perspective,
     replicate: cell.replicate,
@@ -30,7 +32,7 @@ function statCell(run: RunRow, task: TaskRow, cell: Cell): StatCell | null {
     failure,
     isTruncated: strategy.finishReason === "length",
     isReused: response !== null && run.imported === null && origin !== run.publicId,
-    tokens: completionTokens === null ? null : Math.max(0, completionTokens - (reasoningTokens ?? 0)),
+    tokens: areTokensKnown ? Math.max(0, completionTokens - (reasoningTokens ?? 0)) : null,
     costNanoUsd: cost === null ? null : Math.round(cost * 1e9),
     latencyMs,
   };

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { GroupStatistics, RunStatistics } from "../src/index.ts";
+import { datagen, type Workspace, workspace } from "./support/harness.ts";
+import * as naive from "./support/naive-statistics.ts";
+
+let space: Workspace;
+
+beforeAll(async () => {
+  space = await workspace();
+});
+
+afterAll(() => space[Symbol.asyncDispose]());
+
+async function run(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
+  expect(stderr).not.toMatch(/^Error/m);
+  expect(code).toBe(0);
+  return stdout;
+}
+
+/** Imports answers, so that a run has these texts. @returns the id of the run */
+async function imported(answers: Record<string, string[]>, inputs?: string[]): Promise<string> {
+  const conditions = Object.keys(answers);
+  const tasks = Object.values(answers)[0]!.map((_, at) => ({
+    context: inputs?.[at] ?? `Eingabe ${at}`,
+    responses: conditions.map((condition) => answers[condition]![at]),
+    preparations: conditions.map(() => null),
+  }));
+  await space.write("dataset.json", {
+    task_type: "translation",
+    task_description: "German to English translation task",
+    agent_perspectives: conditions.map((condition) => ({ condition, reading: null, strategy: `As ${condition}.` })),
+    tasks,
+    metadata: {
+      model_config: { model_name: "gpt-4o-mini", max_tokens: 100, temperature: 0.7 },
+      api_provider: "openai",
+      data_config: { input_data_path: "x.json", sample_size: tasks.length },
+      generation_time: "2026-01-01T00:00:00",
+    },
+  });
+  return (await run("import", "dataset.json")).trim();
+}
+
+async function statsOf(...args: string[]): Promise<RunStatistics> {
+  return JSON.parse(await run("stats", ...args, "--json")) as RunStatistics;
+}
+
+function times<T>(count: number, make: (at: number) => T): T[] {
+  return Array.from({ length: count }, (_, at) => make(at));
+}
+
+const duplicatesOf = ({ conditions }: { conditions: GroupStatistics[] }) => conditions.map((each) => each.duplicates);
+
+describe("duplicates", () => {
+  test("are found in each condition, of however many texts that are nearly the same", async () => {
+    const template = times(80, (at) => `word${at}`).join(" ");
+    const id = await imported({
+      Many: times(60, (at) => `${template} a${at}`),
+      "As many": times(60, (at) => `${template} b${at}`),
+      One: times(60, (at) => (at === 30 ? `${template} c` : `Something else about matter ${at}, and no template.`)),
+    });
+    expect(duplicatesOf(await statsOf(id))).toEqual([
+      { within: 0, between: 0, near_within: 60, near_between: 60 },
+      { within: 0, between: 0, near_within: 60, near_between: 60 },
+      { within: 0, between: 0, near_within: 0, near_between: 1 },
+    ]);
+  });
+
+  test("have the same letters and digits, whatever symbols stand beside them", async () => {
+    const id = await imported({ Plain: ["A great day"], Symbols: ["A GREAT 😀 day! 👍🏽"], Others: ["𝒜 great day"] });
+    expect(duplicatesOf(await statsOf(id)).map(({ between }) => between)).toEqual([1, 1, 0]);
+  });
+});
+
+test("a rare Chinese character is a word, too", async () => {
+  const { conditions } = await statsOf(await imported({ One: ["𠮷𠮸"] }, ["𠮸川"]));
+  expect(conditions[0]!.coverage!.value).toBe(0.5);
+});
+
+test("similarity is sacreBLEU's for answers of a few characters, and null without answers", async () => {
+  const answers = {
+    Short: ["ja", "nein", "ja", "vielleicht", "n"],
+    Long: ["ja, sicher", "nein", "j", "nein, niemals", "nein"],
+    None: times(5, () => "No response generated"),
+  };
+  const id = await imported(answers);
+  const { similarity } = await statsOf(id);
+  const rows = Object.entries(answers).flatMap(([condition, responses]) =>
+    responses.map((response, task) => ({ task, condition, response, replicate: 1 })),
+  ) as Parameters<typeof naive.similarity>[0];
+  expect(similarity.chrf[0]![1]).toBeCloseTo(naive.similarity(rows, "Short", "Long"), 9);
+  expect(similarity.chrf[1]![0]).toBeCloseTo(naive.similarity(rows, "Long", "Short"), 9);
+  expect(similarity.chrf.map((row) => row[2])).toEqual([null, null, null]);
+  expect(similarity.chrf[0]![0]).toBe(100);
+});
+
+test("tokens of imported answers are unknown", async () => {
+  const { conditions, differences } = await statsOf(await imported({ A: ["eins", "zwei"], B: ["drei", "vier"] }));
+  expect(conditions[0]!.tokens).toEqual({
+    mean: null,
+    sd: null,
+    min: null,
+    q1: null,
+    median: null,
+    q3: null,
+    max: null,
+  });
+  expect(differences.map(({ figure }) => figure)).not.toContain("tokens");
+});
