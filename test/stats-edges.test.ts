@@ -107,3 +107,32 @@ test("tokens of imported answers are unknown", async () => {
   });
   expect(differences.map(({ figure }) => figure)).not.toContain("tokens");
 });
+
+test("CSV has no text that a spreadsheet takes for a formula", async () => {
+  const id = await imported({ "=1+1": ["@SUM(A1)", "@SUM(A1)", "@SUM(A1)"] });
+  expect(await run("stats", id, "--csv")).toContain(`${id},'=1+1,3,`);
+  expect(await run("stats", id, "--suspects", "--csv")).toMatch(/,'=1\+1,1,same for many inputs,'@SUM\(A1\)\n/);
+});
+
+test("the largest differences are those of groups that do not vary", async () => {
+  const words = times(6, (at) => times(at + 2, (place) => `w${at}${place}`).join(" "));
+  const id = await imported({ Copy: words, Else: times(6, (at) => "other ".repeat(at + 3)) }, words);
+  const first = (await run("stats", id)).split("\n").find((line) => /^Copy +Else/.test(line));
+  expect(first).toMatch(/coverage +1\.00/);
+});
+
+test("a kind of the config and the own kind of other conditions are one, if they have the same name", async () => {
+  await space.write("rows.json", [{ input: "Ein Satz." }, { input: "Noch einer." }]);
+  await space.write("config.json", {
+    task_type: "translation",
+    task_description: "Kinds",
+    model_config: { model_name: "gpt-4o-mini", max_tokens: 20 },
+    agent_perspectives: ["Good: one", "Good: two", "Lazy"].map((condition) => ({ condition, strategy: condition })),
+    kinds: { Good: ["Lazy", "Good: two"] },
+    data_config: { input_data_path: "rows.json" },
+    api_provider: "offline",
+  });
+  await run("run", "config.json", "--no-export");
+  const { kinds } = await statsOf("latest");
+  expect(kinds.map(({ kind, n }) => [kind, n])).toEqual([["Good", 6]]);
+});

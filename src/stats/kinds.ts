@@ -9,7 +9,7 @@ export interface Kind {
 
 /**
  * The kinds of conditions: those that the config names, then those that the conditions' own names begin with, of the
- * conditions that the config has in none.
+ * conditions that the config has in none. If both have a kind of the same name, it is one.
  */
 export function kindsOf(
   conditions: readonly string[],
@@ -23,14 +23,14 @@ export function kindsOf(
     }),
   }));
   const taken = new Set(kinds.flatMap((kind) => kind.conditions));
-  const others = new Map<string, Kind>();
+  const all = new Map(kinds.map((kind) => [kind.name, kind]));
   for (const [at, condition] of conditions.entries()) {
     if (taken.has(at)) continue;
     const name = kindOf(condition);
-    const kind = others.get(name) ?? { name, conditions: [] };
-    others.set(name, kind);
+    const kind = all.get(name) ?? { name, conditions: [] };
+    all.set(name, kind);
     kind.conditions.push(at);
   }
   // A run that was made with fewer perspectives than its config has may lack those of a kind.
-  return [...kinds, ...others.values()].filter((kind) => kind.conditions.length > 0);
+  return [...all.values()].filter((kind) => kind.conditions.length > 0);
 }

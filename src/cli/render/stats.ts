@@ -149,7 +149,8 @@ function scoreTable(groups: readonly GroupStatistics[], by: By, width: number): 
 }
 
 function differenceTable(differences: readonly Difference[], width: number): string[] {
-  const size = ({ d }: Difference) => Math.abs(d ?? 0);
+  // If the means differ and neither group varies, no difference is larger.
+  const size = ({ d, mean_difference: { value } }: Difference) => (d === null && value !== 0 ? 1e9 : Math.abs(d ?? 0));
   const largest = differences.toSorted((one, other) => size(other) - size(one)).slice(0, SHOWN_DIFFERENCES);
   if (largest.length === 0) return [];
   return [
@@ -208,7 +209,7 @@ function withMargin(figure: Figure | null, digits: number): string {
   return `${valueOf(figure, digits)} ±${((figure.high - figure.low) / 2).toFixed(digits)}`;
 }
 
-/** A line for each group, with the names of JSON joined by underscores, and without signatures. */
+/** A line for each group, with the names of JSON joined by underscores, and without signatures. Spreadsheets open it. */
 export function* csvOf(statistics: readonly (RunStatistics | ModelStatistics)[], by: By): Generator<string> {
   let isFirst = true;
   const groupsOf = (each: RunStatistics | ModelStatistics) =>
@@ -226,7 +227,7 @@ export function* csvOf(statistics: readonly (RunStatistics | ModelStatistics)[],
       };
       if (isFirst) yield withoutBreak(csvLine(Object.keys(row), false));
       isFirst = false;
-      yield withoutBreak(csvLine(Object.values(row), false));
+      yield withoutBreak(csvLine(Object.values(row), true));
     }
   }
 }
@@ -310,12 +311,12 @@ function isEmpty(list: Iterable<unknown>): boolean {
   return true;
 }
 
-/** Answers to look at, as CSV. */
+/** Answers to look at, as CSV, which spreadsheets open. */
 export function* suspectCsv(suspects: Iterable<SuspectAnswer>): Generator<string> {
   const names = ["run", "task", "id", "condition", "replicate", "reasons", "response"] as const;
   yield withoutBreak(csvLine(names, false));
   for (const suspect of suspects) {
     const fields = names.map((name) => (name === "reasons" ? suspect.reasons.join("; ") : suspect[name]));
-    yield withoutBreak(csvLine(fields, false));
+    yield withoutBreak(csvLine(fields, true));
   }
 }
