@@ -136,3 +136,15 @@ test("a kind of the config and the own kind of other conditions are one, if they
   const { kinds } = await statsOf("latest");
   expect(kinds.map(({ kind, n }) => [kind, n])).toEqual([["Good", 6]]);
 });
+
+test("signatures say how many answers were read, where those of a condition have too many words", async () => {
+  const text = times(3_600, (at) => `w${at % 7}`).join(" ");
+  const id = await imported({ Long: times(300, (at) => `${text} ${at}`) });
+  const { conditions } = await statsOf(id);
+  const { distinct1, self_repetition: repetition } = conditions[0]!;
+  for (const { signature } of [distinct1!, repetition!]) {
+    const [, n, read] = /\|n:(\d+)\|.*\|sample:(\d+) of 300 answers\|/.exec(signature)!;
+    expect(read).toBe(n);
+    expect(Number(n)).toBeLessThan(300);
+  }
+});

@@ -55,14 +55,20 @@ export class Summary {
     this.duplicates = options.parts.has("duplicates") ? this.findDuplicates() : null;
   }
 
-  /** The figures of a group, with what its differences to others are computed from. */
-  async of(group: Group): Promise<Summarized> {
+  /**
+   * The figures of a group.
+   * @param isCompared whether its differences to others are wanted: what they are computed from takes much memory
+   */
+  async of(group: Group, isCompared: boolean): Promise<Summarized> {
     const { tallies, parts } = this.options;
     const members = group.members.map((at) => tallies[at] as Tally);
     const diversity = parts.has("diversity") ? await diversityOf(this.sampled(group)) : null;
     const sums = this.sumsOf(members, diversity);
     const total = totalOf(sums);
-    const figures = [...GROUP_FIGURES.map((name) => FROM_SUMS[name]), ...ANSWER_FIGURES.map(meanOf)];
+    const figures = [
+      ...GROUP_FIGURES.map((name) => FROM_SUMS[name]),
+      ...(isCompared ? ANSWER_FIGURES.map(meanOf) : []),
+    ];
     const drawn = this.groups < 2 ? [] : drawFigures(this.times, this.groups, sums, figures);
     const distributions = Object.fromEntries(
       ANSWER_FIGURES.map((name) => [
@@ -77,13 +83,13 @@ export class Summary {
     const sampled = {
       n: diversity?.n ?? 0,
       meanWords: diversity?.meanWords ?? 0,
-      sample: this.options.sample.toString(),
+      sample: this.sampleOf(members, diversity?.n ?? 0),
     };
     const figure = (name: GroupFigure): Figure | null => {
       const value = FROM_SUMS[name](total);
       if (Number.isNaN(value)) return null;
       const draws = drawn[GROUP_FIGURES.indexOf(name)];
-      return this.figure(value, draws, name, factsOf(name, total, answered, sampled));
+      return this.figure(value, draws, name, this.factsOf(name, total, answered, sampled));
     };
     const ofAll = (name: FigureName, value: number | null): Figure | null =>
       value === null ? null : { value, low: null, high: null, signature: signatureOf(name, sampled) };
@@ -186,6 +192,28 @@ export class Summary {
     return sums;
   }
 
+  /** Which answers of a group are compared with each other, of which `read` were read. */
+  private sampleOf(members: readonly Tally[], read: number): string {
+    const { sample } = this.options;
+    const all = sumOf(members, (tally) => tally.sample.length);
+    if (read >= all) return sample.toString();
+    return `${read} of ${all} answers${sample.isWhole ? "" : `, ${sample.toString()}`}`;
+  }
+
+  /** How many answers a figure is of, and which. */
+  private factsOf(
+    name: GroupFigure,
+    total: Float64Array,
+    answered: number,
+    sampled: Required<Pick<SignatureFacts, "n" | "meanWords" | "sample">>,
+  ): SignatureFacts {
+    if (name === "compression_ratio") return { n: answered };
+    if (name === "self_repetition") return sampled;
+    const n = total[SUM_AT[`${name} n`]] as number;
+    if (name === "self_bleu") return { ...sampled, n, sample: `${n} of ${sampled.n}` };
+    return name === "replicate_agreement" ? { n, sample: this.options.sample.toString() } : { n };
+  }
+
   /** The answers of a group that are compared with each other. */
   private *sampled({ members }: Group): Generator<{ text: string; group: number }> {
     const { tallies, textOf } = this.options;
@@ -226,7 +254,7 @@ export interface Summarized {
   distributions: Record<AnswerFigure, Distribution>;
   /** The mean of each figure of answers. */
   averages: Record<AnswerFigure, number>;
-  /** The same in each draw; empty if inputs cannot be drawn. */
+  /** The same in each draw; empty if inputs cannot be drawn, or the group is not compared. */
   means: Float64Array[];
 }
 
@@ -262,18 +290,4 @@ function costOf(members: readonly Tally[]): number | null {
     nanoUsd += costNanoUsd;
   }
   return nanoUsd / 1e9;
-}
-
-/** How many answers a figure is of, and which. */
-function factsOf(
-  name: GroupFigure,
-  total: Float64Array,
-  answered: number,
-  sampled: Required<Pick<SignatureFacts, "n" | "meanWords" | "sample">>,
-): SignatureFacts {
-  if (name === "compression_ratio") return { n: answered };
-  if (name === "self_repetition") return sampled;
-  const n = total[SUM_AT[`${name} n`]] as number;
-  if (name === "self_bleu") return { ...sampled, n, sample: `${n} of ${sampled.n}` };
-  return name === "replicate_agreement" ? { n, sample: sampled.sample } : { n };
 }

@@ -63,7 +63,7 @@ export async function runStatistics(
   options: StatisticsOptions = {},
 ): Promise<RunStatistics> {
   const { by = "condition" } = options;
-  const { figures, compare } = await measureRun(store, run, options);
+  const { figures, compare } = await measureRun(store, run, { ...options, compared: [by] });
   const { similarity, signatures, ...groups } = figures;
   return { ...groups, differences: compare(by), similarity, signatures };
 }
@@ -95,9 +95,13 @@ export interface MeasuredRun {
 export async function measureRun(
   store: Store,
   run: string,
-  options: Omit<StatisticsOptions, "by"> & { onProgress?: (progress: StatisticsProgress) => void },
+  options: Omit<StatisticsOptions, "by"> & {
+    /** In which ways the groups will be compared. */
+    compared: readonly ("condition" | "kind")[];
+    onProgress?: (progress: StatisticsProgress) => void;
+  },
 ): Promise<MeasuredRun> {
-  const { parts = PARTS, onEvent = () => {}, onProgress = () => {}, signal } = options;
+  const { compared, parts = PARTS, onEvent = () => {}, onProgress = () => {}, signal } = options;
   const turn = turnsFor(signal);
   return await readAtOneMoment(store, async () => {
     const row = getRun(store, findRun(store, run));
@@ -108,25 +112,30 @@ export async function measureRun(
     };
     const collected = await collect(store, [row], new Set(parts), { onEvent, turn, onInput });
     const names = conditionsOf(row);
-    const named = kindsOf(names, row.config.kinds);
-    const total = names.length + named.length;
+    const kindsOfRun = kindsOf(names, row.config.kinds);
+    const areKindsCompared = compared.includes("kind") && kindsOfRun.length <= MOST_COMPARED;
+    const areConditionsCompared = compared.includes("condition") && names.length <= MOST_COMPARED;
+    const alone = new Set(kindsOfRun.flatMap(({ conditions: all }) => (all.length === 1 ? all : [])));
+    const total = names.length + kindsOfRun.length;
     const conditions: Summarized[] = [];
     for (const [at, condition] of names.entries()) {
       onProgress({ step: "measuring", done: at, total });
-      conditions.push(await collected.summary.of({ label: { condition }, members: [at] }));
+      const isCompared = areConditionsCompared || (areKindsCompared && alone.has(at));
+      conditions.push(await collected.summary.of({ label: { condition }, members: [at] }, isCompared));
       await turn();
     }
     const kinds: Summarized[] = [];
-    for (const { name, conditions: members } of named) {
+    for (const { name, conditions: members } of kindsOfRun) {
       onProgress({ step: "measuring", done: conditions.length + kinds.length, total });
       const [only] = members;
       const same = members.length === 1 && only !== undefined ? conditions[only] : undefined;
-      kinds.push(same ? asKind(same, name) : await collected.summary.of({ label: { kind: name }, members }));
+      const label = { kind: name };
+      kinds.push(same ? asKind(same, name) : await collected.summary.of({ label, members }, areKindsCompared));
     }
     const [similarity] = collected.collectors.map((collector) => collector.similarity);
     const groups = [
       ...conditions.map(({ statistics }, at) => ({ statistics, members: [at] })),
-      ...kinds.map(({ statistics }, at) => ({ statistics, members: named[at]?.conditions ?? [] })),
+      ...kinds.map(({ statistics }, at) => ({ statistics, members: kindsOfRun[at]?.conditions ?? [] })),
     ];
     const scored = withScores(store, [row], [0], groups);
     return {
@@ -176,7 +185,7 @@ export async function modelStatistics(
         conditionsOf(rows[at] as RunRow).map((_, place) => (offsets[at] ?? 0) + place),
       );
       ofModels.push(members);
-      models.push(await summary.of({ label: { model }, members }));
+      models.push(await summary.of({ label: { model }, members }, true));
     }
     return {
       runs: rows.map(({ publicId }) => publicId),

@@ -18,7 +18,7 @@ export async function figuresOf(
   run: string,
   onProgress: (progress: Omit<Computing, "state">) => void,
 ): Promise<Figures> {
-  const { figures, compare } = await measureRun(store, run, { onProgress });
+  const { figures, compare } = await measureRun(store, run, { compared: ["condition", "kind"], onProgress });
   const names = figures.conditions.map(({ condition }) => condition ?? "");
   const suspects: Figures["suspects"] = { count: 0, first: [] };
   onProgress({ step: "suspects", done: 0, total: 0 });
