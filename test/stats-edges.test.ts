@@ -51,6 +51,15 @@ function times<T>(count: number, make: (at: number) => T): T[] {
 
 const duplicatesOf = ({ conditions }: { conditions: GroupStatistics[] }) => conditions.map((each) => each.duplicates);
 
+test("suspects fit a narrow terminal", async () => {
+  const id = await imported({
+    "A condition with a long name": times(3, () => "Sure! As an AI model, I must decline."),
+  });
+  const { stdout } = await datagen(["stats", id, "--suspects"], { cwd: space.path, env: { COLUMNS: "40" } });
+  expect(Math.max(...stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(40);
+  expect(stdout).toMatch(/^ +0 .*same f/m);
+});
+
 describe("duplicates", () => {
   test("are found in each condition, of however many texts that are nearly the same", async () => {
     const template = times(80, (at) => `word${at}`).join(" ");

@@ -348,12 +348,19 @@ describe("the file DATABASE.features", () => {
     );
     close(await call("stats", "latest", "--json"), all);
     // Neither is a piece of another form, or one of a version of Node.js that is still to come.
-    const { id: place } = queryRows<{ id: number }>(`${db}.features`, "select id from pieces limit 1 offset 2")[0]!;
-    for (const other of [serialize({ answered: 1 }), Buffer.from([0xff, 0xfe, 0x6f])]) {
+    for (const [at, other] of [
+      [0, Buffer.from([0xff, 0xfe, 0x6f])],
+      [2, serialize({ answered: 1 })],
+    ] as const) {
+      const places = queryRows<{ id: number }>(`${db}.features`, "select id from pieces order by id");
       check.writeUInt32LE(crc32(other));
-      change(`${db}.features`, "update pieces set value = ? where id = ?", Buffer.concat([check, other]), place);
+      change(
+        `${db}.features`,
+        "update pieces set value = ? where id = ?",
+        Buffer.concat([check, other]),
+        places[at]!.id,
+      );
       close(await call("stats", "latest", "--json"), all);
-      change(`${db}.features`, "update pieces set id = ? where id = (select id from pieces limit 1 offset 2)", place);
     }
     // Another answer to a task that was settled makes all that was kept of the run useless.
     change(db, "update calls set answer_id = (select answer_id from calls where id = 21) where id = 11");

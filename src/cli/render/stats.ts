@@ -297,7 +297,7 @@ export function* suspectLines(suspects: Iterable<SuspectAnswer>, width: number):
       { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 0 },
       { title: "CONDITION", value: ({ condition }) => condition, rank: 0, least: 12 },
       { title: "SAMPLE", value: ({ replicate }) => String(replicate), align: "right", rank: 2 },
-      { title: "WHY", value: ({ reasons }) => reasons.join(", "), rank: 0 },
+      { title: "WHY", value: ({ reasons }) => reasons.join(", "), rank: 0, least: 12 },
       { title: "ANSWER", value: ({ response }) => response.slice(0, 200), rank: 1, least: 16 },
     ],
     suspects,
