@@ -8,8 +8,9 @@ const SHINGLE = 5;
 /** A pair at the least similarity shares all rows of some band with a probability of 99.995%. */
 const BANDS = 25;
 const ROWS = 5;
-/** How many of the texts with the same band each is compared with: of those that follow it, and of those of all conditions. */
+/** How many of the texts with the same band each is compared with: of those that follow it, and of some of all conditions. */
 const MOST_COMPARED = 20;
+const MOST_OF_ALL = 8;
 /** How many pairs are remembered that were compared. */
 const MOST_PAIRS = 1_000_000;
 /** How many texts' shingles are kept. */
@@ -114,13 +115,11 @@ export class DuplicateFinder {
   private *candidates(): Generator<[number, number]> {
     for (let band = 0; band < BANDS; band += 1) {
       for (const alike of this.textsByBand(band)) {
+        // The texts that follow one may all be of its own condition.
+        const others = alike.length <= MOST_COMPARED ? [] : this.someOfEachCondition(alike, band);
         for (const [at, one] of alike.entries()) {
           for (const other of alike.subarray(at + 1, at + 1 + MOST_COMPARED)) yield [one, other];
-        }
-        if (alike.length <= MOST_COMPARED) continue;
-        // The texts that follow one may all be of its own condition.
-        for (const other of this.someOfEachCondition(alike, band)) {
-          for (const one of alike) if (one !== other) yield [Math.min(one, other), Math.max(one, other)];
+          for (const other of others) if (one !== other) yield [Math.min(one, other), Math.max(one, other)];
         }
       }
     }
@@ -141,7 +140,7 @@ export class DuplicateFinder {
     }
   }
 
-  /** Up to {@link MOST_COMPARED} texts, of each condition as many as of the others; other ones for each band. */
+  /** Up to {@link MOST_OF_ALL} texts, of each condition as many as of the others; other ones for each band. */
   private someOfEachCondition(entries: Uint32Array, band: number): Set<number> {
     const byCondition = new Map<number, number[]>();
     const placeOf = (entry: number) => stirred(entry ^ stirred(band + 1)) >>> 0;
@@ -149,15 +148,15 @@ export class DuplicateFinder {
       for (const condition of new Set(this.conditions[entry])) {
         const own = byCondition.get(condition) ?? [];
         byCondition.set(condition, own);
-        if (own.length < MOST_COMPARED) own.push(entry);
+        if (own.length < MOST_OF_ALL) own.push(entry);
       }
     }
     const chosen = new Set<number>();
-    for (let place = 0; place < MOST_COMPARED; place += 1) {
+    for (let place = 0; place < MOST_OF_ALL; place += 1) {
       for (const own of byCondition.values()) {
         const entry = own[place];
         if (entry !== undefined) chosen.add(entry);
-        if (chosen.size === MOST_COMPARED) return chosen;
+        if (chosen.size === MOST_OF_ALL) return chosen;
       }
     }
     return chosen;
