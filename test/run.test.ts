@@ -521,6 +521,7 @@ describe.concurrent("--json", () => {
     cost_usd: expect.closeTo(costOf(server.served), 8) as number,
     created_at: isoTime,
     finished_at: isoTime,
+    experiment: null,
   });
 
   test("of run, export, resume, runs list and runs show tells the same run in one value each", async () => {

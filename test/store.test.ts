@@ -640,7 +640,7 @@ describe("the queries", () => {
     }
   });
 
-  test("of a list read the rows of runs and leases, and of no other table", async () => {
+  test("of a list read the rows of runs, leases and experiments, and of no other table", async () => {
     const [listing, ...others] = await plansOf((own) => expect(listRuns(own)).not.toEqual([]));
     expect(others).toEqual([]);
     const opened = store.sqlite
@@ -650,10 +650,10 @@ describe("the queries", () => {
       .map(({ p2 }) =>
         store.sqlite.prepare<[number], string>("select tbl_name from sqlite_schema where rootpage = ?").pluck().get(p2),
       );
-    expect(new Set(opened)).toEqual(new Set(["runs", "leases"]));
+    expect(new Set(opened)).toEqual(new Set(["runs", "leases", "experiments"]));
   });
 
-  test("of datagen runs list need no other table than runs and leases", async () => {
+  test("of datagen runs list need no other table than these", async () => {
     await using copy = await workspace();
     await mkdir(copy.at("data"));
     store.sqlite.prepare("vacuum into ?").run(copy.at(DB));

@@ -7,8 +7,6 @@ import type { RunStatus } from "../../store/runs/status.ts";
 export interface RunSummary {
   id: string;
   name: string | null;
-  /** The name of the experiment that it is part of; null if it was planned alone. */
-  experiment: string | null;
   status: RunStatus;
   task_type: string;
   model: string;
@@ -31,6 +29,8 @@ export interface RunSummary {
   created_at: string;
   /** Null while any call is pending. */
   finished_at: string | null;
+  /** The name of the experiment that it is part of; null if it was planned alone. */
+  experiment: string | null;
   /** For a run with a part of the inputs: of every `count` inputs in order, those at `indices`, counted from 1. */
   shard?: { indices: number[]; count: number };
   /** Set if the run was imported from a dataset. */
@@ -47,7 +47,6 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
   return {
     id: run.publicId,
     name: run.name,
-    experiment: run.experiment?.name ?? null,
     status: run.status,
     task_type: run.taskType,
     model: run.model,
@@ -73,6 +72,7 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
     cost_usd: run.imported !== null || run.attemptsUnpriced > 0 ? null : usd(run.costNanoUsd),
     created_at: new Date(run.createdAt).toISOString(),
     finished_at: run.finishedAt === null ? null : new Date(run.finishedAt).toISOString(),
+    experiment: run.experiment?.name ?? null,
     ...(run.imported !== null && { imported: true }),
     ...(run.shard !== null && missingShards(run.shard).length > 0 && { shard: partOf(run.shard) }),
   };
