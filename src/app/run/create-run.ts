@@ -3,7 +3,7 @@ import { callsPerInput } from "../../plan/calls.ts";
 import { nanoUsd } from "../../models/cost.ts";
 import type { Part } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
-import { acquireLease, type Lease, releaseLease, renewLease } from "../../store/runs/leases.ts";
+import { acquireLease, type Lease, renewLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { insertPerspectives, keepEachSettings, keepSettings } from "../../store/runs/plan.ts";
@@ -22,6 +22,7 @@ import { charactersOf } from "../../sources/fields.ts";
 import { eachInput, rowOf } from "../estimate/survey.ts";
 import { type CreateRunOptions, type PreparedRun, prepareRun, prepareRuns } from "./prepare-run.ts";
 import type { OnEvent } from "../events.ts";
+import { releaseIfPossible } from "./with-lease.ts";
 import { rememberServers } from "../server/server-of-run.ts";
 import { toolVersion } from "../version.ts";
 
@@ -124,7 +125,7 @@ async function planRuns(
     inTransaction(store, () => drafts.forEach(({ lease }, at) => finish(store, lease.runId, totals[at])));
     return drafts.map(({ publicId }) => publicId);
   } finally {
-    for (const lease of leases) releaseLease(store, lease);
+    for (const lease of leases) releaseIfPossible(store, lease);
     for (const reuse of reuses) reuse[Symbol.dispose]();
   }
 }

@@ -45,7 +45,8 @@ export function partnersOf(store: Store, { id, experiment }: RunSummaryRow, isCa
   return runsOf(store, experiment.id).map((run) => run.id);
 }
 
-function releaseIfPossible(store: Store, lease: Lease): void {
+/** Frees a run. If the database cannot be used, another error says so. */
+export function releaseIfPossible(store: Store, lease: Lease): void {
   try {
     releaseLease(store, lease);
   } catch (error) {
