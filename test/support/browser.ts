@@ -74,7 +74,7 @@ export async function watchedPage(
     reducedMotion: "reduce",
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   const offences: string[] = [];
   page.on("pageerror", (error) => offences.push(`error: ${error.message}`));
   page.on("console", (message) => {

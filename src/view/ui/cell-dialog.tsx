@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { CellView, StepView, ViewedRun, WholeRow } from "../rows.ts";
 import { type CellPlace, go, linkTo } from "./address.ts";
 import { Attempts } from "./attempts.tsx";
@@ -26,11 +26,14 @@ export function CellDialog({ viewed, cell }: { viewed: ViewedRun; cell: CellPlac
   const row = useLoaded(JSON.stringify([viewed.run.id, position, reading.value]), () =>
     rows().row(viewed.run.id, position),
   );
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
-    dialog.current?.showModal();
+    const shown = dialog.current;
+    shown?.showModal();
     body.current?.focus();
     return () => {
+      // Beside an open dialog nothing can have the focus.
+      shown?.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();
       else focusWanted.value += 1;
     };

@@ -236,6 +236,8 @@ interface Moved {
 function useMovedFocus({ lines, columns, shown, first, size, setPart, pane }: Moved): void {
   const times = focusWanted.value;
   const isPending = useRef(false);
+  /** What had the focus when the cell was moved. */
+  const from = useRef<Element | null>(null);
   const isFirst = useRef(true);
   const cell = active.value;
   useLayoutEffect(() => {
@@ -245,6 +247,7 @@ function useMovedFocus({ lines, columns, shown, first, size, setPart, pane }: Mo
     }
     if (cell === null) return;
     isPending.current = true;
+    from.current = document.activeElement;
     const index = shown.indexOf(cell.position);
     if (Math.floor(index / size) !== Math.floor(first / size)) {
       setPart(Math.floor(index / size));
@@ -259,6 +262,9 @@ function useMovedFocus({ lines, columns, shown, first, size, setPart, pane }: Mo
     const found = pane.current?.querySelector<HTMLElement>('[data-active="true"]');
     if (!found) return;
     isPending.current = false;
+    // Somebody may have begun to type elsewhere before the cell was there.
+    const { activeElement } = document;
+    if (activeElement !== from.current && activeElement?.matches("input, select, textarea")) return;
     found.focus({ preventScroll: true });
   });
 }

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { visible } from "./text.tsx";
 
 interface Props {
@@ -12,10 +12,14 @@ interface Props {
 /** A dialog over the page, which Escape closes. The focus goes back to where it was. */
 export function Modal({ title, class: name, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // In layout effects, because later ones could take the focus from what a key has given it to.
+  useLayoutEffect(() => {
     const before = document.activeElement;
-    dialog.current?.showModal();
+    const shown = dialog.current;
+    shown?.showModal();
     return () => {
+      // Beside an open dialog nothing can have the focus.
+      shown?.close();
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
