@@ -1,11 +1,7 @@
 import { bleuOf, chrfOf, chrfppOf, CORPUS_SUMS } from "./scores.ts";
 
-/** Figures that every answer has by itself. Groups are compared by them. */
-export const ANSWER_FIGURES = [
-  "characters",
-  "words",
-  "sentences",
-  "tokens",
+/** Figures of an answer against its input and its reference. */
+const OVERLAPS = [
   "coverage",
   "density",
   "novel2",
@@ -18,6 +14,9 @@ export const ANSWER_FIGURES = [
   "rougeL",
   "set_rouge1",
 ] as const;
+
+/** Figures that every answer has by itself. Groups are compared by them. */
+export const ANSWER_FIGURES = ["characters", "words", "sentences", "tokens", ...OVERLAPS] as const;
 export type AnswerFigure = (typeof ANSWER_FIGURES)[number];
 
 /** Other sums of answers, from which figures of groups are computed. */
@@ -45,17 +44,7 @@ export const GROUP_FIGURES = [
   "compression_ratio",
   "self_repetition",
   "self_bleu",
-  "coverage",
-  "density",
-  "novel2",
-  "novel3",
-  "bleu",
-  "chrf",
-  "chrfpp",
-  "rouge1",
-  "rouge2",
-  "rougeL",
-  "set_rouge1",
+  ...OVERLAPS,
   "replicate_agreement",
 ] as const;
 export type GroupFigure = (typeof GROUP_FIGURES)[number];

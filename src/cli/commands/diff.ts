@@ -57,11 +57,13 @@ export class DiffCommand extends DatagenCommand {
       this.printJson(statistics ? { ...value, statistics } : value);
       return;
     }
-    const { renderSideBySide } = await import("../render/stats.ts");
-    const named = (statistics ?? []).map((own, at) => ({ name: letter(at), statistics: own }));
-    this.print(
-      [renderDiff(diff, this.width), ...(statistics ? [renderSideBySide(named, this.width)] : [])].join("\n\n"),
-    );
+    const texts = [renderDiff(diff, this.width)];
+    if (statistics) {
+      const { renderSideBySide } = await import("../render/stats.ts");
+      const named = statistics.map((own, at) => ({ name: letter(at), statistics: own }));
+      texts.push(renderSideBySide(named, this.width));
+    }
+    this.print(texts.join("\n\n"));
   }
 
   /** The figures of each run, in the order of the runs. */

@@ -2,6 +2,7 @@ import type { SuspectAnswer } from "../../app/stats/find-suspects.ts";
 import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statistics.ts";
 import { csvLine } from "../../export/csv.ts";
 import type { Difference, Figure, GroupStatistics, ScoreSpread } from "../../stats/statistics.ts";
+import { GROUP_FIGURES } from "../../stats/sums.ts";
 import { type Column, renderTable, tableLines } from "./table.ts";
 import { latency, money, number } from "./text.ts";
 
@@ -244,26 +245,8 @@ function reasonsOf(failed: Readonly<Record<string, number>>): string {
     .join("; ");
 }
 
-const OF_FIGURES = new Set([
-  "compression_ratio",
-  "redundancy",
-  "distinct1",
-  "distinct2",
-  "self_repetition",
-  "self_bleu",
-  "coverage",
-  "density",
-  "novel2",
-  "novel3",
-  "bleu",
-  "chrf",
-  "chrfpp",
-  "rouge1",
-  "rouge2",
-  "rougeL",
-  "set_rouge1",
-  "replicate_agreement",
-]);
+/** The members of a group that are figures with an interval, or null. */
+const OF_FIGURES = new Set<string>([...GROUP_FIGURES, "redundancy", "distinct1", "distinct2"]);
 
 function flat(group: object): Record<string, string | number | null> {
   const row: Record<string, string | number | null> = {};
