@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Pace } from "../src/execute/pace.ts";
+import { NO_TOKENS, Pace } from "../src/execute/pace.ts";
 import type { QuotaState } from "../src/providers/provider.ts";
 import { randomOf } from "./simulation/random.ts";
 
@@ -113,7 +113,7 @@ function send(limit: Limit, forMs: number, setting: Setting = {}): Seen[] {
   };
   const pump = () => {
     while (inFlight < (hasAnswer ? concurrency : Math.min(5, concurrency))) {
-      const { ms } = pace.wait(now, 0);
+      const { ms } = pace.wait(now, NO_TOKENS);
       if (ms > 0) {
         if (!isWaiting) later(Math.min(MINUTE, Math.max(1, ms)), () => [(isWaiting = false), pump()]);
         isWaiting = true;
@@ -123,7 +123,7 @@ function send(limit: Limit, forMs: number, setting: Setting = {}): Seen[] {
     }
   };
   const ask = () => {
-    const ticket = pace.send(now, 0);
+    const ticket = pace.send(now, NO_TOKENS);
     inFlight += 1;
     later(3 + random() * 4, () => {
       const isTaken = limit.takes(now);
@@ -139,7 +139,7 @@ function send(limit: Limit, forMs: number, setting: Setting = {}): Seen[] {
           const resetMs = Math.max(0, stated.resetAt - (stated.isTime ? now : statedAt));
           requests = { limit: stated.limit, remaining: stated.remaining, resetMs, isTime: stated.isTime };
         }
-        const limits = requests && { requests, tokens: null };
+        const limits = requests && { requests, tokens: null, inputTokens: null, outputTokens: null };
         pace.end(ticket, now, isTaken ? "accepted" : "rate_limited", { limits, retryAfterMs });
         pump();
       });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AdaptiveConcurrency } from "../src/execute/concurrency.ts";
 import { Outage } from "../src/execute/outage.ts";
-import { Pace } from "../src/execute/pace.ts";
+import { NO_TOKENS, Pace } from "../src/execute/pace.ts";
 import { randomOf } from "./simulation/random.ts";
 import type { RateLimits } from "../src/providers/provider.ts";
 import { readRateLimits } from "../src/providers/rate-limits.ts";
@@ -36,6 +36,11 @@ interface Seen {
 
 const CONCURRENCY = 64;
 
+const NO_LIMITS: RateLimits = { requests: null, tokens: null, inputTokens: null, outputTokens: null };
+
+/** The client counts a tenth too little of a prompt. */
+const costOf = (prompt: number) => ({ input: Math.round(prompt * 0.9), longestOutput: 200, usualOutput: 200 });
+
 /** Runs an endless line of requests against the provider, and tells what arrived there. */
 function simulate(provider: Provider, phases: readonly Phase[], configured = {}): Seen[] {
   const random = randomOf(7).next;
@@ -69,8 +74,7 @@ function simulate(provider: Provider, phases: readonly Phase[], configured = {})
   function pump(): void {
     while (inFlight < (hasAnswer ? CONCURRENCY : 5)) {
       const prompt = refused[0] ?? 60 + Math.floor(random() * 80);
-      // The client counts a tenth too little.
-      const wait = pace.wait(now, Math.round(prompt * 0.9) + 200).ms;
+      const wait = pace.wait(now, costOf(prompt)).ms;
       if (wait > 0) {
         if (!isWaiting) later(Math.max(1, wait), () => [(isWaiting = false), pump()]);
         isWaiting = true;
@@ -82,7 +86,7 @@ function simulate(provider: Provider, phases: readonly Phase[], configured = {})
   }
 
   function send(prompt: number): void {
-    const ticket = pace.send(now, Math.round(prompt * 0.9) + 200);
+    const ticket = pace.send(now, costOf(prompt));
     inFlight += 1;
     later(5, () => {
       const cost = prompt + 200;
@@ -94,7 +98,7 @@ function simulate(provider: Provider, phases: readonly Phase[], configured = {})
       }
       seen.push({ at: now, isAccepted, cost });
       const limits: RateLimits | null = provider.statesLimits
-        ? { requests: buckets.requests.state(), tokens: buckets.tokens.state() }
+        ? { ...NO_LIMITS, requests: buckets.requests.state(), tokens: buckets.tokens.state() }
         : null;
       later(isAccepted ? provider.latencyMs(random()) : 10, () => {
         inFlight -= 1;
@@ -144,7 +148,7 @@ function bucket(perMinute: number | undefined, burstS: number) {
 }
 
 /** Share of what the limit allows that was used, and share of requests refused, in the 60 s from 30 s after a change. */
-function measure(seen: readonly Seen[], phases: readonly Phase[], perMinute: number, costOf: (one: Seen) => number) {
+function measure(seen: readonly Seen[], phases: readonly Phase[], perMinute: number, costBy: (one: Seen) => number) {
   let begin = 0;
   let limit = perMinute;
   return phases.map(({ seconds, scale }) => {
@@ -154,7 +158,7 @@ function measure(seen: readonly Seen[], phases: readonly Phase[], perMinute: num
     const inside = seen.filter(({ at }) => at >= from && at < from + 60_000);
     const accepted = inside.filter(({ isAccepted }) => isAccepted);
     return {
-      used: accepted.reduce((sum, one) => sum + costOf(one), 0) / limit,
+      used: accepted.reduce((sum, one) => sum + costBy(one), 0) / limit,
       refused: 1 - accepted.length / inside.length,
     };
   });
@@ -248,21 +252,21 @@ describe("a limit of the config", () => {
 
   test("below one request a minute still lets requests through", () => {
     const pace = new Pace({ requestsPerMinute: 0.5, tokensPerMinute: undefined }, 0, 0);
-    expect(pace.wait(0, 0).ms).toBe(0);
-    pace.send(0, 0);
-    expect(pace.wait(0, 0).ms).toBeCloseTo(120_000, -3);
-    expect(pace.wait(120_000, 0).ms).toBe(0);
+    expect(pace.wait(0, NO_TOKENS).ms).toBe(0);
+    pace.send(0, NO_TOKENS);
+    expect(pace.wait(0, NO_TOKENS).ms).toBeCloseTo(120_000, -3);
+    expect(pace.wait(120_000, NO_TOKENS).ms).toBe(0);
   });
 });
 
-function mostWithin(seen: readonly Seen[], ms: number, costOf: (one: Seen) => number): number {
+function mostWithin(seen: readonly Seen[], ms: number, costBy: (one: Seen) => number): number {
   let most = 0;
   for (const [first, { at }] of seen.entries()) {
     let sum = 0;
     for (let next = first; next < seen.length; next += 1) {
       const one = seen[next];
       if (!one || one.at >= at + ms) break;
-      sum += costOf(one);
+      sum += costBy(one);
     }
     most = Math.max(most, sum);
   }
@@ -428,8 +432,51 @@ describe("headers of a limit", () => {
           "x-ratelimit-remaining-requests": "59",
           "x-ratelimit-reset-requests": text,
         }),
-      ).toEqual({ requests: { limit: 60, remaining: 59, resetMs: ms, isTime: false }, tokens: null });
+      ).toEqual({ ...NO_LIMITS, requests: { limit: 60, remaining: 59, resetMs: ms, isTime: false } });
     }
+  });
+
+  test("for input and for output are read apart, each with the time of its reset", () => {
+    const now = Date.parse("2026-11-25T12:00:00Z");
+    const of = (kind: string, limit: number, remaining: number, reset: string): [string, string][] => [
+      [`anthropic-ratelimit-${kind}-limit`, String(limit)],
+      [`anthropic-ratelimit-${kind}-remaining`, String(remaining)],
+      [`anthropic-ratelimit-${kind}-reset`, reset],
+    ];
+    const headers = new Headers([
+      ...of("requests", 50, 49, "2026-11-25T12:00:01Z"),
+      ...of("tokens", 38_000, 20_000, "2026-11-25T12:00:30Z"),
+      ...of("input-tokens", 30_000, 18_000, "2026-11-25T12:00:24Z"),
+      ...of("output-tokens", 8_000, 2_000, "2026-11-25T12:00:45Z"),
+    ]);
+    expect(readRateLimits(headers, now)).toEqual({
+      requests: { limit: 50, remaining: 49, resetMs: 1_000, isTime: true },
+      tokens: { limit: 38_000, remaining: 20_000, resetMs: 30_000, isTime: true },
+      inputTokens: { limit: 30_000, remaining: 18_000, resetMs: 24_000, isTime: true },
+      outputTokens: { limit: 8_000, remaining: 2_000, resetMs: 45_000, isTime: true },
+    });
+  });
+
+  test("for input and for output are kept each: the first that is used up makes requests wait", () => {
+    const wait = (limits: Partial<RateLimits>) => {
+      const pace = new Pace({ requestsPerMinute: undefined, tokensPerMinute: undefined }, 0, 0);
+      const cost = { input: 1_000, longestOutput: 4_000, usualOutput: 100 };
+      const ticket = pace.send(0, cost);
+      pace.end(ticket, 1_000, "accepted", { limits: { ...NO_LIMITS, ...limits }, retryAfterMs: null });
+      expect(pace.countsTokens).toBe(true);
+      return pace.wait(1_000, cost);
+    };
+    const quota = (limit: number, remaining: number) => ({ limit, remaining, resetMs: null, isTime: true });
+    expect(wait({ inputTokens: quota(60_000, 30_000), outputTokens: quota(6_000, 3_000) }).ms).toBe(0);
+    expect(wait({ inputTokens: quota(60_000, 0), outputTokens: quota(6_000, 3_000) })).toEqual({
+      ms: expect.closeTo(250, 0) as number,
+      for: "stated_limit",
+    });
+    // An answer counts as long as it usually is, not as long as it may be.
+    expect(wait({ inputTokens: quota(60_000, 30_000), outputTokens: quota(6_000, 0) })).toEqual({
+      ms: expect.closeTo(250, 0) as number,
+      for: "stated_limit",
+    });
   });
 
   test("that say nothing usable are ignored", () => {

@@ -209,6 +209,8 @@ describe("numbers of headers", () => {
     expect(readRateLimits(new Headers(named as [string, string][]))).toEqual({
       requests: { limit: 100, remaining: 3, resetMs: expect.any(Number) as number, isTime: true },
       tokens: null,
+      inputTokens: null,
+      outputTokens: null,
     });
   });
 });

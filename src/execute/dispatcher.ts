@@ -14,7 +14,7 @@ import { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { LoneRefusals } from "./lone-refusals.ts";
 import type { Sent } from "./outcome.ts";
-import { statedWait, type Ticket, type Wait } from "./pace.ts";
+import { NO_TOKENS, statedWait, type Ticket, type TokenCost, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { SameRefusal } from "./same-refusal.ts";
@@ -23,8 +23,8 @@ import { providerDown, refusedAlike, stopped } from "./stops.ts";
 /** The next call in line: its request is rendered, and waits until the pace allows it. */
 interface Head extends Waiting {
   request: PreparedRequest;
-  /** The tokens that the request takes from the provider's rate limit. */
-  tokens: number;
+  /** The tokens that the request takes from the provider's rate limits. */
+  tokens: TokenCost;
   reserved: Reservation;
   /** The amount set aside for it, in billionths of a US dollar; 0 if the run has no cap. */
   most: number;
@@ -207,7 +207,7 @@ export class Dispatcher {
         continue;
       }
       const reserved = this.#reservationOf(request);
-      const tokens = this.#lanes.countsTokens ? this.#charge.of(request) : 0;
+      const tokens = this.#lanes.countsTokens ? this.#charge.of(request) : NO_TOKENS;
       const most = this.#cap ? this.#cap.mostOf(reserved) + this.#cap.excess : 0;
       return { ...waiting, request, reserved, tokens, most };
     }

@@ -6,7 +6,7 @@ import { AdaptiveConcurrency } from "./concurrency.ts";
 import type { Job, JobServer } from "./executor.ts";
 import { Outage } from "./outage.ts";
 import type { Sent } from "./outcome.ts";
-import { Pace, type Ticket, type Wait } from "./pace.ts";
+import { Pace, type Ticket, type TokenCost, type Wait } from "./pace.ts";
 
 /**
  * The way to one server: how many requests it has, how fast they may be sent, and whether it answers. The caller passes the
@@ -45,13 +45,13 @@ export class Lane {
   }
 
   /** How long a request has to wait; `for` is null if it waits because the server does not answer. */
-  wait(now: number, tokens: number): { ms: number; for: Wait["for"] | null } {
+  wait(now: number, tokens: TokenCost): { ms: number; for: Wait["for"] | null } {
     const paced = this.#pace.wait(now, tokens);
     const outageMs = this.outage.wait(now);
     return outageMs > paced.ms ? { ms: outageMs, for: null } : paced;
   }
 
-  send(now: number, tokens: number): Ticket {
+  send(now: number, tokens: TokenCost): Ticket {
     this.#inFlight += 1;
     return this.#pace.send(now, tokens);
   }

@@ -1,5 +1,6 @@
 import type { Job } from "./executor.ts";
 import { Lane } from "./lane.ts";
+import type { TokenCost } from "./pace.ts";
 
 /** The ways to all servers of a run. */
 export class Lanes {
@@ -42,7 +43,7 @@ export class Lanes {
    * The server for the next request: of those that may get it now, the one with the fewest in flight; else the shortest
    * wait. Undefined if none has room.
    */
-  next(tokens: number, now: number): Lane | ReturnType<Lane["wait"]> | undefined {
+  next(tokens: TokenCost, now: number): Lane | ReturnType<Lane["wait"]> | undefined {
     let best: Lane | undefined;
     let shortest: ReturnType<Lane["wait"]> | undefined;
     for (const lane of this.#all) {

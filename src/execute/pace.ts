@@ -15,6 +15,19 @@ export interface ConfiguredLimits {
   tokensPerMinute: number | undefined;
 }
 
+/** The tokens that a request takes from the limits. */
+export interface TokenCost {
+  /** Those of its prompt. */
+  input: number;
+  /** Those of the longest answer that it allows. A limit on all tokens counts them when the request comes. */
+  longestOutput: number;
+  /** Those of an answer as it usually is. A limit on the tokens of answers counts them as they are generated. */
+  usualOutput: number;
+}
+
+/** For requests whose tokens no limit counts. */
+export const NO_TOKENS: TokenCost = { input: 0, longestOutput: 0, usualOutput: 0 };
+
 /** A wait in milliseconds, and its cause. */
 export interface Wait {
   ms: number;
@@ -24,10 +37,14 @@ export interface Wait {
 /** A sent request, and the counts at that moment. */
 export interface Ticket {
   readonly sentAt: number;
-  readonly tokens: number;
   /** The totals sent until then, including this request. */
-  readonly total: { readonly requests: number; readonly tokens: number };
+  readonly total: Readonly<Cost>;
 }
+
+/** What is taken from each limit that a provider may state. */
+type Cost = Record<keyof RateLimits, number>;
+
+const LIMITS = ["requests", "tokens", "inputTokens", "outputTokens"] as const satisfies (keyof RateLimits)[];
 
 /** What a response says about limits. */
 interface Stated {
@@ -42,9 +59,14 @@ const NEARLY_USED_UP = 0.05;
 
 export class Pace {
   readonly #configured: { requests: Budget | null; tokens: Budget | null };
-  readonly #stated = { requests: new StatedQuota(), tokens: new StatedQuota() };
+  readonly #stated: Record<keyof RateLimits, StatedQuota> = {
+    requests: new StatedQuota(),
+    tokens: new StatedQuota(),
+    inputTokens: new StatedQuota(),
+    outputTokens: new StatedQuota(),
+  };
   readonly #learned: LearnedRate;
-  #total = { requests: 0, tokens: 0 };
+  #total: Cost = { requests: 0, tokens: 0, inputTokens: 0, outputTokens: 0 };
 
   constructor({ requestsPerMinute, tokensPerMinute }: ConfiguredLimits, now: number, wallOffset: number) {
     this.#configured = {
@@ -56,18 +78,23 @@ export class Pace {
 
   /** Whether any limit depends on the tokens of requests. */
   get countsTokens(): boolean {
-    return this.#configured.tokens !== null || this.#stated.tokens.isKnown;
+    const { tokens, inputTokens, outputTokens } = this.#stated;
+    return this.#configured.tokens !== null || tokens.isKnown || inputTokens.isKnown || outputTokens.isKnown;
   }
 
   /** How long a request with this many tokens has to wait, and why. It may be sent now if that is 0. */
-  wait(now: number, tokens: number): Wait {
+  wait(now: number, tokens: TokenCost): Wait {
+    const cost = costOf(tokens);
     const waits: Wait[] = [
       {
-        ms: Math.max(this.#configured.requests?.wait(now, 1) ?? 0, this.#configured.tokens?.wait(now, tokens) ?? 0),
+        ms: Math.max(
+          this.#configured.requests?.wait(now, 1) ?? 0,
+          this.#configured.tokens?.wait(now, cost.tokens) ?? 0,
+        ),
         for: "configured_limit",
       },
       {
-        ms: Math.max(this.#stated.requests.wait(now, 1), this.#stated.tokens.wait(now, tokens)),
+        ms: Math.max(...LIMITS.map((limit) => this.#stated[limit].wait(now, cost[limit]))),
         for: "stated_limit",
       },
       { ms: this.#learned.wait(now), for: "refused_requests" },
@@ -75,14 +102,18 @@ export class Pace {
     return waits.reduce((longest, wait) => (wait.ms > longest.ms ? wait : longest));
   }
 
-  send(now: number, tokens: number): Ticket {
+  send(now: number, tokens: TokenCost): Ticket {
+    const cost = costOf(tokens);
     this.#configured.requests?.spend(now, 1);
-    this.#configured.tokens?.spend(now, tokens);
-    this.#stated.requests.spend(now, 1);
-    this.#stated.tokens.spend(now, tokens);
+    this.#configured.tokens?.spend(now, cost.tokens);
+    const total = { ...this.#total };
+    for (const limit of LIMITS) {
+      this.#stated[limit].spend(now, cost[limit]);
+      total[limit] += cost[limit];
+    }
     this.#learned.send(now);
-    this.#total = { requests: this.#total.requests + 1, tokens: this.#total.tokens + tokens };
-    return { sentAt: now, tokens, total: this.#total };
+    this.#total = total;
+    return { sentAt: now, total };
   }
 
   /**
@@ -90,17 +121,23 @@ export class Pace {
    * @returns whether the rate was lowered because of refusals
    */
   end({ sentAt, total }: Ticket, now: number, ending: Ending, { limits, retryAfterMs }: Stated): boolean {
-    const since = { requests: this.#total.requests - total.requests, tokens: this.#total.tokens - total.tokens };
-    if (limits?.requests) this.#stated.requests.observe(limits.requests, sentAt, now, since.requests);
-    if (limits?.tokens) this.#stated.tokens.observe(limits.tokens, sentAt, now, since.tokens);
-    const isLimitKnown = this.#stated.requests.isKnown || this.#stated.tokens.isKnown;
+    for (const limit of LIMITS) {
+      const quota = limits?.[limit];
+      if (quota) this.#stated[limit].observe(quota, sentAt, now, this.#total[limit] - total[limit]);
+    }
+    const isLimitKnown = LIMITS.some((limit) => this.#stated[limit].isKnown);
     return this.#learned.end(total.requests, sentAt, now, ending, { retryAfterMs, isLimitKnown });
   }
 }
 
+function costOf({ input, longestOutput, usualOutput }: TokenCost): Cost {
+  return { requests: 1, tokens: input + longestOutput, inputTokens: input, outputTokens: usualOutput };
+}
+
 /** How long a refusal says to wait, in milliseconds; 0 if it says nothing. */
 export function statedWait(limits: RateLimits | null, retryAfterMs: number | null): number {
-  const resets = [limits?.requests, limits?.tokens].map((quota) => {
+  const resets = LIMITS.map((limit) => {
+    const quota = limits?.[limit];
     const isUsedUp = quota && quota.remaining <= quota.limit * NEARLY_USED_UP;
     return isUsedUp ? (quota.resetMs ?? 0) : 0;
   });

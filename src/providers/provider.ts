@@ -9,9 +9,14 @@ export interface Question {
   prompt: Prompt;
   /** As configured. The provider sends what the model accepts of them. */
   parameters: Parameters;
+  /**
+   * The beginning of the prompt that other calls share, for providers that must be told what to cache: up to `length`
+   * UTF-16 code units of the content of the message at index `message`.
+   */
+  cachedPrefix?: { message: number; length: number };
 }
 
-interface CompletionRequest extends Question {
+export interface CompletionRequest extends Question {
   timeoutMs: number;
 }
 
@@ -130,7 +135,11 @@ export interface QuotaState {
   isTime: boolean;
 }
 
+/** The limits of a provider; null for those that it does not state. */
 export interface RateLimits {
   requests: QuotaState | null;
+  /** Tokens of prompts and of answers together. */
   tokens: QuotaState | null;
+  inputTokens: QuotaState | null;
+  outputTokens: QuotaState | null;
 }

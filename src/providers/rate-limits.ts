@@ -1,7 +1,7 @@
 import type { QuotaState, RateLimits } from "./provider.ts";
 
 /** The names of the headers of a limit. The first name that a response has counts. */
-const NAMES: Record<"requests" | "tokens", readonly ((what: string) => string)[]> = {
+const NAMES: Record<keyof RateLimits, readonly ((what: string) => string)[]> = {
   requests: [
     // OpenAI, Groq, Azure and others.
     (what) => `x-ratelimit-${what}-requests`,
@@ -11,16 +11,22 @@ const NAMES: Record<"requests" | "tokens", readonly ((what: string) => string)[]
     (what) => `ratelimit-${what}`,
   ],
   tokens: [(what) => `x-ratelimit-${what}-tokens`, (what) => `anthropic-ratelimit-tokens-${what}`],
+  inputTokens: [(what) => `anthropic-ratelimit-input-tokens-${what}`],
+  outputTokens: [(what) => `anthropic-ratelimit-output-tokens-${what}`],
 };
 
 /** Reads the state of a provider's rate limits from its headers; null if they state none. */
 export function readRateLimits(headers: Headers, now = Date.now()): RateLimits | null {
-  const requests = readQuota(headers, "requests", now);
-  const tokens = readQuota(headers, "tokens", now);
-  return requests || tokens ? { requests, tokens } : null;
+  const limits: RateLimits = {
+    requests: readQuota(headers, "requests", now),
+    tokens: readQuota(headers, "tokens", now),
+    inputTokens: readQuota(headers, "inputTokens", now),
+    outputTokens: readQuota(headers, "outputTokens", now),
+  };
+  return Object.values(limits).some((quota) => quota !== null) ? limits : null;
 }
 
-function readQuota(headers: Headers, of: "requests" | "tokens", now: number): QuotaState | null {
+function readQuota(headers: Headers, of: keyof RateLimits, now: number): QuotaState | null {
   for (const name of NAMES[of]) {
     const limit = countOf(fieldOf(headers, name("limit")));
     const remaining = countOf(fieldOf(headers, name("remaining")));
