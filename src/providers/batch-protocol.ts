@@ -1,7 +1,10 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
 import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
-import { completionOf, readBody, realError } from "./answer.ts";
-import { cleaned, embeddedError, errorWithoutStatus, statusError, toCallError } from "./refusal.ts";
+import { realError } from "./answer.ts";
+import { unexpected } from "./batch-requests.ts";
+import { readBody } from "./json-body.ts";
+import { completionOf } from "./openai-answer.ts";
+import { cleaned, errorWithoutStatus, statusError, toCallError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
 import { withoutKey } from "./secrets.ts";
 
@@ -52,16 +55,6 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
     isTokenLimit:
       status === "failed" && (error?.code === "token_limit_exceeded" || /enqueued token/i.test(error?.message ?? "")),
   };
-}
-
-/** The error for an unexpected answer with a status of success. */
-export function unexpected(wanted: string, value: unknown, secret: string | undefined): CallError {
-  const embedded = realError(asObject(value)?.["error"]);
-  const error =
-    embedded !== undefined
-      ? embeddedError(embedded, {})
-      : new CallError("malformed", `the server did not answer with ${wanted}: ${shown(value)}`);
-  return toCallError(error, secret);
 }
 
 function readBatchError({ error, errors }: Json): BatchState["error"] {

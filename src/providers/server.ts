@@ -1,34 +1,10 @@
 import type { Endpoint } from "../config/schema.ts";
 import { type Prompt, promptText } from "../models/prompt.ts";
-import { readCompletion } from "./answer.ts";
+import { readCompletion } from "./openai-answer.ts";
+import { buildOnce, type Client } from "./client.ts";
+import { liveProvider } from "./live.ts";
 import { type BodyNames, bodyParameters } from "./parameters.ts";
-import { toCallError } from "./refusal.ts";
 import type { Provider, Question } from "./provider.ts";
-
-/** The members that the clients of both SDKs have. */
-interface Client {
-  buildRequest(options: { path: string; body?: unknown }, context?: object): Promise<BuiltRequest>;
-  get(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
-  post(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
-  delete(path: string, options: RequestOptions): { asResponse(): Promise<Response> };
-}
-
-interface BuiltRequest {
-  req: object;
-  url: string;
-  timeout: number;
-}
-
-export interface RequestOptions {
-  query?: Record<string, string>;
-  headers?: Record<string, string>;
-  /** An object to send as JSON, or a stream of pieces. */
-  body?: object | AsyncIterable<Uint8Array>;
-  /** Milliseconds until the headers of the answer. */
-  timeout: number;
-  /** Costs as much time as everything else that an SDK does for a request; see `close` in transport.ts. */
-  signal?: AbortSignal;
-}
 
 /** A server that speaks the OpenAI protocol, reached through a provider's SDK. */
 export interface Server {
@@ -60,41 +36,13 @@ function messagesFor({ messages }: Prompt, systemRole: "system" | "developer"): 
   return messages.map((message) => (message.role === "system" ? { ...message, role: systemRole } : message));
 }
 
-/**
- * Makes a client build the URL and the headers once for each path. Live requests differ only in their bodies, and building
- * the rest takes an SDK as long as everything else that it does for a request.
- */
-function buildOnce(client: Client): void {
-  const build = client.buildRequest.bind(client);
-  const known = new Map<string, BuiltRequest>();
-  client.buildRequest = async (options, context) => {
-    const built = known.get(options.path) ?? (await build(options, context));
-    known.set(options.path, built);
-    return { ...built, req: { ...built.req, body: JSON.stringify(options.body) } };
-  };
-}
-
-/**
- * A provider that sends each request on its own.
- * @param close ends all requests in flight
- */
-export function liveProvider(server: Server, close: (reason: Error) => void): Provider {
+/** Sends each request on its own. @param close ends all requests in flight */
+export function connectServer(server: Server, close: (reason: Error) => void): Provider {
   const { client, apiKey } = server;
   buildOnce(client);
-  let givenUp: Error | undefined;
-  return {
-    async complete({ timeoutMs: timeout, ...question }) {
-      const body = { ...bodyOf(server, question), stream: false };
-      try {
-        const response = await client.post(PATHS[question.endpoint], { body, timeout }).asResponse();
-        return await readCompletion(response, question.model, apiKey);
-      } catch (error) {
-        throw givenUp ?? toCallError(error, apiKey);
-      }
-    },
-    giveUp(reason) {
-      givenUp = reason;
-      close(reason);
-    },
-  };
+  return liveProvider({ apiKey, close }, async ({ timeoutMs: timeout, ...question }) => {
+    const body = { ...bodyOf(server, question), stream: false };
+    const response = await client.post(PATHS[question.endpoint], { body, timeout }).asResponse();
+    return await readCompletion(response, question.model, apiKey);
+  });
 }

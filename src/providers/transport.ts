@@ -137,13 +137,14 @@ class WholeHeaders {
 /**
  * A `fetch` for the SDKs that sends and receives files piece by piece, and uses proxies like the other one. It returns
  * all other answers only after the whole body has arrived.
+ * @param file the end of the paths that give a file
  */
-export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached): typeof fetch {
+export function createFileFetch({ maxAnswerBytes, baseUrl }: Reached, file = "/content"): typeof fetch {
   const dispatcher = createDispatcher(baseUrl, { bodyTimeout: STALLED_MS });
   return async (input, init = {}) => {
     let url = new URL(input instanceof Request ? input.url : String(input));
     let headers = init.headers;
-    const isDownload = (init.method ?? "GET") === "GET" && url.pathname.endsWith("/content");
+    const isDownload = (init.method ?? "GET") === "GET" && url.pathname.endsWith(file);
     try {
       for (let hops = 0; ; hops += 1) {
         const options = { ...init, headers, redirect: "manual", dispatcher } as UndiciInit;

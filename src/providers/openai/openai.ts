@@ -3,14 +3,14 @@ import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
-import { liveProvider, type Server } from "../server.ts";
+import { connectServer, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { bodyNames, systemRole } from "./parameters.ts";
 
 /** OpenAI, or any server that speaks its protocol. */
 export function connectOpenAi(connection: Connection): Provider {
   const { fetch, close } = createTransport(connection);
-  return liveProvider(openAiServer(connection, fetch), close);
+  return connectServer(openAiServer(connection, fetch), close);
 }
 
 export function connectOpenAiBatches(connection: Connection): BatchProvider {

@@ -4,12 +4,12 @@ import { serverBatches } from "../batches.ts";
 import type { BodyNames } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
-import { liveProvider, type Server } from "../server.ts";
+import { connectServer, type Server } from "../server.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 
 export function connectTogether(connection: Connection): Provider {
   const { fetch, close } = createTransport(connection);
-  return liveProvider(togetherServer(connection, fetch), close);
+  return connectServer(togetherServer(connection, fetch), close);
 }
 
 export function connectTogetherBatches(connection: Connection): BatchProvider {
