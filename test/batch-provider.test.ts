@@ -18,6 +18,7 @@ import {
   requests,
   resultsOf,
   signal,
+  submission,
   submit,
 } from "./support/provider-batches.ts";
 
@@ -25,7 +26,7 @@ test("lines end with line feeds alone, and keep characters that arrive in two pi
   const lab = await batchesLab("openai");
   const lines = [`a\u2028b\u0085c`, "😀".repeat(50_000), `x${"😀".repeat(50_000)}`, "last"];
   const path = await lab.space.write("a.jsonl", `${lines[0]}\n\n${lines.slice(1).join("\n")}`);
-  const fileId = await lab.batches.upload(path, "a.jsonl", signal);
+  const fileId = await lab.batches.upload!(path, "a.jsonl", signal);
   const read: string[] = [];
   for await (const line of lab.batches.lines(fileId, 100_000, signal)) read.push(line);
   expect(read).toEqual(lines);
@@ -95,7 +96,9 @@ describe("a file of results that never ends", () => {
       if (isFirst) real(() => vi.advanceTimersByTime(6 * 3_600_000), 1);
       isFirst = false;
     });
-    expect(await failure(reading)).toMatchObject({ message: "the file file-1 did not end in 6 hours" });
+    expect(await failure(reading)).toMatchObject({
+      message: "the results at /files/file-1/content did not end in 6 hours",
+    });
   });
 });
 
@@ -112,7 +115,7 @@ test.for([["a"], ["a", "b"], ["a", "b", "c"]])("a list whose pages come again an
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const connection = { model: MODEL, baseUrl, apiKey: KEY, isTrusted: true, maxAnswerBytes: 8_000_000 };
   const batches = await batchesOf("openai").connect(connection, "unused");
-  expect(await batches.find("ours.jsonl", signal)).toEqual({ fileId: null, batch: null });
+  expect(await batches.find(submission("ours.jsonl"), signal)).toEqual({ fileId: null, batch: null });
   expect(asked).toBe(2 * (ids.length + 1));
 });
 
@@ -232,14 +235,14 @@ describe("batches of the offline provider", () => {
     const folder = space.at("batches");
     const all = requests(300, { parameters: { max_tokens: 12 } });
     const first = await connect(folder);
-    const path = await space.write("wave.jsonl", all.map((one) => `${first.line(one)}\n`).join(""));
-    expect(await first.find("wave.jsonl", signal)).toEqual({ fileId: null, batch: null });
-    const fileId = await first.upload(path, "wave.jsonl", signal);
+    const path = await space.write("wave.jsonl", all.map((one) => `${first.line(one, "wave.jsonl")}\n`).join(""));
+    expect(await first.find(submission("wave.jsonl"), signal)).toEqual({ fileId: null, batch: null });
+    const fileId = await first.upload!(path, "wave.jsonl", signal);
     await rm(path);
-    expect(await (await connect(folder)).find("wave.jsonl", signal)).toEqual({ fileId, batch: null });
+    expect(await (await connect(folder)).find(submission("wave.jsonl"), signal)).toEqual({ fileId, batch: null });
     const created = await (await connect(folder)).create(fileId, { endpoint: "chat", name: "wave.jsonl" }, signal);
     expect(created.status).toBe("in_progress");
-    expect(await (await connect(folder)).find("wave.jsonl", signal)).toEqual({ fileId, batch: created });
+    expect(await (await connect(folder)).find(submission("wave.jsonl"), signal)).toEqual({ fileId, batch: created });
     const state = await (await connect(folder)).get(created.id, signal);
     expect(state).toMatchObject({ status: "completed", counts: { total: 300, completed: 300, failed: 0 } });
     const batches = await connect(folder);
@@ -301,8 +304,8 @@ describe("batches of the offline provider", () => {
       const batches = await connect(space.at("batches"));
       const path = await space.write("outside", `{"id":"outside","status":"in_progress"}`);
       const refused = { reason: "bad_request", details: { httpStatus: null } };
-      expect(await failure(batches.upload(path, id, signal))).toMatchObject(refused);
-      expect(await failure(batches.find(id.slice(0, -6), signal))).toMatchObject(refused);
+      expect(await failure(batches.upload!(path, id, signal))).toMatchObject(refused);
+      expect(await failure(batches.find(submission(id.slice(0, -6)), signal))).toMatchObject(refused);
       expect(await failure(batches.get(id, signal))).toMatchObject(refused);
       expect(await failure(batches.cancel(id, signal))).toMatchObject(refused);
       expect(await failure(resultsOf(batches, id))).toMatchObject(refused);

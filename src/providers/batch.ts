@@ -2,23 +2,27 @@ import type { Endpoint } from "../config/schema.ts";
 import type { CallError, Completion, FailureReason, Question } from "./provider.ts";
 
 /**
- * The batch API of a provider: it takes files of requests and answers them later, usually for a lower price. Nothing here
+ * The batch API of a provider: it takes many requests at once and answers them later, usually for a lower price. Nothing here
  * retries or waits. Every function except `line` and `result` can throw: a CallError for a bad answer of the provider, the
  * signal's reason if it was aborted, and errors of the disk as they are.
  *
- * Every submission has a new name. It names the file (ending in `.jsonl`) and marks the batch, so that `find` can tell
- * whether a submission has arrived.
+ * Every submission has a new name. It names the file (ending in `.jsonl`) and marks the batch, or each of its requests, so
+ * that `find` can tell whether a submission has arrived.
  */
 export interface BatchProvider {
   /** The limits of one file; a line's bytes include its line feed. */
   limits: { requests: number; bytes: number };
-  /** A request as one line of a file, without the line feed; its parameters are those of a live request. */
-  line(request: BatchRequest): string;
-  /** Sends a file, which is read from disk as it is sent, and returns its id. */
-  upload(path: string, name: string, signal: AbortSignal): Promise<string>;
-  create(fileId: string, options: { endpoint: Endpoint; name: string }, signal: AbortSignal): Promise<BatchState>;
-  /** The file and the batch that the provider has of a submission. If there is a batch, the file is the batch's. */
-  find(name: string, signal: AbortSignal): Promise<{ fileId: string | null; batch: BatchState | null }>;
+  /**
+   * A request as one line of a file, without the line feed; its parameters are those of a live request.
+   * @param name the name of the submission
+   */
+  line(request: BatchRequest, name: string): string;
+  /** Sends a file, which is read from disk as it is sent, and returns its id. Null if the provider keeps no such files. */
+  upload: ((path: string, name: string, signal: AbortSignal) => Promise<string>) | null;
+  /** @param file the id of the file, or its path if there is no `upload`: it is then read from disk as it is sent */
+  create(file: string, options: { endpoint: Endpoint; name: string }, signal: AbortSignal): Promise<BatchState>;
+  /** What the provider has of a submission. */
+  find(submission: Submission, signal: AbortSignal): Promise<Found>;
   get(batchId: string, signal: AbortSignal): Promise<BatchState>;
   /** Asks the provider to cancel a batch. A batch that has ended stays as it is. */
   cancel(batchId: string, signal: AbortSignal): Promise<BatchState>;
@@ -32,6 +36,23 @@ export interface BatchProvider {
   remove(fileId: string, signal: AbortSignal): Promise<void>;
   /** Reads a line of an output or error file. */
   result(line: string): BatchResult;
+}
+
+/** What tells a submission from others. */
+export interface Submission {
+  name: string;
+  /** The number of its requests. */
+  requests: number;
+  /** When it was prepared, in milliseconds since 1970 by the clock of this machine. */
+  createdAt: number;
+}
+
+export interface Found {
+  /** The file of the submission; that of the batch, if there is one. */
+  fileId: string | null;
+  batch: BatchState | null;
+  /** A batch that may be the submission's, if nothing but its results can tell, and these are still to come. */
+  candidate?: BatchState;
 }
 
 export interface BatchRequest extends Question {

@@ -16,6 +16,7 @@ import {
   requests,
   resultsOf,
   signal,
+  submission,
   submit,
   textsOf,
   userPrompt,
@@ -215,7 +216,7 @@ describe.concurrent.each(BATCHING)("a line of %s", (name) => {
       const prompt = userPrompt('Grüße \u2028 \ud800 \u0000 "x"\n');
       const live = await providers[name].connect(connectionTo(lab.server, name));
       await live.complete({ endpoint, model, prompt, parameters, timeoutMs: 5_000 });
-      const line = lab.batches.line({ customId: "a-1", endpoint, model, prompt, parameters });
+      const line = lab.batches.line({ customId: "a-1", endpoint, model, prompt, parameters }, "wave-1.jsonl");
       expect(line).not.toContain("\n");
       const { custom_id, body, ...envelope } = JSON.parse(line) as Record<string, unknown>;
       const { stream, ...asked } = lab.server.requests[0]!.body!;
@@ -242,7 +243,7 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       behaveApi: ({ operation }) => (operation === "upload" ? { kind: "reset" } : undefined),
     });
     expect(await failure(submit(lab, requests(2)))).toMatchObject({ reason: "connection" });
-    expect(await lab.batches.find("wave-1.jsonl", signal)).toEqual(nothing);
+    expect(await lab.batches.find(submission("wave-1.jsonl"), signal)).toEqual(nothing);
   });
 
   test.for<BatchFault["kind"]>(["reset", "close", "half", "status"])(
@@ -255,7 +256,7 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       await submit(lab, requests(2), "other.jsonl");
       await failure(submit(lab, requests(2)));
       const fileId = lab.server.files[1]!.id;
-      expect(await lab.batches.find("wave-1.jsonl", signal)).toEqual({ fileId, batch: null });
+      expect(await lab.batches.find(submission("wave-1.jsonl"), signal)).toEqual({ fileId, batch: null });
       const { id } = await lab.batches.create(fileId, { endpoint: "chat", name: "wave-1.jsonl" }, signal);
       expect((await ended(lab.batches, id)).status).toBe("completed");
     },
@@ -270,9 +271,9 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       });
       await failure(submit(lab, requests(2)));
       await submit(lab, requests(2), "other.jsonl");
-      const found = await lab.batches.find("wave-1.jsonl", signal);
+      const found = await lab.batches.find(submission("wave-1.jsonl"), signal);
       expect(found).toMatchObject({ fileId: lab.server.files[0]!.id, batch: { id: lab.server.batches[0]!.id } });
-      expect(await lab.batches.find("wave-3.jsonl", signal)).toEqual(nothing);
+      expect(await lab.batches.find(submission("wave-3.jsonl"), signal)).toEqual(nothing);
     },
   );
 
@@ -281,7 +282,7 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       behaveApi: ({ operation }) => (operation === list ? { kind: "status", status: 200, message: "Busy" } : undefined),
     });
     await submit(lab, requests(1));
-    expect(await failure(lab.batches.find("wave-1.jsonl", signal))).toMatchObject({
+    expect(await failure(lab.batches.find(submission("wave-1.jsonl"), signal))).toMatchObject({
       message: expect.stringContaining("Busy"),
     });
   });
@@ -294,7 +295,7 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       await lab.batches.create(file!.id, { endpoint: "chat", name: `n${more}` }, signal);
     // Without a mark, batches are told apart by their files alone.
     const wanted = batchesOf(name).traits.keepsMetadata ? first.id : lab.server.batches.at(-1)!.id;
-    expect((await lab.batches.find("first.jsonl", signal)).batch?.id).toBe(wanted);
+    expect((await lab.batches.find(submission("first.jsonl"), signal)).batch?.id).toBe(wanted);
   });
 });
 
@@ -322,9 +323,9 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     const lab = await batchesLab(name, { behaveApi: () => fault });
     const path = await lab.space.write("a.jsonl", "{}\n");
     const asked = [
-      lab.batches.upload(path, "a.jsonl", signal),
+      lab.batches.upload!(path, "a.jsonl", signal),
       lab.batches.create("file-1", { endpoint: "chat", name: "a.jsonl" }, signal),
-      lab.batches.find("a.jsonl", signal),
+      lab.batches.find(submission("a.jsonl"), signal),
       lab.batches.get("batch-1", signal),
     ];
     for (const one of await Promise.all(asked.map(failure))) expect(one).toMatchObject(error);
@@ -369,7 +370,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     });
     const path = await lab.space.write("a.jsonl", "{}\n");
     const work = {
-      upload: () => lab.batches.upload(path, "a.jsonl", abort.signal),
+      upload: () => lab.batches.upload!(path, "a.jsonl", abort.signal),
       get: () => lab.batches.get("batch-1", abort.signal),
       content: async () => {
         for await (const line of lab.batches.lines("file-1", 100_000, abort.signal)) expect.fail(line);
@@ -382,8 +383,8 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     const lab = await batchesLab(name);
     const own = new AbortController().signal;
     const path = await lab.space.write("a.jsonl", "{}\n");
-    const fileId = await lab.batches.upload(path, "a.jsonl", own);
-    await lab.batches.find("b.jsonl", own);
+    const fileId = await lab.batches.upload!(path, "a.jsonl", own);
+    await lab.batches.find(submission("b.jsonl"), own);
     await failure(lab.batches.get("none", own));
     for await (const line of lab.batches.lines(fileId, 100_000, own)) expect(line).toBe("{}");
     expect(getEventListeners(own, "abort")).toEqual([]);
@@ -392,7 +393,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
   test("a reader that stops early leaves no connection open", async () => {
     const lab = await batchesLab(name);
     const path = await lab.space.write("a.jsonl", `${"x".repeat(1_000)}\n`.repeat(20_000));
-    const fileId = await lab.batches.upload(path, "a.jsonl", signal);
+    const fileId = await lab.batches.upload!(path, "a.jsonl", signal);
     for await (const line of lab.batches.lines(fileId, 100_000, signal)) {
       expect(line).toHaveLength(1_000);
       break;

@@ -66,7 +66,7 @@ export class BatchServer {
           this.#checkNew(fileId, simulated);
           return this.#create(fileId, name);
         }),
-      find: (name) => this.#answer(`find ${name}`, () => this.#find(name)),
+      find: ({ name }) => this.#answer(`find ${name}`, () => this.#find(name)),
       get: (id) => this.#answer(`get ${id}`, () => this.#look(id, simulated)),
       cancel: (id) => this.#answer(`cancel ${id}`, () => this.#look(id, simulated)),
       lines: (fileId) => this.#lines(fileId),

@@ -1,7 +1,7 @@
 import { expect, onTestFinished } from "vitest";
 import { batchesOf } from "../../src/app/run/batches.ts";
 import { type Prompt, promptText } from "../../src/models/prompt.ts";
-import type { BatchProvider, BatchRequest, BatchResult, BatchState } from "../../src/providers/batch.ts";
+import type { BatchProvider, BatchRequest, BatchResult, BatchState, Submission } from "../../src/providers/batch.ts";
 import { CallError } from "../../src/providers/provider.ts";
 import type { Connection } from "../../src/providers/provider-info.ts";
 import { rows, workspace } from "./harness.ts";
@@ -58,15 +58,18 @@ export const askedBy = (provider: RemoteName, { prompt, endpoint }: BatchRequest
   ...PARAMETERS,
 });
 
+/** A submission of that name, prepared a moment ago. */
+export const submission = (name: string): Submission => ({ name, requests: 2, createdAt: Date.now() });
+
 /** Writes the requests to a file, sends it, and creates its batch. */
 export async function submit(
   { batches, space }: Pick<Awaited<ReturnType<typeof batchesLab>>, "batches" | "space">,
   all: BatchRequest[],
   name = "wave-1.jsonl",
 ): Promise<BatchState> {
-  const path = await space.write(name, all.map((request) => `${batches.line(request)}\n`).join(""));
-  const fileId = await batches.upload(path, name, signal);
-  return batches.create(fileId, { endpoint: all[0]?.endpoint ?? "chat", name }, signal);
+  const path = await space.write(name, all.map((request) => `${batches.line(request, name)}\n`).join(""));
+  const file = batches.upload === null ? path : await batches.upload(path, name, signal);
+  return batches.create(file, { endpoint: all[0]?.endpoint ?? "chat", name }, signal);
 }
 
 /** Looks at a batch until it has ended. */

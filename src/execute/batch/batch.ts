@@ -7,6 +7,7 @@ import type { Executor, Job } from "../executor.ts";
 import { Outcomes } from "../outcome.ts";
 import { createPrepare } from "../prepare.ts";
 import { ask, MISSING_TIMES, pause } from "./ask.ts";
+import { awaitCandidate } from "./candidate.ts";
 import { endBatchNow } from "./give-up.ts";
 import { dueAt, isOverdue, pollDelay } from "./polls.ts";
 import { collectResults, loseRest } from "./results.ts";
@@ -140,7 +141,7 @@ async function cancelBatch(run: BatchRun, row: BatchRow, state: BatchState): Pro
 async function reclaimBatch(run: BatchRun, row: BatchRow): Promise<StoppedError | null> {
   const { job, provider } = run;
   let missing: string | null = null;
-  const found = await ask(job, () => provider.find(row.name, job.drain), {
+  const found = await ask(job, () => provider.find(row, job.drain), {
     missingTimes: MISSING_TIMES.list,
     onMissing: (message) => {
       missing = message;
@@ -148,7 +149,8 @@ async function reclaimBatch(run: BatchRun, row: BatchRow): Promise<StoppedError 
     },
   });
   if (found === null) return null;
-  const { batch: arrived } = found;
+  const { batch: arrived, candidate } = found;
+  if (candidate) return awaitCandidate(run, row, candidate);
   if (arrived) {
     const fileId = found.fileId ?? row.fileId;
     const known = { state: "submitted" as const, batchId: arrived.id, fileId, status: arrived.status };

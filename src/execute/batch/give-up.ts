@@ -23,8 +23,11 @@ export async function endBatchNow(run: BatchRun, row: BatchRow): Promise<null> {
 }
 
 /** @throws CallError where the provider does not say how the batch stands */
-async function lastWord({ job, provider }: BatchRun, row: BatchRow): Promise<BatchState | "never arrived"> {
-  const batchId = row.batchId ?? (await provider.find(row.name, job.drain)).batch?.id;
+async function lastWord({ job, provider }: BatchRun, row: BatchRow): Promise<BatchState | "never arrived" | null> {
+  const found = row.batchId === null ? await provider.find(row, job.drain) : null;
+  // It may be another's: it is not cancelled.
+  if (found?.candidate) return null;
+  const batchId = row.batchId ?? found?.batch?.id;
   if (batchId === undefined) return "never arrived";
   return await provider.cancel(batchId, job.drain).catch(() => provider.get(batchId, job.drain));
 }

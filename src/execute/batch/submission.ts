@@ -4,7 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { BatchProvider, BatchState } from "../../providers/batch.ts";
+import type { StoppedError } from "../../errors.ts";
+import type { BatchProvider, BatchState, Found } from "../../providers/batch.ts";
 import { CallError } from "../../providers/provider.ts";
 import {
   type BatchRow,
@@ -21,15 +22,16 @@ import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import type { PreparedRequest } from "../prepare.ts";
 import type { Job } from "../executor.ts";
 import { ask, MISSING_TIMES, NoBatchesError, pause } from "./ask.ts";
+import { awaitCandidate } from "./candidate.ts";
 import { removeFiles } from "./files.ts";
 import type { BatchRun } from "./run.ts";
 import { unknownArrival } from "./stops.ts";
 
 /**
  * Sends a batch whose rows are committed. If an earlier submission of it may have arrived, looks for that first.
- * @returns null if the run is stopping
+ * @returns null if the run is stopping, or if only time will tell whether the batch has arrived
  */
-export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promise<BatchState | null> {
+export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promise<BatchState | StoppedError | null> {
   try {
     return await submitOnce(run, row, isNew);
   } catch (error) {
@@ -43,40 +45,64 @@ export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promi
   }
 }
 
-async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | null> {
+async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | StoppedError | null> {
   const { job, provider } = run;
   const { store, lease } = job;
   // What was begun before may have arrived.
   const found = isNew
     ? { fileId: null, batch: null }
-    : await ask(job, () => provider.find(row.name, job.drain), {
+    : await ask(job, () => provider.find(row, job.drain), {
         missingTimes: MISSING_TIMES.list,
         // Nothing was created of a batch whose file is not known to be there.
         onMissing: (message) => unavailable(job, row, row.state !== "prepared", message),
       });
   if (found === null) return null;
-  const adopt = (state: BatchState, fileId: string | null) => {
-    updateBatch(store, lease, row.id, { state: "submitted", batchId: state.id, fileId, status: state.status });
-    return state;
-  };
-  if (found.batch) return adopt(found.batch, found.fileId);
-  const fileId = row.fileId ?? found.fileId ?? (await upload(run, row));
+  if (found.batch || found.candidate) return adopt(run, row, found);
+  if (provider.upload === null) {
+    return await withFile(run, row, (path) => {
+      // From here on it may have arrived.
+      updateBatch(store, lease, row.id, { state: "uploaded" });
+      return createBatch(run, row, path, null);
+    });
+  }
+  const fileId = row.fileId ?? found.fileId ?? (await upload(run, row, provider.upload));
   if (fileId === null) return null;
   updateBatch(store, lease, row.id, { state: "uploaded", fileId });
+  return await createBatch(run, row, fileId, fileId);
+}
+
+/** Stores that a batch has arrived; a batch of which that is not certain is waited for. */
+function adopt(run: BatchRun, row: BatchRow, { batch, fileId, candidate }: Found): BatchState | StoppedError | null {
+  if (candidate) return awaitCandidate(run, row, candidate);
+  if (!batch) return null;
+  const { store, lease } = run.job;
+  updateBatch(store, lease, row.id, { state: "submitted", batchId: batch.id, fileId, status: batch.status });
+  return batch;
+}
+
+/** @param file the id of its file, or its path */
+async function createBatch(run: BatchRun, row: BatchRow, file: string, fileId: string | null) {
+  const { job, provider } = run;
   const { endpoint } = job.settings;
   let mayHaveArrived = false;
   const create = () =>
-    provider.create(fileId, { endpoint, name: row.name }, job.drain).catch((error: unknown) => {
-      mayHaveArrived ||= !isRefused(error);
-      throw error;
-    });
+    provider.create(file, { endpoint, name: row.name }, job.drain).then(
+      (batch): Found => ({ fileId, batch }),
+      (error: unknown) => {
+        mayHaveArrived ||= !isRefused(error);
+        throw error;
+      },
+    );
   const created = await ask(job, create, {
-    lookUp: async () => (await provider.find(row.name, job.drain)).batch,
+    lookUp: async () => {
+      const found = await provider.find(row, job.drain);
+      return found.batch || found.candidate ? { ...found, fileId } : null;
+    },
     // A file that was sent a moment ago may not be everywhere yet.
     missingTimes: MISSING_TIMES.known,
     onMissing: (message) => unavailable(job, row, mayHaveArrived, message),
   });
-  return created && adopt(created, fileId);
+  return created && adopt(run, row, created);
 }
 
 /** @throws StoppedError that says whether the batch may have arrived */
@@ -92,18 +118,25 @@ function isRefused(error: unknown): boolean {
 }
 
 /** Writes the file of a batch from its rows, and sends it. */
-async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
+function upload(run: BatchRun, row: BatchRow, send: NonNullable<BatchProvider["upload"]>): Promise<string | null> {
   const { job, provider } = run;
+  return withFile(run, row, (path) =>
+    ask(job, () => send(path, row.name, job.drain), {
+      lookUp: async () => (await provider.find(row, job.drain)).fileId,
+      missingTimes: MISSING_TIMES.contact,
+    }),
+  );
+}
+
+/** Writes the file of a batch from its rows, for as long as it is used. */
+async function withFile<T>(run: BatchRun, row: BatchRow, use: (path: string) => Promise<T>): Promise<T> {
   // The folder of the database can be written, and other users cannot read what a killed process leaves there.
-  const folder = temporaryPath(dirname(job.store.path));
+  const folder = temporaryPath(dirname(run.job.store.path));
   await mkdir(folder, { mode: 0o700 });
   try {
     const path = join(folder, "requests.jsonl");
     await pipeline(Readable.from(fileOf(run, row)), createWriteStream(path));
-    return await ask(job, () => provider.upload(path, row.name, job.drain), {
-      lookUp: async () => (await provider.find(row.name, job.drain)).fileId,
-      missingTimes: MISSING_TIMES.contact,
-    });
+    return await use(path);
   } finally {
     removeTemporary(folder);
   }
@@ -111,13 +144,13 @@ async function upload(run: BatchRun, row: BatchRow): Promise<string | null> {
 
 function* fileOf({ job: { store }, provider, prepare }: BatchRun, row: BatchRow): Generator<string> {
   for (const { callId } of unansweredAttempts(store, row.id)) {
-    yield `${lineFor(provider, prepare(getCall(store, callId)))}\n`;
+    yield `${lineFor(provider, prepare(getCall(store, callId)), row.name)}\n`;
   }
 }
 
-function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest): string {
+function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest, name: string): string {
   const { endpoint, model, parameters } = settings;
-  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt });
+  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt }, name);
 }
 
 /** Puts the calls that can be sent into batches, and submits them. @returns whether there were any */
@@ -129,7 +162,7 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
   let count = 0;
   while (!job.drain.aborted) {
     const name = `datagen-${randomBytes(12).toString("hex")}.jsonl`;
-    const picked = pickRequests(run);
+    const picked = pickRequests(run, name);
     if (picked.length === 0) break;
     const row = prepareBatch(job.store, job.lease, name, picked);
     run.cap?.count(job.runId, openBatches(job.store, job.runId).length);
@@ -144,7 +177,7 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
 }
 
 /** Picks the requests of the next batch: as many as the limits of a file and the cap allow. */
-function pickRequests(run: BatchRun): { callId: number; reserved: Reservation }[] {
+function pickRequests(run: BatchRun, name: string): { callId: number; reserved: Reservation }[] {
   const { job, provider, prepare, cap, reservationOf, earlier, largest } = run;
   const most = Math.min(provider.limits.requests, largest?.requests ?? Number.POSITIVE_INFINITY);
   const picked: { callId: number; reserved: Reservation }[] = [];
@@ -161,7 +194,7 @@ function pickRequests(run: BatchRun): { callId: number; reserved: Reservation }[
         hasNotes ||= call.step === "reading";
         continue;
       }
-      const size = Buffer.byteLength(lineFor(provider, request)) + 1;
+      const size = Buffer.byteLength(lineFor(provider, request, name)) + 1;
       if (picked.length > 0 && bytes + size > provider.limits.bytes) return picked;
       const reserved = reservationOf(request);
       if (cap) {

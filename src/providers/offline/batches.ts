@@ -61,7 +61,7 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
       return save(newBatch(`${fileId}.batch`));
     },
 
-    async find(name) {
+    async find({ name }) {
       const batch = await read(`${name}.batch`);
       return { fileId: (await has(name)) ? name : null, batch };
     },
