@@ -43,7 +43,12 @@ describe.concurrent("what passes is sent again, and then kept", () => {
   const limited = (headers: Record<string, string>): Fault => ({ kind: "status", status: 429, headers });
 
   test.for(APIS)("%s, %s: every status, every broken connection, every body that is no answer", async (api) => {
-    const { rateLimit } = fakes[api[0]].errors;
+    const { rateLimit, nameOf } = fakes[api[0]].errors;
+    const codeOf = (status: number | null, code: string | typeof RATE_LIMIT | null) => {
+      if (code === null || status === null) return code;
+      const said = code === RATE_LIMIT ? (rateLimit.code ?? rateLimit.type) : code;
+      return nameOf?.(status, said) ?? said;
+    };
     const config = oneCallEach(api);
     const data = rows(FAULTS.length + 1);
     await using lab = await failureLab(config, data, (row, { nth }) => (nth === 1 ? FAULTS[row]?.[0]() : undefined));
@@ -60,7 +65,7 @@ describe.concurrent("what passes is sent again, and then kept", () => {
           decision: "retry",
           http_status: httpStatus,
           request_id: httpStatus === null || kind === "half" ? null : first?.requestId,
-          error_code: errorCode === RATE_LIMIT ? (rateLimit.code ?? rateLimit.type) : errorCode,
+          error_code: codeOf(httpStatus, errorCode),
           prompt_tokens: cost?.prompt ?? 0,
           completion_tokens: cost?.completion ?? 0,
           tokens_estimated: 0,
@@ -196,7 +201,7 @@ describe.concurrent("what does not pass fails with its reason, and the run goes 
     const status = (of: number, code: string | null = null): Fault => ({ kind: "status", status: of, code });
     const final: [Fault, FailureReason][] = [
       [{ kind: "contentFilter" }, "content_filter"],
-      [{ kind: "refusal" }, "refusal"],
+      [{ kind: "refusal" }, fakes[api[0]].refusalReason],
       [status(400), "bad_request"],
       [status(422), "bad_request"],
       [status(400, "context_length_exceeded"), "context_too_long"],

@@ -24,11 +24,15 @@ const BESIDE: Record<string, string> = Object.fromEntries(
 /** What goes to nobody but the provider that it is meant for. */
 const SECRET = new RegExp(`hush|${REMOTE.map((name) => fakes[name].key).join("|")}`);
 
+/** The headers that may carry a key. */
+const KEY_HEADERS = REMOTE.map((name) => fakes[name].keyHeader("")[0]);
+
 const keysSeen = (server: LoopbackServer) => server.requests.map(({ authorization }) => authorization);
 
 describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
   const { keyVariable, baseUrlVariable } = providers[name].remote!;
-  const { key: own, beside } = fakes[name];
+  const { key: own, beside, keyHeader } = fakes[name];
+  const headerWith = (key: string) => Object.fromEntries([keyHeader(key)]);
   const configured = (base_url?: string): ConfigOverrides => ({
     api_provider: name,
     agent_perspectives: [PLAIN],
@@ -41,7 +45,7 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
     const { code, stderr } = await lab.runConfig([], { ...KEYS, DATAGEN_API_KEY: undefined, ...BESIDE });
     expect(code, stderr).toBe(0);
     expect(recorder.headers).toHaveLength(1);
-    expect(recorder.headers[0]).not.toHaveProperty("authorization");
+    for (const header of KEY_HEADERS) expect(recorder.headers[0]).not.toHaveProperty(header);
     expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
   });
 
@@ -50,7 +54,7 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
     await using lab = await openLab({ config: configured(`${recorder.url}/v1`) });
     const { code, stderr } = await lab.runConfig([], { ...KEYS, ...BESIDE });
     expect(code, stderr).toBe(0);
-    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${DATAGEN_API_KEY}` }]);
+    expect(recorder.headers).toMatchObject([headerWith(DATAGEN_API_KEY)]);
     expect(JSON.stringify(recorder.headers)).not.toMatch(SECRET);
   });
 
@@ -61,8 +65,7 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
     expect((await lab.runConfig(["--base-url", url], KEYS)).code).toBe(0);
     await lab.space.write("config.json", configFor(configured(url)));
     expect((await lab.runConfig(["--base-url", url, "--fresh"], KEYS)).code).toBe(0);
-    const authorization = `Bearer ${own}`;
-    expect(recorder.headers).toMatchObject([{ authorization }, { authorization }]);
+    expect(recorder.headers).toMatchObject([headerWith(own), headerWith(own)]);
   });
 
   test("given by flag go the other things that the environment sets for the provider", async () => {
@@ -72,17 +75,17 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
     const env = { ...KEYS, ...BESIDE, ...headers };
     expect((await lab.runConfig(["--base-url", recorder.url], env)).code).toBe(0);
     const sent = { "x-team": "team-hush", "x-gateway": "gateway-hush", ...beside.headers };
-    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${own}`, ...sent }]);
+    expect(recorder.headers).toMatchObject([{ ...headerWith(own), ...sent }]);
   });
 
   test("given by environment goes the provider's key", async () => {
     await using recorder = await startRecorder();
     await using lab = await openLab({ config: configured() });
     expect((await lab.runConfig([], { ...KEYS, [baseUrlVariable]: `${recorder.url}/v1` })).code).toBe(0);
-    expect(recorder.headers).toMatchObject([{ authorization: `Bearer ${own}` }]);
+    expect(recorder.headers).toMatchObject([headerWith(own)]);
   });
 
-  test("given by flag or environment go requests without any Authorization header where there is no key", async () => {
+  test("given by flag or environment go requests without any key where there is no key", async () => {
     await using recorder = await startRecorder();
     await using lab = await openLab({ config: configured() });
     const flag = await lab.runConfig(["--base-url", recorder.url], { DATAGEN_API_KEY });
@@ -90,7 +93,9 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
     const environment = await lab.runConfig(["--fresh"], { [baseUrlVariable]: recorder.url, [keyVariable]: "" });
     expect(environment.code, environment.stderr).toBe(0);
     expect(recorder.headers).toHaveLength(2);
-    for (const headers of recorder.headers) expect(headers).not.toHaveProperty("authorization");
+    for (const headers of recorder.headers) {
+      for (const header of KEY_HEADERS) expect(headers).not.toHaveProperty(header);
+    }
   });
 
   test("that the server names in a redirect goes nothing", async () => {
@@ -127,7 +132,8 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
         env: elsewhere,
       });
       expect(code, stderr).toBe(0);
-      expect(keysSeen(mine)).toEqual([`Bearer ${key}`, `Bearer ${key}`]);
+      const [, value] = keyHeader(key);
+      expect(keysSeen(mine)).toEqual([value, value]);
     }
     expect(other.requests).toEqual([]);
   });

@@ -12,10 +12,10 @@ import {
   startDatagen,
 } from "../support/harness.ts";
 import { openLab, PLAIN } from "../support/lab.ts";
-import type { FakeProvider } from "../support/providers/fake-provider.ts";
+import type { FakeProvider, Question as FakeQuestion } from "../support/providers/fake-provider.ts";
 import { APIS, fakes, REMOTE, type RemoteName } from "../support/providers/index.ts";
 import { startRecorder } from "../support/recorder.ts";
-import { type ServerOptions, startServer } from "../support/server.ts";
+import { type LoopbackServer, type ServerOptions, startServer } from "../support/server.ts";
 
 const DAY = "2026-11-25";
 
@@ -91,7 +91,7 @@ describe.concurrent.each(REMOTE)("asked for a dataset, %s", (name) => {
     expect(run).toMatchObject({ provider: name, tokens: { ...usage, estimated: false } });
     expect((await lab.dataset()).tasks).toEqual(tasks);
     expect(new Set(lab.server.requests.map(({ authorization }) => authorization))).toEqual(
-      new Set([`Bearer ${fakes[name].key}`]),
+      new Set([fakes[name].keyHeader(fakes[name].key)[1]]),
     );
     expect(lab.server.strays).toEqual([]);
   });
@@ -141,24 +141,24 @@ describe.concurrent.each(APIS)("asked through its API, %s, %s:", (name, endpoint
     reasoning_effort: "low",
   };
   const EXTRA = { top_k: 40, repetition_penalty: 1.1, nested: { list: [1, null, "Grün"], off: false } };
-  // Whether it is spelt out or left out, no answer is streamed.
-  const unstreamed = { stream: false };
-  const [path] = Object.entries(fakes[name].paths).find(([, one]) => one === endpoint)!;
+  const { model, refused } = fakes[name];
+  const plain = [{ role: "user", content: promptOf(PLAIN.strategy, rows(1)[0]!.input) }] as const;
+  /** The body that must arrive; whether it is spelt out or left out, no answer is streamed. */
+  const wanted = (messages: FakeQuestion["messages"], parameters: FakeQuestion["parameters"]) => ({
+    stream: false,
+    ...fakes[name].body({ endpoint, model, messages, parameters }),
+  });
+  const came = (server: LoopbackServer) => server.requests.map(({ body }) => ({ stream: false, ...body }));
 
   test("all parameters arrive as they are configured, extra_body among them", async () => {
     await using lab = await setUp(asking(name, { endpoint, ...ALL, extra_body: EXTRA }));
     const { stderr } = await lab.run();
+    const parameters = Object.fromEntries(Object.entries(ALL).filter(([key]) => !refused.includes(key)));
+    expect(came(lab.server)).toEqual([wanted(plain, { ...parameters, extra_body: EXTRA })]);
     const [request] = lab.server.requests;
-    expect(request?.path).toBe(`/${name}/v1/${path}`);
-    const prompt = promptOf(PLAIN.strategy, rows(1)[0]!.input);
-    expect({ ...unstreamed, ...request?.body }).toEqual({
-      model: fakes[name].model,
-      ...(endpoint === "chat" ? { messages: [{ role: "user", content: prompt }] } : { prompt }),
-      ...ALL,
-      ...EXTRA,
-      ...unstreamed,
-    });
-    expect(stderr).not.toContain("does not take");
+    expect(request?.path).toBe(`/${name}${fakes[name].base}${fakes[name].path(endpoint, model)}`);
+    if (refused.length === 0) expect(stderr).not.toContain("does not take");
+    else expect(stderr).toContain(`${model} does not take ${refused.join(", ")}: not sent`);
   });
 
   test("a system prompt and examples arrive before the prompt, or are refused where there is one text only", async () => {
@@ -179,13 +179,13 @@ describe.concurrent.each(APIS)("asked through its API, %s, %s:", (name, endpoint
       return;
     }
     await lab.run();
-    expect(lab.server.requests.map(({ body }) => body?.["messages"])).toEqual([
-      [
-        { role: "system", content: "Be careful." },
-        ...around.messages,
-        { role: "user", content: `${rows(1)[0]!.input}\n\n${PLAIN.strategy}` },
-      ],
-    ]);
+    const messages = [
+      { role: "system", content: around.system_prompt },
+      ...around.messages,
+      { role: "user", content: `${rows(1)[0]!.input}\n\n${PLAIN.strategy}` },
+    ] as FakeQuestion["messages"];
+    const { max_tokens, temperature } = configFor().model_config;
+    expect(came(lab.server)).toEqual([wanted(messages, { max_tokens, temperature })]);
   });
 
   test("nothing is sent that is not configured, and max_completion_tokens keeps its name", async () => {
@@ -194,10 +194,7 @@ describe.concurrent.each(APIS)("asked through its API, %s, %s:", (name, endpoint
     await lab.run();
     await lab.space.write("config.json", configFor(asking(name, { endpoint, ...none, max_completion_tokens: 64 })));
     const { stderr } = await lab.run();
-    expect(lab.server.requests.map(({ parameters }) => ({ ...unstreamed, ...parameters }))).toEqual([
-      unstreamed,
-      { max_completion_tokens: 64, ...unstreamed },
-    ]);
+    expect(came(lab.server)).toEqual([wanted(plain, {}), wanted(plain, { max_completion_tokens: 64 })]);
     expect(stderr).not.toContain("does not take");
   });
 

@@ -83,7 +83,7 @@ export function createBatchApi(host: ApiHost) {
       nth: requests.filter((one) => one.operation === operation && one.provider === provider).length + 1,
       method: request.method ?? "",
       path: request.url ?? "",
-      authorization: request.headers.authorization,
+      authorization: request.headers[fakes[provider].keyHeader("")[0]]?.toString(),
     };
     requests.push(about);
     const fault = host.guarded(() => host.options.behaveApi?.(about));

@@ -87,7 +87,7 @@ export interface BatchHost {
   options: BatchOptions;
   files: FileStore;
   incoming(
-    route: { provider: RemoteName; endpoint: Endpoint },
+    route: { provider: RemoteName; endpoint: Endpoint; path: string },
     body: Record<string, unknown>,
     customId: string,
   ): { call: IncomingCall; digest: Buffer; fault: LineFault | undefined };
@@ -170,7 +170,7 @@ export function createBatches(host: BatchHost) {
   async function workOn(batch: Batch, status: string, share: number): Promise<void> {
     const { provider, endpoint, file, lines } = batch;
     const { endpoints, traits, problemLine } = batchesOf(provider);
-    const route = { provider, endpoint: endpoints[endpoint]! };
+    const route = { provider, endpoint: endpoints[endpoint]!, path: endpoint };
     const texts = linesIn(await readFile(file.path, "utf8"));
     const order = shuffled(lines.length);
     const output: string[] = [];

@@ -40,7 +40,7 @@ export function errorBody(
   const code = parts.code === undefined ? usualCode(fake, status) : parts.code;
   const usual = usualError(asked, status, code, key);
   const { message = usual.message, type = usual.type } = parts;
-  return fake.refusal({ message, type, param: usual.param ?? null, code }, requestId);
+  return fake.refusal({ message, type, param: usual.param ?? null, code }, requestId, status);
 }
 
 function usualCode({ errors }: FakeProvider, status: number): string | null {

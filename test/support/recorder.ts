@@ -7,11 +7,14 @@ export async function startRecorder() {
   const headers: IncomingHttpHeaders[] = [];
   const tunnels: (string | undefined)[] = [];
   const message = { role: "assistant", content: "An answer." };
+  // In the shape of every provider at once.
   const answer = {
     id: "one",
     object: "chat.completion",
     choices: [{ index: 0, message, finish_reason: "stop" }],
-    usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 },
+    content: [{ type: "text", text: message.content }],
+    stop_reason: "end_turn",
+    usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, input_tokens: 9, output_tokens: 3 },
   };
   const server = createServer((request, response) => {
     headers.push(request.headers);

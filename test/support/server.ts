@@ -44,7 +44,7 @@ export interface RecordedRequest {
   path: string;
   provider: RemoteName;
   endpoint: Endpoint;
-  /** The header of that name, with its `Bearer `. */
+  /** The header with the key, such as `Bearer KEY`. */
   authorization: string | undefined;
   /** The header `openai-organization`. */
   organization: string | undefined;
@@ -80,7 +80,7 @@ export interface ServerOptions extends BatchApiOptions {
   keepBodies?: boolean | undefined;
 }
 
-/** The base URL of each provider, with `/v1`: `openaiUrl` and so on. */
+/** The base URL of each provider: `openaiUrl` and so on. */
 type BaseUrls = { readonly [Name in RemoteName as `${Name}Url`]: string };
 
 /** A server on the loopback interface that answers as every provider; its options can be changed while it runs. */
@@ -111,16 +111,18 @@ export interface LoopbackServer extends ServerOptions, BaseUrls, AsyncDisposable
 interface Route {
   provider: RemoteName;
   endpoint: Endpoint;
+  /** Below the base URL. */
+  path: string;
 }
 
-const ROUTES: ReadonlyMap<string, Route> = new Map(
-  REMOTE.flatMap((provider) =>
-    Object.entries(fakes[provider].paths).map(([path, endpoint]) => [
-      `/${provider}/v1/${path}`,
-      { provider, endpoint },
-    ]),
-  ),
-);
+function routeOf(method: string | undefined, url: string): Route | undefined {
+  const [, name, path = ""] = /^\/(\w+)(\/[^?]*)/.exec(url) ?? [];
+  const provider = REMOTE.find((one) => one === name);
+  if (method !== "POST" || !provider || !path.startsWith(fakes[provider].base)) return undefined;
+  const below = path.slice(fakes[provider].base.length);
+  const endpoint = fakes[provider].endpointAt(below);
+  return endpoint && { provider, endpoint, path: below };
+}
 
 /** Starts a server on a free port. `await using` closes it, and throws what the test's script threw, if it did. */
 export async function startServer(options: ServerOptions = {}): Promise<LoopbackServer> {
@@ -199,7 +201,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
   function receive(request: IncomingMessage, response: ServerResponse): void {
     const at = performance.now();
     const { method, url = "" } = request;
-    const route = method === "POST" ? ROUTES.get(url) : undefined;
+    const route = routeOf(method, url);
     const batchRoute = api.routeOf(method, url);
     const chunks: Buffer[] = [];
     let open = true;
@@ -237,24 +239,22 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
 
   /** A request that has come, on its own or as a line of a batch. */
   function arrival(route: Route, body: Record<string, unknown>, customId?: string) {
-    const { model, messages, prompt, ...parameters } = body;
-    const text = route.endpoint === "chat" ? promptIn(messages) : promptIn(prompt);
+    const { provider, endpoint } = route;
+    const { parameters, prompt: text, ...read } = fakes[provider].read(body, route);
     const promptHash = promptHashOf(text);
     // What is sent says that it wants no stream, and a line of a batch cannot.
     const sorted = Object.keys(parameters)
       .filter((key) => key !== "stream")
       .toSorted()
       .map((key) => [key, parameters[key]]);
-    const same = JSON.stringify([route, model, promptHash, sorted]);
+    const same = JSON.stringify([provider, endpoint, read.model, promptHash, sorted]);
     const nth = (arrivals.get(same) ?? 0) + 1;
     arrivals.set(same, nth);
     const call: IncomingCall = {
-      ...route,
-      model: String(model),
+      provider,
+      endpoint,
+      ...read,
       prompt: text,
-      max_tokens: numberIn(parameters["max_tokens"]),
-      max_completion_tokens: numberIn(parameters["max_completion_tokens"]),
-      temperature: numberIn(parameters["temperature"]),
       promptHash,
       nth,
       index: arrived++,
@@ -284,14 +284,16 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     const { call, digest, parameters } = arrival(route, body);
     const { promptHash, nth, index } = call;
     const { fault, latency, headers } = scripted(call);
-    const authorization = request.headers.authorization;
+    const [keyHeader] = fakes[route.provider].keyHeader("");
+    const authorization = request.headers[keyHeader]?.toString();
     const record: RecordedRequest = {
       at,
       ended: undefined,
       index,
       nth,
       path: request.url ?? "",
-      ...route,
+      provider: route.provider,
+      endpoint: route.endpoint,
       authorization,
       organization: request.headers["openai-organization"]?.toString(),
       promptHash,
@@ -381,7 +383,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
 }
 
 function urlsAt(port: number): BaseUrls {
-  const urls = REMOTE.map((name) => [`${name}Url`, `http://127.0.0.1:${port}/${name}/v1`]);
+  const urls = REMOTE.map((name) => [`${name}Url`, `http://127.0.0.1:${port}/${name}${fakes[name].base}`]);
   return Object.fromEntries(urls) as BaseUrls;
 }
 
@@ -404,18 +406,4 @@ function objectIn(chunks: Buffer[]): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The text of a prompt or of the single user message; the JSON of any other messages. */
-function promptIn(value: unknown): string {
-  if (typeof value === "string") return value;
-  if (Array.isArray(value) && value.length === 1) {
-    const { role, content, ...rest } = Object(value[0]) as Record<string, unknown>;
-    if (role === "user" && typeof content === "string" && Object.keys(rest).length === 0) return content;
-  }
-  return JSON.stringify(value ?? null);
-}
-
-function numberIn(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined;
 }

@@ -3,6 +3,21 @@ import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
 import type { FormPart, StoredFile } from "../files.ts";
 import type { Reply, SaidError } from "../formats.ts";
 
+/** What a request asks for. */
+export interface Read extends Pick<Asked, "model" | "prompt" | "max_tokens" | "max_completion_tokens" | "temperature"> {
+  /** The rest of the body. */
+  parameters: Record<string, unknown>;
+}
+
+/** A request before a provider's format is put around it. */
+export interface Question {
+  endpoint: Endpoint;
+  model: string;
+  messages: readonly { role: "system" | "user" | "assistant"; content: string }[];
+  /** As a config has them. */
+  parameters: Record<string, unknown> & { extra_body?: object };
+}
+
 /** How the loopback server answers in the place of a provider. */
 export interface FakeProvider {
   /** A chat model that datagen asks this provider for, by its name alone. */
@@ -11,8 +26,21 @@ export interface FakeProvider {
   key: string;
   /** What its SDK reads of the environment beside the key, and the headers that it sends for it. */
   beside: { variables: Record<string, string>; customHeaders: string; headers: Record<string, string> };
-  /** The endpoints that answer live requests, by their paths below the base URL. */
-  paths: Record<string, Endpoint>;
+  /** What follows the host in its base URL. */
+  base: string;
+  /** The endpoints that answer live requests. */
+  endpoints: readonly Endpoint[];
+  /** The path of an endpoint below the base URL, and back. */
+  path: (endpoint: Endpoint, model: string) => string;
+  endpointAt: (path: string) => Endpoint | undefined;
+  /** The header that carries a key. */
+  keyHeader: (key: string) => readonly [name: string, value: string];
+  /** Reads the body of a request. */
+  read: (body: Record<string, unknown>, route: { endpoint: Endpoint; path: string }) => Read;
+  /** The body that a live request must have. */
+  body: (question: Question) => object;
+  /** The parameters of a config that it refuses, and that are not sent for that. */
+  refused: readonly string[];
   /** Whether the usage of an answer says how many tokens were cached, and how many went into reasoning. */
   detailsUsage: (endpoint: Endpoint) => boolean;
   /** A name for one request, in the shape that the provider gives it. */
@@ -22,9 +50,16 @@ export interface FakeProvider {
   /** The body of an answer, as the provider documents it (and as its SDK types it). */
   answer: (asked: Asked & { endpoint: Endpoint }, digest: Buffer, requestId: string, reply: Reply) => object;
   /** What it says of statuses where the others do not say the same. */
-  errors: { notFoundCode: string; rateLimit: { code: string | null; type: string } };
+  errors: {
+    notFoundCode: string;
+    rateLimit: { code: string | null; type: string };
+    /** Its name for an error, where it does not repeat the code or the type that the tests give it. */
+    nameOf?: (status: number, code: string | null) => string;
+  };
   /** The body of a refusal. */
-  refusal: (error: SaidError, requestId: string) => object;
+  refusal: (error: SaidError, requestId: string, status: number) => object;
+  /** Why an answer failed in which the model says that it refuses. */
+  refusalReason: "refusal" | "content_filter";
   /** Null: it has no batches. */
   batches: FakeBatches | null;
 }

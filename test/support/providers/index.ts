@@ -34,5 +34,5 @@ export const modelOf = (provider: RemoteName) => ({ model_config: { model_name: 
 export type Api = readonly [provider: RemoteName, endpoint: Endpoint];
 
 export const APIS: readonly Api[] = REMOTE.flatMap((name) =>
-  Object.values(fakes[name].paths).map((endpoint) => [name, endpoint] as const),
+  fakes[name].endpoints.map((endpoint) => [name, endpoint] as const),
 );

@@ -3,7 +3,7 @@ import type { BatchFacts, BatchProblem, BatchStatus } from "../batch-formats.ts"
 import type { Endpoint } from "../answers.ts";
 import type { StoredFile } from "../files.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
-import { seconds, totals } from "./shapes.ts";
+import { openAiProtocol, seconds, totals } from "./shapes.ts";
 
 const problemLine = (customId: string, { code, message }: BatchProblem) =>
   JSON.stringify({ id: lineId(), custom_id: customId, response: null, error: { code, message } });
@@ -36,6 +36,7 @@ const batches: FakeBatches = {
 };
 
 export const openai: FakeProvider = {
+  ...openAiProtocol,
   model: "gpt-4o-mini",
   key: "sk-proj-loopback-openai-0123456789abcdef",
   beside: {
@@ -43,7 +44,6 @@ export const openai: FakeProvider = {
     customHeaders: "OPENAI_CUSTOM_HEADERS",
     headers: { "openai-organization": "org-hush", "openai-project": "proj-hush" },
   },
-  paths: { "chat/completions": "chat", completions: "completions" },
   detailsUsage: (endpoint) => endpoint === "chat",
   requestId: () => `req_${randomBytes(16).toString("hex")}`,
   headers: (requestId, tookMs) => ({

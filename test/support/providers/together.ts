@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
 import type { StoredFile } from "../files.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
-import { seconds, totals } from "./shapes.ts";
+import { openAiProtocol, seconds, totals } from "./shapes.ts";
 
 const problemLine = (customId: string, { code, message }: BatchProblem) =>
   JSON.stringify({ custom_id: customId, error: { message, code } });
@@ -45,6 +45,7 @@ const batches: FakeBatches = {
 };
 
 export const together: FakeProvider = {
+  ...openAiProtocol,
   model: "meta-llama/Llama-3.3-70B-Instruct-Turbo",
   key: "loopback-together-0123456789abcdef",
   beside: {
@@ -52,7 +53,6 @@ export const together: FakeProvider = {
     customHeaders: "TOGETHER_CUSTOM_HEADERS",
     headers: {},
   },
-  paths: { "chat/completions": "chat", completions: "completions" },
   detailsUsage: () => false,
   requestId() {
     const hex = randomBytes(16).toString("hex");
