@@ -16,6 +16,8 @@ export interface Prices extends Rates {
   long_prompts: (Rates & { from: number })[];
   /** The price of a batch request divided by that of a live one; null if unknown or if there are no batches. */
   batch_factor: number | null;
+  /** The same for tokens that are read from the cache, where it differs. */
+  cached_batch_factor?: number;
   /** The source of the prices. */
   source: string;
   /** The day for which the source gives them, as YYYY-MM-DD. */
@@ -52,18 +54,24 @@ export const FREE: Omit<Prices, "source" | "date"> = {
 /**
  * The cost of a request, in whole billionths of a US dollar; null if the price of any of its tokens is unknown.
  * @param factor the batch factor, or 1
+ * @param cachedFactor the same for tokens that are read from the cache
  */
-export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): number | null {
+export function costOf(
+  prices: Prices | null,
+  usage: PricedUsage,
+  factor = 1,
+  cachedFactor: number = factor,
+): number | null {
   const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens } = usage;
   if (promptTokens === 0 && completionTokens === 0) return 0;
   if (prices === null) return null;
   const rates = ratesOf(prices, promptTokens);
   const sum =
     (promptTokens - cachedTokens - cacheWriteTokens) * perToken(rates.input) +
-    cachedTokens * perToken(rates.cached_input) +
     cacheWriteTokens * perToken(rates.cache_write) +
     completionTokens * perToken(rates.output);
-  const cost = Math.round((sum * factor) / 1_000);
+  const cached = cachedTokens * perToken(rates.cached_input);
+  const cost = Math.round((sum * factor + cached * cachedFactor) / 1_000);
   // A cost that cannot be added up exactly counts as unknown.
   return Number.isSafeInteger(cost) ? cost : null;
 }
@@ -72,7 +80,7 @@ export function costOf(prices: Prices | null, usage: PricedUsage, factor = 1): n
 export function attemptCost(prices: Prices | null, usage: PricedUsage, isBatched: boolean): number | null {
   if (!isBatched) return costOf(prices, usage);
   const factor = prices?.batch_factor ?? null;
-  return factor === null ? costOf(null, usage) : costOf(prices, usage, factor);
+  return factor === null ? costOf(null, usage) : costOf(prices, usage, factor, prices?.cached_batch_factor);
 }
 
 /** The most that a request can cost, in billionths of a US dollar: its whole prompt is written to the cache. */

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { costOf, highestCost, type PricedUsage, type Prices, type Rates } from "../../src/models/cost.ts";
-import { dayOf } from "../../src/models/cost.ts";
-import { outputLimit } from "../../src/providers/openai/models.ts";
+import { costOf, dayOf, highestCost, type PricedUsage, type Prices, type Rates } from "../../src/models/cost.ts";
+import { modelFacts, outputLimit } from "../../src/models/limits.ts";
+import { anthropicPrice, anthropicPriceList } from "../../src/providers/anthropic/prices.ts";
+import { geminiPrice, geminiPriceList } from "../../src/providers/gemini/prices.ts";
 import { listedPrices, priceList } from "../../src/providers/prices.ts";
 import { rounds } from "../support/rounds.ts";
 
@@ -78,6 +79,94 @@ describe("the listed price", () => {
     ["gpt-6.1-sol", { input: 4, cached_input: 0.2, cache_write: 5, output: 15 }],
   ] as const)("of %s is higher for prompts from 272,000 tokens", async ([model, rates]) => {
     expect((await openAi(model)).long_prompts).toEqual([{ from: 272_000, ...rates }]);
+  });
+
+  test.for([
+    ["claude-sonnet-4-5", 3, 0.3, 3.75, 15],
+    ["claude-sonnet-4-5-20250929", 3, 0.3, 3.75, 15],
+    ["claude-opus-4-20250514", 15, 1.5, 18.75, 75],
+    ["claude-sonnet-4-20250514", 3, 0.3, 3.75, 15],
+    ["claude-3-5-haiku-latest", 0.8, 0.08, 1, 4],
+    ["claude-3-haiku-20240307", 0.25, 0.03, 0.3, 1.25],
+    ["claude-opus-4-6", 5, 0.5, 6.25, 25],
+    ["claude-opus-5-5", 4, 0.2, 5, 20],
+    ["claude-sonnet-5-5", 2, 0.1, 2.5, 10],
+    ["claude-haiku-5-5", 0.1, 0.01, 0.125, 0.5],
+    ["claude-fable-5-2", 8, 0.2, 10, 40],
+  ] as const)("of Anthropic's %s is %d, %d from the cache, %d into it, %d for output", async ([model, ...rates]) => {
+    const prices = await anthropicPrice(model, "2026-11-26");
+    expect([prices?.input, prices?.cached_input, prices?.cache_write, prices?.output]).toEqual(rates);
+    expect(prices).toMatchObject({ batch_factor: 0.5 });
+  });
+
+  test("of Claude Haiku 5.5 is five times as high for prompts of more than 100,000 tokens", async () => {
+    expect((await anthropicPrice("claude-haiku-5-5", "2026-11-26"))?.long_prompts).toEqual([
+      { from: 100_001, input: 0.5, cached_input: 0.05, cache_write: 0.625, output: 2.5 },
+    ]);
+    expect((await anthropicPrice("claude-opus-4-6", "2026-03-12"))?.long_prompts).toHaveLength(1);
+    expect((await anthropicPrice("claude-opus-4-6", "2026-03-13"))?.long_prompts).toEqual([]);
+  });
+
+  test.for([
+    ["gemini-2.5-pro", 1.25, 0.125, 10],
+    ["gemini-2.5-pro-preview-05-06", 1.25, 0.125, 10],
+    ["models/gemini-2.5-flash", 0.3, 0.03, 2.5],
+    ["gemini-2.5-flash-lite-preview-09-2025", 0.1, 0.01, 0.4],
+    ["gemini-3.8-flash", 0.75, 0.075, 3.75],
+    ["gemini-3.5-flash-001", 1.5, 0.15, 9],
+    ["gemini-flash-latest", 0.75, 0.075, 3.75],
+    ["gemini-4-argon", 2, 0.1, 10],
+    ["gemma-4-31b-it", 0, 0, 0],
+  ] as const)("of Google's %s is %d, %d from the cache, %d for output", async ([model, ...rates]) => {
+    const prices = await geminiPrice(model, "2026-11-26");
+    expect([prices?.input, prices?.cached_input, prices?.output]).toEqual(rates);
+    expect(prices?.cache_write).toBe(rates[0]);
+  });
+
+  test("of Gemini is that of the day, and higher for prompts of more than 200,000 tokens", async () => {
+    const input = async (model: string, day: string) => (await geminiPrice(model, day))?.input;
+    expect(await input("gemini-4-argon", "2026-11-30")).toBe(2);
+    expect(await input("gemini-4-argon", "2026-12-01")).toBe(4);
+    expect(await input("gemini-3.8-flash", "2026-12-31")).toBe(0.75);
+    expect(await input("gemini-3.8-flash", "2027-01-01")).toBe(1.5);
+    expect((await geminiPrice("gemini-3.1-pro-preview", "2026-11-26"))?.long_prompts).toEqual([
+      { from: 200_001, input: 4, cached_input: 0.4, cache_write: 4, output: 18 },
+    ]);
+  });
+
+  test.for([
+    "claude-sonnet-4.5",
+    "claude-sonnet-4-5@20250929",
+    "claude-sonnet-4-5-latest",
+    "claude-sonnet-4-5-2025",
+    "claude-4-5-opus",
+    "claude-opus-5-6",
+    "claude-opus-4-12",
+    "claude-2.1",
+    "anthropic/claude-sonnet-4",
+    "Claude-sonnet-4-5",
+    "claude",
+    "",
+  ])("of %j at Anthropic is unknown", async (model) => {
+    expect(await anthropicPrice(model, "2026-11-26")).toBeNull();
+  });
+
+  test.for([
+    "gemini-2.5-flash-image",
+    "gemini-2.5-pro-preview-tts",
+    "gemini-3.1-flash-live-preview",
+    "gemini-2.5-flash-latest",
+    "gemini-2.5-flash-lite-2",
+    "gemini-3.9-flash",
+    "gemini-embedding-001",
+    "gemini-1.5-flash-002",
+    "google/gemini-2.5-flash",
+    "models/models/gemini-2.5-flash",
+    "claude-sonnet-4",
+    "gemma-2-27b-it",
+    "",
+  ])("of %j at Google is unknown", async (model) => {
+    expect(await geminiPrice(model, "2026-11-26")).toBeNull();
   });
 
   test("is that of the day", async () => {
@@ -172,11 +261,13 @@ describe("the listed price", () => {
 });
 
 describe("the price list", async () => {
-  const list = await priceList(TODAY);
+  const listed = await priceList(TODAY);
+  const others = [...(await anthropicPriceList("2026-11-26")), ...(await geminiPriceList("2026-11-26"))];
+  const list = [...listed, ...others];
 
   test("has every model of a provider once, and the same price as when it is asked for", async () => {
-    expect(new Set(list.map(({ provider, model }) => `${provider} ${model}`)).size).toBe(list.length);
-    for (const { provider, model, prices } of list) {
+    expect(new Set(listed.map(({ provider, model }) => `${provider} ${model}`)).size).toBe(listed.length);
+    for (const { provider, model, prices } of listed) {
       expect(await listedPrices(provider, model, TODAY), model).toEqual(prices);
     }
   });
@@ -194,7 +285,7 @@ describe("the price list", async () => {
 
   test("names the source and the date of each price", () => {
     for (const { model, prices } of list) {
-      expect(prices.source, model).toMatch(/^(OpenAI|Together)'s (list|model catalog)/);
+      expect(prices.source, model).toMatch(/^(OpenAI|Together|Anthropic|Google)'s (list|model catalog)/);
       expect(prices.date, model).toBe(dayOf(new Date(prices.date)));
       expect(prices.date <= "2026-11-22", model).toBe(true);
     }
@@ -204,7 +295,9 @@ describe("the price list", async () => {
     const path = new URL("../../node_modules/@pydantic/genai-prices/package.json", import.meta.url);
     const { version } = JSON.parse(readFileSync(path, "utf8")) as { version: string };
     const sources = new Set(list.map(({ prices }) => prices.source));
-    expect([...sources]).toContain(`OpenAI's list, by @pydantic/genai-prices ${version}`);
+    for (const name of ["OpenAI", "Anthropic", "Google"]) {
+      expect([...sources]).toContain(`${name}'s list, by @pydantic/genai-prices ${version}`);
+    }
   });
 });
 
@@ -324,7 +417,20 @@ describe("the most completion tokens", () => {
     expect(outputLimit(model)).toBe(limit);
   });
 
-  test.for(["meta-llama/Llama-3.3-70B-Instruct-Turbo", "gpt-4o-mini-2", "gpt-7", "ft:", ""])(
+  test.for([
+    ["gpt-5.6-luna", 1_050_000, 128_000],
+    ["claude-haiku-4-5-20251001", 200_000, 64_000],
+    ["claude-3-5-haiku-latest", 200_000, 8_192],
+    ["claude-opus-5-5", 1_000_000, 128_000],
+    ["models/gemini-2.5-flash", 1_048_576, 65_536],
+    ["gemini-2.5-flash-lite-preview-06-17", 1_048_576, 65_536],
+    ["meta-llama/Llama-3.3-70B-Instruct-Turbo", 131_072, null],
+  ] as const)("and the context window of %s are facts with a date", ([model, contextWindow, outputTokens]) => {
+    expect(modelFacts(model)).toMatchObject({ contextWindow, outputLimit: outputTokens });
+    expect(modelFacts(model)?.date).toBe(dayOf(new Date(modelFacts(model)?.date ?? 0)));
+  });
+
+  test.for(["meta-llama/Llama-3.3-70B-Instruct-Turbo", "gpt-4o-mini-2", "claude-opus-4-12", "gpt-7", "ft:", ""])(
     "of %j are not known",
     (model) => {
       expect(outputLimit(model)).toBeNull();

@@ -1,6 +1,7 @@
+import { outputLimit } from "../../models/limits.ts";
 import type { ProviderInfo } from "../provider-info.ts";
 import { refusedParameters } from "../parameters.ts";
-import { isLegacyCompletionsModel, isOpenAiModel, outputLimit } from "./models.ts";
+import { isLegacyCompletionsModel, isOpenAiModel } from "./models.ts";
 import { bodyNames } from "./parameters.ts";
 
 /** OpenAI, or any server that speaks its protocol. */

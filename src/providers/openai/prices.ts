@@ -1,12 +1,5 @@
-import type { MatchLogic, ModelInfo, ModelPrice } from "@pydantic/genai-prices";
-import type { Prices, Rates } from "../../models/cost.ts";
-
-/** Names of models, in full or as patterns, and their prices. */
-interface PriceRow {
-  names: string[];
-  patterns: RegExp[];
-  prices: Prices;
-}
+import type { Prices } from "../../models/cost.ts";
+import { allPrices, continuing, findPrices, listedModels, type PriceRow } from "../listed-prices.ts";
 
 const SOURCE = { source: "OpenAI's list, by @pydantic/genai-prices 0.1.8", date: "2026-09-23" };
 
@@ -69,15 +62,11 @@ const OWN: readonly OwnRow[] = [
 export async function openAiPrice(model: string, day: string): Promise<Prices | null> {
   // A fine-tuned model is `ft:BASE:organisation:suffix:id`.
   const name = model.startsWith("ft:") ? model.split(":", 2).join(":") : model;
-  const rows = await openAiPrices(day);
-  const row =
-    rows.find(({ names }) => names.includes(name)) ??
-    rows.find(({ patterns }) => patterns.some((pattern) => pattern.test(name)));
-  return row?.prices ?? null;
+  return findPrices(await openAiPrices(day), name);
 }
 
 export async function openAiPriceList(day: string): Promise<{ model: string; prices: Prices }[]> {
-  return (await openAiPrices(day)).flatMap(({ names, prices }) => names.map((model) => ({ model, prices })));
+  return allPrices(await openAiPrices(day));
 }
 
 /**
@@ -85,9 +74,29 @@ export async function openAiPriceList(day: string): Promise<{ model: string; pri
  * @param day the day of the prices, as YYYY-MM-DD
  */
 async function openAiPrices(day: string): Promise<PriceRow[]> {
-  const { findProvider } = await import("@pydantic/genai-prices");
-  const models = findProvider({ providerId: "openai" })?.models ?? [];
-  return [...OWN.map(ownRow), ...models.flatMap((model) => listedRows(model, day))];
+  const rules = { provider: "openai", leftOut: LEFT_OUT, snapshotsOf, firstOf, hasEnded };
+  const models = await listedModels(rules, day);
+  // One row for each name, because batches may serve one name but not another.
+  const rows = models.flatMap(({ names, patterns, rates }) =>
+    names.map((name, index) => ({
+      names: [name],
+      patterns: index === 0 ? patterns : [],
+      prices: { ...rates, batch_factor: batchFactor(name), ...SOURCE },
+    })),
+  );
+  return [...OWN.map(ownRow), ...rows];
+}
+
+/**
+ * The shortest prompt of a tier. In OpenAI's list, prompts of fewer than 272,000 tokens have the lower rates. Most rows of
+ * the package start the tier at 271,999, those of gpt-6-sol and gpt-6-luna at 272,000.
+ */
+function firstOf(start: number): number {
+  return start % 1_000 === 0 ? start : start + 1;
+}
+
+function hasEnded(id: string, start: string, day: string): boolean {
+  return id === PROMOTION.id && start === PROMOTION.from && day > PROMOTION.until;
 }
 
 function ownRow([model, input, cachedInput, output, date]: OwnRow): PriceRow {
@@ -115,77 +124,8 @@ function ownRow([model, input, cachedInput, output, date]: OwnRow): PriceRow {
   };
 }
 
-function listedRows({ id, match, prices }: ModelInfo, day: string): PriceRow[] {
-  const { names, patterns } = namesOf(match);
-  const kept = names.filter((name) => !LEFT_OUT.some((pattern) => pattern.test(name)));
-  const found = pricesOf(id, prices, day);
-  if (!found || kept.length === 0) return [];
-  // One row for each name, because batches may serve one name but not another.
-  return kept.map((name, index) => ({
-    names: [name],
-    patterns: index === 0 ? patterns : [],
-    prices: { ...found, batch_factor: batchFactor(name), ...SOURCE },
-  }));
-}
-
-/** The names of a rule. If it has only the beginning of a name, the rest may be nothing or the date of a snapshot. */
-function namesOf(match: MatchLogic): Omit<PriceRow, "prices"> {
-  if ("equals" in match) return { names: [match.equals], patterns: [] };
-  if ("regex" in match) return { names: [], patterns: [new RegExp(match.regex)] };
-  if ("starts_with" in match) {
-    const name = match.starts_with.replace(/-$/, "");
-    return { names: [name], patterns: [snapshotsOf(name)] };
-  }
-  if (!("or" in match)) return { names: [], patterns: [] };
-  const all = match.or.map(namesOf);
-  return { names: [...new Set(all.flatMap(({ names }) => names))], patterns: all.flatMap(({ patterns }) => patterns) };
-}
-
 function snapshotsOf(name: string): RegExp {
-  return new RegExp(`^${name.replaceAll(".", "\\.")}-\\d{4}(-\\d{2}-\\d{2})?$`);
-}
-
-function pricesOf(id: string, prices: ModelInfo["prices"], day: string): (Rates & Pick<Prices, "long_prompts">) | null {
-  const rows = Array.isArray(prices) ? prices : [{ prices }];
-  const current = rows.findLast(({ constraint }) => {
-    if (constraint === undefined) return true;
-    if (constraint.type !== "start_date" || constraint.start_date > day) return false;
-    return !(id === PROMOTION.id && constraint.start_date === PROMOTION.from && day > PROMOTION.until);
-  });
-  return current ? ratesOf(current.prices) : null;
-}
-
-function ratesOf(price: ModelPrice): (Rates & Pick<Prices, "long_prompts">) | null {
-  const { input_mtok: input, output_mtok: output } = price;
-  if (input === undefined || output === undefined) return null;
-  const { cache_read_mtok: cachedInput = input, cache_write_mtok: cacheWrite = input } = price;
-  const ratesFor = (promptTokens: number): Rates => ({
-    input: rateFor(promptTokens, input),
-    cached_input: rateFor(promptTokens, cachedInput),
-    cache_write: rateFor(promptTokens, cacheWrite),
-    output: rateFor(promptTokens, output),
-  });
-  const starts = [input, cachedInput, cacheWrite, output].flatMap((rate) =>
-    typeof rate === "number" ? [] : rate.tiers.map(({ start }) => start),
-  );
-  return {
-    ...ratesFor(0),
-    long_prompts: [...new Set(starts)].map((start) => ({ from: firstOf(start), ...ratesFor(start + 1) })),
-  };
-}
-
-/** In the package, a tier is for prompts of more than `start` tokens. */
-function rateFor(promptTokens: number, rate: NonNullable<ModelPrice[string]>): number {
-  if (typeof rate === "number") return rate;
-  return rate.tiers.findLast(({ start }) => promptTokens > start)?.price ?? rate.base;
-}
-
-/**
- * The shortest prompt of a tier. In OpenAI's list, prompts of fewer than 272,000 tokens have the lower rates. Most rows of
- * the package start the tier at 271,999, those of gpt-6-sol and gpt-6-luna at 272,000.
- */
-function firstOf(start: number): number {
-  return start % 1_000 === 0 ? start : start + 1;
+  return continuing(name, "-\\d{4}(-\\d{2}-\\d{2})?");
 }
 
 function batchFactor(model: string): number | null {

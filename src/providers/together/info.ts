@@ -1,3 +1,4 @@
+import { outputLimit } from "../../models/limits.ts";
 import type { ProviderInfo } from "../provider-info.ts";
 
 /** Together, which serves open models. */
@@ -12,7 +13,7 @@ export const together: ProviderInfo = {
   // Together gets every model that no other provider serves.
   serves: () => false,
   endpointOf: () => "chat",
-  outputLimit: () => null,
+  outputLimit,
   prices: {
     of: async (model) => (await import("./prices.ts")).togetherPrices().get(model) ?? null,
     all: async () => [...(await import("./prices.ts")).togetherPrices()].map(([model, prices]) => ({ model, prices })),
