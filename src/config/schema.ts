@@ -60,6 +60,12 @@ const modelConfig = z.strictObject(
       .describe(
         'What to do with <think>...</think> at the start of an answer: "strip" leaves it out of notes and datasets. Answers are always stored whole. Default: keep.',
       ),
+    prompt_caching: z
+      .boolean("true or false")
+      .optional()
+      .describe(
+        "Uses the provider's cache for what the prompts of several calls begin with: one call of each beginning goes first, the others after it, and Anthropic is told what to cache. Default: false.",
+      ),
     base_url: fields.base_urls
       .optional()
       .describe(

@@ -1,14 +1,17 @@
 import type { Config } from "../config/schema.ts";
+import { type CachedPrompts, createCachedPrompts } from "./cached-prompts.ts";
 import { UNCALIBRATED } from "./calibration.ts";
 import type { Prices } from "../models/cost.ts";
 import { isReasoningModel } from "../models/facts.ts";
+import { shortestCached } from "../models/limits.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { map, type Range, sum } from "./range.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { callsPerInput, type Step } from "../plan/calls.ts";
 import type { Settings } from "../plan/settings.ts";
 import type { Expected } from "../plan/shard.ts";
-import { promptAround, type PromptRow } from "../plan/prompt.ts";
+import { instructionsOf, promptAround, type PromptRow } from "../plan/prompt.ts";
+import { sharedPrefixes } from "../plan/shared-prefix.ts";
 import type { History } from "../store/reuse/history.ts";
 import type { EarlierAnswer } from "../store/reuse/reuse.ts";
 import { calibrateTokenizer } from "./calibrate-tokenizer.ts";
@@ -41,6 +44,16 @@ export interface CompletionBasis {
   runs: string[];
 }
 
+/** The expected part of the prompt tokens that the provider's cache takes. */
+export interface EstimatedCaching {
+  written_tokens: number;
+  read_tokens: number;
+  /** Whether the cost of live requests counts on it. A provider that is not told what to cache may not do it. */
+  is_counted: boolean;
+  /** The shortest beginning of a prompt that is cached. */
+  shortest_tokens: number;
+}
+
 /** The estimate of a run. Every total is the sum of the steps. */
 export interface Estimate {
   inputs: number;
@@ -48,6 +61,8 @@ export interface Estimate {
   prompt_tokens: Range;
   completion_tokens: Range;
   cost_usd: EstimatedCost;
+  /** What the config's `prompt_caching` does; missing if it is not set. */
+  prompt_caching?: EstimatedCaching;
   steps: EstimatedStep[];
   basis: {
     prompt_tokens: {
@@ -72,6 +87,8 @@ export interface EstimateBasis {
   config: Config;
   /** Whether the provider counts tokens as this program does, so that the counts are exact. */
   isCountedHere: boolean;
+  /** Whether the provider caches what it is told to, and charges for that. */
+  marksCache: boolean;
   /** Those of the run. */
   settings: Settings;
   /** Those of each perspective. */
@@ -94,6 +111,7 @@ const UNCALIBRATED_WIDTH = 0.4;
 export async function createEstimator({
   config,
   isCountedHere,
+  marksCache,
   settings,
   asked,
   priced,
@@ -119,8 +137,12 @@ export async function createEstimator({
     pilot,
     frameTokens: (perspective, step) => count(promptAround(perspective, step, null)) * calibration.frame,
   });
+  const prefixes = sharedPrefixes(config, settings, config.data_config.sample_size);
+  const cached = prefixes && createCachedPrompts(prefixes, instructionsOf(config), count);
+  const countsCache = cached !== null && marksCache;
   const basics = {
     count,
+    countsCache,
     calibration,
     promptWidth: isExact ? 0 : calibratedOn ? CALIBRATED_WIDTH : UNCALIBRATED_WIDTH,
     isReasoning: isReasoningModel(settings.model),
@@ -128,28 +150,13 @@ export async function createEstimator({
     inputs: config.data_config.sample_size,
   };
   const steps = precededSteps.map((step) => createStepEstimate(step, basics));
-  const calls = stepsOfCalls(config, steps);
+  const addCalls = callAdder({ config, answersTo, notesOf }, steps, cached);
   let inputs = 0;
 
   return {
     add(row) {
       inputs += 1;
-      // What a reading gives to the strategy right behind it: its text, or how long that is expected to be.
-      let notes: string | Range = "";
-      const answers = answersTo(row);
-      for (const [at, step] of calls.entries()) {
-        const answer = answers[at];
-        if (answer) {
-          step.addReused();
-          if (step.step === "reading") notes = notesOf(answer);
-        } else if (!step.isOnNotes) {
-          notes = step.add(row, null);
-        } else if (typeof notes === "string") {
-          step.add(row, notes);
-        } else {
-          step.addOnNotes(row, notes);
-        }
-      }
+      addCalls(row);
     },
     expected() {
       const sumOf = (which: (step: StepEstimate) => number) => steps.reduce((total, step) => total + which(step), 0);
@@ -161,6 +168,7 @@ export async function createEstimator({
     },
     estimate: () => ({
       ...summed(inputs, steps, prices),
+      ...(cached && { prompt_caching: cachingOf(steps, countsCache, shortestCached(settings.model)) }),
       basis: {
         prompt_tokens: { encoding: tokenizer.encoding, is_exact: isExact, calibration: calibratedOn },
         completion_tokens: basisOf(steps),
@@ -170,20 +178,47 @@ export async function createEstimator({
   };
 }
 
-/** The step that each call of an input belongs to, in the order of the plan. */
-function stepsOfCalls(
-  { agent_perspectives: perspectives, replicates }: Config,
+/** Adds the calls of an input to their steps. */
+function callAdder(
+  { config, answersTo, notesOf }: Pick<EstimateBasis, "config" | "answersTo" | "notesOf">,
   steps: readonly StepEstimate[],
-): StepEstimate[] {
-  const cell = (perspective: number, step: Step) => `${perspective} ${step}`;
-  const stepOf = new Map(
-    callsPerInput(perspectives).map(({ perspective, step }, at) => [cell(perspective, step), steps[at]]),
-  );
-  return callsPerInput(perspectives, replicates).map(({ perspective, step: name }) => {
-    const step = stepOf.get(cell(perspective, name));
-    if (!step) throw new Error(`the ${name} of perspective ${perspective} is not estimated`);
+  cached: CachedPrompts | null,
+): (row: PromptRow) => void {
+  const planned = callsPerInput(config.agent_perspectives, config.replicates);
+  const stepOf = stepsOfCalls(config, steps);
+  return (row) => {
+    // What a reading gives to the strategy right behind it: its text, or how long that is expected to be.
+    let notes: string | Range = "";
+    const answers = answersTo(row);
+    cached?.begin();
+    for (const [at, { perspective, step: name }] of planned.entries()) {
+      const step = stepOf({ perspective, step: name });
+      const answer = answers[at];
+      if (answer) {
+        step.addReused();
+        if (name === "reading") notes = notesOf(answer);
+        continue;
+      }
+      const part = cached?.partOf(perspective, name, row) ?? null;
+      if (!step.isOnNotes) notes = step.add(row, null, part);
+      else if (typeof notes === "string") step.add(row, notes, part);
+      else step.addOnNotes(row, notes, part);
+    }
+  };
+}
+
+/** Finds the step that a call belongs to. */
+function stepsOfCalls(
+  { agent_perspectives: perspectives }: Config,
+  steps: readonly StepEstimate[],
+): (call: { perspective: number; step: Step }) => StepEstimate {
+  const cell = ({ perspective, step }: { perspective: number; step: Step }) => `${perspective} ${step}`;
+  const stepOf = new Map(callsPerInput(perspectives).map((call, at) => [cell(call), steps[at]]));
+  return (call) => {
+    const step = stepOf.get(cell(call));
+    if (!step) throw new Error(`the ${call.step} of perspective ${call.perspective} is not estimated`);
     return step;
-  });
+  };
 }
 
 function summed(
@@ -220,11 +255,24 @@ function summed(
 
 /** Sums whole billionths, so that totals are exactly the sums of their parts. */
 function costIn(prices: Prices | null, steps: readonly StepEstimate[]): EstimatedCost {
-  const inUsd = (factor: number): Range =>
-    map(sum(steps.map(({ cost }) => map(cost, (nano) => Math.round(nano * factor)))), (nano) => nano / 1e9);
+  const inUsd = (costs: readonly Range[], factor: number): Range =>
+    map(sum(costs.map((cost) => map(cost, (nano) => Math.round(nano * factor)))), (nano) => nano / 1e9);
+  const live = steps.map(({ cost }) => cost);
+  const batch = steps.map(({ batchCost }) => batchCost);
   return {
-    live: prices === null ? null : inUsd(1),
-    batch: prices === null || prices.batch_factor === null ? null : inUsd(prices.batch_factor),
+    live: prices === null ? null : inUsd(live, 1),
+    batch: prices === null || prices.batch_factor === null ? null : inUsd(batch, prices.batch_factor),
+  };
+}
+
+function cachingOf(steps: readonly StepEstimate[], isCounted: boolean, shortest: number): EstimatedCaching {
+  const totalOf = (which: keyof StepEstimate["cached"]) =>
+    Math.round(steps.reduce((total, { cached }) => total + cached[which], 0));
+  return {
+    written_tokens: totalOf("written"),
+    read_tokens: totalOf("read"),
+    is_counted: isCounted,
+    shortest_tokens: shortest,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { CachedPart } from "./cached-prompts.ts";
 import type { Calibration } from "./calibration.ts";
 import { costOf, type Prices } from "../models/cost.ts";
 import { assumedLength, type Lengths, lengthFor } from "./lengths.ts";
@@ -15,6 +16,8 @@ export interface Basics {
   promptWidth: number;
   isReasoning: boolean;
   prices: Prices | null;
+  /** Whether the cost counts on the shared prefixes, because the provider caches what it is told to. */
+  countsCache: boolean;
   /** About how many inputs there will be. */
   inputs: number;
 }
@@ -34,16 +37,21 @@ export interface StepEstimate {
   readonly expected: { promptTokens: number; completionTokens: number };
   /** For live requests, in billionths of a US dollar; 0 where prices are unknown. */
   readonly cost: Range;
+  /** The same before the factor of batches. What a live request reads from the cache may be written again in a batch. */
+  readonly batchCost: Range;
+  /** The expected tokens of shared prefixes that are written to the provider's cache, and read from it. */
+  readonly cached: { written: number; read: number };
   /** Adds a call that reuses an earlier answer. */
   addReused(): void;
   /**
    * Adds a call whose prompt is known.
    * @param notes the notes of its reading; null if it has none
+   * @param cached the part of its prompt that other calls share; null if they share none
    * @returns the expected tokens of a reading's notes in the prompt of its strategy
    */
-  add(row: PromptRow, notes: string | null): Range;
+  add(row: PromptRow, notes: string | null, cached: CachedPart | null): Range;
   /** Adds a call whose notes do not exist yet. @param notes their expected tokens */
-  addOnNotes(row: PromptRow, notes: Range): void;
+  addOnNotes(row: PromptRow, notes: Range, cached: CachedPart | null): void;
 }
 
 /** The relative difference between later calls and the calls of a level that remains with any number of calls. */
@@ -61,7 +69,7 @@ const SURENESS = 2;
 
 export function createStepEstimate(
   { perspective, step, limit, precedent }: PrecededStep,
-  { count, calibration, promptWidth, isReasoning, prices, inputs }: Basics,
+  { count, calibration, promptWidth, isReasoning, prices, countsCache, inputs }: Basics,
 ): StepEstimate {
   const frame = count(promptAround(perspective, step, null));
   const [hasRow, times] = [usesRow(perspective, step), textsIn(perspective, step)];
@@ -73,22 +81,22 @@ export function createStepEstimate(
     promptTokens: exactly(0),
     completionTokens: exactly(0),
     cost: exactly(0),
+    batchCost: exactly(0),
+    cached: { written: 0, read: 0 },
   };
 
-  function addUp(promptTokens: Range, text: number): void {
+  const costsOf = createCosts(prices, countsCache, { written: cacheWriteShare, read: cachedShare });
+
+  function addUp(promptTokens: Range, text: number, cached: Shares | null): void {
     const completionTokens = completionOn(text);
     total.calls += 1;
     addTo(total.promptTokens, promptTokens);
     addTo(total.completionTokens, completionTokens);
-    const costAt = (bound: keyof Range, cached: number): number =>
-      costOf(prices, {
-        promptTokens: promptTokens[bound],
-        completionTokens: completionTokens[bound],
-        cachedTokens: promptTokens[bound] * cached,
-        cacheWriteTokens: promptTokens[bound] * cacheWriteShare,
-      }) ?? 0;
-    const expected = costAt("expected", cachedShare);
-    addTo(total.cost, { low: costAt("low", cachedShare), expected, high: Math.max(expected, costAt("high", 0)) });
+    const { cost, batchCost } = costsOf(promptTokens, completionTokens, cached);
+    addTo(total.cost, cost);
+    addTo(total.batchCost, batchCost);
+    total.cached.written += promptTokens.expected * (cached?.written ?? 0);
+    total.cached.read += promptTokens.expected * (cached?.read ?? 0);
   }
 
   return {
@@ -114,23 +122,73 @@ export function createStepEstimate(
     get cost() {
       return total.cost;
     },
+    get batchCost() {
+      return total.batchCost;
+    },
+    get cached() {
+      return total.cached;
+    },
     addReused() {
       total.calls += 1;
       total.reused += 1;
     },
-    add(row, notes) {
+    add(row, notes, cached) {
       const counted = count(promptOf(perspective, step, row, notes));
       const textTokens = (counted - frame) * calibration.text;
-      addUp(around(frame * calibration.frame + textTokens, promptWidth), textTokens);
+      addUp(around(frame * calibration.frame + textTokens, promptWidth), textTokens, sharesOf(cached, counted));
       return notesOf(textTokens);
     },
-    addOnNotes(row, notes) {
+    addOnNotes(row, notes, cached) {
       const known = hasRow ? count(promptAround(perspective, step, row)) : frame;
       const rowTokens = (known - frame) * calibration.text;
       const inPrompt = map(notes, (tokens) => tokens * times);
-      addUp(plus(around(frame * calibration.frame + rowTokens, promptWidth), inPrompt), rowTokens + inPrompt.expected);
+      const promptTokens = plus(around(frame * calibration.frame + rowTokens, promptWidth), inPrompt);
+      addUp(promptTokens, rowTokens + inPrompt.expected, sharesOf(cached, known + inPrompt.expected));
     },
   };
+}
+
+/**
+ * The cost of a call, and the same before the factor of batches.
+ * @param usual the shares of earlier prompts that were cached
+ */
+function createCosts(prices: Prices | null, countsCache: boolean, usual: Shares) {
+  const costWith = (promptTokens: Range, completionTokens: Range, { written, read }: Shares): Range => {
+    const costAt = (bound: keyof Range, readShare: number): number =>
+      costOf(prices, {
+        promptTokens: promptTokens[bound],
+        completionTokens: completionTokens[bound],
+        cachedTokens: promptTokens[bound] * readShare,
+        cacheWriteTokens: promptTokens[bound] * written,
+      }) ?? 0;
+    const expected = costAt("expected", read);
+    return { low: costAt("low", read), expected, high: Math.max(expected, costAt("high", 0)) };
+  };
+  return (promptTokens: Range, completionTokens: Range, cached: Shares | null) => {
+    if (!countsCache) {
+      const cost = costWith(promptTokens, completionTokens, usual);
+      return { cost, batchCost: cost };
+    }
+    return {
+      cost: costWith(promptTokens, completionTokens, cached ?? NOT_CACHED),
+      batchCost: costWith(promptTokens, completionTokens, NOT_CACHED),
+    };
+  };
+}
+
+/** The shares of a prompt that are written to the cache, and read from it. */
+interface Shares {
+  written: number;
+  read: number;
+}
+
+const NOT_CACHED: Shares = { written: 0, read: 0 };
+
+/** @param counted the tokens of the whole prompt */
+function sharesOf(cached: CachedPart | null, counted: number): Shares | null {
+  if (!cached) return null;
+  const share = Math.min(1, cached.tokens / counted);
+  return cached.isWritten ? { written: share, read: 0 } : { written: 0, read: share };
 }
 
 /** How long the answers to calls will be, and their notes, by the tokens of the text that each works on. */

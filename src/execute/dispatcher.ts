@@ -16,6 +16,7 @@ import { LoneRefusals } from "./lone-refusals.ts";
 import type { Sent } from "./outcome.ts";
 import { NO_TOKENS, statedWait, type Ticket, type TokenCost, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
+import { createPrefixOf } from "./prefixes.ts";
 import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { SameRefusal } from "./same-refusal.ts";
 import { providerDown, refusedAlike, stopped } from "./stops.ts";
@@ -110,7 +111,7 @@ export class Dispatcher {
     this.#job = job;
     this.#prepare = prepare;
     this.#reservationOf = reservationOf;
-    this.#backlog = new Backlog(job.store, job.runId);
+    this.#backlog = new Backlog(job.store, job.runId, createPrefixOf(job));
     this.#earlier = createEarlier(job);
     this.#lanes = new Lanes(job, now);
     this.#doubts = new Doubts(job.hasAnswers);
@@ -162,7 +163,7 @@ export class Dispatcher {
     const { leaving } = picked;
     for (const waiting of this.#delays.takeDue(now)) this.#backlog.add(waiting);
     while (!this.#isStopping && this.#hasRoom(inFlight + leaving.length)) {
-      this.#head ??= this.#next();
+      this.#head ??= this.#next(inFlight + leaving.length === 0);
       if (!this.#head) {
         picked.waitMs = this.#delays.wait(now);
         return;
@@ -198,12 +199,12 @@ export class Dispatcher {
   }
 
   /** The next call, with its request. Calls before it that have an earlier answer reuse it. */
-  #next(): Head | undefined {
+  #next(isIdle: boolean): Head | undefined {
     const isOn = this.#lanes.isOutage;
-    for (let waiting = this.#backlog.next(isOn); waiting; waiting = this.#backlog.next(isOn)) {
+    for (let waiting = this.#backlog.next(isOn, isIdle); waiting; waiting = this.#backlog.next(isOn, isIdle)) {
       const request = this.#prepare(waiting.call);
       if (waiting.tries === NO_TRIES && this.#earlier.take(request)) {
-        if (waiting.call.step === "reading") this.#backlog.addStrategyOf(waiting.call);
+        this.#backlog.answered(waiting, true);
         continue;
       }
       const reserved = this.#reservationOf(request);
@@ -229,22 +230,19 @@ export class Dispatcher {
     return this.#failed(dispatched, result, { lane, error, isLimit, statedMs, now, inFlight });
   }
 
-  #answered({ lane, call, request }: Dispatched, result: Result, now: number): Arrival {
+  #answered(dispatched: Dispatched, result: Result, now: number): Arrival {
+    const { lane, call, request } = dispatched;
     this.#charge.learn(request, result.attempt);
     this.#doubts.answered();
     this.#lone.answered(call.id);
     this.#same.answered();
     const wasOutage = this.#lanes.isOutage;
     if (lane.answered(now, call.step, result.attempt.durationMs)) this.#tellOfReturn(lane, wasOutage);
-    return {
-      result,
-      onStored: () => {
-        if (call.step === "reading") this.#backlog.addStrategyOf(call);
-      },
-    };
+    return { result, onStored: () => this.#backlog.answered(dispatched) };
   }
 
-  #failed({ call, tries }: Waiting, result: Result, failure: Failure): Arrival {
+  #failed(waiting: Waiting, result: Result, failure: Failure): Arrival {
+    const { call, tries } = waiting;
     const { error, now, inFlight } = failure;
     const { reason, message } = error;
     this.#watch(failure, tries);
@@ -256,6 +254,7 @@ export class Dispatcher {
     return {
       result: { ...result, attempt: { ...result.attempt, decision: decision.action } },
       onStored: () => {
+        this.#backlog.unanswered(waiting);
         if (decision.action === "retry") {
           const { delayMs } = decision;
           this.#job.onEvent({ type: "retrying", reason, message, delayMs });

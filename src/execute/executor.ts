@@ -1,6 +1,7 @@
 import type { ReasoningTags } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
 import type { Settings } from "../plan/settings.ts";
+import type { SharedPrefixes } from "../plan/shared-prefix.ts";
 import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Lease } from "../store/runs/leases.ts";
@@ -31,6 +32,8 @@ export interface Job {
   timeoutMs: number;
   /** How often to send a call at most. Waits for a rate limit do not count. */
   maxAttempts: number;
+  /** The prefixes that its calls share; null if the provider's cache is not used. */
+  prefixes: SharedPrefixes | null;
   /** How long the provider may be unavailable before the run stops. */
   giveUpAfterMs: number;
   limits: ConfiguredLimits;

@@ -3,7 +3,7 @@ import { createReservations } from "./cap.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { Executor } from "./executor.ts";
 import { Outcomes } from "./outcome.ts";
-import { createPrepare } from "./prepare.ts";
+import { createPrepare, questionOf } from "./prepare.ts";
 import { inTurns } from "./turns.ts";
 
 /** Sends each call in its own request, as fast as the provider allows. No call waits for a slower one. */
@@ -13,15 +13,13 @@ export const live: Executor = {
     const reservationOf = await createReservations(job.settings, job.cap !== null && job.isCountExact);
     const dispatcher = new Dispatcher(job, performance.now(), createPrepare(job), reservationOf);
     await inTurns(job, dispatcher, async ({ lane, request, reserved }, id) => {
-      const { endpoint, model, parameters } = request.settings;
       const sentAt = performance.now();
       const attempt = () => {
         const durationMs = Math.round(performance.now() - sentAt);
         return { id, request, reserved, durationMs, isBatched: false };
       };
       try {
-        const question = { endpoint, model, prompt: request.prompt, parameters, timeoutMs: job.timeoutMs };
-        const completion = await lane.provider.complete(question);
+        const completion = await lane.provider.complete({ ...questionOf(request), timeoutMs: job.timeoutMs });
         return await outcomes.answered(attempt(), completion);
       } catch (error) {
         if (!(error instanceof CallError)) throw error;

@@ -1,11 +1,13 @@
 import type { Prompt } from "../models/prompt.ts";
-import { promptOf, type PromptRow } from "../plan/prompt.ts";
+import { promptOf } from "../plan/prompt.ts";
 import { usedText } from "../plan/reasoning.ts";
 import { callKeys, type Settings } from "../plan/settings.ts";
 import { answerText, instructions, type OpenCall } from "../store/runs/calls.ts";
 import { getSettings } from "../store/runs/plan.ts";
-import { promptRow } from "../store/runs/prompt-row.ts";
+import type { Question } from "../providers/provider.ts";
 import type { Job } from "./executor.ts";
+import { createPrefixOf } from "./prefixes.ts";
+import { createRowOf } from "./rows.ts";
 
 /** A call that is ready to be sent, with its prompt and settings. */
 export interface PreparedRequest {
@@ -13,21 +15,25 @@ export interface PreparedRequest {
   prompt: Prompt;
   settingsId: number;
   settings: Settings;
+  /** Where the beginning ends that other calls share; null if none does. */
+  cachedPrefix: NonNullable<Question["cachedPrefix"]> | null;
   /** The call's key. */
   key: () => string;
 }
 
+/** What a provider is asked. */
+export function questionOf({ prompt, settings, cachedPrefix }: PreparedRequest): Question {
+  const { endpoint, model, parameters } = settings;
+  return { endpoint, model, prompt, parameters, ...(cachedPrefix && { cachedPrefix }) };
+}
+
 /** Renders the requests of a run's calls from the store. */
-export function createPrepare({ store, runId, asked, reasoningTags }: Job): (call: OpenCall) => PreparedRequest {
+export function createPrepare(job: Job): (call: OpenCall) => PreparedRequest {
+  const { store, runId, asked, reasoningTags } = job;
   const perspectives = instructions(store, runId);
   const known = new Map<number, { settings: Settings; keyOf: (prompt: Prompt) => string }>();
-  // Calls of the same input come one after the other, so the last row is enough.
-  let last: { taskId: number; row: PromptRow } | null = null;
-
-  function rowOf(taskId: number): PromptRow {
-    if (last?.taskId !== taskId) last = { taskId, row: promptRow(store, taskId) };
-    return last.row;
-  }
+  const rowOf = createRowOf(store);
+  const prefixOf = createPrefixOf(job, rowOf);
 
   function askedWith(id: number): { settings: Settings; keyOf: (prompt: Prompt) => string } {
     const settings = known.get(id)?.settings ?? getSettings(store, id);
@@ -43,6 +49,8 @@ export function createPrepare({ store, runId, asked, reasoningTags }: Job): (cal
     const prompt = promptOf(perspective, call.step, rowOf(call.taskId), notes);
     const settingsId = call.wantedSettingsId ?? own.id;
     const { settings, keyOf } = askedWith(settingsId);
-    return { call, prompt, settingsId, settings, key: () => keyOf(prompt) };
+    const prefix = prefixOf(call);
+    const cachedPrefix = prefix && { message: prefix.message, length: prefix.length };
+    return { call, prompt, settingsId, settings, cachedPrefix, key: () => keyOf(prompt) };
   };
 }

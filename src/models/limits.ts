@@ -106,6 +106,17 @@ const FACTS = new Map<string, ModelFacts>(
   ),
 );
 
+/**
+ * The shortest beginning of a prompt that Anthropic caches, in tokens, where it is not the usual one (its pages of the
+ * models, 2026-07-24; of two figures, the higher one).
+ */
+const SHORTEST_CACHED: readonly (readonly [tokens: number, models: readonly string[]])[] = [
+  [512, ["claude-opus-5", "claude-fable-5", "claude-mythos-5"]],
+  [2_048, ["claude-opus-4-7", "claude-sonnet-4-6", "claude-3-5-haiku", "claude-3-haiku"]],
+  [4_096, ["claude-opus-4-6", "claude-opus-4-5", "claude-haiku-4-5"]],
+];
+const USUALLY_SHORTEST = 1_024;
+
 /** What ends the names of snapshots: `gpt-…-YYYY-MM-DD`, `claude-…-YYYYMMDD`, `claude-3-…-latest`, `gemini-…-001`. */
 const SNAPSHOTS: readonly (readonly [models: RegExp, snapshot: RegExp])[] = [
   [/^(gpt|o\d|chatgpt)-/, /-\d{4}-\d{2}-\d{2}$/],
@@ -116,14 +127,27 @@ const SNAPSHOTS: readonly (readonly [models: RegExp, snapshot: RegExp])[] = [
 
 /** The limits of a model; null if unknown. A snapshot has those of its model, unless it has its own. */
 export function modelFacts(model: string): ModelFacts | null {
-  const name = baseName(model).replace(/^models\//, "");
-  const found = FACTS.get(name);
-  if (found) return found;
-  const ending = SNAPSHOTS.find(([models, snapshot]) => models.test(name) && snapshot.test(name))?.[1];
-  return (ending && FACTS.get(name.replace(ending, ""))) ?? null;
+  return FACTS.get(nameOf(model)) ?? FACTS.get(familyOf(model)) ?? null;
 }
 
 /** The most completion tokens of an answer when a request sets no limit; null if unknown. */
 export function outputLimit(model: string): number | null {
   return modelFacts(model)?.outputLimit ?? null;
+}
+
+/** The shortest beginning of a prompt that the model's provider may cache, in tokens. */
+export function shortestCached(model: string): number {
+  const family = familyOf(model);
+  return SHORTEST_CACHED.find(([, models]) => models.includes(family))?.[0] ?? USUALLY_SHORTEST;
+}
+
+function nameOf(model: string): string {
+  return baseName(model).replace(/^models\//, "");
+}
+
+/** The name of a model without that of the snapshot. */
+function familyOf(model: string): string {
+  const name = nameOf(model);
+  const ending = SNAPSHOTS.find(([models, snapshot]) => models.test(name) && snapshot.test(name))?.[1];
+  return ending ? name.replace(ending, "") : name;
 }

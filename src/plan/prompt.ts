@@ -47,7 +47,7 @@ export function instructionsOf(config: Config): Instructions[] {
   const parsed = new Map<string, readonly TemplatePart[]>();
   const partsOf = (template: string | null): readonly TemplatePart[] => {
     const text = template ?? USUAL;
-    const parts = parsed.get(text) ?? parseTemplate(text).parts;
+    const parts = parsed.get(text) ?? templateParts(text);
     parsed.set(text, parts);
     return parts;
   };
@@ -64,6 +64,11 @@ export function instructionsOf(config: Config): Instructions[] {
       },
     };
   });
+}
+
+/** The parts of a template. @param template null for the usual prompt */
+export function templateParts(template: string | null): readonly TemplatePart[] {
+  return parseTemplate(template ?? USUAL).parts;
 }
 
 /** The parts of a prompt with the instruction in its place. No two texts follow each other. */
@@ -101,7 +106,8 @@ function promptWith({ before, frames }: Instructions, step: Step, fill: (part: V
   return { messages: [...before, { role: "user", content }], pieces };
 }
 
-function valueOf(part: Value, { input, reference, columns }: PromptRow, text: string): string {
+/** A value of a prompt. @param text the text that the step works on */
+export function valueOf(part: Value, { input, reference, columns }: PromptRow, text: string): string {
   if ("column" in part) return written(columns[part.column], part.column);
   if (part.value === "text") return text;
   return part.value === "input" ? input : written(reference, part.value);

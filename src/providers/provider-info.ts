@@ -42,6 +42,8 @@ export interface ProviderInfo {
   /** The most completion tokens of a request that sets no limit; null if unknown. */
   outputLimit(model: string): number | null;
   prices: PriceList;
+  /** Whether it caches the beginning of a prompt that a question marks, and charges for that. By itself it caches nothing. */
+  marksCache?: boolean;
   /** Null if it needs no network and no key. */
   remote: RemoteInfo | null;
   /** The names of the parameters that the model refuses, and that are therefore not sent. */

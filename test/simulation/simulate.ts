@@ -186,10 +186,18 @@ function jobOf(
     isResumed: row.attempts > 0,
     reuse: row.reuse,
     reasoningTags: null,
+    prefixes: prefixesOf(plan),
     hasAnswers: row.callsSucceeded > row.callsReused,
     drain,
     onEvent,
   };
+}
+
+/** Which calls share a prefix, so that one goes first: none, those of a perspective, or those of an input. */
+function prefixesOf({ inputs }: Plan): Job["prefixes"] {
+  const part = { message: 0, length: 1 };
+  if (inputs % 3 === 0) return (perspective) => ({ ...part, id: perspective, isOfInput: false });
+  return inputs % 3 === 1 ? null : () => ({ ...part, id: 0, isOfInput: true });
 }
 
 /** What always holds of the rows. */

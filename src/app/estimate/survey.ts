@@ -53,6 +53,7 @@ export async function survey(
   const estimator = await createEstimator({
     config,
     isCountedHere: providers[provider].remote === null,
+    marksCache: providers[provider].marksCache === true,
     settings,
     asked,
     priced,

@@ -19,6 +19,7 @@ import { heldLog } from "../../store/file/wal.ts";
 import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { getSettings, settingsOfRun } from "../../store/runs/plan.ts";
+import { sharedPrefixes } from "../../plan/shared-prefix.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
@@ -205,6 +206,7 @@ async function execute(
       runId: row.id,
       settings,
       asked: settingsOfRun(store, row),
+      prefixes: sharedPrefixes(config, settings, row.tasks),
       server: row.baseUrl ?? row.provider,
       servers,
       concurrency: inFlight,

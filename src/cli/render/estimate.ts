@@ -26,6 +26,7 @@ export function renderEstimate(estimate: Estimate): string {
   const facts: Fact[] = [
     ["prompt", [prompt(estimate)]],
     ["completion", [[tokens(estimate.completion_tokens), ...completionBases(estimate)].join("; ")]],
+    ["cache", caching(estimate)],
     ["cost", [costs(estimate)]],
   ];
   const { inputs, calls } = estimate;
@@ -41,6 +42,7 @@ export function renderEstimateDetails(estimate: Estimate, width: number): string
     ["calls", [`${number(calls.total)}${kinds(calls)}${reuse(calls)}`]],
     ["prompt", [prompt(estimate)]],
     ["completion", [tokens(estimate.completion_tokens), ...completionBases(estimate)]],
+    ["cache", caching(estimate)],
     ["cost", [costs(estimate)]],
     ["prices", prices(estimate)],
   ];
@@ -120,6 +122,14 @@ function costs({
   if (live === null) return `unknown${reason === undefined ? "" : `: ${reason}`}`;
   const inBatches = batch === null ? "unknown" : `${usd(batch.expected)}${bounds(batch, usd)}`;
   return `${usd(live.expected)}${bounds(live, usd)}, in batches ${inBatches}`;
+}
+
+function caching({ prompt_caching: cached }: Estimate): string[] {
+  if (!cached) return [];
+  const { written_tokens: written, read_tokens: read, is_counted: isCounted, shortest_tokens: shortest } = cached;
+  if (read === 0) return [`nothing: no two calls to send begin with the same ${number(shortest)} tokens or more`];
+  if (!isCounted) return [`up to ${rounded(read)} prompt tokens; the cost does not count on it`];
+  return [`${rounded(written)} prompt tokens written, ${rounded(read)} read`];
 }
 
 function prices({ prices: known }: Estimate): string[] {

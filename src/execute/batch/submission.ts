@@ -19,7 +19,7 @@ import { getCall, openCalls } from "../../store/runs/calls.ts";
 import type { Reservation } from "../../store/runs/result.ts";
 import { checkSpace } from "../../store/file/space.ts";
 import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
-import type { PreparedRequest } from "../prepare.ts";
+import { type PreparedRequest, questionOf } from "../prepare.ts";
 import type { Job } from "../executor.ts";
 import { ask, MISSING_TIMES, NoBatchesError, pause } from "./ask.ts";
 import { awaitCandidate } from "./candidate.ts";
@@ -148,9 +148,8 @@ function* fileOf({ job: { store }, provider, prepare }: BatchRun, row: BatchRow)
   }
 }
 
-function lineFor(provider: BatchProvider, { call, prompt, settings }: PreparedRequest, name: string): string {
-  const { endpoint, model, parameters } = settings;
-  return provider.line({ customId: String(call.id), endpoint, model, parameters, prompt }, name);
+function lineFor(provider: BatchProvider, request: PreparedRequest, name: string): string {
+  return provider.line({ customId: String(request.call.id), ...questionOf(request) }, name);
 }
 
 /** Puts the calls that can be sent into batches, and submits them. @returns whether there were any */
