@@ -444,6 +444,22 @@ describe.concurrent("an estimate", () => {
   });
 });
 
+test.concurrent("an estimate warns of calls that cannot fit into the context window of the model", async () => {
+  const config = {
+    agent_perspectives: PERSPECTIVES.slice(0, 1),
+    model_config: { model_name: "gpt-4", max_tokens: 8_100 },
+  };
+  await using it = await lab(2, config);
+  const [tooLong, fits] = ["word ".repeat(200), "word"];
+  await it.ws.write("rows.json", [{ input: tooLong }, { input: fits }]);
+  const warned = await it.command(["estimate", "config.json"]);
+  expect(done(warned).stderr).toContain(
+    "the prompt of 1 call does not fit into the context window of gpt-4, 8192 tokens, together with max_tokens",
+  );
+  await it.ws.write("rows.json", [{ input: fits }]);
+  expect(done(await it.command(["estimate", "config.json"])).stderr).not.toContain("context window");
+});
+
 describe.concurrent("a pilot", () => {
   test("is a run of the first inputs, and the whole run reuses its answers", async () => {
     await using it = await lab(20);

@@ -3,7 +3,7 @@ import { type CachedPrompts, createCachedPrompts } from "./cached-prompts.ts";
 import { UNCALIBRATED } from "./calibration.ts";
 import type { Prices } from "../models/cost.ts";
 import { isReasoningModel } from "../models/facts.ts";
-import { shortestCached } from "../models/limits.ts";
+import { modelFacts, shortestCached } from "../models/limits.ts";
 import { promptCounter } from "../models/prompt-tokens.ts";
 import { map, type Range, sum } from "./range.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
@@ -119,7 +119,13 @@ export async function createEstimator({
   answersTo,
   notesOf,
   pilot,
-}: EstimateBasis): Promise<{ add: (row: PromptRow) => void; estimate: () => Estimate; expected: () => Expected }> {
+}: EstimateBasis): Promise<{
+  add: (row: PromptRow) => void;
+  estimate: () => Estimate;
+  expected: () => Expected;
+  /** How many calls do not fit into the context window of the model. */
+  tooLong: () => number;
+}> {
   const { prices } = priced;
   const tokenizer = await loadTokenizer(settings.model);
   const count = promptCounter(tokenizer, settings.endpoint);
@@ -148,6 +154,7 @@ export async function createEstimator({
     isReasoning: isReasoningModel(settings.model),
     prices,
     inputs: config.data_config.sample_size,
+    contextWindow: modelFacts(settings.model)?.contextWindow ?? null,
   };
   const steps = precededSteps.map((step) => createStepEstimate(step, basics));
   const addCalls = callAdder({ config, answersTo, notesOf }, steps, cached);
@@ -166,6 +173,7 @@ export async function createEstimator({
         costNanoUsd: prices === null ? null : sumOf(({ cost }) => cost.expected),
       };
     },
+    tooLong: () => steps.reduce((total, { tooLong }) => total + tooLong, 0),
     estimate: () => ({
       ...summed(inputs, steps, prices),
       ...(cached && { prompt_caching: cachingOf(steps, countsCache, shortestCached(settings.model)) }),

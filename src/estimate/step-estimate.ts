@@ -20,6 +20,8 @@ export interface Basics {
   countsCache: boolean;
   /** About how many inputs there will be. */
   inputs: number;
+  /** The most tokens of a prompt and its answer; null if unknown. */
+  contextWindow: number | null;
 }
 
 /** Adds up the calls of one step of a perspective. */
@@ -41,6 +43,8 @@ export interface StepEstimate {
   readonly batchCost: Range;
   /** The expected tokens of shared prefixes that are written to the provider's cache, and read from it. */
   readonly cached: { written: number; read: number };
+  /** How many calls have prompts that do not fit into the context window, with the longest answer that they allow. */
+  readonly tooLong: number;
   /** Adds a call that reuses an earlier answer. */
   addReused(): void;
   /**
@@ -69,35 +73,12 @@ const SURENESS = 2;
 
 export function createStepEstimate(
   { perspective, step, limit, precedent }: PrecededStep,
-  { count, calibration, promptWidth, isReasoning, prices, countsCache, inputs }: Basics,
+  { count, calibration, promptWidth, isReasoning, prices, countsCache, inputs, contextWindow }: Basics,
 ): StepEstimate {
   const frame = count(promptAround(perspective, step, null));
   const [hasRow, times] = [usesRow(perspective, step), textsIn(perspective, step)];
-  const { cachedShare, cacheWriteShare } = precedent ?? { cachedShare: 0, cacheWriteShare: 0 };
   const { completionOn, notesOf } = predictor(precedent, { limit, isReasoning, inputs });
-  const total = {
-    calls: 0,
-    reused: 0,
-    promptTokens: exactly(0),
-    completionTokens: exactly(0),
-    cost: exactly(0),
-    batchCost: exactly(0),
-    cached: { written: 0, read: 0 },
-  };
-
-  const costsOf = createCosts(prices, countsCache, { written: cacheWriteShare, read: cachedShare });
-
-  function addUp(promptTokens: Range, text: number, cached: Shares | null): void {
-    const completionTokens = completionOn(text);
-    total.calls += 1;
-    addTo(total.promptTokens, promptTokens);
-    addTo(total.completionTokens, completionTokens);
-    const { cost, batchCost } = costsOf(promptTokens, completionTokens, cached);
-    addTo(total.cost, cost);
-    addTo(total.batchCost, batchCost);
-    total.cached.written += promptTokens.expected * (cached?.written ?? 0);
-    total.cached.read += promptTokens.expected * (cached?.read ?? 0);
-  }
+  const { total, addUp } = createTotal({ limit, precedent }, { prices, countsCache, contextWindow }, completionOn);
 
   return {
     condition: perspective.condition,
@@ -128,6 +109,9 @@ export function createStepEstimate(
     get cached() {
       return total.cached;
     },
+    get tooLong() {
+      return total.tooLong;
+    },
     addReused() {
       total.calls += 1;
       total.reused += 1;
@@ -144,6 +128,43 @@ export function createStepEstimate(
       const inPrompt = map(notes, (tokens) => tokens * times);
       const promptTokens = plus(around(frame * calibration.frame + rowTokens, promptWidth), inPrompt);
       addUp(promptTokens, rowTokens + inPrompt.expected, sharesOf(cached, known + inPrompt.expected));
+    },
+  };
+}
+
+/** What the calls of a step add up to. */
+function createTotal(
+  { limit, precedent }: Pick<PrecededStep, "limit" | "precedent">,
+  { prices, countsCache, contextWindow }: Pick<Basics, "prices" | "countsCache" | "contextWindow">,
+  completionOn: (text: number) => Range,
+) {
+  const { cachedShare = 0, cacheWriteShare = 0 } = precedent ?? {};
+  const costsOf = createCosts(prices, countsCache, { written: cacheWriteShare, read: cachedShare });
+  const total = {
+    calls: 0,
+    reused: 0,
+    promptTokens: exactly(0),
+    completionTokens: exactly(0),
+    cost: exactly(0),
+    batchCost: exactly(0),
+    cached: { written: 0, read: 0 },
+    tooLong: 0,
+  };
+  return {
+    total,
+    /** @param text the tokens of the text that the call works on */
+    addUp: (promptTokens: Range, text: number, cached: Shares | null): void => {
+      const completionTokens = completionOn(text);
+      const { cost, batchCost } = costsOf(promptTokens, completionTokens, cached);
+      total.calls += 1;
+      addTo(total.promptTokens, promptTokens);
+      addTo(total.completionTokens, completionTokens);
+      addTo(total.cost, cost);
+      addTo(total.batchCost, batchCost);
+      // Only what is sure: the count may be that of another tokenizer.
+      if (contextWindow !== null && promptTokens.low + (limit ?? 0) > contextWindow) total.tooLong += 1;
+      total.cached.written += promptTokens.expected * (cached?.written ?? 0);
+      total.cached.read += promptTokens.expected * (cached?.read ?? 0);
     },
   };
 }

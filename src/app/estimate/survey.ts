@@ -10,6 +10,7 @@ import { createEstimator, type Estimate } from "../../estimate/estimate.ts";
 import type { PromptRow } from "../../plan/prompt.ts";
 import { callsPerInput } from "../../plan/calls.ts";
 import { historyOf } from "../../store/reuse/history.ts";
+import { modelFacts } from "../../models/limits.ts";
 import { providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { Store } from "../../store/file/store.ts";
 import { expandHome } from "../../store/file/paths.ts";
@@ -88,7 +89,17 @@ export async function survey(
     const message = `${withoutReference} of ${inputs} inputs have no reference; theirs is null in the dataset`;
     onEvent({ type: "warning", message });
   }
+  const tooLong = tooLongFor(settings.model, estimator.tooLong());
+  if (tooLong !== null) onWarning(tooLong);
   return { estimate: estimator.estimate(), expected: estimator.expected(), read };
+}
+
+/** Says that calls do not fit into the context window of a model; null if all do, or if it is unknown. */
+function tooLongFor(model: string, calls: number): string | null {
+  const window = modelFacts(model)?.contextWindow;
+  if (window === undefined || calls === 0) return null;
+  const count = calls === 1 ? "the prompt of 1 call does" : `the prompts of ${calls} calls do`;
+  return `${count} not fit into the context window of ${model}, ${window} tokens, together with max_tokens`;
 }
 
 /** Says which rows of the files a run does not use; null if it uses all, or if their number is unknown. */
