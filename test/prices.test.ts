@@ -350,6 +350,11 @@ describe("the price of a run", () => {
       { model: { extra_body: { service_tier: "flex" } } },
       'gpt-4o-mini at https://api.openai.com/v1 with the service_tier "flex"',
     ],
+    [
+      "at another speed",
+      { model: { extra_body: { speed: "fast" } } },
+      'gpt-4o-mini at https://api.openai.com/v1 with the speed "fast"',
+    ],
   ])("is unknown of a model %s, and the reason says what to do", async ([, setting, what]) => {
     const found = await priceFor(setting);
     expect(found.prices).toBeNull();

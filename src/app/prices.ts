@@ -10,6 +10,13 @@ import { isOwnHost, normaliseBaseUrl, type Server } from "./server/target.ts";
 
 const DAY_MS = 86_400_000;
 
+/** Members of a request's body that change its price, and their values for which prices are listed. */
+const LISTED_FOR: Record<string, readonly unknown[]> = {
+  service_tier: ["default", "auto", "standard", "standard_only"],
+  speed: ["standard"],
+  inference_geo: ["global"],
+};
+
 /** A price in `datagen prices list --json`; rates are US dollars per million tokens. */
 export interface PriceRow extends Rates {
   model: string;
@@ -32,7 +39,7 @@ type GivenFlags = Record<keyof GivenPrices, number | undefined>;
 /**
  * The prices of requests to a target: from the config, else as the user has set them for its server, else for any server,
  * else from the provider's list. Listed prices apply to the provider itself, to a proxy whose URL comes from the
- * environment, and to the ordinary service tier only.
+ * environment, and to requests of the ordinary kind only.
  * @returns prices to store with a run, or the reason why they are unknown
  */
 export async function resolvePrices(
@@ -55,11 +62,14 @@ export async function resolvePrices(
   const isListed = baseUrl !== null && (baseUrlSource === "environment" || isOwnHost(provider, baseUrl));
   const prices = isListed ? await listedPrices(provider, model) : null;
   if (!prices) return unknown(`${model} at ${baseUrl}`);
-  const tiers = config.agent_perspectives.map(
-    ({ model_config: own }) => withOwn(config.model_config, own).extra_body?.["service_tier"] ?? "default",
-  );
-  const tier = tiers.find((name) => name !== "default" && name !== "auto");
-  if (tier !== undefined) return unknown(`${model} at ${baseUrl} with the service_tier ${JSON.stringify(tier)}`);
+  for (const { model_config: own } of config.agent_perspectives) {
+    const { extra_body: extra = {} } = withOwn(config.model_config, own);
+    for (const [name, usual] of Object.entries(LISTED_FOR)) {
+      const value = extra[name];
+      if (value === undefined || usual.includes(value)) continue;
+      return unknown(`${model} at ${baseUrl} with the ${name} ${JSON.stringify(value)}`);
+    }
+  }
   return { prices };
 }
 
