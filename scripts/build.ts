@@ -4,10 +4,13 @@ import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { build, type Plugin } from "esbuild";
 
-const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+const manifest = JSON.parse(readFileSync("package.json", "utf8")) as {
   version: string;
   dependencies: Record<string, string>;
+  optionalDependencies: Record<string, string>;
 };
+const { version } = manifest;
+const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies };
 
 /** Packages that start faster from the bundle. All others are native or large, and are loaded when they are used. */
 const BUNDLED = new Set([
