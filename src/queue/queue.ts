@@ -9,6 +9,8 @@ export type JobState = "waiting" | "begun" | "absent";
  * time; after that, it throws a StoppedError that names the queue without credentials.
  */
 export interface CoordinatorQueue {
+  /** Aborted, with a StoppedError as reason, when another process takes over the run, from a copy of the database. */
+  readonly lost: AbortSignal;
   /**
    * Resolves when the engine has the job. A second job with the token of one that is there changes nothing.
    * @throws MessageError when the job is too large for the queue; it is not sent
@@ -45,10 +47,12 @@ export interface WorkerQueue {
   take(destination: Destination, concurrency: number, perform: (received: ReceivedJob) => Promise<void>): void;
   /** Resolves when the engine has the result. @param replyTo the queue that the job names */
   report(replyTo: string, result: ResultMessage): Promise<void>;
-  /** Renews the worker's row. */
+  /** Renews the worker's row. It is not tried again. */
   beat(sighting: WorkerSighting): Promise<void>;
-  /** Takes no more jobs, waits for those that it has, removes the worker's row, and disconnects. */
-  close(): Promise<void>;
+  /** Takes no more jobs, and resolves when those that it has are done. */
+  drain(): Promise<void>;
+  /** Removes the worker's row, and disconnects. */
+  close(id: string): Promise<void>;
 }
 
 /** A job as it came out of the queue: anybody who can write to the queue may have made it. */

@@ -1,0 +1,86 @@
+import { randomBytes } from "node:crypto";
+import { StoppedError, UsageError } from "../../errors.ts";
+import { patiently } from "./engine.ts";
+import type { Roster } from "./roster.ts";
+import type { QueueUrl } from "../url.ts";
+
+/** How often a coordinator renews its claim. */
+const BEAT_MS = 1_000;
+/** How long a new coordinator watches the claim of another one. If it does not change, the other one is gone. */
+const WATCH_MS = 3_500;
+const LOOK_MS = 500;
+/** Two coordinators that start at the same moment both write; the one whose claim is there after this time has it. */
+const SETTLE_MS = 200;
+
+/** The claim of a coordinator on the results of a run. */
+export interface Claim {
+  /** Aborted, with a StoppedError, when another coordinator has taken the claim. */
+  lost: AbortSignal;
+  release(): Promise<void>;
+}
+
+/**
+ * Claims the results of a run. The lease in the database keeps two processes from executing a run; this keeps out the
+ * holder of a copy of the database.
+ * @throws UsageError when another coordinator has the claim
+ */
+export async function claimResults(
+  roster: Roster,
+  runId: string,
+  { url, id, patienceMs }: { url: QueueUrl; id: string; patienceMs: number },
+): Promise<Claim> {
+  const nonce = randomBytes(16).toString("hex");
+  const patient = <T>(work: () => Promise<T>) => patiently(url, patienceMs, work);
+  const read = () => patient(() => roster.read(id));
+  const taken = () =>
+    new UsageError(
+      `run ${runId} is executed by another process through the queue ${url.shown}, from a copy of this database`,
+      "Stop that process first, or use another queue.",
+    );
+  const first = await read();
+  if (first !== undefined) {
+    for (let watched = 0; watched < WATCH_MS; watched += LOOK_MS) {
+      await sleep(LOOK_MS);
+      if ((await read()) !== first) throw taken();
+    }
+  }
+  let beat = 0;
+  const write = () => roster.write(id, `${nonce} ${(beat += 1)}`);
+  const isMine = (data: unknown) => typeof data === "string" && data.startsWith(`${nonce} `);
+  await patient(write);
+  await sleep(SETTLE_MS);
+  if (!isMine(await read())) throw taken();
+
+  const lost = new AbortController();
+  let renewing = Promise.resolve();
+  const renew = async () => {
+    const data = await roster.read(id);
+    if (data !== undefined && !isMine(data)) {
+      clearInterval(timer);
+      lost.abort(new StoppedError(`another process has taken over run ${runId} on the queue ${url.shown}`));
+      return;
+    }
+    await write();
+  };
+  let isRenewing = false;
+  const timer = setInterval(() => {
+    if (isRenewing) return;
+    isRenewing = true;
+    // While the engine is away, nobody else can claim.
+    renewing = renew()
+      .catch(() => {})
+      .finally(() => (isRenewing = false));
+  }, BEAT_MS);
+  return {
+    lost: lost.signal,
+    async release() {
+      clearInterval(timer);
+      await renewing;
+      if (!lost.signal.aborted && isMine(await roster.read(id))) await roster.remove(id);
+    },
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,122 @@
+import type { Job, JobsOptions, Queue } from "bullmq";
+import { errorMessage } from "../../errors.ts";
+import { type Destination, jobsQueue } from "../destination.ts";
+import { decodeResult, encode, type ResultMessage } from "../messages.ts";
+import type { CoordinatorQueue, JobState } from "../queue.ts";
+import { Sightings } from "../sightings.ts";
+import type { Claim } from "./claim.ts";
+import { type Engine, patiently, RECONNECT_MS } from "./engine.ts";
+import type { Roster } from "./roster.ts";
+
+/** The most results that are taken at the same time. */
+const MOST_TAKEN = 256;
+
+/**
+ * How long the engine waits for a sign of life of a coordinator that has a result. If it has ended, the result comes again
+ * after this time.
+ */
+const RESULT_LOCK_MS = 5_000;
+
+/** A job is one attempt. The coordinator, not the engine, decides whether there is another one. */
+const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
+
+/** When a result that could not be taken comes again. */
+const AGAIN_MS = 1_000;
+
+/** The states of the engine in which no worker has begun a job. */
+const WAITING = new Set<string>(["waiting", "prioritized", "delayed", "paused", "waiting-children"]);
+
+export interface CoordinatorParts {
+  engine: Engine;
+  roster: Roster;
+  claim: Claim;
+  results: string;
+  patienceMs: number;
+  onWarning: (message: string) => void;
+}
+
+/** See {@link CoordinatorQueue}. */
+export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
+  const { engine, roster, claim, results, patienceMs, onWarning } = parts;
+  const queues = new Map<string, Queue>();
+  const sightings = new Sightings();
+  const patient = <T>(work: () => Promise<T>) => patiently(engine.url, patienceMs, work);
+  const queueOf = (name: string) => {
+    const queue = queues.get(name) ?? engine.queue(name);
+    queues.set(name, queue);
+    return queue;
+  };
+  const jobsOf = (destination: Destination) => queueOf(jobsQueue(destination));
+  const stateOf = async (token: string, destination: Destination): Promise<JobState> => {
+    const state = await patient(() => jobsOf(destination).getJobState(token));
+    if (state === "active") return "begun";
+    return WAITING.has(state) ? "waiting" : "absent";
+  };
+  let reader: { close(): Promise<void> } | undefined;
+  return {
+    lost: claim.lost,
+    async put(job) {
+      const data = await encode(job);
+      await patient(() => jobsOf(job).add("job", data, { ...JOB, jobId: job.token }));
+    },
+    onResult(take) {
+      reader = engine.worker(results, (job, lock) => takeResult(job, lock, take, onWarning), {
+        concurrency: MOST_TAKEN,
+        lockDuration: RESULT_LOCK_MS,
+        stalledInterval: RESULT_LOCK_MS,
+        maxStalledCount: Number.MAX_SAFE_INTEGER,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+        runRetryDelay: RECONNECT_MS,
+      });
+    },
+    stateOf,
+    async takeBack(token, destination) {
+      // The engine says that it removed a job also where there was none.
+      if ((await stateOf(token, destination)) !== "waiting") return false;
+      return (await patient(() => jobsOf(destination).remove(token))) === 1;
+    },
+    async discard(token, destination) {
+      await patient(() => jobsOf(destination).remove(token));
+    },
+    async workers() {
+      const gone = await sightings.look(await patient(() => roster.list()), performance.now());
+      await Promise.all(gone.map((id) => patient(() => roster.remove(id))));
+      return sightings.living(performance.now());
+    },
+    async remove() {
+      await reader?.close();
+      await patient(() => queueOf(results).obliterate({ force: true }));
+    },
+    async close() {
+      await reader?.close();
+      await claim.release().catch(() => {});
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      await roster.close();
+      await engine.close();
+    },
+  };
+}
+
+async function takeResult(
+  job: Job,
+  lock: string | undefined,
+  take: (result: ResultMessage) => Promise<void>,
+  onWarning: (message: string) => void,
+): Promise<void> {
+  let result: ResultMessage;
+  try {
+    result = await decodeResult(job.data);
+    if (result.token !== job.id) throw new Error("its token is not its id");
+  } catch (error) {
+    onWarning(`a message in the queue of results was dropped: ${errorMessage(error)}`);
+    return;
+  }
+  try {
+    await take(result);
+  } catch {
+    // BullMQ would count this as an attempt of the job, and remove it after the last one.
+    await job.moveToDelayed(Date.now() + AGAIN_MS, lock);
+    throw Object.assign(new Error("the result could not be taken"), { name: "DelayedError" });
+  }
+}

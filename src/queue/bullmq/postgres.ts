@@ -1,0 +1,96 @@
+import type { BackendFactory, ConnectionOptions, Queue as BullQueue } from "bullmq";
+import type { Pool as PgPool } from "pg";
+import { errorCode, errorMessage } from "../../errors.ts";
+import type { QueueUrl } from "../url.ts";
+import { away, type Engine, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+
+/** Classes and codes of errors with which PostgreSQL does not let a user in: no such user, database or right. */
+const REFUSALS = /^(28|3D000|42501)/;
+
+/** Connections for queries. Each queue that is read has one more, which listens. */
+const QUERIES = 4;
+
+const LONGEST_QUERY_MS = 60_000;
+/** The tables are made when the first process connects. */
+const LONGEST_PREPARATION_MS = 60_000;
+
+/**
+ * Options of each connection. BullMQ's tables are in its own schema. A commit need not wait for the disk: what an engine
+ * loses when it crashes is sent again.
+ */
+const OPTIONS = "-c search_path=bullmq -c synchronous_commit=off";
+
+export async function connectPostgres(url: QueueUrl, most: number): Promise<Engine> {
+  const [{ createPostgresBackend, Queue, Worker }, { default: pg }] = await loadOptional(
+    "PostgreSQL",
+    ["bullmq", "pg"],
+    async () => await Promise.all([import("bullmq"), import("pg")]),
+  );
+  // BullMQ's types name the backend in each queue; at run time, all backends are alike.
+  const backend = createPostgresBackend as unknown as BackendFactory & undefined;
+  const prepared = () =>
+    prepare(url, () => {
+      const own = { connectionString: url.href, max: 1, migrate: true, connectionTimeoutMillis: START_PATIENCE_MS };
+      return new Queue("datagen", { connection: own, skipMetasUpdate: true }, backend);
+    });
+  await prepared();
+  const pool = new pg.Pool({
+    connectionString: url.href,
+    max: QUERIES + most,
+    keepAlive: true,
+    connectionTimeoutMillis: LONGEST_QUERY_MS,
+    query_timeout: LONGEST_QUERY_MS,
+    options: OPTIONS,
+  });
+  pool.on("error", () => {});
+  tellAway(pool, prepared);
+  const connection = pool as unknown as ConnectionOptions;
+  return {
+    url,
+    queue: (name) => quietly(new Queue(name, { connection }, backend)),
+    worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection }, backend)),
+    close: () => pool.end(),
+  };
+}
+
+/** Makes BullMQ's tables, or brings them up to date, and waits for them. */
+async function prepare(url: QueueUrl, connect: () => BullQueue): Promise<void> {
+  const queue = quietly(connect());
+  try {
+    await within(LONGEST_PREPARATION_MS, queue.waitUntilReady());
+  } catch (error) {
+    throw REFUSALS.test(errorCode(error) ?? "") ? refused(url, error) : away(url, error);
+  } finally {
+    await queue.close().catch(() => {});
+  }
+}
+
+/** Classes of errors that say that the server ends, starts, has no room, or does not let anybody in. */
+const AWAY = /^(08|28|3D|53|57)/;
+/** There is no schema, function or table: the server was restarted empty. */
+const EMPTY = /^(3F000|42883|42P01)$/;
+const SQLSTATE = /^[0-9A-Z]{5}$/;
+
+/**
+ * BullMQ waits before it tries again only after a refused connection, and else at once, without end. So every failure of
+ * the connection gets the code of a refused one.
+ */
+function tellAway(pool: PgPool, prepareAgain: () => Promise<void>): void {
+  const query = pool.query.bind(pool) as (...values: unknown[]) => Promise<unknown>;
+  let preparing: Promise<void> | undefined;
+  const telling = async (...values: unknown[]) => {
+    try {
+      return await query(...values);
+    } catch (error) {
+      const code = errorCode(error) ?? "";
+      if (EMPTY.test(code)) {
+        preparing ??= prepareAgain()
+          .catch(() => {})
+          .finally(() => (preparing = undefined));
+        await preparing;
+      } else if (SQLSTATE.test(code) && !AWAY.test(code)) throw error;
+      throw Object.assign(new Error(errorMessage(error), { cause: error }), { code: "ECONNREFUSED" });
+    }
+  };
+  pool.query = telling as unknown as PgPool["query"];
+}

@@ -1,0 +1,59 @@
+import type { Redis as RedisClient } from "ioredis";
+import { errorMessage, UsageError } from "../../errors.ts";
+import type { QueueUrl } from "../url.ts";
+import { away, type Engine, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+
+/** What Redis says when it does not let a user in. */
+const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password|ERR Client sent AUTH)/;
+
+/** The longest wait between two tries to connect. */
+const LONGEST_RETRY_MS = 2_000;
+/** A connection that has a command without an answer for so long is closed. BullMQ's blocking reads take 10 seconds. */
+const SILENT_MS = 60_000;
+
+export async function connectRedis(url: QueueUrl): Promise<Engine> {
+  const [{ Queue, Worker }, { Redis }] = await loadOptional(
+    "Redis",
+    ["bullmq", "ioredis"],
+    async () => await Promise.all([import("bullmq"), import("ioredis")]),
+  );
+  const client = new Redis(url.href, {
+    maxRetriesPerRequest: null,
+    retryStrategy: (times) => Math.min(100 * times, LONGEST_RETRY_MS),
+    socketTimeout: SILENT_MS,
+  });
+  try {
+    await checkRedis(url, client);
+  } catch (error) {
+    client.disconnect();
+    throw error;
+  }
+  return {
+    url,
+    queue: (name) => quietly(new Queue(name, { connection: client, streams: { events: { maxLen: 10 } } })),
+    worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection: client })),
+    async close() {
+      client.disconnect();
+      await Promise.resolve();
+    },
+  };
+}
+
+/** @throws UsageError when it refuses the user, or may evict jobs; StoppedError when it does not answer */
+async function checkRedis(url: QueueUrl, client: RedisClient): Promise<void> {
+  const failed = Promise.withResolvers<never>();
+  // Later errors are not looked at: the client connects again by itself.
+  client.on("error", failed.reject);
+  let info: string;
+  try {
+    info = await within(START_PATIENCE_MS, Promise.race([client.info("memory"), failed.promise]));
+  } catch (error) {
+    throw REFUSALS.test(errorMessage(error)) ? refused(url, error) : away(url, error);
+  }
+  const [, policy = "noeviction"] = /^maxmemory_policy:(\S+)/m.exec(info) ?? [];
+  if (policy === "noeviction") return;
+  throw new UsageError(
+    `the queue ${url.shown} has the maxmemory-policy ${policy}, with which it may throw jobs away`,
+    "Set it to noeviction: `redis-cli CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf.",
+  );
+}

@@ -1,0 +1,72 @@
+import { claimResults } from "./bullmq/claim.ts";
+import { coordinatorQueue } from "./bullmq/coordinator.ts";
+import { connectEngine, patiently } from "./bullmq/engine.ts";
+import { Roster, type RosterRow } from "./bullmq/roster.ts";
+import { workerQueue } from "./bullmq/worker.ts";
+import { resultsQueue } from "./destination.ts";
+import type { CoordinatorQueue, WorkerQueue } from "./queue.ts";
+import type { QueueUrl } from "./url.ts";
+
+export interface CoordinatorOptions {
+  url: QueueUrl;
+  /** Hexadecimal, of 16 to 64 digits. */
+  databaseId: string;
+  runId: string;
+  /** How long an operation waits for an engine that is away. */
+  patienceMs: number;
+  /** Is told of messages that are none of ours. */
+  onWarning: (message: string) => void;
+}
+
+/**
+ * Connects the coordinator of a run, and claims the results of the run for it. That takes some seconds if an earlier
+ * coordinator was killed.
+ * @throws UsageError when a package is missing, the engine is not fit, or another coordinator has the run
+ * @throws StoppedError when the engine does not answer
+ */
+export async function connectCoordinator(options: CoordinatorOptions): Promise<CoordinatorQueue> {
+  const { url, databaseId, runId, patienceMs, onWarning } = options;
+  const results = resultsQueue(databaseId, runId);
+  const engine = await connectEngine(url, 1);
+  const roster = new Roster(engine);
+  try {
+    const claim = await claimResults(roster, runId, { url, id: `r-${databaseId}-${runId}`, patienceMs });
+    return coordinatorQueue({ engine, roster, claim, results, patienceMs, onWarning });
+  } catch (error) {
+    await roster.close().catch(() => {});
+    await engine.close().catch(() => {});
+    throw error;
+  }
+}
+
+/**
+ * Connects a worker.
+ * @param most how many queues of jobs it reads
+ * @throws as {@link connectCoordinator}
+ */
+export async function connectWorker(url: QueueUrl, most: number): Promise<WorkerQueue> {
+  return workerQueue(await connectEngine(url, most));
+}
+
+/** The roster, as somebody reads it who neither coordinates nor works. */
+export interface RosterReader {
+  list(): Promise<RosterRow[]>;
+  remove(id: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const LIST_PATIENCE_MS = 10_000;
+
+/** @throws as {@link connectCoordinator} */
+export async function connectRoster(url: QueueUrl): Promise<RosterReader> {
+  const engine = await connectEngine(url, 0);
+  const roster = new Roster(engine);
+  return {
+    list: () => patiently(url, LIST_PATIENCE_MS, () => roster.list()),
+    remove: (id) => patiently(url, LIST_PATIENCE_MS, () => roster.remove(id)),
+    async close() {
+      await roster.close();
+      await engine.close();
+    },
+  };
+}
