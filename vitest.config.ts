@@ -7,6 +7,7 @@ import { rounds } from "./test/support/rounds.ts";
 const LONGEST = [
   "invariants",
   "leases",
+  "worker",
   "hub",
   "conformance/executor",
   "cli",

@@ -37,6 +37,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     "db backup": async () => (await import("./commands/db/backup.ts")).DbBackupCommand,
     "db merge": async () => (await import("./commands/db/merge.ts")).DbMergeCommand,
     "db compact": async () => (await import("./commands/db/compact.ts")).DbCompactCommand,
+    worker: async () => (await import("./commands/worker.ts")).WorkerCommand,
+    workers: async () => (await import("./commands/workers.ts")).WorkersCommand,
     completion: async () => (await import("./commands/completion.ts")).CompletionCommand,
   }),
 );

@@ -157,7 +157,11 @@ function bindingOf(target: Server & { keysFrom: KeysFrom }): { variable: string;
  * A warning if a server gets no key because only `.env` names it; else null.
  * @internal
  */
-function keyLeftOut(target: Target, { apiKey }: Connection, variables: Variables): string | null {
+export function keyLeftOut(
+  target: Server & { keysFrom: KeysFrom },
+  { apiKey }: Connection,
+  variables: Variables,
+): string | null {
   const variable = keyVariableOf(target);
   const { remote } = providers[target.provider];
   if (target.keysFrom !== "file" || apiKey !== undefined || variable === null || remote === null) return null;

@@ -9,7 +9,7 @@ import { setValue, type Variables, valueOf } from "./environment.ts";
 /** Where the base URL of a run comes from. */
 type BaseUrlSource = "flag" | "config" | "environment" | "default";
 
-/** The server of a run. */
+/** The server of a run, or of a worker. */
 export interface Server {
   provider: ProviderName;
   /** Null for a provider without a network. */
@@ -75,13 +75,19 @@ export function eachServer<T extends Server>(target: T & { baseUrls: readonly st
   return target.baseUrls.length === 0 ? [target] : target.baseUrls.map((baseUrl) => ({ ...target, baseUrl }));
 }
 
+/** What of a config its connections depend on. */
+interface Asking {
+  model_config: Pick<Config["model_config"], "model_name">;
+  max_answer_mb?: Config["max_answer_mb"];
+}
+
 /**
  * The connection to a server, with the key that may go there.
  * @throws UsageError when a key is missing
  */
 export function connectionOf(
   server: Server & { keysFrom: KeysFrom },
-  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Config,
+  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Asking,
   variables: Variables,
 ): Connection {
   const asked = { model, maxAnswerBytes: maxAnswerMb * 1_000_000 };

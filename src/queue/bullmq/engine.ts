@@ -19,6 +19,9 @@ export type Perform = (job: Job, lock: string | undefined) => Promise<void>;
 /** How long BullMQ waits before it tries again to read a queue whose engine is away. */
 export const RECONNECT_MS = 500;
 
+/** Nobody reads the events that the engine keeps of a queue. */
+export const FEW_EVENTS = { streams: { events: { maxLen: 10 } } };
+
 /** How long a command waits for a connection when it starts. */
 export const START_PATIENCE_MS = 5_000;
 
@@ -100,7 +103,7 @@ export function refused(url: QueueUrl, error: unknown): UsageError {
 const LONGEST_REASON = 200;
 
 /** Why the engine failed, in a few words, without credentials. */
-export function reasonOf(url: QueueUrl, error: unknown): string {
+function reasonOf(url: QueueUrl, error: unknown): string {
   const said = errorMessage(error).split("\n", 1)[0]?.trim() ?? "";
   const reason = withoutCredentials(said === "" ? (errorCode(error) ?? "unknown") : said, url);
   return reason.length > LONGEST_REASON ? `${reason.slice(0, LONGEST_REASON)}…` : reason;

@@ -2,7 +2,7 @@ import type { BackendFactory, ConnectionOptions, Queue as BullQueue } from "bull
 import type { Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
 import type { QueueUrl } from "../url.ts";
-import { away, type Engine, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
 
 /** Classes and codes of errors with which PostgreSQL does not let a user in: no such user, database or right. */
 const REFUSALS = /^(28|3D000|42501)/;
@@ -47,7 +47,7 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
   const connection = pool as unknown as ConnectionOptions;
   return {
     url,
-    queue: (name) => quietly(new Queue(name, { connection }, backend)),
+    queue: (name) => quietly(new Queue(name, { connection, ...FEW_EVENTS }, backend)),
     worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection }, backend)),
     close: () => pool.end(),
   };

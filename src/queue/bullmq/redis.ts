@@ -1,7 +1,7 @@
 import type { Redis as RedisClient } from "ioredis";
 import { errorMessage, UsageError } from "../../errors.ts";
 import type { QueueUrl } from "../url.ts";
-import { away, type Engine, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
 
 /** What Redis says when it does not let a user in. */
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password|ERR Client sent AUTH)/;
@@ -30,7 +30,7 @@ export async function connectRedis(url: QueueUrl): Promise<Engine> {
   }
   return {
     url,
-    queue: (name) => quietly(new Queue(name, { connection: client, streams: { events: { maxLen: 10 } } })),
+    queue: (name) => quietly(new Queue(name, { connection: client, ...FEW_EVENTS })),
     worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection: client })),
     async close() {
       client.disconnect();

@@ -1,0 +1,340 @@
+import { cp, mkdir, symlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+import type { ListedWorker } from "../src/app/worker/list-workers.ts";
+import { newToken } from "../src/queue/messages.ts";
+import { answerTo } from "./support/answers.ts";
+import { ENGINES, PASSWORD, startEngine, startRedis, type TestEngine } from "./support/engines.ts";
+import { datagen, startDatagen, workspace, type Workspace } from "./support/harness.ts";
+import { jobFor, openCoordinator, openStranger, putAnything, startWorker } from "./support/queue-lab.ts";
+import { type LoopbackServer, startServer } from "./support/server.ts";
+
+const KEY = "sk-worker-7d1c0e55";
+
+let space: Workspace;
+beforeAll(async () => {
+  space = await workspace();
+});
+afterAll(() => space[Symbol.asyncDispose]());
+
+const asked = (prompt: string) => answerTo({ model: "gpt-4o-mini", prompt });
+
+describe.each(ENGINES)("on %s", (name) => {
+  let engine: TestEngine;
+  beforeAll(async () => {
+    engine = await startEngine(name);
+  });
+  afterAll(() => engine[Symbol.asyncDispose]());
+
+  const inSpace = () => ({ cwd: space.path, env: { OPENAI_API_KEY: KEY } });
+  const workerOf = (server: LoopbackServer, ...flags: string[]) =>
+    startWorker(["--queue", engine.url, "--base-url", server.openaiUrl, ...flags], inSpace());
+
+  test("answers and failures travel, and nothing of them stays", async () => {
+    await using server = await startServer({
+      headers: () => ({ "x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "7" }),
+      behave: ({ prompt }) => (prompt === "too often" ? { kind: "status", status: 429 } : undefined),
+    });
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    await using worker = await workerOf(server);
+    const long = "x".repeat(300_000);
+    const prompts = [...Array.from({ length: 30 }, (_, at) => `prompt ${at}`), "\u0000 \ud800 Größe", long];
+    const tokens = await Promise.all(prompts.map((prompt) => coordinator.put(prompt)));
+    const results = await Promise.all(tokens.map((token) => coordinator.result(token)));
+    expect(results.map((result) => "completion" in result && result.completion.text)).toEqual(prompts.map(asked));
+    const limits = { limit: 100, remaining: 7 };
+    expect(results[0]).toMatchObject({ completion: { finishReason: "stop", rateLimits: { requests: limits } } });
+
+    const failed = await coordinator.result(await coordinator.put("too often"));
+    const details = { httpStatus: 429, hasLeft: true, rateLimits: { requests: limits } };
+    expect(failed).toMatchObject({ error: { reason: "rate_limited", details } });
+
+    worker.kill("SIGTERM");
+    const { code, stdout } = await worker.done;
+    expect({ code, report: JSON.parse(stdout) as unknown }).toEqual({
+      code: 0,
+      report: { answered: prompts.length + 1, failed: 1, dropped: 0 },
+    });
+    expect(await coordinator.queue.workers()).toEqual([]);
+    const destination = { provider: "openai", server: server.openaiUrl } as const;
+    expect(await coordinator.queue.stateOf(tokens[0]!, destination)).toBe("absent");
+    const dump = await engine.dump();
+    for (const prompt of prompts.slice(0, 30)) {
+      expect(dump).not.toContain(prompt);
+      expect(dump).not.toContain(asked(prompt));
+    }
+  });
+
+  test("a result comes again until it is taken, also to the next coordinator", async () => {
+    const [databaseId, runId] = ["0123456789abcdef", `again${name}`];
+    await using server = await startServer();
+    await using worker = await workerOf(server);
+    let times = 0;
+    const isTwice = Promise.withResolvers<void>();
+    const take = () => {
+      times += 1;
+      if (times === 2) isTwice.resolve();
+      return Promise.reject(new Error("the disk is full"));
+    };
+    const first = await openCoordinator(engine.url, server.openaiUrl, { databaseId, runId, take });
+    const token = await first.put("again");
+    await isTwice.promise;
+    await first[Symbol.asyncDispose]();
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl, { databaseId, runId });
+    expect(await coordinator.result(token)).toMatchObject({ token, completion: { text: asked("again") } });
+    expect(server.requests).toHaveLength(1);
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0 });
+  });
+
+  test("a worker takes no more jobs after SIGTERM, finishes what it has, and a second signal ends it at once", async () => {
+    await using server = await startServer({ latency: 1_000 });
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    const destination = { provider: "openai", server: server.openaiUrl } as const;
+    await using worker = await workerOf(server, "--concurrency", "2");
+    const tokens = await Promise.all(["one", "two", "three", "four"].map((prompt) => coordinator.put(prompt)));
+    await expect.poll(() => server.requests.length).toBe(2);
+    worker.kill("SIGTERM");
+    const { code, stdout } = await worker.done;
+    expect({ code, report: JSON.parse(stdout) as unknown }).toMatchObject({ code: 0, report: { answered: 2 } });
+    expect(server.requests).toHaveLength(2);
+    const states = await Promise.all(tokens.map((token) => coordinator.queue.stateOf(token, destination)));
+    expect(states.toSorted()).toEqual(["absent", "absent", "waiting", "waiting"]);
+    const waiting = tokens.filter((_, at) => states[at] === "waiting");
+    expect(await coordinator.queue.takeBack(waiting[0]!, destination)).toBe(true);
+    expect(await coordinator.queue.takeBack(waiting[0]!, destination)).toBe(false);
+
+    server.latency = 600_000;
+    await using other = await workerOf(server);
+    await expect.poll(() => server.requests.length).toBe(3);
+    expect(await coordinator.queue.stateOf(waiting[1]!, destination)).toBe("begun");
+    expect(await coordinator.queue.takeBack(waiting[1]!, destination)).toBe(false);
+    other.kill("SIGTERM");
+    await other.waitFor(/Taking no more jobs/);
+    other.kill("SIGTERM");
+    expect(await other.done).toMatchObject({ code: 130 });
+  });
+
+  test("a worker outlives its engine, also one that comes back empty", async () => {
+    await using server = await startServer({ latency: 1_500 });
+    await using worker = await workerOf(server);
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    const held = await coordinator.put("held");
+    await expect.poll(() => server.requests.length).toBe(1);
+    await engine.crash();
+    await worker.waitFor(/Warning: the queue \S+ does not answer; trying again\./);
+    await engine.restart();
+    expect(await coordinator.result(held)).toMatchObject({ completion: { text: asked("held") } });
+
+    const lost = await coordinator.put("lost");
+    await expect.poll(() => server.requests.length).toBe(2);
+    await engine.crash();
+    await engine.restartEmpty();
+    // It was with the worker, which reports it to the new engine.
+    expect(await coordinator.result(lost)).toMatchObject({ completion: { text: asked("lost") } });
+    server.latency = 0;
+    const next = await coordinator.put("next");
+    expect(await coordinator.result(next)).toMatchObject({ completion: { text: asked("next") } });
+    await expect.poll(async () => (await coordinator.queue.workers()).length, { timeout: 30_000 }).toBe(1);
+    worker.kill("SIGTERM");
+    const { code, stderr } = await worker.done;
+    expect(code).toBe(0);
+    expect(stderr).toContain(`The queue ${engine.shown} answers again.`);
+    expect(stderr).not.toContain(PASSWORD);
+  });
+
+  test("a worker with a hostile queue sends nothing that it should not, and stays up", async () => {
+    await using server = await startServer();
+    await using other = await startServer();
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    await using worker = await workerOf(server, "--concurrency", "4");
+    await using stranger = await openStranger(engine.url);
+    const good = jobFor("hostile", server.openaiUrl, coordinator.replyTo);
+    const job = (changes: object) => {
+      const token = newToken();
+      return { id: token, data: JSON.stringify({ v: 1, ...good, token, ...changes }) };
+    };
+    const elsewhere = job({ server: other.openaiUrl });
+    const others = job({ provider: "together" });
+    const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    const bomb = gzipSync(Buffer.alloc(201_000_000, " "), { level: 1 }).toString("base64");
+    await putAnything(stranger, server.openaiUrl, [
+      elsewhere,
+      others,
+      { id: newToken(), data: "x".repeat(100_000_000) },
+      { id: newToken(), data: { v: 1, ...good } },
+      { id: newToken(), data: null },
+      { id: newToken(), data: 7 },
+      { id: newToken(), data: [] },
+      { id: newToken(), data: "\u001b[2J {" },
+      { id: newToken(), data: `gzip:${bomb}` },
+      { id: newToken(), data: "gzip:AAAA" },
+      { ...job({}), id: "another-id" },
+      job({ replyTo: "bull:datagen-workers" }),
+      job({ replyTo: `datagen-results-${"0".repeat(32)}-../x` }),
+      job({ v: 2 }),
+      job({ apiKey: "sk-other" }),
+      job({ timeoutMs: 1e12 }),
+      job({ maxAnswerBytes: 1e12 }),
+      job({ question: { ...good.question, parameters: { model: "gpt-9" } } }),
+      job({ question: { ...good.question, parameters: { extra_body: { messages: [] } } } }),
+      job({ question: { ...good.question, model: 7 } }),
+      { id: newToken(), data: `{"v":1,"token":${deep}}` },
+    ]);
+    const last = await coordinator.put("the last");
+    expect(await coordinator.result(last)).toMatchObject({ completion: { text: asked("the last") } });
+    const refused = { reason: "bad_request", details: { hasLeft: false, usage: null } };
+    expect(await coordinator.result(elsewhere.id)).toMatchObject({ error: refused });
+    expect(await coordinator.result(others.id)).toMatchObject({ error: refused });
+    worker.kill("SIGTERM");
+    const { code, stdout, stderr } = await worker.done;
+    expect({ code, report: JSON.parse(stdout) as unknown }).toEqual({
+      code: 0,
+      report: { answered: 1, failed: 0, dropped: 21 },
+    });
+    expect({ other: other.requests, server: server.requests.length }).toEqual({ other: [], server: 1 });
+    expect(stderr.match(/Warning: a job of the queue was dropped/g)).toHaveLength(10);
+    expect(stderr.length).toBeLessThan(5_000);
+    expect(stderr).toContain("it is for the server http://127.0.0.1");
+  });
+
+  test("keys and passwords never come into the queue, nor onto the terminal", async () => {
+    await using server = await startServer({ latency: 2_500 });
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    await using worker = await workerOf(server, "--concurrency", "1");
+    const tokens = [await coordinator.put("secret one"), await coordinator.put("secret two")];
+    await expect.poll(() => server.requests.length).toBe(1);
+    expect(server.requests[0]!.authorization).toBe(`Bearer ${KEY}`);
+    const during = await engine.dump();
+    for (const token of tokens) expect(during).toContain(token);
+    const listed = await datagen(["workers", "--queue", engine.url], { cwd: space.path });
+    expect(listed).toMatchObject({ code: 0, stderr: "" });
+    expect(listed.stdout).toMatch(/^HOST +PROVIDER +SERVERS +IN FLIGHT +ANSWERED +LAST HEARD\n/);
+    expect(listed.stdout).toMatch(/openai +http:\/\/127\.0\.0\.1:\d+\/openai\/v1 +1 of 1 +\d+ +\d\.\d s ago/);
+    const json = await datagen(["workers", "--queue", engine.url, "--json"], { cwd: space.path });
+    expect(JSON.parse(json.stdout) as ListedWorker[]).toMatchObject([
+      { provider: "openai", servers: [server.openaiUrl], concurrency: 1, version: manifest.version },
+    ]);
+    await Promise.all(tokens.map((token) => coordinator.result(token)));
+    const after = await engine.dump();
+    worker.kill("SIGTERM");
+    const { stdout, stderr } = await worker.done;
+    for (const text of [during, after, stdout, stderr, listed.stdout, json.stdout]) {
+      expect(text).not.toContain(KEY);
+      expect(text).not.toContain(PASSWORD);
+    }
+    expect(stderr).toContain(`Taking jobs from ${engine.shown} for ${server.openaiUrl}`);
+  });
+
+  test("several servers share the jobs for their name", async () => {
+    await using one = await startServer({ latency: 300 });
+    await using two = await startServer({ latency: 300 });
+    await using coordinator = await openCoordinator(engine.url, "llama");
+    await using worker = await workerOf(one, "--base-url", two.openaiUrl, "--server", "llama", "--concurrency", "4");
+    const prompts = Array.from({ length: 8 }, (_, at) => `shared ${at}`);
+    const tokens = await Promise.all(prompts.map((prompt) => coordinator.put(prompt)));
+    await Promise.all(tokens.map((token) => coordinator.result(token)));
+    expect([one.requests.length, two.requests.length]).toEqual([4, 4]);
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0 });
+  });
+
+  test("a password that is refused is not shown", async () => {
+    const url = engine.url.replace(PASSWORD, "wrong-password-11");
+    const { code, stderr } = await datagen(["worker", "--queue", url, "--provider", "offline"], { cwd: space.path });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^Error: the queue \S+ refuses the connection \(.+\)\nCheck the user, the password/);
+    expect(stderr).toContain(engine.shown);
+    expect(stderr).not.toContain("wrong-password-11");
+  });
+
+  test("a second coordinator of the same run is refused while the first one lives", async () => {
+    const same = { databaseId: "fedcba9876543210", runId: `claim${name}` };
+    await using first = await openCoordinator(engine.url, "llama", same);
+    await expect(openCoordinator(engine.url, "llama", same)).rejects.toThrow(
+      `run ${same.runId} is executed by another process through the queue ${engine.shown}`,
+    );
+    expect(first.queue.lost.aborted).toBe(false);
+  });
+});
+
+describe("a worker does not start", () => {
+  test.each([
+    ["no queue is named", ["--provider", "offline"], "no queue is named"],
+    ["--queue is not the URL of a queue", ["--queue", "http://user:hush@queue", "--provider", "offline"], "Expected"],
+    ["the worker has no server", ["--queue", "redis://127.0.0.1:1"], "Add --base-url"],
+    ["--base-url is not a base URL", ["--queue", "redis://127.0.0.1:1", "--base-url", "gpu1"], "Expected"],
+    [
+      "--server is not a name",
+      ["--queue", "redis://127.0.0.1:1", "--base-url", "http://g/v1", "--server", "a b"],
+      "1 to",
+    ],
+    ["OPENAI_API_KEY is not set", ["--queue", "redis://127.0.0.1:1", "--provider", "openai"], "Set OPENAI_API_KEY"],
+    [
+      "too many for one worker",
+      ["--queue", "redis://127.0.0.1:1", "--provider", "offline", "--concurrency", "5000"],
+      "4096",
+    ],
+  ])("where %s", async (message, flags, hint) => {
+    const { code, stdout, stderr } = await datagen(["worker", ...flags], { cwd: space.path });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(hint);
+    expect(stderr).not.toContain("hush");
+  });
+
+  test("where only .env names the queue, because that file may be somebody else's", async () => {
+    await using own = await workspace();
+    await own.write(".env", "DATAGEN_QUEUE=redis://127.0.0.1:1\n");
+    const { code, stderr } = await datagen(["worker", "--provider", "offline"], { cwd: own.path });
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("no queue is named") as string });
+  });
+
+  test.each(["redis://user:hush@127.0.0.1:1", "postgres://user:hush@127.0.0.1:1/queue"])(
+    "where %s does not answer",
+    async (url) => {
+      const env = { DATAGEN_QUEUE: url };
+      const { code, stderr } = await datagen(["worker", "--provider", "offline"], { cwd: space.path, env });
+      expect(code).toBe(3);
+      expect(stderr).toMatch(/^Error: the queue \w+:\/\/127\.0\.0\.1:1\S* does not answer \(.*ECONNREFUSED.*\)\n/);
+      expect(stderr).not.toContain("hush");
+    },
+  );
+
+  test.each(ENGINES.filter((name) => name === "redis"))("where %s may throw jobs away", async () => {
+    await using redis = await startRedis(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    const args = ["worker", "--queue", redis.url, "--provider", "offline"];
+    const { code, stderr } = await datagen(args, { cwd: space.path });
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      `Error: the queue ${redis.shown} has the maxmemory-policy allkeys-lru, with which it may throw jobs away\n` +
+        "Set it to noeviction: `redis-cli CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf.\n",
+    );
+  });
+
+  test.each([
+    ["redis", "Redis", "bullmq and ioredis", "bullmq ioredis"],
+    ["postgres", "PostgreSQL", "bullmq and pg", "bullmq pg"],
+  ])("on %s without its packages", async (scheme, engine, names, install) => {
+    const root = resolve(import.meta.dirname, "..");
+    await using without = await workspace();
+    for (const name of ["dist", "package.json"]) await cp(join(root, name), without.at(name), { recursive: true });
+    for (const name of Object.keys(manifest.dependencies)) {
+      const link = without.at(`node_modules/${name}`);
+      await mkdir(dirname(link), { recursive: true });
+      await symlink(join(root, "node_modules", name), link);
+    }
+    const run = startDatagen(["worker", "--queue", `${scheme}://127.0.0.1:1`, "--provider", "offline"], {
+      cwd: space.path,
+      bin: without.at("dist/main.js"),
+    });
+    expect(await run.done).toMatchObject({
+      code: 2,
+      stderr:
+        `Error: a queue on ${engine} needs the packages ${names}, and they are not installed\n` +
+        `Install them where datagen is installed: npm install ${install}\n`,
+    });
+  });
+});
