@@ -114,21 +114,25 @@ const duration = z.number().min(0).max(DAY_MS);
 /** An id, a name or a code of a server. */
 const name = z.string().max(1_024);
 
+// The compiler misses a member of a question that is not here, also an optional one.
+const question = {
+  endpoint: z.enum(["chat", "completions"]),
+  model: z.string().min(1).max(1_000),
+  messages: z
+    .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+    .min(1)
+    .max(1_000),
+  parameters: z.strictObject(parameterFields),
+  cachedPrefix: z.exactOptional(z.strictObject({ message: count, length: count })),
+} satisfies Record<keyof SentQuestion, z.ZodType>;
+
 const job = z.strictObject({
   v: version,
   token,
   replyTo,
   provider,
   server,
-  question: z.strictObject({
-    endpoint: z.enum(["chat", "completions"]),
-    model: z.string().min(1).max(1_000),
-    messages: z
-      .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
-      .min(1)
-      .max(1_000),
-    parameters: z.strictObject(parameterFields),
-  }),
+  question: z.strictObject(question),
   timeoutMs: z.number().gt(0).max(DAY_MS),
   maxAnswerBytes: z.number().min(1).max(64_000_000),
 }) satisfies z.ZodType<JobMessage & { v: 1 }>;
@@ -147,7 +151,8 @@ const quota = z.strictObject({
   resetMs: duration.nullable(),
   isTime: z.boolean(),
 });
-const rateLimits = z.strictObject({ requests: quota.nullable(), tokens: quota.nullable() });
+const limit = quota.nullable();
+const rateLimits = z.strictObject({ requests: limit, tokens: limit, inputTokens: limit, outputTokens: limit });
 const httpStatus = z.int().min(0).max(999).nullable();
 
 const completion = z.strictObject({
