@@ -33,6 +33,7 @@ describe("deciding on a failed attempt", () => {
     bad_certificate: { attempts: 1, action: "stop" },
     wrong_protocol: { attempts: 1, action: "stop" },
     proxy_refused: { attempts: 1, action: "stop" },
+    worker_lost: { attempts: 3, action: "fail" },
   };
 
   /** What is decided on one failure after the other, up to the first that is not retried. */
@@ -73,10 +74,15 @@ describe("deciding on a failed attempt", () => {
   });
 
   test("what was counted before stays as it is", () => {
-    const tries = Object.freeze({ rateLimited: 1, empty: 1, transient: 1 });
-    expect(decide("timeout", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 1, transient: 2 });
-    expect(decide("empty", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 2, transient: 1 });
-    expect(decide("rate_limited", null, tries, 6, 0).tries).toEqual({ rateLimited: 2, empty: 1, transient: 1 });
+    const tries = Object.freeze({ rateLimited: 1, empty: 1, lost: 1, transient: 1 });
+    expect(decide("timeout", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 1, lost: 1, transient: 2 });
+    expect(decide("empty", null, tries, 6, 0).tries).toEqual({ rateLimited: 1, empty: 2, lost: 1, transient: 1 });
+    expect(decide("rate_limited", null, tries, 6, 0).tries).toEqual({
+      rateLimited: 2,
+      empty: 1,
+      lost: 1,
+      transient: 1,
+    });
     expect(decide("refusal", null, tries, 6, 0).tries).toEqual(tries);
   });
 

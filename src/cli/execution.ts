@@ -4,6 +4,7 @@ import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
 import { EXIT } from "../errors.ts";
+import { parseQueueUrl } from "../queue/url.ts";
 import type { Store } from "../store/file/store.ts";
 import { folderOf } from "./folder.ts";
 import { quoted } from "./command.ts";
@@ -23,6 +24,10 @@ export abstract class ExecutionCommand extends SendingCommand {
     description:
       "The most that the run, or the runs of several models together, may cost in US dollars; it stops before it could cost more",
     validator: isNumber(),
+  });
+  queue = Option.String("--queue", {
+    description:
+      "The queue from which workers take the calls: redis://, rediss:// or postgres://. Default: DATAGEN_QUEUE. It is not stored",
   });
   noWait = Option.Boolean("--no-wait", false, {
     description: "Check each batch once and exit. Default: wait until all batches are done",
@@ -55,7 +60,8 @@ export abstract class ExecutionCommand extends SendingCommand {
     return await this.interruptibly(id, async (signal) => {
       const { onEvent } = this.progress;
       growYoungGeneration();
-      const run = await executeRun(store, id, { ...options, wait: !this.noWait, signal, onEvent });
+      const { queue } = this;
+      const run = await executeRun(store, id, { ...options, queue, wait: !this.noWait, signal, onEvent });
       this.progress.end();
       this.warn(renderOutcome(run));
       const dataset = await this.exportOne(store, run, signal);
@@ -84,7 +90,8 @@ export abstract class ExecutionCommand extends SendingCommand {
     return await this.interruptibly(name, async (signal) => {
       growYoungGeneration();
       const { onEvent } = this.progress;
-      const executed = await executeExperiment(store, name, { ...options, wait: !this.noWait, signal, onEvent });
+      const given = { ...options, queue: this.queue, wait: !this.noWait, signal, onEvent };
+      const executed = await executeExperiment(store, name, given);
       this.progress.end();
       for (const { run } of executed) this.warn(renderOutcome(run));
       const datasets: { run: RunSummary; dataset: string | null }[] = [];
@@ -136,9 +143,16 @@ export abstract class ExecutionCommand extends SendingCommand {
     return dataset;
   }
 
+  /** The flag that names the queue again, without credentials. */
+  private queueFlag(): string {
+    if (this.queue === undefined) return "";
+    const { href, shown } = parseQueueUrl(this.queue, "--queue");
+    return `--queue ${href === shown ? quoted(shown) : "URL"}`;
+  }
+
   protected override resumeCommand(id: string, flags = ""): string {
     const output = this.output === undefined ? "" : `--output ${quoted(this.output)}`;
-    const words = [`resume ${quoted(id)}`, flags, output, this.noExport ? "--no-export" : ""];
+    const words = [`resume ${quoted(id)}`, flags, this.queueFlag(), output, this.noExport ? "--no-export" : ""];
     return this.commandLine(words.filter(Boolean).join(" "));
   }
 }

@@ -21,6 +21,7 @@ const FLAGS: Record<string, string> = {
   provider: "--provider",
   model: "--model",
   baseUrl: "--base-url",
+  server: "--server",
   sampleSize: "--sample-size",
   concurrency: "--concurrency",
   maxCostUsd: "--max-cost",
@@ -111,7 +112,7 @@ export function checkOverrides(overrides: Overrides): Overrides {
  * @throws UsageError as {@link checkOverrides} does
  */
 export function applyOverrides(config: Config, overrides: Overrides): Config {
-  const { provider, model, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test } =
+  const { provider, model, baseUrl, server, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test } =
     checkOverrides(overrides);
   const size = sampleSize ?? config.data_config.sample_size;
   const [onlyUrl, ...otherUrls] = [baseUrl ?? []].flat();
@@ -122,6 +123,7 @@ export function applyOverrides(config: Config, overrides: Overrides): Config {
     model_config: {
       ...config.model_config,
       ...(model !== undefined && { model_name: model }),
+      ...(server !== undefined && { server }),
       ...(onlyUrl !== undefined && { base_url: otherUrls.length === 0 ? onlyUrl : [onlyUrl, ...otherUrls] }),
     },
     agent_perspectives: perspectives,
@@ -141,7 +143,7 @@ function crossFieldProblems(value: unknown): Problem[] {
   const config = member(value);
   const model = member(config["model_config"]);
   problems.push(...limitProblems(model, [], {}), ...promptProblems(value));
-  if (model["server"] !== undefined && model["base_url"] === undefined) {
+  if (model["server"] !== undefined && model["base_url"] === undefined && config["executor"] !== "queue") {
     problems.push({
       path: ["model_config", "server"],
       text: "expected base_url beside it, with the servers that it names",

@@ -44,6 +44,7 @@ const fields = {
   confirm_above_usd: between(0, 1e6, "a number of US dollars from 0 to 1000000"),
   concurrency: wholeFrom(1).max(10_000, "a whole number from 1 to 10000"),
   model_name: z.string(MODEL_NAME).trim().min(1, MODEL_NAME).max(LONGEST_NAME, TOO_LONG_NAME),
+  server: z.string(SERVER_NAME).regex(/^[\w.-]{1,100}$/, SERVER_NAME),
   sample_size: sampleSize,
 };
 
@@ -71,12 +72,10 @@ const modelConfig = z.strictObject(
       .describe(
         "The base URL of an OpenAI-compatible server, such as http://localhost:11434/v1, or a list of servers of the same model, which share the calls.",
       ),
-    server: z
-      .string(SERVER_NAME)
-      .regex(/^[\w.-]{1,100}$/, SERVER_NAME)
+    server: fields.server
       .optional()
       .describe(
-        "A name for the servers of base_url, which stands in the keys of calls instead of the URL: answers are then reused when the servers change. Default: the first URL.",
+        "A name for the servers of base_url, which stands in the keys of calls instead of the URL: answers are then reused when the servers change. With a queue, workers take the calls by this name, and base_url may be left out. Default: the first URL.",
       ),
     endpoint: z
       .enum(ENDPOINTS, 'one of "chat", "completions"')
@@ -172,7 +171,7 @@ export const configSchema = z.strictObject(
       .enum(EXECUTORS, `one of ${EXECUTORS.map((name) => `"${name}"`).join(", ")}`)
       .optional()
       .describe(
-        "How calls reach the provider: live sends one request for each call; batch uses the provider's batch API, which answers later for a lower price. Default: live.",
+        "How calls reach the provider: live sends one request for each call; batch uses the provider's batch API, which answers later for a lower price; queue puts the calls into the queue of --queue, from which workers take them. Default: queue if DATAGEN_QUEUE is set, else live.",
       ),
     keep_provider_files: z
       .boolean("true or false")
@@ -231,6 +230,7 @@ export const overridesSchema = z.strictObject({
   provider: fields.api_provider.optional(),
   model: fields.model_name.optional(),
   baseUrl: fields.base_urls.optional(),
+  server: fields.server.optional(),
   sampleSize: fields.sample_size.optional(),
   concurrency: fields.concurrency.optional(),
   maxCostUsd: fields.max_cost_usd.optional(),

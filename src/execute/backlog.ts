@@ -29,6 +29,8 @@ export class Backlog {
   #pageAt = 0;
   #cursor = 0;
   #isRead = false;
+  /** Calls after the cursor that are not to be sent. */
+  readonly #taken = new Set<number>();
 
   constructor(store: Store, runId: number, prefixOf: (call: OpenCall) => CallPrefix | null) {
     this.#store = store;
@@ -97,11 +99,20 @@ export class Backlog {
     if (call && call.id <= this.#cursor) this.#ready.push({ call, tries: NO_TRIES });
   }
 
+  /** Takes a call out. @returns false if it is not here: it was sent, is done, or waits for its reading */
+  take(callId: number): boolean {
+    if (callId > this.#cursor) return this.#taken.size < this.#taken.add(callId).size;
+    const at = this.#ready.findIndex(({ call }) => call.id === callId);
+    if (at !== -1) return this.#ready.splice(at, 1).length > 0;
+    const onPage = this.#page.findIndex(({ id }) => id === callId);
+    return onPage >= this.#pageAt && this.#page.splice(onPage, 1).length > 0;
+  }
+
   #readPage(): void {
     const rows = openCalls(this.#store, this.#runId, this.#cursor, PAGE);
     this.#isRead = rows.length < PAGE;
     this.#cursor = this.#isRead ? Number.MAX_SAFE_INTEGER : (rows.at(-1)?.id ?? this.#cursor);
-    this.#page = rows.filter(({ isWaiting }) => !isWaiting);
+    this.#page = rows.filter(({ id, isWaiting }) => !isWaiting && !this.#taken.delete(id));
     this.#pageAt = 0;
   }
 }

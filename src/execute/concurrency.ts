@@ -37,7 +37,7 @@ const ROUNDS_BEFORE_TOO_MANY = 20;
  * passes the time.
  */
 export class AdaptiveConcurrency {
-  readonly #most: number;
+  #most: number;
   readonly #timeoutMs: number;
   #current: number;
   #changedAt = 0;
@@ -71,6 +71,14 @@ export class AdaptiveConcurrency {
 
   get current(): number {
     return Math.floor(this.#current);
+  }
+
+  /** Changes the configured number. If it grows, what is in flight may grow as fast as at the start. */
+  setMost(most: number): void {
+    const before = this.#most;
+    this.#most = Math.max(1, most);
+    this.#current = Math.min(this.#current, this.#most);
+    if (this.#most > before && !this.#isOverloaded) this.#start ??= { latencies: [], before: null };
   }
 
   /** An answer arrived, after this latency. */

@@ -23,6 +23,12 @@ export class Delays {
     this.#delayed.splice(later === -1 ? this.#delayed.length : later, 0, { waiting, dueAt });
   }
 
+  /** @returns false if the call is not here */
+  remove(callId: number): boolean {
+    const at = this.#delayed.findIndex(({ waiting }) => waiting.call.id === callId);
+    return at !== -1 && this.#delayed.splice(at, 1).length > 0;
+  }
+
   /** Removes and returns the calls whose delay is over. */
   takeDue(now: number): Waiting[] {
     const waiting = this.#delayed.findIndex(({ dueAt }) => dueAt > now);

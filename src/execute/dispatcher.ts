@@ -1,12 +1,14 @@
 import type { CallError } from "../providers/provider.ts";
 import { promptLength } from "../models/prompt.ts";
 import { isAway } from "../providers/refusal.ts";
+import { newToken } from "../queue/messages.ts";
 import { type OpenCall, reopenRefused } from "../store/runs/calls.ts";
-import type { Reservation, Result } from "../store/runs/result.ts";
+import { LATE, type Reservation, type Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
 import { Cap } from "./cap.ts";
 import { Charge } from "./charge.ts";
 import { Delays } from "./delays.ts";
+import type { Arrival, Dispatched, Failure, Head, Picked } from "./dispatched.ts";
 import { Doubts } from "./doubts.ts";
 import { createEarlier, type Earlier } from "./earlier.ts";
 import type { Job } from "./executor.ts";
@@ -14,57 +16,12 @@ import { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { LoneRefusals } from "./lone-refusals.ts";
 import type { Sent } from "./outcome.ts";
-import { NO_TOKENS, statedWait, type Ticket, type TokenCost, type Wait } from "./pace.ts";
+import { NO_TOKENS, statedWait, type Wait } from "./pace.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { createPrefixOf } from "./prefixes.ts";
-import { decide, kindOf, NO_TRIES, type Tries } from "./retry.ts";
+import { decide, isUncounted, kindOf, NO_TRIES, type Tries } from "./retry.ts";
 import { SameRefusal } from "./same-refusal.ts";
 import { providerDown, refusedAlike, stopped } from "./stops.ts";
-
-/** The next call in line: its request is rendered, and waits until the pace allows it. */
-interface Head extends Waiting {
-  request: PreparedRequest;
-  /** The tokens that the request takes from the provider's rate limits. */
-  tokens: TokenCost;
-  reserved: Reservation;
-  /** The amount set aside for it, in billionths of a US dollar; 0 if the run has no cap. */
-  most: number;
-}
-
-/** A request that may be sent now. */
-export interface Dispatched extends Head {
-  /** The server that it goes to. */
-  lane: Lane;
-  /** Its base URL, if there are several servers. */
-  server: string | null;
-  ticket: Ticket;
-}
-
-/** The result of a request, and what to do after it is stored. */
-export interface Arrival {
-  result: Result;
-  onStored: () => void;
-}
-
-/** How a request failed. */
-interface Failure {
-  lane: Lane;
-  error: CallError;
-  /** Whether it was refused for its rate. */
-  isLimit: boolean;
-  /** How long it says to wait. */
-  statedMs: number;
-  now: number;
-  /** How many were in flight, this one included. */
-  inFlight: number;
-}
-
-/** The requests that can be sent at a moment. */
-interface Picked {
-  leaving: Dispatched[];
-  /** The milliseconds until there may be more; null if there can be more only after a result. */
-  waitMs: number | null;
-}
 
 /** In UTF-16 code units; in memory, the prompts take several times as many bytes. One prompt may always be sent. */
 const MOST_PROMPTS_IN_FLIGHT = 16_000_000;
@@ -118,6 +75,10 @@ export class Dispatcher {
     this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
   }
 
+  get lanes(): readonly Lane[] {
+    return this.#lanes.all;
+  }
+
   /** Why the run stops early; undefined while it continues. */
   get failure(): unknown {
     return this.#failure;
@@ -162,12 +123,16 @@ export class Dispatcher {
   #fill(picked: Picked, now: number, inFlight: number): void {
     const { leaving } = picked;
     for (const waiting of this.#delays.takeDue(now)) this.#backlog.add(waiting);
-    while (!this.#isStopping && this.#hasRoom(inFlight + leaving.length)) {
+    while (!this.#isStopping) {
+      const hasRoom = this.#hasRoom(inFlight + leaving.length);
+      // Without room for any request, too, it must be known whether a call is left.
+      if (!hasRoom && inFlight + leaving.length > 0) return;
       this.#head ??= this.#next(inFlight + leaving.length === 0);
       if (!this.#head) {
         picked.waitMs = this.#delays.wait(now);
         return;
       }
+      if (!hasRoom) return;
       const length = this.#promptsInFlight + promptLength(this.#head.request.prompt);
       if (length > MOST_PROMPTS_IN_FLIGHT && inFlight + leaving.length > 0) return;
       const lane = this.#lanes.next(this.#head.tokens, now);
@@ -186,7 +151,8 @@ export class Dispatcher {
       }
       this.#promptsInFlight += promptLength(this.#head.request.prompt);
       const ticket = lane.send(now, this.#head.tokens);
-      leaving.push({ ...this.#head, lane, server: this.#lanes.areSeveral ? lane.name : null, ticket });
+      const server = this.#lanes.areSeveral ? lane.name : null;
+      leaving.push({ ...this.#head, lane, server, token: this.#job.queue && newToken(), ticket });
       this.#head = undefined;
     }
   }
@@ -213,6 +179,49 @@ export class Dispatcher {
       return { ...waiting, request, reserved, tokens, most };
     }
     return undefined;
+  }
+
+  /**
+   * Takes over a request that an earlier process has put into a queue, as if it had been sent now. Its most is set aside.
+   * @param server its server, if there are several
+   * @returns null if the server is not one of the run's
+   */
+  adopt(call: OpenCall, server: string | null, token: string, reserved: Reservation, now: number): Dispatched | null {
+    const lane = this.#lanes.named(server);
+    if (!lane) return null;
+    const request = this.#prepare(call);
+    this.#backlog.take(call.id);
+    this.#promptsInFlight += promptLength(request.prompt);
+    const tokens = this.#lanes.countsTokens ? this.#charge.of(request) : NO_TOKENS;
+    const ticket = lane.send(now, tokens);
+    const most = this.#cap?.mostOf(reserved) ?? 0;
+    return { call, tries: NO_TRIES, request, tokens, reserved, most, lane, server, token, ticket };
+  }
+
+  /**
+   * Decides what happens to a result whose request was given up before. If its call still waits to be sent, an answer is
+   * that of the call; else only its cost is kept.
+   * @param isOpen whether the call has no answer yet
+   */
+  settleLate({ result }: Sent, reserved: Reservation, isOpen: boolean): Arrival {
+    const { call, attempt, answer } = result;
+    if (this.#cap) this.#cap.settle(this.#cap.mostOf(reserved), reserved, attempt.costNanoUsd);
+    const isAnswer = answer !== null && isOpen && !this.#isStopping && this.#withdraw(call.id);
+    if (isAnswer) {
+      return { result, onStored: () => (call.step === "reading" ? this.#backlog.addStrategyOf(call) : undefined) };
+    }
+    const outcome = answer === null ? attempt.outcome : LATE;
+    return {
+      result: { ...result, answer: null, attempt: { ...attempt, outcome, decision: "retry" } },
+      onStored: () => {},
+    };
+  }
+
+  /** Takes a call out of those that wait to be sent. @returns false if it does not wait */
+  #withdraw(callId: number): boolean {
+    if (this.#head?.call.id !== callId) return this.#delays.remove(callId) || this.#backlog.take(callId);
+    this.#head = undefined;
+    return true;
   }
 
   /**
@@ -280,7 +289,7 @@ export class Dispatcher {
 
   #judge({ id }: OpenCall, tries: Tries, { lane, error, isLimit, inFlight }: Failure): ReturnType<typeof decide> {
     const { reason, details } = error;
-    if (this.#isUncounted(lane, error)) {
+    if (isUncounted(error, lane.outage.isOn, () => this.#backlog.hasFresh)) {
       return { decision: { action: "retry", delayMs: lane.outage.isOn ? 0 : UNREACHABLE_DELAY_MS }, tries };
     }
     if (isLimit && this.#lone.refused(id)) return { decision: { action: "fail" }, tries };
@@ -306,6 +315,8 @@ export class Dispatcher {
     const { reason, message } = error;
     const { outage } = lane;
     const kind = kindOf(reason);
+    // These say nothing about the provider.
+    if (kind === "lost" || reason === "not_processed") return;
     // A call that has failed before may itself be the cause, so it does not count as a sign of an outage.
     if (kind === "transient" && tries.transient > 0 && !outage.isOn && !isAway(error)) return;
     const wasOutage = this.#lanes.isOutage;
@@ -333,17 +344,5 @@ export class Dispatcher {
     const { onEvent } = this.#job;
     if (this.#lanes.areSeveral) onEvent({ type: "server", server: name, isAway: false, message: "" });
     if (wasOutage) onEvent({ type: "recovered" });
-  }
-
-  /**
-   * Whether a failure is not the fault of its call, and uses up no attempt: the request was not sent, or there is an
-   * outage. If no other calls are left to test the provider, an outage counts only while the provider is unavailable.
-   */
-  #isUncounted({ outage }: Lane, error: CallError): boolean {
-    const { hasLeft, httpStatus } = error.details;
-    // The connection broke in the middle of an answer. The beginning was generated, and may be charged.
-    const isHalf = error.reason === "connection" && httpStatus !== null;
-    if (kindOf(error.reason) !== "transient" || isHalf) return false;
-    return !hasLeft || (outage.isOn && (this.#backlog.hasFresh || isAway(error)));
   }
 }

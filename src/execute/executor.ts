@@ -4,6 +4,7 @@ import type { Settings } from "../plan/settings.ts";
 import type { SharedPrefixes } from "../plan/shared-prefix.ts";
 import type { BatchProvider } from "../providers/batch.ts";
 import type { Provider } from "../providers/provider.ts";
+import type { CoordinatorQueue } from "../queue/queue.ts";
 import type { Lease } from "../store/runs/leases.ts";
 import type { Store } from "../store/file/store.ts";
 import type { SettingsByPerspective } from "../store/runs/plan.ts";
@@ -25,6 +26,8 @@ export interface Job {
   asked: SettingsByPerspective;
   /** The name of the server in errors; of several, the first one. */
   server: string;
+  /** Null if this process sends the requests. */
+  queue: QueueOptions | null;
   /** The servers of the model: at least one. A request goes to the one with the fewest in flight. */
   servers: readonly JobServer[];
   /** The most requests in flight at each server. */
@@ -59,9 +62,26 @@ export interface Job {
 
 /** A server that answers calls. */
 export interface JobServer {
-  /** As messages call it. */
+  /** As messages call it; with a queue, also as its workers do. */
   name: string;
-  provider: Provider;
+  /** Null if workers ask it. */
+  provider: Provider | null;
+}
+
+/**
+ * How a run uses a queue.
+ * @internal
+ */
+export interface QueueOptions {
+  /** @throws UsageError when another process has the queue of the run's results */
+  connect: () => Promise<CoordinatorQueue>;
+  /** The queue of the run's results. */
+  replyTo: string;
+  maxAnswerBytes: number;
+  /** The command that starts a worker for a server of the run. */
+  workerCommand: (server: string) => string;
+  /** Aborted, with the reason, when results are not waited for any longer. */
+  giveUp: AbortSignal;
 }
 
 /** A cap, and how much is spent or set aside, in billionths of a US dollar. The runs of an experiment share one. */
@@ -109,10 +129,10 @@ export type ExecutionEvent =
   /** One of several servers no longer answers, or answers again. The others go on. */
   | { type: "server"; server: string; isAway: boolean; message: string }
   /**
-   * Calls wait until this time, in milliseconds since 1970: for a limit, because requests were refused, or to look at open
-   * batches again.
+   * Calls wait until this time, in milliseconds since 1970: for a limit, because requests were refused, to look at open
+   * batches again, or for a worker.
    */
-  | { type: "waiting"; for: Wait["for"] | "batches"; untilMs: number }
+  | { type: "waiting"; for: Wait["for"] | "batches" | "workers"; untilMs: number }
   /** The provider answers again. */
   | { type: "recovered" }
   /** The state of a batch, with the provider's status and counts. */

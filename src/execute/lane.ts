@@ -14,12 +14,15 @@ import { Pace, type Ticket, type TokenCost, type Wait } from "./pace.ts";
  */
 export class Lane {
   readonly name: string;
-  readonly provider: Provider;
+  /** Null if workers ask it. */
+  readonly provider: Provider | null;
   readonly outage: Outage;
   readonly #pace: Pace;
   readonly #concurrency: AdaptiveConcurrency;
   readonly #busy = new BusyServer();
   #inFlight = 0;
+  /** The most requests that workers take. */
+  #window = Number.POSITIVE_INFINITY;
 
   constructor({ name, provider }: JobServer, job: Job, now: number) {
     this.name = name;
@@ -27,6 +30,13 @@ export class Lane {
     this.outage = new Outage(job.giveUpAfterMs, now);
     this.#pace = new Pace(job.limits, now, Date.now() - now);
     this.#concurrency = new AdaptiveConcurrency(job.concurrency, job.timeoutMs);
+    if (job.queue) this.setWindow(0);
+  }
+
+  /** Says how many requests may be with workers, or wait for them. */
+  setWindow(requests: number): void {
+    this.#window = requests;
+    this.#concurrency.setMost(requests);
   }
 
   /** How many requests it has. */
@@ -36,7 +46,8 @@ export class Lane {
 
   /** How many requests it may have. */
   get room(): number {
-    return this.outage.isOn || this.outage.isSuspected ? 1 : this.#concurrency.current;
+    const room = this.outage.isOn || this.outage.isSuspected ? 1 : this.#concurrency.current;
+    return Math.min(room, this.#window);
   }
 
   /** Whether the tokens of requests count. */

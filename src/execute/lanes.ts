@@ -10,6 +10,15 @@ export class Lanes {
     this.#all = job.servers.map((server) => new Lane(server, job, now));
   }
 
+  /** The lane of a server; of the only one, if null is given. */
+  named(server: string | null): Lane | undefined {
+    return server === null && !this.areSeveral ? this.#all[0] : this.#all.find(({ name }) => name === server);
+  }
+
+  get all(): readonly Lane[] {
+    return this.#all;
+  }
+
   get areSeveral(): boolean {
     return this.#all.length > 1;
   }

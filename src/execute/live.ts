@@ -19,6 +19,7 @@ export const live: Executor = {
         return { id, request, reserved, durationMs, isBatched: false };
       };
       try {
+        if (lane.provider === null) throw new Error(`${lane.name} is asked by workers`);
         const completion = await lane.provider.complete({ ...questionOf(request), timeoutMs: job.timeoutMs });
         return await outcomes.answered(attempt(), completion);
       } catch (error) {

@@ -7,7 +7,8 @@ import { type Settings, tokenLimit } from "../plan/settings.ts";
 import { readEnding } from "../providers/ending.ts";
 import { CallError, type Completion, type RateLimits, type ReportedUsage } from "../providers/provider.ts";
 import { mayBeCharged, mayBeChargedInBatch } from "../providers/refusal.ts";
-import type { AttemptRecord, Reservation, Result, Usage } from "../store/runs/result.ts";
+import { WORKER_LOST } from "../store/runs/calls.ts";
+import { type AttemptRecord, type Reservation, type Result, UNANSWERED, type Usage } from "../store/runs/result.ts";
 import type { Job } from "./executor.ts";
 import type { PreparedRequest } from "./prepare.ts";
 import { credibleUsage, CutPrompts } from "./usage.ts";
@@ -28,6 +29,8 @@ export interface Sent {
   result: Result;
   error: CallError | null;
   limits: RateLimits | null;
+  /** Called when the result is stored. */
+  onStored?: () => void;
 }
 
 const NO_USAGE: Usage = {
@@ -86,7 +89,8 @@ export class Outcomes {
     const record: AttemptRecord = {
       ...usage,
       durationMs: attempt.durationMs,
-      outcome: error.reason,
+      // Its result may still come.
+      outcome: error.reason === WORKER_LOST ? UNANSWERED : error.reason,
       decision: "retry",
       httpStatus,
       requestId,

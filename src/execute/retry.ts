@@ -1,4 +1,5 @@
-import type { FailureReason } from "../providers/provider.ts";
+import type { CallError, FailureReason } from "../providers/provider.ts";
+import { isAway } from "../providers/refusal.ts";
 
 /** What happens to a call after a failed attempt. */
 export type Decision =
@@ -15,13 +16,17 @@ export interface Tries {
   rateLimited: number;
   /** Answers that were generated and paid, but have no usable text. */
   empty: number;
+  /** Requests whose worker was lost. */
+  lost: number;
   /** All others. */
   transient: number;
 }
 
-export const NO_TRIES: Tries = { rateLimited: 0, empty: 0, transient: 0 };
+export const NO_TRIES: Tries = { rateLimited: 0, empty: 0, lost: 0, transient: 0 };
 
 const MAX_EMPTY_RETRIES = 2;
+/** A call that has lost so many workers is perhaps the cause. */
+const MAX_LOST = 3;
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
@@ -58,6 +63,7 @@ const KINDS = {
   bad_certificate: "stop",
   wrong_protocol: "stop",
   proxy_refused: "stop",
+  worker_lost: "lost",
 } as const satisfies Record<FailureReason, Kind>;
 
 /** The reasons for which a run may stop. stops.ts has the message for each. */
@@ -67,6 +73,19 @@ export type StoppingReason = {
 
 export function kindOf(reason: FailureReason): Kind {
   return KINDS[reason];
+}
+
+/**
+ * Whether a failure is not the fault of its call, and uses up no attempt: the request was not sent, or there is an
+ * outage. If no other calls are left to test the provider, an outage counts only while the provider is unavailable.
+ * @param hasOthers whether calls are left that have not been sent yet
+ */
+export function isUncounted(error: CallError, isOutage: boolean, hasOthers: () => boolean): boolean {
+  const { hasLeft, httpStatus } = error.details;
+  // The connection broke in the middle of an answer. The beginning was generated, and may be charged.
+  const isHalf = error.reason === "connection" && httpStatus !== null;
+  if (kindOf(error.reason) !== "transient" || isHalf) return false;
+  return !hasLeft || (isOutage && (hasOthers() || isAway(error)));
 }
 
 /**
@@ -90,7 +109,10 @@ export function decide(
   // A doubtful failure uses up no attempt, like a rate limit, until its meaning is known.
   const kind = known === "doubtful" || end === "retry" ? "rateLimited" : end;
   const counted = { ...tries, [kind]: tries[kind] + 1 };
-  const isUsedUp = counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= maxAttempts;
+  const isUsedUp =
+    kind === "lost"
+      ? counted.lost >= MAX_LOST
+      : counted.empty > MAX_EMPTY_RETRIES || counted.transient + counted.empty >= maxAttempts;
   if (kind !== "rateLimited" && isUsedUp) return { decision: { action: "fail" }, tries: counted };
   return { decision: { action: "retry", delayMs: delayOf(counted[kind], retryAfterMs, random) }, tries: counted };
 }

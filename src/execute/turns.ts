@@ -3,12 +3,27 @@ import { BackgroundFlush } from "../store/file/flush.ts";
 import { commitResults, commitTurn } from "../store/runs/results.ts";
 import type { Result } from "../store/runs/result.ts";
 import { checkSpace } from "../store/file/space.ts";
-import type { Arrival, Dispatched, Dispatcher } from "./dispatcher.ts";
+import type { Arrival, Dispatched } from "./dispatched.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import type { Job } from "./executor.ts";
 import type { Sent } from "./outcome.ts";
 
 /** Sends one request, and returns its result. */
 export type Perform = (dispatched: Dispatched, attemptId: number) => Promise<Sent>;
+
+/** A request that was sent before the turns began, with its attempt. */
+export interface Adopted {
+  dispatched: Dispatched;
+  attemptId: number;
+}
+
+/** What may come from elsewhere than from requests in flight. */
+export interface TurnHooks {
+  /** Looks for work: the dispatcher may have more to send, or has stopped. */
+  wake(): void;
+  /** Stores a result of a request that is not in flight. @returns false if nothing can be stored any more */
+  add(arrival: Arrival): boolean;
+}
 
 /** The share of the requests in flight that may be stored in one transaction, if they arrive at about the same time. */
 const GATHERED_SHARE = 1 / 6;
@@ -25,15 +40,21 @@ const LONGEST_WAIT_MS = 60_000;
  * arrived and the attempts that start next. A turn takes only part of the requests in flight, or they would fall into
  * step.
  * @param perform sends one request
+ * @param begin called before the first turn; returns the requests that are in flight already
  */
-export function inTurns(job: Job, dispatcher: Dispatcher, perform: Perform): Promise<void> {
+export function inTurns(
+  job: Job,
+  dispatcher: Dispatcher,
+  perform: Perform,
+  begin: (hooks: TurnHooks) => readonly Adopted[] = () => [],
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const turns = new Turns(job, dispatcher, perform, () => {
       if (dispatcher.failure === undefined) resolve();
       // The error that stopped the run, of any kind.
       else reject(dispatcher.failure);
     });
-    turns.start();
+    turns.start(begin(turns));
   });
 }
 
@@ -63,12 +84,30 @@ class Turns {
     this.#perform = perform;
     this.#onEnd = onEnd;
     this.#flush = new BackgroundFlush(job.store);
-    this.#limit = pLimit(dispatcher.room);
+    this.#limit = pLimit(Math.max(1, dispatcher.room));
   }
 
-  start(): void {
+  start(adopted: readonly Adopted[]): void {
     this.#job.drain.addEventListener("abort", this.#drain);
+    for (const { dispatched, attemptId } of adopted) this.#begin(dispatched, attemptId);
     this.#turn();
+  }
+
+  wake(): void {
+    if (!this.#isOver) this.#schedule(0);
+  }
+
+  add(arrival: Arrival): boolean {
+    if (this.#isOver) return false;
+    this.#arrivals.push(arrival);
+    this.#gathered += arrival.result.answer?.text.length ?? 0;
+    this.#schedule(GATHER_MS);
+    return true;
+  }
+
+  #begin(dispatched: Dispatched, attemptId: number): void {
+    this.#inFlight += 1;
+    void this.#limit(() => this.#send(dispatched, attemptId));
   }
 
   #turn(): void {
@@ -92,7 +131,7 @@ class Turns {
 
   #pick(): Dispatched[] {
     const { leaving, waitMs } = this.#dispatcher.pick(performance.now(), this.#inFlight);
-    this.#limit.concurrency = this.#dispatcher.room;
+    this.#limit.concurrency = Math.max(1, this.#dispatcher.room);
     if (waitMs !== null) {
       this.#wake = setTimeout(() => this.#turn(), Math.min(LONGEST_WAIT_MS, Math.max(1, waitMs)));
     }
@@ -105,9 +144,7 @@ class Turns {
     this.#flush.committed();
     for (const [at, dispatched] of leaving.entries()) {
       const attemptId = attemptIds[at];
-      if (attemptId === undefined) continue;
-      this.#inFlight += 1;
-      void this.#limit(() => this.#send(dispatched, attemptId));
+      if (attemptId !== undefined) this.#begin(dispatched, attemptId);
     }
     if (came.length > 0) this.#job.onEvent({ type: "stored", delta });
     checkSpace(this.#job.store);
@@ -128,7 +165,12 @@ class Turns {
   async #send(dispatched: Dispatched, attemptId: number): Promise<void> {
     try {
       const sent = await this.#perform(dispatched, attemptId);
-      this.#arrivals.push(this.#dispatcher.settle(dispatched, sent, performance.now(), this.#inFlight));
+      const { result, onStored } = this.#dispatcher.settle(dispatched, sent, performance.now(), this.#inFlight);
+      const afterwards = () => {
+        onStored();
+        sent.onStored?.();
+      };
+      this.#arrivals.push({ result, onStored: sent.onStored ? afterwards : onStored });
       this.#gathered += sent.result.answer?.text.length ?? 0;
     } catch (error) {
       this.#dispatcher.fail(error);

@@ -56,7 +56,7 @@ export type FailureReason =
   | "malformed"
   /** An answer was generated and paid but cannot be used: the server ended it early, or it is not text. */
   | "broken"
-  /** A batch ended before it processed this request, so nothing is charged. */
+  /** A batch ended, or a queue gave it back, before it was processed, so nothing is charged. */
   | "not_processed"
   | "empty"
   | "reasoning_exhausted"
@@ -76,7 +76,9 @@ export type FailureReason =
   | "bad_certificate"
   /** The URL says HTTP and the server speaks TLS, or the other way round. */
   | "wrong_protocol"
-  | "proxy_refused";
+  | "proxy_refused"
+  /** The worker that had the call ended, or lost its connection. What it did with the call is not known. */
+  | "worker_lost";
 
 /** A request failed. The message never contains a key. */
 export class CallError extends Error {

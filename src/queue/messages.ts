@@ -166,7 +166,10 @@ const completion = z.strictObject({
   rateLimits: rateLimits.nullable(),
 }) satisfies z.ZodType<Completion>;
 
-const REASONS: Record<FailureReason, string> = {
+/** Only a coordinator can say that a worker is lost. */
+type ReportedReason = Exclude<FailureReason, "worker_lost">;
+
+const REASONS: Record<ReportedReason, string> = {
   rate_limited: "rate_limited",
   server_error: "server_error",
   timeout: "timeout",
@@ -195,7 +198,7 @@ const REASONS: Record<FailureReason, string> = {
 const LONGEST_ERROR = 10_000;
 
 const error = z.strictObject({
-  reason: z.enum(Object.keys(REASONS) as FailureReason[]),
+  reason: z.enum(Object.keys(REASONS) as ReportedReason[]),
   message: z.string().max(LONGEST_ERROR),
   details: z.strictObject({
     httpStatus,

@@ -299,10 +299,7 @@ export const batches = sqliteTable(
   ],
 );
 
-/**
- * Requests that were sent. A row is written before its request is sent, as `unanswered`, with the most tokens that the
- * request may use. It stays so until the result is known.
- */
+/** Requests. A row is written before its request is sent, as `unanswered`, and changes when the result is known. */
 export const attempts = sqliteTable(
   "attempts",
   {
@@ -328,6 +325,8 @@ export const attempts = sqliteTable(
     refusal: text(),
     /** The batch that it was sent in; null for a live request. */
     batchId: integer("batch_id").references(() => batches.id),
+    /** Its token in a queue, until its result is stored: a result may come after the worker was given up. Else null. */
+    jobToken: text("job_token"),
     /** Null if its price is unknown, or if it is unknown whether it was charged. */
     costNanoUsd: integer("cost_nano_usd"),
     /** The most prompt tokens that it may be charged for; null once its charge is known. */
@@ -344,5 +343,8 @@ export const attempts = sqliteTable(
     index("attempts_reserved")
       .on(table.callId)
       .where(sql`reserved_prompt_tokens is not null`),
+    index("attempts_job")
+      .on(table.jobToken)
+      .where(sql`job_token is not null`),
   ],
 );

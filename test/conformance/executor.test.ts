@@ -1,22 +1,36 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXECUTORS, type ExecutorName } from "../../src/config/executors.ts";
 import { batchLab, type BatchLab, chargedBy, expectChargedOnce, PLAIN, PRICES } from "../support/batch-lab.ts";
 import { configFor, expectedDataset, promptOf, type ConfigOverrides } from "../support/harness.ts";
+import { ENGINES, startEngine, type TestEngine } from "../support/engines.ts";
+import { startWorker } from "../support/queue-lab.ts";
 import { answerTo, type Fault, type IncomingCall, shortened } from "../support/server.ts";
 
 /** What a request costs in proportion to a live one. */
-const FACTOR = { live: 1, batch: PRICES.batch_factor } satisfies Record<ExecutorName, number>;
+const FACTOR = { live: 1, batch: PRICES.batch_factor, queue: 1 } satisfies Record<ExecutorName, number>;
 
 /** A fault for a row of the input, with the config `PLAIN`. */
 type FaultOf = (row: number, call: IncomingCall) => Fault | undefined;
 
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await startEngine(ENGINES[0]!);
+}, 60_000);
+afterAll(() => engine[Symbol.asyncDispose]());
+
 describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
   async function setUp(overrides: ConfigOverrides, inputs: number, faultOf: FaultOf = () => undefined) {
-    const lab = await batchLab({ executor, ...overrides }, inputs, { behaveBatch: () => ({ states: [] }) });
+    const stack = new AsyncDisposableStack();
+    const options = { behaveBatch: () => ({ states: [] }) };
+    const lab = stack.use(await batchLab({ executor, ...overrides }, inputs, options));
+    lab.spawned.env["DATAGEN_QUEUE"] = engine.url;
+    if (executor === "queue") stack.use(await workerOf(lab));
     const prompts = new Map(lab.data.map(({ input }, row) => [promptOf(PLAIN.strategy, input), row]));
     lab.server.behave = (call) => faultOf(prompts.get(call.prompt) ?? -1, call);
-    return lab;
+    return { ...lab, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   }
+
+  const workerOf = (lab: BatchLab) => startWorker(["--provider", "openai"], lab.spawned);
 
   const callsOf = (lab: BatchLab) =>
     lab.query<{ state: string; failure: string | null; attempts: number }>(
@@ -329,6 +343,7 @@ describe.concurrent.each(EXECUTORS)("executor %s", (executor) => {
     async (other) => {
       await using lab = await setUp({}, 3);
       await lab.space.write("other.json", { ...lab.config, executor: other });
+      await using _ = other === "queue" ? await workerOf(lab) : null;
       expect((await lab.run("run", "other.json")).code).toBe(0);
       const before = lab.server.served.answers;
       const again = await lab.run("run", "config.json");

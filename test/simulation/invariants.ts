@@ -34,6 +34,8 @@ export function createWatch(
       if (flying.length > plan.concurrency && plan.executor === "live") {
         throw new Error(`${flying.length} requests are in flight, and ${plan.concurrency} may be`);
       }
+      // What lost power made it forget, it asks again.
+      if (plan.executor === "queue" && world.hasLostPower) return;
       const same = flying.filter((other) => isSameCell(other.cell, cell)).length;
       const answered = callsOf(store).filter((call) => isOf(call, cell) && call.state === "succeeded").length;
       if (same + answered > plan.replicates) {

@@ -63,7 +63,7 @@ export function instructionOf(step: Cell["step"], perspective: number): string {
   return `${step === "reading" ? "READ" : "WRITE"} as perspective ${perspective}.`;
 }
 
-export function cellOf(prompt: Prompt): Cell {
+export function cellOf(prompt: Pick<Prompt, "messages">): Cell {
   const text = promptText(prompt);
   const [, verb, perspective] = /(READ|WRITE) as perspective (\d+)\./.exec(text) ?? [];
   const [, input] = /INPUT (\d+)/.exec(text) ?? [];

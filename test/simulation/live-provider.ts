@@ -1,5 +1,5 @@
 import { costOf, type Prices } from "../../src/models/cost.ts";
-import { promptBytes } from "../../src/models/prompt.ts";
+import { type Prompt, promptBytes } from "../../src/models/prompt.ts";
 import {
   CallError,
   type CallErrorDetails,
@@ -58,35 +58,58 @@ export interface Watch {
   batched(callId: number): void;
 }
 
-/** A provider whose answers, faults and latencies come from the seed. */
-export function liveProvider(
+/** A request that has arrived: how long it takes, and what comes back then. */
+export interface Asked {
+  entry: Entry;
+  latency: number;
+  /** @throws CallError */
+  reply: () => Completion;
+}
+
+/** A request arrives at the provider, whose answers, faults and latencies come from the seed. */
+export function ask(
   { random, world, ledger, plan, prices, execution, watch }: Simulated,
+  { prompt, timeoutMs }: { prompt: Pick<Prompt, "messages">; timeoutMs: number },
   maxTokens: number,
-): Provider {
-  let refuse: ((reason: Error) => void)[] = [];
-
-  function outcome(): Outcome {
-    if (!random.chance(plan.faultRate)) return ANSWER;
-    if (random.chance(STOP_SHARE)) return random.pick(STOPS);
-    return random.pick(FAULTS.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault)));
-  }
-
-  function usageOf(prompt: Parameters<Provider["complete"]>[0]["prompt"], isEmpty: boolean): ReportedUsage {
-    const promptTokens = Math.max(1, random.whole(1, promptBytes(prompt)));
-    const completionTokens = isEmpty ? 0 : random.whole(1, maxTokens);
-    return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
-  }
-
+): Asked {
+  const entry = ledger.open(cellOf(prompt), execution);
+  watch.arrived(entry);
+  const { reason, details, isCharged, isReported, isCut } = outcomeOf(random, plan);
+  const usage = usageOf(random, prompt, reason === "empty" || reason === "content_filter" ? 0 : maxTokens);
+  if (isCharged) entry.costNanoUsd = costOf(prices, usage) ?? 0;
+  world.point(`request ${entry.version}`);
+  const latency = reason === "timeout" ? timeoutMs : random.whole(plan.latency.least, plan.latency.most);
   return {
-    complete({ prompt, timeoutMs }) {
+    entry,
+    latency,
+    reply() {
+      const reported = isReported ? usage : null;
+      if (reason === null) return completion(entry, reported, isCut === true);
+      throw new CallError(reason, `a simulated ${reason}`, { ...details, usage: reported });
+    },
+  };
+}
+
+function outcomeOf(random: Random, plan: Plan): Outcome {
+  if (!random.chance(plan.faultRate)) return ANSWER;
+  if (random.chance(STOP_SHARE)) return random.pick(STOPS);
+  return random.pick(FAULTS.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault)));
+}
+
+function usageOf(random: Random, prompt: Pick<Prompt, "messages">, maxTokens: number): ReportedUsage {
+  const promptTokens = Math.max(1, random.whole(1, promptBytes(prompt)));
+  const completionTokens = maxTokens === 0 ? 0 : random.whole(1, maxTokens);
+  return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+}
+
+/** A provider that this process asks. */
+export function liveProvider(simulated: Simulated, maxTokens: number): Provider {
+  const { world } = simulated;
+  let refuse: ((reason: Error) => void)[] = [];
+  return {
+    complete(request) {
       if (world.isDead) return new Promise(() => {});
-      const entry = ledger.open(cellOf(prompt), execution);
-      watch.arrived(entry);
-      const { reason, details, isCharged, isReported, isCut } = outcome();
-      const usage = usageOf(prompt, reason === "empty" || reason === "content_filter");
-      if (isCharged) entry.costNanoUsd = costOf(prices, usage) ?? 0;
-      world.point(`request ${entry.version}`);
-      const latency = reason === "timeout" ? timeoutMs : random.whole(plan.latency.least, plan.latency.most);
+      const { entry, latency, reply } = ask(simulated, request, maxTokens);
       return new Promise<Completion>((resolve, reject) => {
         refuse.push((error) => {
           if (entry.state === "in_flight") entry.state = "abandoned";
@@ -96,11 +119,15 @@ export function liveProvider(
           if (entry.state !== "in_flight") return;
           world.point(`reply ${entry.version}`);
           if (world.isDead) return;
-          entry.state = reason === null ? "answered" : "failed";
           entry.answeredAt = performance.now();
-          const reported = isReported ? usage : null;
-          if (reason === null) resolve(completion(entry, reported, isCut === true));
-          else reject(new CallError(reason, `a simulated ${reason}`, { ...details, usage: reported }));
+          try {
+            const answer = reply();
+            entry.state = "answered";
+            resolve(answer);
+          } catch (error) {
+            entry.state = "failed";
+            reject(error);
+          }
         }, latency);
       });
     },

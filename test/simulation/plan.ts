@@ -11,7 +11,9 @@ export interface Plan {
   replicates: number;
   concurrency: number;
   maxAttempts: number;
-  executor: "live" | "batch";
+  executor: "live" | "batch" | "queue";
+  /** How many workers there are, with a queue. */
+  workers: number;
   /** In US dollars; null: no cap. */
   capUsd: number | null;
   /** How likely a request fails. */
@@ -38,7 +40,8 @@ export function planOf(random: Random): Plan {
     replicates,
     concurrency: random.pick([1, 2, 3, 8]),
     maxAttempts: random.whole(1, 4),
-    executor: random.chance(0.3) ? "batch" : "live",
+    executor: random.pick(["live", "live", "live", "batch", "batch", "queue", "queue"]),
+    workers: random.whole(1, 3),
     capUsd: random.chance(0.3) ? random.whole(2, 30) / 10_000 : null,
     faultRate: random.pick([0, 0.1, 0.3, 0.6]),
     latency: random.pick([

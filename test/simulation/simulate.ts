@@ -14,6 +14,7 @@ import type { Store } from "../../src/store/file/store.ts";
 import { getSettings, settingsOfRun } from "../../src/store/runs/plan.ts";
 import { findRun, getRun } from "../../src/store/runs/runs.ts";
 import { BatchServer } from "./batch-server.ts";
+import { QueueServer } from "./queue-server.ts";
 import { Clock } from "./clock.ts";
 import { checkCap, checkEnd, checkLost, createWatch, untouched } from "./invariants.ts";
 import { inputText, instructionOf, Ledger } from "./ledger.ts";
@@ -54,9 +55,10 @@ export async function simulate(seed: number, template: string): Promise<void> {
 async function play(random: Random, plan: Plan, world: World, clock: Clock): Promise<void> {
   const ledger = new Ledger();
   const batches = new BatchServer(random, world, ledger, plan);
+  const queues = new QueueServer(random, world, plan, MAX_TOKENS);
   const id = await planned(world, plan);
   for (let execution = 1; execution <= MOST_EXECUTIONS; execution += 1) {
-    const end = await executed(id, { random, plan, world, clock, ledger, batches, execution });
+    const end = await executed(id, { random, plan, world, clock, ledger, batches, queues, execution });
     world.log.push(`execution ${execution} ended: ${end}`);
     if (end === "done" || end === "capped") return;
   }
@@ -82,7 +84,8 @@ async function planned(world: World, plan: Plan): Promise<string> {
     prices: PRICES,
     ...(plan.capUsd !== null && { max_cost_usd: plan.capUsd }),
   });
-  const id = await createRun(world.open(), config, { overrides: { baseUrl: BASE_URL }, environment: {} });
+  const environment = plan.executor === "queue" ? { DATAGEN_QUEUE: "redis://127.0.0.1:9" } : {};
+  const id = await createRun(world.open(), config, { overrides: { baseUrl: BASE_URL }, environment });
   world.close();
   return id;
 }
@@ -90,6 +93,7 @@ async function planned(world: World, plan: Plan): Promise<string> {
 interface Stage extends Omit<Simulated, "prices" | "watch"> {
   clock: Clock;
   batches: BatchServer;
+  queues: QueueServer;
 }
 
 /** Executes the run as `datagen resume` does, until it is done, stops, or its process dies. */
@@ -114,9 +118,10 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   });
   await clock.drive(working, () => world.isDead);
   clock.forget();
-  ledger.abandon();
+  // Workers go on.
+  if (plan.executor !== "queue") ledger.abandon();
   if (world.isDead) {
-    const isKept = !isOneOf(world.disturbedBy, "power_loss", "lease_lost", "disk_full");
+    const isKept = !isOneOf(world.disturbedBy, "power_loss", "lease_lost", "disk_full") && !isForgotten(stage);
     const left = world.open();
     checkStored(left);
     if (isKept) checkLost(left, ledger, execution, performance.now());
@@ -128,7 +133,8 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   const isOpen = hasOpenCalls(store, runId);
   if (!isOpen) checkEnd(store, runId, ledger, plan);
   checkCap(ledger, world.hasLostPower ? null : getRun(store, runId).maxCostNanoUsd);
-  if (!isOneOf(world.disturbedBy, "lease_lost", "disk_full")) checkLost(store, ledger, execution, Infinity);
+  if (!isOneOf(world.disturbedBy, "lease_lost", "disk_full") && !isForgotten(stage))
+    checkLost(store, ledger, execution, Infinity);
   releaseLease(store, lease);
   world.close();
   if (stop !== undefined && !(stop instanceof StoppedError)) throw stop;
@@ -141,6 +147,11 @@ async function executed(id: string, stage: Stage): Promise<"done" | "capped" | "
   return /the cap of/.test(String(stop)) ? "capped" : "stopped";
 }
 
+/** Whether the run has lost, with power, the tokens of jobs that are in the queue. It does not know their results. */
+function isForgotten({ plan, world }: Stage): boolean {
+  return plan.executor === "queue" && world.hasLostPower;
+}
+
 /** Whether any of these has happened, after which answers that came may be lost. */
 function isOneOf(happened: ReadonlySet<Disturbance>, ...kinds: Disturbance[]): boolean {
   return kinds.some((kind) => happened.has(kind));
@@ -151,7 +162,7 @@ function jobOf(
   runId: number,
   lease: Job["lease"],
   drain: AbortSignal,
-  { random, plan, world, ledger, batches, execution }: Stage,
+  { random, plan, world, ledger, batches, queues, execution }: Stage,
 ): Omit<Job, "cap"> {
   const row = getRun(store, runId);
   const prices: Prices | null = row.prices;
@@ -169,6 +180,16 @@ function jobOf(
     asked: settingsOfRun(store, row),
     server: BASE_URL,
     servers: [{ name: BASE_URL, provider: liveProvider(simulated, MAX_TOKENS) }],
+    queue:
+      row.executor === "queue"
+        ? {
+            connect: () => Promise.resolve(queues.connect(simulated, BASE_URL)),
+            replyTo: "datagen-results-0000000000000000-run",
+            maxAnswerBytes: 1_000_000,
+            workerCommand: (server) => `a worker for ${server}`,
+            giveUp: new AbortController().signal,
+          }
+        : null,
     concurrency: plan.concurrency,
     timeoutMs: 20_000,
     maxAttempts: plan.maxAttempts,

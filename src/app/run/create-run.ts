@@ -206,7 +206,9 @@ function announce(store: Store, { prepared, publicId: id }: Draft, onEvent: OnEv
   const { config, target } = resolved;
   const { provider, baseUrls, settings } = target;
   onEvent({ type: "created", id, provider, model: config.model_config.model_name, baseUrls, estimate });
-  rememberServers(store, resolved, connections, onEvent);
+  // With a queue, no key is used here.
+  const variables = config.executor === "queue" ? { shell: {}, file: {} } : resolved.variables;
+  rememberServers(store, { target, variables }, connections, onEvent);
   const notSent = new Set(target.asked.flatMap((asked) => providers[provider].refused(asked)));
   if (notSent.size === 0) return;
   onEvent({ type: "warning", message: `${settings.model} does not take ${[...notSent].join(", ")}: not sent` });

@@ -4,6 +4,7 @@ import { InterruptedError } from "../../errors.ts";
 import { batch } from "../../execute/batch/batch.ts";
 import type { Job, JobServer } from "../../execute/executor.ts";
 import { live } from "../../execute/live.ts";
+import { queue } from "../../execute/queue/queue.ts";
 import { nanoUsd } from "../../models/cost.ts";
 import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
@@ -25,6 +26,7 @@ import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
 import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
 import { capNanoUsdOf, capOf, sharingBudget } from "./cap.ts";
+import { queueOf, queueUrlOfRun, serversOfWorkers, warnOfQueue } from "./queue.ts";
 import { mayReopen, reopen, type ReopenOptions } from "./reopen.ts";
 import { partnersOf, withLease } from "./with-lease.ts";
 import { baseUrlsOf, type Confirmation, connectionsOfRun } from "../server/server-of-run.ts";
@@ -39,6 +41,11 @@ export interface ExecuteRunOptions extends Confirmation, ReopenOptions {
   maxCostUsd?: number | undefined;
   /** How calls that are not sent yet reach the provider; replaces the earlier executor. */
   executor?: ExecutorName | undefined;
+  /**
+   * The URL of the queue from which workers take the calls, for the executor `queue`. Default: `DATAGEN_QUEUE`. It is not
+   * stored, because it may have a password.
+   */
+  queue?: string | undefined;
   /** Whether to wait until all batches are done. Default: true; otherwise each is checked once. */
   wait?: boolean | undefined;
   /** The most requests in flight at once; overrides the config. */
@@ -85,7 +92,7 @@ export async function connectRun(store: Store, runId: number, options: ExecuteRu
   checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
   sweep(store);
   const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
-  return { runId, connections: isSending ? await connect(store, runId, options) : null };
+  return { runId, connections: isSending ? await connectToSend(store, runId, options) : null };
 }
 
 /**
@@ -102,7 +109,7 @@ export async function executeConnected(
     sharingBudget(store, getRun(store, runId), async () => {
       inTransaction(store, () => change(store, getRun(store, runId), options));
       if (!hasOpenCalls(store, runId)) return;
-      await execute(store, lease, connections ?? (await connect(store, runId, options)), "submit", options);
+      await execute(store, lease, connections ?? (await connectToSend(store, runId, options)), "submit", options);
     }),
   );
   if (hasOpenCalls(store, runId)) {
@@ -154,6 +161,15 @@ export async function cancelRun(store: Store, run: string, options: CancelRunOpt
   return summaryOf(getRun(store, runId));
 }
 
+/** The servers to which this process sends calls. With a queue, workers do, and no key is needed here. */
+async function connectToSend(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection[]> {
+  const row = getRun(store, runId);
+  if ((options.executor ?? row.executor) !== "queue") return await connect(store, runId, options);
+  queueUrlOfRun(row, options.queue, readVariables(options.environment));
+  // Batches that are open at the provider are asked for here.
+  return row.batchesOpen > 0 ? await connect(store, runId, options) : [];
+}
+
 async function connect(store: Store, runId: number, options: ExecuteRunOptions): Promise<Connection[]> {
   return await connectionsOfRun(store, getRun(store, runId), readVariables(options.environment), options);
 }
@@ -169,29 +185,27 @@ async function execute(
   lease: Lease,
   connections: readonly Connection[],
   purpose: "submit" | "cancel" | "give_up",
-  { concurrency, signal, wait = true, onEvent = () => {} }: ExecuteRunOptions,
+  options: ExecuteRunOptions,
 ): Promise<void> {
+  const { concurrency, signal, wait = true, onEvent = () => {} } = options;
   const row = getRun(store, lease.runId);
   const { config } = row;
-  const [first] = connections;
-  if (!first) throw new Error(`run ${row.publicId} has no server`);
+  const { server: serverName } = config.model_config;
   const settings = getSettings(store, row.settingsId);
-  const servers = await Promise.all(
-    connections.map(async (connection): Promise<JobServer> => {
-      const provider = await providers[row.provider].connect(connection);
-      return { name: connection.baseUrl ?? row.provider, provider };
-    }),
-  );
+  const isQueued = purpose === "submit" && row.executor === "queue";
+  const servers = isQueued ? serversOfWorkers(row) : await serversOf(row, connections);
   const inFlight = concurrency ?? config.concurrency;
   const release = reserveSpace(store, inFlight * servers.length);
   const drain = new AbortController();
+  const giveUp = new AbortController();
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
     if (grace !== undefined) return;
     drain.abort();
     grace = setTimeout(() => {
       const reason = heartbeat.lost() ?? new InterruptedError(`run ${row.publicId} was stopped`);
-      for (const { provider } of servers) provider.giveUp(reason);
+      for (const { provider } of servers) provider?.giveUp(reason);
+      giveUp.abort(reason);
     }, GRACE_MS);
   };
   const heartbeat = startHeartbeat(store, lease, { stop, onEvent });
@@ -199,7 +213,9 @@ async function execute(
   if (signal?.aborted) stop();
   try {
     onEvent({ type: "started", run: summaryOf(row), baseUrls: baseUrlsOf(row) });
-    const mode = purpose === "submit" && row.executor === "live" ? "collect" : purpose;
+    const mode = purpose === "submit" && row.executor !== "batch" ? "collect" : purpose;
+    const onWarning = (message: string) => onEvent({ type: "warning", message });
+    if (!isQueued) warnOfQueue(store, row, onWarning);
     const job: Omit<Job, "cap"> = {
       store,
       lease,
@@ -207,7 +223,8 @@ async function execute(
       settings,
       asked: settingsOfRun(store, row),
       prefixes: sharedPrefixes(config, settings, row.tasks),
-      server: row.baseUrl ?? row.provider,
+      server: serverName ?? row.baseUrl ?? row.provider,
+      queue: isQueued ? queueOf(row, options, { giveUp: giveUp.signal, onWarning }) : null,
       servers,
       concurrency: inFlight,
       timeoutMs: config.timeout_s * 1_000,
@@ -215,18 +232,13 @@ async function execute(
       giveUpAfterMs: config.give_up_after_s * 1_000,
       prices: row.prices,
       reasoningTags: config.model_config.reasoning_tags ?? null,
-      isCountExact: row.baseUrlSource === "default",
+      // Servers with a name of their own may be any.
+      isCountExact: row.baseUrlSource === "default" && serverName === undefined,
       isResumed: row.attempts > 0,
       hasAnswers: row.callsSucceeded > row.callsReused,
       reuse: row.reuse,
       limits: { requestsPerMinute: config.requests_per_minute, tokensPerMinute: config.tokens_per_minute },
-      batches: {
-        connect: () => batchesOf(row.provider).connect(first, batchFolder(store.path)),
-        factor: row.prices?.batch_factor ?? null,
-        mode,
-        waits: wait,
-        keepsFiles: config.keep_provider_files ?? false,
-      },
+      batches: batchOptionsOf(store, row, connections, { mode, waits: wait }),
       drain: drain.signal,
       onEvent,
     };
@@ -239,6 +251,33 @@ async function execute(
     clearTimeout(grace);
     signal?.removeEventListener("abort", stop);
   }
+}
+
+async function serversOf(row: RunRow, connections: readonly Connection[]): Promise<JobServer[]> {
+  return await Promise.all(
+    connections.map(async (connection): Promise<JobServer> => {
+      const provider = await providers[row.provider].connect(connection);
+      return { name: connection.baseUrl ?? row.provider, provider };
+    }),
+  );
+}
+
+function batchOptionsOf(
+  store: Store,
+  { provider, prices, config, publicId }: RunRow,
+  [first]: readonly Connection[],
+  { mode, waits }: Pick<Job["batches"], "mode" | "waits">,
+): Job["batches"] {
+  return {
+    async connect() {
+      if (!first) throw new Error(`run ${publicId} has no connection for its batches`);
+      return await batchesOf(provider).connect(first, batchFolder(store.path));
+    },
+    factor: prices?.batch_factor ?? null,
+    mode,
+    waits,
+    keepsFiles: config.keep_provider_files ?? false,
+  };
 }
 
 /**
@@ -288,8 +327,9 @@ export async function work(job: Omit<Job, "cap">): Promise<void> {
     return;
   }
   // When the notes of a batch arrive, their strategies can be sent.
+  const now = job.queue ? queue : live;
   do {
-    await live.execute(withCap());
+    await now.execute(withCap());
     if (drain.aborted || openBatches(store, runId).length === 0) return;
     await batch.execute(withCap());
   } while (!drain.aborted && hasOpenCalls(store, runId));

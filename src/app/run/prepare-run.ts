@@ -32,6 +32,8 @@ export interface CreateRunOptions {
   reuse?: ReusePolicy | undefined;
   /** A label for lists; of an experiment, its name. */
   name?: string | undefined;
+  /** The URL of the queue, for the executor `queue`. Default: `DATAGEN_QUEUE`. It is not stored. */
+  queue?: string | undefined;
   /** Where keys and base URLs come from. Default: the process's environment and `.env`. */
   environment?: Environment | undefined;
   /** Asks the user. Left out if nobody can be asked, or wants to be: then the run is created. */
@@ -79,7 +81,7 @@ export async function prepareRuns(
   const onEvent = withoutRepeats(options.onEvent);
   const all = await resolveAll(store, configs, options);
   if (all.length > 1 && name !== undefined) checkExperimentName(store, name);
-  const connections = all.map(checkSendable);
+  const connections = all.map((resolved) => checkSendable(resolved, options.queue));
   const agree = async (question: PlanQuestion) => {
     if (confirm && !(await confirm(question))) throw new DeclinedError("nothing was sent, and no run was created");
   };
@@ -131,7 +133,9 @@ function costQuestion(prepared: readonly PreparedRun[], onEvent: OnEvent): PlanQ
 /** What runs will cost, at most their cap; null if that is unknown. Warns of an estimate above the cap. */
 function expectedCost(config: Config, prepared: readonly PreparedRun[], onEvent: OnEvent): number | null {
   const { executor = "live", max_cost_usd: cap } = config;
-  const costs = prepared.map(({ estimate }) => estimate.cost_usd[executor]?.expected ?? null);
+  const costs = prepared.map(
+    ({ estimate }) => estimate.cost_usd[executor === "batch" ? "batch" : "live"]?.expected ?? null,
+  );
   const known = costs.filter((cost) => cost !== null);
   const expected = known.length < costs.length ? null : known.reduce((sum, cost) => sum + cost, 0);
   if (expected === null || cap === undefined || expected <= cap) return expected;

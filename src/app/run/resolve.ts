@@ -8,10 +8,11 @@ import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import { resolvePrices } from "../prices.ts";
 import { type Environment, readVariables, type Variables } from "../server/environment.ts";
-import { connectionOf, eachServer, resolveTarget, type Target } from "../server/target.ts";
+import { connectionOf, connectionOfWorkers, eachServer, resolveTarget, type Target } from "../server/target.ts";
 import { canonicalJson } from "../../plan/settings.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
+import { namesQueue, queueUrlOfPlan } from "./queue.ts";
 
 /** A config with everything that its run needs: the provider, the settings and the prices. */
 export interface Resolved {
@@ -34,12 +35,17 @@ export async function resolve(
   given: Config,
   { overrides = {}, environment }: { overrides?: Overrides | undefined; environment?: Environment | undefined },
 ): Promise<Resolved> {
-  const config = applyOverrides(given, overrides);
   const variables = readVariables(environment);
+  const config = withExecutor(applyOverrides(given, overrides), variables);
   const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
   checkMessages(config, target);
   const isSampled = overrides.test === true || overrides.sampleSize !== undefined;
   return { config, isSampled, target, priced: await resolvePrices(store, config, target), variables };
+}
+
+/** The config with the executor that follows from the environment, if it names none. */
+function withExecutor(config: Config, variables: Variables): Config {
+  return config.executor === undefined && namesQueue(variables) ? { ...config, executor: "queue" } : config;
 }
 
 /**
@@ -81,12 +87,20 @@ function checkMessages(config: Config, { settings: { endpoint, model } }: Target
 
 /**
  * Checks that a run can be sent.
+ * @param queue the URL of the queue that a flag gives
  * @returns its connections, one for each server
- * @throws UsageError where a key is missing, the provider's batches do not take its requests, or its cap cannot be kept
+ * @throws UsageError where a key or the queue is missing, the provider's batches do not take its requests, or its cap
+ *   cannot be kept
  */
-export function checkSendable({ config, target, priced, variables }: Resolved): Connection[] {
+export function checkSendable(
+  { config, target, priced, variables }: Resolved,
+  queue: string | undefined,
+): Connection[] {
   const { executor = "live", max_cost_usd: cap } = config;
-  const connections = eachServer(target).map((server) => connectionOf(server, config, variables));
+  if (executor === "queue") queueUrlOfPlan(queue, variables);
+  const connections = eachServer(target).map((server) =>
+    executor === "queue" ? connectionOfWorkers(server, config) : connectionOf(server, config, variables),
+  );
   if (executor === "batch") checkBatches(target);
   if (cap !== undefined) {
     checkCap(priced.prices, target.asked, executor, "reason" in priced ? priced.reason : undefined);

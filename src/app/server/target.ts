@@ -81,6 +81,14 @@ interface Asking {
   max_answer_mb?: Config["max_answer_mb"];
 }
 
+/** The connection to a server that workers ask, with their own keys. */
+export function connectionOfWorkers(
+  { baseUrl }: Server,
+  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Asking,
+): Connection {
+  return { model, maxAnswerBytes: maxAnswerMb * 1_000_000, baseUrl, apiKey: undefined, isTrusted: false };
+}
+
 /**
  * The connection to a server, with the key that may go there.
  * @throws UsageError when a key is missing

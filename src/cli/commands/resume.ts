@@ -20,6 +20,11 @@ export class ResumeCommand extends ExecutionCommand {
       leaves the batches at the provider. \`--no-wait\` checks each batch once, stores the results that are ready, and exits
       with 3 while a batch is open.
 
+      A run with a queue needs it again: \`--queue\`, or DATAGEN_QUEUE. Results that came meanwhile are taken in, and calls
+      that workers still have are waited for. With \`--queue\` a run that has sent its calls itself goes on with workers; with
+      \`--live\` it is the other way round, and results that are still in the queue are not taken in: those calls are possibly
+      billed, and sent again.
+
       A key goes only to the provider itself, or to a server that you have named on this machine. If only the database
       names the server, because it was copied or merged, a terminal asks you; elsewhere name the server with
       \`--base-url\`.
@@ -38,6 +43,7 @@ export class ResumeCommand extends ExecutionCommand {
       ["Raise its cap to 20 dollars", "datagen resume latest --max-cost 20"],
       ["Check its batches once, and store the results that are ready", "datagen resume latest --no-wait"],
       ["Take it from a process that is stuck", "datagen resume latest --take-over"],
+      ["Let workers send the rest", "datagen resume latest --queue redis://queue.example:6379"],
       ["Ask again for answers that were cut off", "datagen resume latest --retry-truncated --max-tokens 4000"],
     ],
   });
@@ -65,8 +71,10 @@ export class ResumeCommand extends ExecutionCommand {
   });
 
   async execute(): Promise<number> {
-    if (this.batch && this.live)
-      throw new UsageError("--batch and --live cannot be used together", "Leave one of them out.");
+    const ways = { "--batch": this.batch, "--live": this.live, "--queue": this.queue !== undefined };
+    const [way, otherWay] = Object.entries(ways).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
+    if (otherWay !== undefined)
+      throw new UsageError(`${way} and ${otherWay} cannot be used together`, "Leave one of them out.");
     if (this.retryTruncated !== (this.maxTokens !== undefined)) {
       throw new UsageError(
         "--retry-truncated and --max-tokens must be used together",
@@ -89,7 +97,7 @@ export class ResumeCommand extends ExecutionCommand {
       concurrency,
       maxCostUsd,
       ...this.confirmation(this.baseUrl),
-      executor: this.batch ? "batch" : this.live ? "live" : undefined,
+      executor: this.batch ? "batch" : this.live ? "live" : this.queue === undefined ? undefined : "queue",
     };
     if (experiment !== null) return await this.executeAndExportAll(store, experiment, options);
     return await this.executeAndExport(store, runs[0]?.id ?? "", options);

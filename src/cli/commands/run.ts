@@ -30,6 +30,11 @@ export class RunCommand extends ExecutionCommand {
       With several models (\`--model\` several times, or an array as \`model_config\`) the command plans an experiment: a run
       for each model, executed side by side, with one cap for all. Its name works where the id of a run does.
 
+      With \`--queue\` (or DATAGEN_QUEUE) the calls are sent by workers, on any number of machines: \`datagen worker\` takes
+      them from a queue in Redis, Valkey or PostgreSQL, and has the keys. This process keeps the database, the cap and the
+      pace. Without a worker it waits, and stops after \`give_up_after_s\`. Jobs are for the base URL of the run, or for its
+      name (\`--server NAME\`), and only workers that name the same take them.
+
       API keys are read from the environment and from a .env file in the current folder: ${KEY_VARIABLES.join(", ")},
       and DATAGEN_API_KEY for a \`base_url\` in a config.
 
@@ -43,6 +48,7 @@ export class RunCommand extends ExecutionCommand {
       ["In batches, for about half the price", "datagen run my_study.json --batch"],
       ["With another model", "datagen run my_study.json --model meta-llama/Llama-3.3-70B-Instruct-Turbo"],
       ["Two models side by side", "datagen run my_study.json --model gpt-4.1 --model gpt-4.1-mini --name two-models"],
+      ["By workers on other machines", "datagen run my_study.json --queue redis://queue.example:6379 --server gpus"],
       ["On your own server", "datagen run my_study.json --base-url http://localhost:11434/v1 --model llama3.2"],
     ],
   });
@@ -58,6 +64,9 @@ export class RunCommand extends ExecutionCommand {
   });
   baseUrl = Option.Array("--base-url", {
     description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
+  });
+  server = Option.String("--server", {
+    description: "A name for the servers: it stands in the keys of calls, and workers of a queue take the calls by it",
   });
   sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
   fresh = Option.Boolean("--fresh", false, {
@@ -78,6 +87,9 @@ export class RunCommand extends ExecutionCommand {
   name = Option.String("--name", { description: "A label for the run in lists; of several models, the name of all" });
 
   async execute(): Promise<number> {
+    if (this.batch && this.queue !== undefined) {
+      throw new UsageError("--batch and --queue cannot be used together", "Leave one of them out.");
+    }
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
@@ -94,14 +106,16 @@ export class RunCommand extends ExecutionCommand {
     if (!config) throw new Error("the config has no model");
     const { provider, baseUrl, sampleSize, concurrency, test, name } = this;
     const { maxCost: maxCostUsd, confirmAbove: confirmAboveUsd } = this;
-    const executor = this.batch ? ("batch" as const) : undefined;
+    const { queue, server } = this;
+    const executor = this.batch ? ("batch" as const) : queue === undefined ? undefined : ("queue" as const);
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using known = await this.openStore("pretend");
     const areSeveral = configs.length > 1;
     await this.checkOutput({ ...keptOf(known, config), config: this.config }, areSeveral);
     const options: CreateRunOptions = {
-      overrides: { provider, baseUrl, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
+      overrides: { provider, baseUrl, server, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
       shard,
+      queue,
       reuse: this.fresh ? "none" : this.reuseUnlessTruncated ? "unless_truncated" : "same",
       name,
       confirm: this.yes ? undefined : this.confirmPlan,

@@ -9,6 +9,7 @@ const WAITS = {
   refused_requests: ["waiting for the provider to take requests", "refused"],
   outage: ["waiting for the provider to answer", "no answer"],
   batches: ["waiting for the next look at the batches", "batches"],
+  workers: ["waiting for a worker", "no worker"],
 } as const;
 
 /** What a run waits for, and until when, in milliseconds since 1970. */

@@ -131,6 +131,10 @@ const RULES: [rule: string, query: string][] = [
       and (cost_nano_usd is not null or prompt_tokens > 0 or completion_tokens > 0)`,
   ],
   [
+    "only an unanswered request has a token in a queue",
+    "select 'attempt ' || id from attempts where job_token is not null and outcome <> 'unanswered'",
+  ],
+  [
     "a call in a batch has an unanswered attempt there, and the batch is open",
     `select 'call ' || c.id from calls c where c.batch_id is not null and not exists
       (select 1 from attempts a join batches b on b.id = a.batch_id

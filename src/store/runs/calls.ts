@@ -1,11 +1,11 @@
-import { and, asc, eq, gt, inArray, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, exists, gt, inArray, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/sqlite-core";
 import type { Step } from "../../plan/calls.ts";
 import { type Instructions, instructionsOf } from "../../plan/prompt.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 import { inTransaction } from "../file/transaction.ts";
 import { checkLease, type Lease } from "./leases.ts";
-import { answers, calls, perspectives, runs, settings, tasks } from "../schema.ts";
+import { answers, attempts, calls, perspectives, runs, settings, tasks } from "../schema.ts";
 
 /** An open call, with everything needed to send it. It is pending, or has an answer that a better one will replace. */
 export interface OpenCall {
@@ -27,6 +27,9 @@ export const EMPTY = "empty";
 
 /** The failure of a strategy whose reading has failed for another reason: it has nothing to work on. */
 export const READING_FAILED = "reading_failed";
+
+/** The failure of a call that has lost several workers. Its attempts stay unanswered. */
+export const WORKER_LOST = "worker_lost";
 
 /** The failure of an imported call for which the dataset has an error text. */
 export const IMPORTED_ERROR = "imported_error";
@@ -178,20 +181,16 @@ export function reopenTruncated(
     where ${answers.id} = ${calls.answerId} and ${answers.finishReason} = 'length'
       and ${limit} > coalesce(${settings.value} ->> '$.parameters.max_tokens',
         ${settings.value} ->> '$.parameters.max_completion_tokens', 0))`;
-  const { changes } = store.db
-    .update(calls)
-    .set({ wantedSettingsId: settingsId })
-    // Select by tasks, which have an index. By run, SQLite would read the calls of all runs.
-    .where(
-      and(
-        sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
-        isTheirs,
-        isNull(calls.wantedSettingsId),
-        isCutBelow,
-        mayNotesChange,
-      ),
-    )
-    .run();
+  // Select by tasks, which have an index. By run, SQLite would read the calls of all runs.
+  const isCut = and(
+    sql`${calls.taskId} in (select ${tasks.id} from ${tasks} where ${tasks.runId} = ${runId})`,
+    isTheirs,
+    isNull(calls.wantedSettingsId),
+    isCutBelow,
+    mayNotesChange,
+  );
+  forgetJobs(store, isCut);
+  const { changes } = store.db.update(calls).set({ wantedSettingsId: settingsId }).where(isCut).run();
   store.db
     .update(runs)
     .set({ callsReopened: sql`${runs.callsReopened} + ${changes}` })
@@ -207,6 +206,25 @@ const waitsForNotes = sql`exists (select 1 from calls readings where readings.ta
   and readings.perspective_id = ${calls.perspectiveId} and readings.replicate = ${calls.replicate}
   and readings.step = 'reading' and readings.state = 'pending')`;
 
+/** Whether a strategy's reading is open. */
+const waitsForOpenReading = sql`exists (select 1 from calls readings where readings.task_id = ${calls.taskId}
+  and readings.perspective_id = ${calls.perspectiveId} and readings.replicate = ${calls.replicate}
+  and readings.step = 'reading' and (readings.state = 'pending' or readings.wanted_settings_id is not null))`;
+
+/** Takes the tokens from attempts of calls that need another answer: their results must not answer these calls. */
+function forgetJobs({ db }: Store, which: SQL | undefined): void {
+  const theirs = db
+    .select({ one: sql`1` })
+    .from(calls)
+    .where(and(eq(calls.id, attempts.callId), which));
+  // The same expression as in the partial index, so that SQLite uses the index.
+  const isJob = sql`${attempts.jobToken} is not null`;
+  db.update(attempts)
+    .set({ jobToken: null })
+    .where(and(isJob, exists(theirs)))
+    .run();
+}
+
 /** False for a reading whose strategy is already in a batch: its notes must not change. */
 const mayNotesChange = sql`(${calls.step} <> 'reading' or not exists (select 1 from calls strategies
   where strategies.task_id = ${calls.taskId} and strategies.perspective_id = ${calls.perspectiveId}
@@ -215,12 +233,14 @@ const mayNotesChange = sql`(${calls.step} <> 'reading' or not exists (select 1 f
 
 function reopen(store: Store, runId: number, which: SQL | undefined, wantedSettingsId: number | null): void {
   // The same expression as in the partial index, so that SQLite uses the index.
-  const isFailed = sql`${calls.state} = 'failed'`;
+  const isFailed = and(eq(calls.runId, runId), sql`${calls.state} = 'failed'`, which, mayNotesChange);
+  if (wantedSettingsId !== null) forgetJobs(store, isFailed);
   const { changes } = store.db
     .update(calls)
     .set({ state: "pending", failure: null, wantedSettingsId })
-    .where(and(eq(calls.runId, runId), isFailed, which, mayNotesChange))
+    .where(isFailed)
     .run();
+  forgetJobs(store, and(eq(calls.runId, runId), eq(calls.step, "strategy"), waitsForOpenReading));
   if (changes === 0) return;
   store.db
     .update(runs)

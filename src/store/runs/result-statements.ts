@@ -79,7 +79,7 @@ const ofAttempts = (db: Store["db"]) => ({
   openAttempt: db
     .insert(attempts)
     .values({
-      ...placeholders("callId", "startedAt", "server", "reservedPromptTokens", "reservedCompletionTokens"),
+      ...placeholders("callId", "startedAt", "server", "jobToken", "reservedPromptTokens", "reservedCompletionTokens"),
       durationMs: 0,
       outcome: UNANSWERED,
       decision: "retry",
@@ -87,8 +87,9 @@ const ofAttempts = (db: Store["db"]) => ({
     .prepare(),
   attempt: db
     .update(attempts)
-    .set(
-      setters(
+    .set({
+      jobToken: sql`case when ${sql.placeholder("outcome")} = ${sql.raw(`'${UNANSWERED}'`)} then ${attempts.jobToken} end`,
+      ...setters(
         "durationMs",
         "outcome",
         "decision",
@@ -102,7 +103,7 @@ const ofAttempts = (db: Store["db"]) => ({
         "reservedCompletionTokens",
         ...USAGE,
       ),
-    )
+    })
     .where(eq(attempts.id, sql.placeholder("id")))
     .prepare(),
   timesAnswered: db

@@ -24,6 +24,9 @@ export interface Reservation {
 /** The outcome of an attempt that was sent and has no result yet. */
 export const UNANSWERED = "unanswered";
 
+/** The outcome of an attempt whose answer came after its worker was given up, when its call needed none any more. */
+export const LATE = "late";
+
 /** The result of one request. */
 export interface AttemptRecord extends Usage {
   durationMs: number;

@@ -1,10 +1,10 @@
 import { checksumOf } from "../check/checksum.ts";
 import type { Store } from "../file/store.ts";
 import { inTransaction } from "../file/transaction.ts";
-import { EMPTY, type OpenCall } from "./calls.ts";
+import { EMPTY, type OpenCall, WORKER_LOST } from "./calls.ts";
 import { checkLease, type Lease } from "./leases.ts";
 import type { SettingsByPerspective } from "./plan.ts";
-import type { Reservation, Result, Reused, TotalsDelta, Usage } from "./result.ts";
+import { type Reservation, type Result, type Reused, type TotalsDelta, UNANSWERED, type Usage } from "./result.ts";
 import { statements } from "./result-statements.ts";
 
 /**
@@ -16,6 +16,8 @@ export interface Leaving {
   reserved: Reservation;
   /** The base URL of its server, if the run has several. */
   server: string | null;
+  /** Its token, if it leaves by a queue. */
+  token: string | null;
 }
 
 /**
@@ -42,9 +44,9 @@ export function commitTurn(
 function openAttempts(store: Store, leaving: readonly Leaving[]): number[] {
   const { openAttempt } = statements(store);
   const startedAt = Date.now();
-  return leaving.map(({ call, reserved, server }) => {
+  return leaving.map(({ call, reserved, server, token: jobToken }) => {
     const { promptTokens: reservedPromptTokens, completionTokens: reservedCompletionTokens } = reserved;
-    const row = { callId: call.id, startedAt, server, reservedPromptTokens, reservedCompletionTokens };
+    const row = { callId: call.id, startedAt, server, jobToken, reservedPromptTokens, reservedCompletionTokens };
     return Number(openAttempt.run(row).lastInsertRowid);
   });
 }
@@ -126,7 +128,7 @@ function storeAttempt(store: Store, { attemptId, attempt }: Result, delta: Total
     reservedPromptTokens: reserved?.promptTokens ?? null,
     reservedCompletionTokens: reserved?.completionTokens ?? null,
   });
-  delta.attempts += 1;
+  if (attempt.outcome !== UNANSWERED) delta.attempts += 1;
   delta.promptTokens += attempt.promptTokens;
   delta.completionTokens += attempt.completionTokens;
   delta.cachedTokens += attempt.cachedTokens;
@@ -150,7 +152,8 @@ function storeOutcome(store: Store, asked: SettingsByPerspective, result: Result
   } else if (attempt.decision === "fail" && call.answerId !== null) {
     delta.callsReopened -= write.keep.run({ id: call.id }).changes;
   } else if (attempt.decision === "fail") {
-    delta.callsFailed += write.fail.run({ id: call.id, failure: attempt.outcome }).changes;
+    const failure = attempt.outcome === UNANSWERED ? WORKER_LOST : attempt.outcome;
+    delta.callsFailed += write.fail.run({ id: call.id, failure }).changes;
     if (call.step === "reading" && attempt.outcome !== EMPTY) {
       delta.callsFailed += write.failStrategy.run(chainOf(call)).changes;
     }
