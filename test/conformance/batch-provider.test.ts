@@ -6,6 +6,7 @@ import type { BatchRequest } from "../../src/providers/batch.ts";
 import { providers } from "../../src/providers/index.ts";
 import type { CallError } from "../../src/providers/provider.ts";
 import {
+  allResultsOf,
   askedBy,
   batchesLab,
   connectionTo,
@@ -15,14 +16,19 @@ import {
   PARAMETERS,
   requests,
   resultsOf,
+  send,
   signal,
   submission,
   submit,
   textsOf,
   userPrompt,
 } from "../support/provider-batches.ts";
-import { BATCHING, batchesOf } from "../support/providers/index.ts";
+import { BATCHING, batchesOf, fakes } from "../support/providers/index.ts";
 import { answerTo, type BatchFault, type Fault, promptHashOf, TOKEN_LIMIT, usageFor } from "../support/server.ts";
+
+/** The providers that take the requests as a file, and those that look through a batch after it is created. */
+const UPLOADING = BATCHING.filter((name) => batchesOf(name).upload !== null);
+const VALIDATING = BATCHING.filter((name) => batchesOf(name).traits.validates);
 
 describe.concurrent.each(BATCHING)("batches of %s", (name) => {
   const { traits } = batchesOf(name);
@@ -31,7 +37,12 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
     const lab = await batchesLab(name);
     const all = requests(60);
     const created = await submit(lab, all);
-    expect(created).toMatchObject({ status: "validating", outputFileId: null, errorFileId: null, error: null });
+    expect(created).toMatchObject({
+      status: traits.validates ? "validating" : "in_progress",
+      outputFileId: null,
+      errorFileId: null,
+      error: null,
+    });
     const state = await ended(lab.batches, created.id);
     expect(state).toMatchObject({ id: created.id, status: "completed", progress: 1, errorFileId: null });
     expect(state.counts).toEqual(traits.counts ? { total: 60, completed: 60, failed: 0 } : null);
@@ -53,7 +64,8 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
         },
       },
     });
-    expect(lab.server.batchRequests.every(({ authorization }) => authorization === `Bearer ${KEY}`)).toBe(true);
+    const [, key] = fakes[name].keyHeader(KEY);
+    expect(lab.server.batchRequests.every(({ authorization }) => authorization === key)).toBe(true);
     expect(lab.server.strays).toEqual([]);
   });
 
@@ -63,8 +75,9 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
     const { id } = await submit(lab, requests(4));
     const seen = [];
     for (let look = 0; look < 5; look += 1) seen.push((await lab.batches.get(id, signal)).status);
-    const finalizing = traits.showsEndings ? "finalizing" : "in_progress";
-    expect(seen).toEqual(["validating", "in_progress", finalizing, "completed", "completed"]);
+    const validating = traits.validates ? "validating" : "in_progress";
+    const finalizing = traits.showsFinalizing ? "finalizing" : "in_progress";
+    expect(seen).toEqual([validating, "in_progress", finalizing, "completed", "completed"]);
   });
 
   test("leave what they did not come to when they expire to be asked again, and charge nothing for it", async () => {
@@ -72,8 +85,7 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
     const { id } = await submit(lab, requests(20));
     const state = await ended(lab.batches, id);
     expect(state).toMatchObject({ status: "expired", error: null, isTokenLimit: false });
-    const done = await resultsOf(lab.batches, state.outputFileId);
-    const others = await resultsOf(lab.batches, state.errorFileId);
+    const { done, others } = await allResultsOf(lab.batches, state);
     expect(done).toHaveLength(10);
     expect(others).toHaveLength(traits.writesUnprocessed ? 10 : 0);
     for (const result of others) {
@@ -85,39 +97,19 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
     expect(lab.server.served.answers).toBe(10);
   });
 
-  test("say why one failed whole", async () => {
-    const lab = await batchesLab(name);
-    const twice = requests(3, { customId: "same" });
-    const { id } = await submit(lab, twice);
-    const state = await ended(lab.batches, id);
-    expect(state).toMatchObject({ status: "failed", isTokenLimit: false, outputFileId: null, errorFileId: null });
-    expect(state.error).toEqual(
-      traits.listsProblems
-        ? { code: "duplicate_custom_id", message: "line 2: The custom_id 'same' was used before. (and 1 more)" }
-        : { code: null, message: "line 2: The custom_id 'same' was used before." },
-    );
-  });
-
-  test("tell a limit of waiting tokens from other failures", async () => {
-    const lab = await batchesLab(name, { behaveBatch: () => ({ fails: [TOKEN_LIMIT] }) });
-    const { id } = await submit(lab, requests(1));
-    expect(await ended(lab.batches, id)).toMatchObject({
-      status: "failed",
-      isTokenLimit: true,
-      error: { message: TOKEN_LIMIT.message },
-    });
-  });
-
   test("can be cancelled, which gives what was done; one that has ended stays as it is", async () => {
     const lab = await batchesLab(name);
     const { id } = await submit(lab, requests(20));
     const { status } = await lab.batches.cancel(id, signal);
-    expect(status).toBe(traits.showsEndings ? "cancelling" : "cancelled");
+    expect(status).toBe(traits.showsCancelling ? "cancelling" : "cancelled");
     const state = await ended(lab.batches, id);
     expect(state.status).toBe("cancelled");
-    expect(await resultsOf(lab.batches, state.outputFileId)).toHaveLength(10);
-    for (const result of await resultsOf(lab.batches, state.errorFileId)) {
-      expect(result).toMatchObject({ error: { reason: "not_processed", details: { code: "batch_cancelled" } } });
+    const { done, others } = await allResultsOf(lab.batches, state);
+    expect(done).toHaveLength(10);
+    for (const result of others) {
+      expect(result).toMatchObject({
+        error: { reason: "not_processed", details: { code: expect.stringMatching(/^batch_cancell?ed$/) } },
+      });
     }
     expect(await lab.batches.cancel(id, signal)).toEqual(state);
   });
@@ -129,8 +121,9 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
       details: { httpStatus: 413 },
     });
     lab.server.limits = { lines: 2 };
-    const { id } = await submit(lab, requests(3), "wave-2.jsonl");
-    expect((await ended(lab.batches, id)).error?.message).toContain("the limit is 2");
+    const sent = submit(lab, requests(3), "wave-2.jsonl");
+    const why = traits.validates ? (await ended(lab.batches, (await sent).id)).error : await failure(sent);
+    expect(why?.message).toContain("the limit is 2");
   });
 
   const CONTENTS: Fault["kind"][] = ["empty", "null", "reasoningOnly", "contentFilter", "refusal", "noChoices"];
@@ -178,11 +171,11 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
   test("a request that timed out, or that got no answer for other reasons, can be sent again", async () => {
     const codes = ["request_timeout", "server_error", "batch_expired"];
     const lab = await batchesLab(name, {
-      behaveLine: ({ customId }) => ({ kind: "noResponse", code: codes[Number(customId!.slice(1))]! }),
+      behaveLine: ({ customId }) => ({ kind: "noResponse", code: codes[Number(customId!.slice(-1))]! }),
     });
     const state = await ended(lab.batches, (await submit(lab, requests(3))).id);
-    const results = await resultsOf(lab.batches, state.errorFileId);
-    const reasons = new Map(results.map((one) => [one.customId, "error" in one && one.error.reason]));
+    const { others } = await allResultsOf(lab.batches, state);
+    const reasons = new Map(others.map((one) => [one.customId, "error" in one && one.error.reason]));
     expect(reasons).toEqual(
       new Map([
         ["c0", "timeout"],
@@ -198,6 +191,33 @@ describe.concurrent.each(BATCHING)("batches of %s", (name) => {
     expect(await resultsOf(lab.batches, state.outputFileId)).toMatchObject([
       { customId: "c0", error: { reason: "malformed" } },
     ]);
+  });
+});
+
+describe.concurrent.each(VALIDATING)("a batch of %s that is bad", (name) => {
+  const { traits } = batchesOf(name);
+
+  test("say why one failed whole", async () => {
+    const lab = await batchesLab(name);
+    const twice = requests(3, { customId: "same" });
+    const { id } = await submit(lab, twice);
+    const state = await ended(lab.batches, id);
+    expect(state).toMatchObject({ status: "failed", isTokenLimit: false, outputFileId: null, errorFileId: null });
+    expect(state.error).toEqual(
+      traits.listsProblems
+        ? { code: "duplicate_custom_id", message: "line 2: The custom_id 'same' was used before. (and 1 more)" }
+        : { code: null, message: "line 2: The custom_id 'same' was used before." },
+    );
+  });
+
+  test("tell a limit of waiting tokens from other failures", async () => {
+    const lab = await batchesLab(name, { behaveBatch: () => ({ fails: [TOKEN_LIMIT] }) });
+    const { id } = await submit(lab, requests(1));
+    expect(await ended(lab.batches, id)).toMatchObject({
+      status: "failed",
+      isTokenLimit: true,
+      error: { message: TOKEN_LIMIT.message },
+    });
   });
 });
 
@@ -218,9 +238,13 @@ describe.concurrent.each(BATCHING)("a line of %s", (name) => {
       await live.complete({ endpoint, model, prompt, parameters, timeoutMs: 5_000 });
       const line = lab.batches.line({ customId: "a-1", endpoint, model, prompt, parameters }, "wave-1.jsonl");
       expect(line).not.toContain("\n");
-      const { custom_id, body, ...envelope } = JSON.parse(line) as Record<string, unknown>;
+      const { id, body, envelope } = batchesOf(name).readLine(JSON.parse(line) as Record<string, unknown>);
       const { stream, ...asked } = lab.server.requests[0]!.body!;
-      expect({ custom_id, body, stream }).toEqual({ custom_id: "a-1", body: asked, stream: false });
+      expect({ id, body, stream }).toEqual({
+        id: expect.stringMatching(/^(wave-1_)?a-1$/),
+        body: asked,
+        stream: false,
+      });
       const url = `/v1/${endpoint === "chat" ? "chat/completions" : "completions"}`;
       expect(envelope).toEqual(batchesOf(name).envelope(url));
     },
@@ -231,7 +255,8 @@ describe.concurrent.each(BATCHING)("a line of %s", (name) => {
     const prompt = "Zeile\u2028Zeile\u0085 \ud800 „Straße“ 😀\r\n";
     const [request] = requests(1, { prompt: userPrompt(prompt) }) as [BatchRequest];
     await ended(lab.batches, (await submit(lab, [request])).id);
-    expect(lab.server.batches[0]!.lines).toMatchObject([{ customId: "c0", promptHash: promptHashOf(prompt) }]);
+    const { lines } = lab.server.batches[0]!;
+    expect(lines).toMatchObject([{ customId: expect.stringMatching(/c0$/), promptHash: promptHashOf(prompt) }]);
   });
 });
 
@@ -240,12 +265,64 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
 
   test("is not found where it did not", async () => {
     const lab = await batchesLab(name, {
-      behaveApi: ({ operation }) => (operation === "upload" ? { kind: "reset" } : undefined),
+      behaveApi: ({ method }) => (method === "POST" ? { kind: "reset" } : undefined),
     });
     expect(await failure(submit(lab, requests(2)))).toMatchObject({ reason: "connection" });
     expect(await lab.batches.find(submission("wave-1.jsonl"), signal)).toEqual(nothing);
   });
 
+  test.for<BatchFault["kind"]>(["reset", "close", "half", "status"])(
+    "is found with its batch where the answer to that was lost: %s",
+    async (kind) => {
+      const fault = { kind, status: 503, isTaken: true } as BatchFault;
+      const lab = await batchesLab(name, {
+        behaveApi: ({ nth, operation }) => (operation === "create" && nth === 1 ? fault : undefined),
+      });
+      await failure(submit(lab, requests(2)));
+      const other = await submit(lab, requests(2), "other.jsonl");
+      const [arrived] = lab.server.batches;
+      if (batchesOf(name).upload === null) {
+        // Of batches without a name nothing is known before their results are there.
+        const early = await lab.batches.find(submission("wave-1.jsonl"), signal);
+        expect(early).toMatchObject({ batch: null, candidate: { id: expect.any(String) } });
+        for (const { id } of [arrived!, other]) await ended(lab.batches, id);
+      }
+      const found = await lab.batches.find(submission("wave-1.jsonl"), signal);
+      expect(found).toMatchObject({ batch: { id: arrived!.id } });
+      expect(found.fileId).toBe(batchesOf(name).upload === null ? null : lab.server.files[0]!.id);
+      expect(await lab.batches.find(submission("wave-3.jsonl"), signal)).toEqual(nothing);
+    },
+  );
+
+  const LISTS = batchesOf(name).upload === null ? (["listBatches"] as const) : (["listFiles", "listBatches"] as const);
+
+  test.for(LISTS)("is not taken as lost where %s gives no list", async (list) => {
+    const lab = await batchesLab(name, {
+      behaveApi: ({ operation }) => (operation === list ? { kind: "status", status: 200, message: "Busy" } : undefined),
+    });
+    await submit(lab, requests(1));
+    expect(await failure(lab.batches.find(submission("wave-1.jsonl"), signal))).toMatchObject({
+      message: expect.stringContaining("Busy"),
+    });
+  });
+
+  test("is found among hundreds of newer ones", async () => {
+    const lab = await batchesLab(name);
+    const first = await submit(lab, requests(2), "first.jsonl");
+    const isNamed = batchesOf(name).upload !== null;
+    const file = isNamed ? lab.server.files[0]!.id : await send(lab, requests(2), "other.jsonl");
+    for (let more = 0; more < 230; more += 1) {
+      await lab.batches.create(file, { endpoint: "chat", name: `n${more}` }, signal);
+    }
+    if (!isNamed) await ended(lab.batches, first.id);
+    // Without a mark, batches are told apart by their files alone.
+    const isMarked = batchesOf(name).traits.keepsMetadata || !isNamed;
+    const wanted = isMarked ? first.id : lab.server.batches.at(-1)!.id;
+    expect((await lab.batches.find(submission("first.jsonl"), signal)).batch?.id).toBe(wanted);
+  });
+});
+
+describe.concurrent.each(UPLOADING)("a file for %s that may or may not have arrived", (name) => {
   test.for<BatchFault["kind"]>(["reset", "close", "half", "status"])(
     "is found by its name where the answer to the upload was lost: %s",
     async (kind) => {
@@ -261,42 +338,6 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
       expect((await ended(lab.batches, id)).status).toBe("completed");
     },
   );
-
-  test.for<BatchFault["kind"]>(["reset", "close", "half", "status"])(
-    "is found with its batch where the answer to that was lost: %s",
-    async (kind) => {
-      const fault = { kind, status: 503, isTaken: true } as BatchFault;
-      const lab = await batchesLab(name, {
-        behaveApi: ({ nth, operation }) => (operation === "create" && nth === 1 ? fault : undefined),
-      });
-      await failure(submit(lab, requests(2)));
-      await submit(lab, requests(2), "other.jsonl");
-      const found = await lab.batches.find(submission("wave-1.jsonl"), signal);
-      expect(found).toMatchObject({ fileId: lab.server.files[0]!.id, batch: { id: lab.server.batches[0]!.id } });
-      expect(await lab.batches.find(submission("wave-3.jsonl"), signal)).toEqual(nothing);
-    },
-  );
-
-  test.for(["listFiles", "listBatches"] as const)("is not taken as lost where %s gives no list", async (list) => {
-    const lab = await batchesLab(name, {
-      behaveApi: ({ operation }) => (operation === list ? { kind: "status", status: 200, message: "Busy" } : undefined),
-    });
-    await submit(lab, requests(1));
-    expect(await failure(lab.batches.find(submission("wave-1.jsonl"), signal))).toMatchObject({
-      message: expect.stringContaining("Busy"),
-    });
-  });
-
-  test("is found among hundreds of newer ones", async () => {
-    const lab = await batchesLab(name);
-    const first = await submit(lab, requests(1), "first.jsonl");
-    const [file] = lab.server.files;
-    for (let more = 0; more < 230; more += 1)
-      await lab.batches.create(file!.id, { endpoint: "chat", name: `n${more}` }, signal);
-    // Without a mark, batches are told apart by their files alone.
-    const wanted = batchesOf(name).traits.keepsMetadata ? first.id : lab.server.batches.at(-1)!.id;
-    expect((await lab.batches.find(submission("first.jsonl"), signal)).batch?.id).toBe(wanted);
-  });
 });
 
 describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
@@ -322,9 +363,10 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
   test.for(FAULTS)("%j is told as that of a live request", async ([fault, error]) => {
     const lab = await batchesLab(name, { behaveApi: () => fault });
     const path = await lab.space.write("a.jsonl", "{}\n");
+    const { upload } = lab.batches;
     const asked = [
-      lab.batches.upload!(path, "a.jsonl", signal),
-      lab.batches.create("file-1", { endpoint: "chat", name: "a.jsonl" }, signal),
+      ...(upload === null ? [] : [upload(path, "a.jsonl", signal)]),
+      lab.batches.create(upload === null ? path : "file-1", { endpoint: "chat", name: "a.jsonl" }, signal),
       lab.batches.find(submission("a.jsonl"), signal),
       lab.batches.get("batch-1", signal),
     ];
@@ -358,7 +400,9 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     expect(lines).toBeGreaterThan(0);
   });
 
-  test.for(["upload", "get", "content"] as const)("a %s that is aborted ends with the reason", async (operation) => {
+  const ABORTED = [batchesOf(name).upload === null ? "create" : "upload", "get", "content"] as const;
+
+  test.for(ABORTED)("a %s that is aborted ends with the reason", async (operation) => {
     const abort = new AbortController();
     const reason = new Error("stop");
     const lab = await batchesLab(name, {
@@ -371,6 +415,7 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
     const path = await lab.space.write("a.jsonl", "{}\n");
     const work = {
       upload: () => lab.batches.upload!(path, "a.jsonl", abort.signal),
+      create: () => lab.batches.create(path, { endpoint: "chat", name: "a.jsonl" }, abort.signal),
       get: () => lab.batches.get("batch-1", abort.signal),
       content: async () => {
         for await (const line of lab.batches.lines("file-1", 100_000, abort.signal)) expect.fail(line);
@@ -382,20 +427,21 @@ describe.concurrent.each(BATCHING)("what goes wrong with %s", (name) => {
   test("requests leave nothing behind on the signal that they are given", async () => {
     const lab = await batchesLab(name);
     const own = new AbortController().signal;
-    const path = await lab.space.write("a.jsonl", "{}\n");
-    const fileId = await lab.batches.upload!(path, "a.jsonl", own);
+    const path = await lab.space.write("a.jsonl", `${lab.batches.line(requests(1)[0]!, "a.jsonl")}\n`);
+    const file = lab.batches.upload === null ? path : await lab.batches.upload(path, "a.jsonl", own);
+    const { id } = await lab.batches.create(file, { endpoint: "chat", name: "a.jsonl" }, own);
     await lab.batches.find(submission("b.jsonl"), own);
     await failure(lab.batches.get("none", own));
-    for await (const line of lab.batches.lines(fileId, 100_000, own)) expect(line).toBe("{}");
+    const { outputFileId } = await ended(lab.batches, id);
+    for await (const line of lab.batches.lines(outputFileId!, 100_000, own)) expect(line).toContain("c0");
     expect(getEventListeners(own, "abort")).toEqual([]);
   });
 
   test("a reader that stops early leaves no connection open", async () => {
-    const lab = await batchesLab(name);
-    const path = await lab.space.write("a.jsonl", `${"x".repeat(1_000)}\n`.repeat(20_000));
-    const fileId = await lab.batches.upload!(path, "a.jsonl", signal);
-    for await (const line of lab.batches.lines(fileId, 100_000, signal)) {
-      expect(line).toHaveLength(1_000);
+    const lab = await batchesLab(name, { behave: () => ({ kind: "text", text: "x".repeat(100_000) }) });
+    const { outputFileId } = await ended(lab.batches, (await submit(lab, requests(200))).id);
+    for await (const line of lab.batches.lines(outputFileId!, 100_000, signal)) {
+      expect(line.length).toBeGreaterThan(100_000);
       break;
     }
     await vi.waitFor(() => expect(lab.server.inFlight).toBe(0));

@@ -44,10 +44,10 @@ describe.concurrent("what passes is sent again, and then kept", () => {
 
   test.for(APIS)("%s, %s: every status, every broken connection, every body that is no answer", async (api) => {
     const { rateLimit, nameOf } = fakes[api[0]].errors;
-    const codeOf = (status: number | null, code: string | typeof RATE_LIMIT | null) => {
-      if (code === null || status === null) return code;
+    const codeOf = ({ kind }: Fault, status: number | null, code: string | typeof RATE_LIMIT | null) => {
+      if (code === null || (kind !== "status" && kind !== "error200")) return code;
       const said = code === RATE_LIMIT ? (rateLimit.code ?? rateLimit.type) : code;
-      return nameOf?.(status, said) ?? said;
+      return nameOf?.(kind === "error200" ? 500 : (status ?? 500), said) ?? said;
     };
     const config = oneCallEach(api);
     const data = rows(FAULTS.length + 1);
@@ -65,7 +65,7 @@ describe.concurrent("what passes is sent again, and then kept", () => {
           decision: "retry",
           http_status: httpStatus,
           request_id: httpStatus === null || kind === "half" ? null : first?.requestId,
-          error_code: codeOf(httpStatus, errorCode),
+          error_code: codeOf(fault(), httpStatus, errorCode),
           prompt_tokens: cost?.prompt ?? 0,
           completion_tokens: cost?.completion ?? 0,
           tokens_estimated: 0,

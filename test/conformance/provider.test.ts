@@ -135,7 +135,7 @@ describe.concurrent.each(APIS)("asked through its API, %s, %s:", (name, endpoint
     temperature: 0.25,
     top_p: 0.5,
     seed: 0,
-    stop: ["END", "\n\n"],
+    stop: ["END", "\n\nTHE END"],
     frequency_penalty: -0.5,
     presence_penalty: 1.5,
     reasoning_effort: "low",

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createBatches } from "./batches.ts";
+import type { BatchOperation } from "./batch-formats.ts";
 import type { BatchHost, BatchOptions } from "./batches.ts";
 import type { Fault } from "./faults.ts";
 import { formIn } from "./files.ts";
@@ -9,17 +10,6 @@ import type { StoredFile } from "./files.ts";
 import { errorBody } from "./formats.ts";
 import type { ErrorParts } from "./formats.ts";
 import { batchesOf, fakes, REMOTE, type RemoteName } from "./providers/index.ts";
-
-export type BatchOperation =
-  | "upload"
-  | "listFiles"
-  | "getFile"
-  | "content"
-  | "delete"
-  | "create"
-  | "listBatches"
-  | "get"
-  | "cancel";
 
 /** A request for files or batches that has arrived whole, as the script of a test sees it. */
 export interface BatchRequest {
@@ -147,8 +137,14 @@ export function createBatchApi(host: ApiHost) {
       case "getFile":
         return { body: shown.file(fileBy(route)) };
       case "content":
-        return { file: fileBy(route) };
+        return { file: shown.traits.hasOneList ? resultsOf(batchBy(route)) : fileBy(route) };
       case "delete": {
+        if (shown.traits.hasOneList) {
+          const batch = batchBy(route);
+          resultsOf(batch).isDeleted = true;
+          batch.isDeleted = true;
+          return { body: { id: batch.id, type: "message_batch_deleted" } };
+        }
         const file = fileBy(route);
         file.isDeleted = true;
         return { body: { id: file.id, object: "file", deleted: true } };
@@ -156,7 +152,7 @@ export function createBatchApi(host: ApiHost) {
       case "create":
         return shown.created(await create(provider, body));
       case "listBatches": {
-        const own = batches.all.filter((batch) => batch.provider === provider);
+        const own = batches.all.filter((batch) => batch.provider === provider && !batch.isDeleted);
         return { body: shown.batchList(own, query) };
       }
       case "get": {
@@ -178,6 +174,7 @@ export function createBatchApi(host: ApiHost) {
   function upload(provider: RemoteName, body: Buffer, contentType: string | undefined): Promise<StoredFile> {
     const form = formIn(body, contentType);
     const { mostBytes, upload: wanted } = batchesOf(provider);
+    if (!wanted) throw new Refusal(404, "There are no files.");
     const { purpose } = wanted;
     const file = form?.get("file");
     const name = form && wanted.nameIn(form);
@@ -191,20 +188,34 @@ export function createBatchApi(host: ApiHost) {
     return host.files.add({ provider, name, purpose }, file.content);
   }
 
-  function create(provider: RemoteName, body: Buffer) {
-    const wanted = objectIn(body);
-    const { endpoints, refusesCreation, traits } = batchesOf(provider);
-    const { input_file_id: fileId, endpoint, metadata } = wanted;
-    const file = files.find(
-      (one) => one.id === fileId && one.provider === provider && one.purpose !== "batch_output" && !one.isDeleted,
-    );
-    if (!file) throw new Refusal(400, `Cannot find file ${String(fileId)}.`, { type: "invalid_request_error" });
-    if (typeof endpoint !== "string" || !(endpoint in endpoints)) {
-      throw new Refusal(400, `The endpoint ${String(endpoint)} cannot be batched.`);
+  async function create(provider: RemoteName, body: Buffer) {
+    const { endpoints, mostBytes, creation } = batchesOf(provider);
+    const wanted = creation(objectIn(body));
+    if ("refused" in wanted) throw new Refusal(400, wanted.refused);
+    const { endpoint, source, metadata } = wanted;
+    if (!(endpoint in endpoints)) throw new Refusal(400, `The endpoint ${endpoint} cannot be batched.`);
+    const given =
+      "lines" in source
+        ? await fileWith(source.lines)
+        : files.find(
+            (one) =>
+              one.id === source.fileId && one.provider === provider && one.purpose !== "batch_output" && !one.isDeleted,
+          );
+    if (!given) throw new Refusal(400, "Cannot find the file.", { type: "invalid_request_error" });
+    const created = await batches.create(given, endpoint, metadata);
+    if ("code" in created) throw new Refusal(400, created.message);
+    return created;
+
+    function fileWith(lines: string[]) {
+      if (body.length > (host.options.limits?.bytes ?? mostBytes)) throw new Refusal(413, "The request is too large.");
+      return host.files.add({ provider, name: "requests.jsonl", purpose: "batch" }, Buffer.from(lines.join("\n")));
     }
-    const reason = refusesCreation(wanted);
-    if (reason !== null) throw new Refusal(400, reason);
-    return batches.create(file, endpoint, traits.keepsMetadata ? metadata : undefined);
+  }
+
+  function resultsOf({ id, outputFileId }: (typeof batches.all)[number]): StoredFile {
+    const file = files.find((one) => one.id === outputFileId && !one.isDeleted);
+    if (!file) throw new Refusal(404, `Batch ${id} has no results.`);
+    return file;
   }
 
   function fileBy({ id, provider }: Route): StoredFile {
@@ -214,33 +225,20 @@ export function createBatchApi(host: ApiHost) {
   }
 
   function batchBy({ id, provider }: Route) {
-    const batch = batches.all.find((one) => one.id === id && one.provider === provider);
+    const batch = batches.all.find((one) => one.id === id && one.provider === provider && !one.isDeleted);
     if (!batch) throw new Refusal(404, `No batch found with id '${id}'.`);
     return batch;
   }
 }
 
-const OPERATIONS: readonly [RegExp, BatchOperation][] = [
-  [/^GET files$/, "listFiles"],
-  [/^GET files\/([^/]+)$/, "getFile"],
-  [/^GET files\/([^/]+)\/content$/, "content"],
-  [/^DELETE files\/([^/]+)$/, "delete"],
-  [/^POST batches$/, "create"],
-  [/^GET batches$/, "listBatches"],
-  [/^GET batches\/([^/]+)$/, "get"],
-  [/^POST batches\/([^/]+)\/cancel$/, "cancel"],
-];
-
 function routeOf(method: string | undefined, url: string): Route | undefined {
   const { pathname, searchParams: query } = new URL(url, "http://loopback");
-  const [, name = "", rest = ""] = /^\/(\w+)\/v1\/((?:files|batches)\b.*)$/.exec(pathname) ?? [];
+  const [, name = "", path = ""] = /^\/(\w+)(\/.*)$/.exec(pathname) ?? [];
   const provider = REMOTE.find((one) => one === name);
-  if (!provider || fakes[provider].batches === null) return undefined;
-  if (method === "POST" && rest === batchesOf(provider).upload.path) {
-    return { provider, operation: "upload", id: "", query };
-  }
-  for (const [pattern, operation] of OPERATIONS) {
-    const match = pattern.exec(`${method} ${rest}`);
+  if (!provider || fakes[provider].batches === null || !path.startsWith(fakes[provider].base)) return undefined;
+  const asked = `${method} ${path.slice(fakes[provider].base.length)}`;
+  for (const [pattern, operation] of batchesOf(provider).operations) {
+    const match = pattern.exec(asked);
     if (match) return { provider, operation, id: match[1] ?? "", query };
   }
   return undefined;

@@ -11,6 +11,17 @@ export type BatchStatus =
   | "cancelling"
   | "cancelled";
 
+export type BatchOperation =
+  | "upload"
+  | "listFiles"
+  | "getFile"
+  | "content"
+  | "delete"
+  | "create"
+  | "listBatches"
+  | "get"
+  | "cancel";
+
 /** Why a batch failed whole. */
 export interface BatchProblem {
   code: string;
@@ -30,8 +41,10 @@ export interface BatchFacts {
   status: BatchStatus;
   /** When it got into each state. */
   times: Map<BatchStatus, Date>;
-  counts: { total: number; completed: number; failed: number };
+  /** `unprocessed`: those that an expired or cancelled batch did not come to. */
+  counts: { total: number; completed: number; failed: number; unprocessed: number };
   outputFileId: string | null;
   errorFileId: string | null;
   problems: BatchProblem[];
+  isDeleted?: boolean;
 }

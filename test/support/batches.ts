@@ -110,9 +110,12 @@ export function createBatches(host: BatchHost) {
   const all: Batch[] = [];
   return { all, records: () => all.map(recordOf), create, look, cancel };
 
-  async function create(file: StoredFile, endpoint: string, metadata: unknown): Promise<Batch> {
+  /** @returns why it is not created, by a provider that looks through it at once */
+  async function create(file: StoredFile, endpoint: string, metadata: unknown): Promise<Batch | BatchProblem> {
     const { provider } = file;
     const { lines, problems, model } = await validated(file, endpoint, host.options.limits?.lines ?? 50_000);
+    const [problem] = problems;
+    if (problem && !batchesOf(provider).traits.validates) return problem;
     const about = { provider, index: all.length, name: file.name, customIds: lines.map(({ customId }) => customId) };
     const course = host.guarded(() => host.options.behaveBatch?.(about)) ?? {};
     const hex = randomBytes(16).toString("hex");
@@ -125,7 +128,12 @@ export function createBatches(host: BatchHost) {
       model,
       status: "validating",
       times: new Map([["validating", new Date()]]),
-      counts: { total: 0, completed: 0, failed: 0 },
+      counts: {
+        total: batchesOf(provider).traits.validates ? 0 : lines.length,
+        completed: 0,
+        failed: 0,
+        unprocessed: 0,
+      },
       outputFileId: null,
       errorFileId: null,
       problems: course.fails ?? problems,
@@ -154,7 +162,7 @@ export function createBatches(host: BatchHost) {
   /** Whether it could be cancelled. */
   async function cancel(batch: Batch): Promise<boolean> {
     if (FINAL.has(batch.status)) return false;
-    if (batchesOf(batch.provider).traits.showsEndings) enter(batch, "cancelling");
+    if (batchesOf(batch.provider).traits.showsCancelling) enter(batch, "cancelling");
     else await end(batch, "cancelled", batch.course.doneWhenCancelled ?? 0.5);
     return true;
   }
@@ -169,12 +177,12 @@ export function createBatches(host: BatchHost) {
   /** Answers a share of the lines, in an order of its own, and writes the files. */
   async function workOn(batch: Batch, status: string, share: number): Promise<void> {
     const { provider, endpoint, file, lines } = batch;
-    const { endpoints, traits, problemLine } = batchesOf(provider);
+    const { endpoints, traits, problemLine, readLine } = batchesOf(provider);
     const route = { provider, endpoint: endpoints[endpoint]!, path: endpoint };
     const texts = linesIn(await readFile(file.path, "utf8"));
     const order = shuffled(lines.length);
     const output: string[] = [];
-    const errors: string[] = [];
+    const errors: string[] = traits.hasOneList ? output : [];
     for (const [place, index] of order.entries()) {
       if (place % 500 === 0) await breathe();
       const record = lines[index]!;
@@ -183,8 +191,8 @@ export function createBatches(host: BatchHost) {
         if (traits.writesUnprocessed) errors.push(problemLine(record.customId, leftOver(status)));
         continue;
       }
-      const { body } = JSON.parse(texts[index]!) as { body: Record<string, unknown> };
-      const { call, digest, fault } = host.incoming(route, body, record.customId);
+      const { body } = readLine(parsed(texts[index]!));
+      const { call, digest, fault } = host.incoming(route, body as Record<string, unknown>, record.customId);
       const { text, isError, usage, isGood } = resultOf(call, digest, fault, record.customId);
       Object.assign(record, { promptHash: call.promptHash, fault: fault?.kind, usage });
       record.outcome = text === undefined ? "missing" : isError ? "failed" : "answered";
@@ -198,9 +206,11 @@ export function createBatches(host: BatchHost) {
       return stored.id;
     };
     batch.outputFileId = await store("output", output);
-    batch.errorFileId = await store("error", errors);
+    batch.errorFileId = traits.hasOneList ? null : await store("error", errors);
     const count = (outcome: RecordedLine["outcome"]) => lines.filter((line) => line.outcome === outcome).length;
-    batch.counts = { total: lines.length, completed: count("answered"), failed: errors.length };
+    const unprocessed = count("expired") + count("cancelled");
+    const failed = traits.hasOneList ? count("failed") : errors.length;
+    batch.counts = { total: lines.length, completed: count("answered"), failed, unprocessed };
   }
 }
 
@@ -259,16 +269,17 @@ function leftOver(status: string): BatchProblem {
 async function validated(file: StoredFile, endpoint: string, most: number) {
   const problems: BatchProblem[] = [];
   const lines: RecordedLine[] = [];
-  const envelope = Object.entries(batchesOf(file.provider).envelope(endpoint));
+  const { envelope: envelopeOf, readLine, idPattern } = batchesOf(file.provider);
+  const envelope = Object.entries(envelopeOf(endpoint));
   const seen = new Set<unknown>();
   let model: string | undefined;
   for (const [index, text] of linesIn(await readFile(file.path, "utf8")).entries()) {
     if (index % 2_000 === 0) await breathe();
     const line = index + 1;
     const refuse = (code: string, message: string) => problems.push({ code, message, line });
-    const { custom_id: id, body, ...rest } = parsed(text);
+    const { id, body, envelope: rest } = readLine(parsed(text));
     const { model: asked, stream } = Object(body) as Record<string, unknown>;
-    if (typeof id !== "string" || id === "" || id.length > 64) refuse("invalid_custom_id", "The custom_id is invalid.");
+    if (typeof id !== "string" || !idPattern.test(id)) refuse("invalid_custom_id", "The custom_id is invalid.");
     else if (typeof asked !== "string") refuse("invalid_json_line", "This line is not parseable as valid JSON.");
     else if (seen.has(id)) refuse("duplicate_custom_id", `The custom_id '${id}' was used before.`);
     else if (model !== undefined && asked !== model) refuse("model_mismatch", "All lines must ask the same model.");

@@ -8,7 +8,7 @@ import { StringDecoder } from "node:string_decoder";
 import Database from "better-sqlite3";
 import { answerTo, usageFor } from "./answers.ts";
 import type { Asked, Endpoint, Usage } from "./answers.ts";
-import { providers } from "../../src/providers/index.ts";
+import { detectProvider, providers } from "../../src/providers/index.ts";
 import { fakes, REMOTE, type RemoteName } from "./providers/index.ts";
 import type { LoopbackServer } from "./server.ts";
 
@@ -403,8 +403,8 @@ export function expectedDataset(
 function askedBy(config: Config, prompt: string): Asked {
   const { model_name: model, max_tokens, max_completion_tokens, temperature, endpoint } = config.model_config;
   const legacy = /^(text-)?davinci-/.test(model);
-  const provider =
-    REMOTE.find((name) => name === config.api_provider) ?? (legacy || model.startsWith("gpt-") ? "openai" : "together");
+  const detected = detectProvider(model);
+  const provider = REMOTE.find((name) => name === (config.api_provider ?? detected));
   return {
     model,
     prompt,

@@ -67,9 +67,18 @@ export async function submit(
   all: BatchRequest[],
   name = "wave-1.jsonl",
 ): Promise<BatchState> {
-  const path = await space.write(name, all.map((request) => `${batches.line(request, name)}\n`).join(""));
-  const file = batches.upload === null ? path : await batches.upload(path, name, signal);
+  const file = await send({ batches, space }, all, name);
   return batches.create(file, { endpoint: all[0]?.endpoint ?? "chat", name }, signal);
+}
+
+/** Writes the requests to a file, and sends it where the provider takes files. @returns what a batch is created of */
+export async function send(
+  { batches, space }: Pick<Awaited<ReturnType<typeof batchesLab>>, "batches" | "space">,
+  all: BatchRequest[],
+  name: string,
+): Promise<string> {
+  const path = await space.write(name, all.map((request) => `${batches.line(request, name)}\n`).join(""));
+  return batches.upload === null ? path : await batches.upload(path, name, signal);
 }
 
 /** Looks at a batch until it has ended. */
@@ -85,6 +94,18 @@ export async function resultsOf(batches: BatchProvider, fileId: string | null): 
   if (fileId !== null)
     for await (const line of batches.lines(fileId, 100_000, signal)) results.push(batches.result(line));
   return results;
+}
+
+/** All results of a batch: those with an answer, and the others. */
+export async function allResultsOf(
+  batches: BatchProvider,
+  { outputFileId, errorFileId }: BatchState,
+): Promise<{ done: BatchResult[]; others: BatchResult[] }> {
+  const all = [...(await resultsOf(batches, outputFileId)), ...(await resultsOf(batches, errorFileId))];
+  return {
+    done: all.filter((one) => "completion" in one),
+    others: all.filter((one) => !("completion" in one)),
+  };
 }
 
 export const textsOf = (results: BatchResult[]) =>

@@ -1,5 +1,5 @@
 import type { Asked, Endpoint } from "../answers.ts";
-import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
+import type { BatchFacts, BatchOperation, BatchProblem } from "../batch-formats.ts";
 import type { FormPart, StoredFile } from "../files.ts";
 import type { Reply, SaidError } from "../formats.ts";
 
@@ -64,19 +64,33 @@ export interface FakeProvider {
   batches: FakeBatches | null;
 }
 
+/** What creates a batch. */
+export interface Creation {
+  endpoint: string;
+  /** The id of its file, or the lines themselves. */
+  source: { fileId: unknown } | { lines: string[] };
+  metadata: unknown;
+}
+
 /** How the loopback server works on batches in the place of a provider. */
 export interface FakeBatches {
   /** The most bytes that a file may have. */
   mostBytes: number;
   /** The endpoints that a batch may name. */
   endpoints: Record<string, Endpoint>;
-  /** How a file arrives: where, with which purpose, and where the form has its name. */
-  upload: { path: string; purpose: string; nameIn: (form: Map<string, FormPart>) => string | undefined };
+  /** What is asked for with a method and a path below the base URL, such as `GET /batches/ID`; the first group is the id. */
+  operations: readonly (readonly [RegExp, BatchOperation])[];
+  /** How a file arrives: with which purpose, and where the form has its name. Null: batches are created without files. */
+  upload: { purpose: string; nameIn: (form: Map<string, FormPart>) => string | undefined } | null;
   /** The lists of files and of batches; both are handed over oldest first. */
   fileList: (files: StoredFile[], query: URLSearchParams) => object;
   batchList: (batches: BatchFacts[], query: URLSearchParams) => object;
-  /** Why it does not create a batch from this body; null where it does. */
-  refusesCreation: (body: Record<string, unknown>) => string | null;
+  /** What a body that creates a batch asks for, or why it is refused. */
+  creation: (body: Record<string, unknown>) => Creation | { refused: string };
+  /** A line of a file: the id and the body of its request, and what is around them. */
+  readLine: (line: Record<string, unknown>) => { id: unknown; body: unknown; envelope: Record<string, unknown> };
+  /** Which ids of requests it takes. */
+  idPattern: RegExp;
   /** What it answers when it has created a batch. */
   created: (batch: BatchFacts) => { status: number; body: object };
   /** A batch's id, made from 32 hex digits. */
@@ -96,8 +110,13 @@ export interface FakeBatches {
     keepsMetadata: boolean;
     /** Says how many requests have been answered, and how many have failed. */
     counts: boolean;
+    /** Shows that a new batch is looked through before it is worked on, and fails it whole then. Else it creates no bad one. */
+    validates: boolean;
     /** Shows the state between the end of the work and the end of the batch, and that between a cancel and its end. */
-    showsEndings: boolean;
+    showsFinalizing: boolean;
+    showsCancelling: boolean;
+    /** Has all results in one list, which belongs to the batch. */
+    hasOneList: boolean;
     /** Writes a line for each request that an expired or cancelled batch did not come to. */
     writesUnprocessed: boolean;
     /** Says in a line of the error file which HTTP status the request got. */

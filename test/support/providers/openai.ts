@@ -3,7 +3,7 @@ import type { BatchFacts, BatchProblem, BatchStatus } from "../batch-formats.ts"
 import type { Endpoint } from "../answers.ts";
 import type { StoredFile } from "../files.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
-import { openAiProtocol, seconds, totals } from "./shapes.ts";
+import { openAiCreation, openAiLine, openAiOperations, openAiProtocol, seconds, totals } from "./shapes.ts";
 
 const problemLine = (customId: string, { code, message }: BatchProblem) =>
   JSON.stringify({ id: lineId(), custom_id: customId, response: null, error: { code, message } });
@@ -11,10 +11,14 @@ const problemLine = (customId: string, { code, message }: BatchProblem) =>
 const batches: FakeBatches = {
   mostBytes: 200_000_000,
   endpoints: { "/v1/chat/completions": "chat", "/v1/completions": "completions" },
-  upload: { path: "files", purpose: "batch", nameIn: (form) => form.get("file")?.filename },
+  operations: [[/^POST \/files$/, "upload"], ...openAiOperations],
+  upload: { purpose: "batch", nameIn: (form) => form.get("file")?.filename },
   fileList: (files, query) => page(files, fileObject, query, 10_000),
   batchList: (all, query) => page(all, batchObject, query, 20),
-  refusesCreation: (body) => (body["completion_window"] === "24h" ? null : "The completion_window must be 24h."),
+  creation: (body) =>
+    body["completion_window"] === "24h" ? openAiCreation(body) : { refused: "The completion_window must be 24h." },
+  readLine: openAiLine,
+  idPattern: /^.{1,64}$/s,
   created: (batch) => ({ status: 200, body: batchObject(batch) }),
   id: (hex) => `batch_${hex}`,
   file: fileObject,
@@ -28,7 +32,10 @@ const batches: FakeBatches = {
   traits: {
     keepsMetadata: true,
     counts: true,
-    showsEndings: true,
+    validates: true,
+    showsFinalizing: true,
+    showsCancelling: true,
+    hasOneList: false,
     writesUnprocessed: true,
     writesStatus: true,
     listsProblems: true,
@@ -141,7 +148,7 @@ function batchObject(batch: BatchFacts) {
     expired_at: at("expired"),
     cancelling_at: at("cancelling"),
     cancelled_at: at("cancelled"),
-    request_counts: counts,
+    request_counts: { total: counts.total, completed: counts.completed, failed: counts.failed },
     metadata: metadata ?? null,
   };
 }

@@ -1,5 +1,5 @@
 import type { Endpoint, Usage } from "../answers.ts";
-import type { FakeProvider, Question, Read } from "./fake-provider.ts";
+import type { Creation, FakeProvider, Question, Read } from "./fake-provider.ts";
 
 /** The sums of a usage, as every provider names them. */
 export function totals({ prompt, completion, total }: Usage) {
@@ -29,6 +29,27 @@ export const openAiProtocol = {
   refused: [],
   refusalReason: "refusal",
 } satisfies Partial<FakeProvider>;
+
+/** The requests about files and batches, besides uploads. */
+export const openAiOperations = [
+  [/^GET \/files$/, "listFiles"],
+  [/^GET \/files\/([^/]+)$/, "getFile"],
+  [/^GET \/files\/([^/]+)\/content$/, "content"],
+  [/^DELETE \/files\/([^/]+)$/, "delete"],
+  [/^POST \/batches$/, "create"],
+  [/^GET \/batches$/, "listBatches"],
+  [/^GET \/batches\/([^/]+)$/, "get"],
+  [/^POST \/batches\/([^/]+)\/cancel$/, "cancel"],
+] as const;
+
+/** What a body that creates a batch asks for. */
+export function openAiCreation({ input_file_id: fileId, endpoint, metadata }: Record<string, unknown>): Creation {
+  return { endpoint: String(endpoint), source: { fileId }, metadata };
+}
+
+export function openAiLine({ custom_id: id, body, ...envelope }: Record<string, unknown>) {
+  return { id, body, envelope };
+}
 
 function readBody(body: Record<string, unknown>, { endpoint }: { endpoint: Endpoint }): Read {
   const { model, messages, prompt, ...parameters } = body;

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
 import type { StoredFile } from "../files.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
-import { openAiProtocol, seconds, totals } from "./shapes.ts";
+import { openAiCreation, openAiLine, openAiOperations, openAiProtocol, seconds, totals } from "./shapes.ts";
 
 const problemLine = (customId: string, { code, message }: BatchProblem) =>
   JSON.stringify({ custom_id: customId, error: { message, code } });
@@ -10,14 +10,16 @@ const problemLine = (customId: string, { code, message }: BatchProblem) =>
 const batches: FakeBatches = {
   mostBytes: 100_000_000,
   endpoints: { "/v1/chat/completions": "chat" },
+  operations: [[/^POST \/files\/upload$/, "upload"], ...openAiOperations],
   upload: {
-    path: "files/upload",
     purpose: "batch-api",
     nameIn: (form) => form.get("file_name")?.content.toString(),
   },
   fileList: (files) => ({ data: files.toReversed().map(fileObject) }),
   batchList: (all) => all.toReversed().map(batchObject),
-  refusesCreation: () => null,
+  creation: (body) => ({ ...openAiCreation(body), metadata: undefined }),
+  readLine: openAiLine,
+  idPattern: /^.{1,64}$/s,
   created: (batch) => ({ status: 201, body: { job: batchObject(batch), warning: "" } }),
   id: (hex) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-"),
   file: fileObject,
@@ -37,7 +39,10 @@ const batches: FakeBatches = {
   traits: {
     keepsMetadata: false,
     counts: false,
-    showsEndings: false,
+    validates: true,
+    showsFinalizing: false,
+    showsCancelling: false,
+    hasOneList: false,
     writesUnprocessed: false,
     writesStatus: false,
     listsProblems: false,
