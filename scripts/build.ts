@@ -14,6 +14,7 @@ const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencie
 
 /** Packages that start faster from the bundle. All others are native or large, and are loaded when they are used. */
 const BUNDLED = new Set([
+  "@anthropic-ai/sdk",
   "cli-table3",
   "clipanion",
   "drizzle-orm",

@@ -21,7 +21,9 @@ describe.concurrent("a kill of a run", () => {
   // They differ in how a submission is made and found.
   const CASES = BATCHING.flatMap((provider) =>
     POINTS.filter(
-      ([, operation]) => batchesOf(provider).traits.keepsMetadata || operation === "upload" || operation === "create",
+      ([, operation]) =>
+        operation === "create" ||
+        (operation === "upload" ? batchesOf(provider).upload !== null : batchesOf(provider).traits.keepsMetadata),
     ).map((point) => [provider, ...point] as const),
   );
 
@@ -113,9 +115,8 @@ describe.concurrent.each(BATCHING)("a submission to %s", (provider) => {
     { kind: "half", isTaken: true },
     { kind: "status", status: 503, isTaken: true },
   ];
-  const CASES = (["upload", "create"] as const).flatMap((operation) =>
-    FAULTS.map((fault) => [operation, fault] as const),
-  );
+  const operations = batchesOf(provider).upload === null ? (["create"] as const) : (["upload", "create"] as const);
+  const CASES = operations.flatMap((operation) => FAULTS.map((fault) => [operation, fault] as const));
 
   test.for(CASES)("with a lost answer is not sent twice: %s, %j", async ([lost, fault]) => {
     await using lab = await batchLab({ ...modelOf(provider), agent_perspectives: [PLAIN] }, 3, {

@@ -25,7 +25,12 @@ const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the Germ
 const OPENAI_API_KEY = "sk-proj-openai-Wm4tXb7QpZ2nRc9VkL5sYd8H";
 const TOGETHER_API_KEY = "together-Jf3gUv6NqAe1wTz0PiK7oBx2Mc5y";
 const DATAGEN_API_KEY = "own-server-Hs9kRd4LmEw8cVn1QtYb6Zg3Xp0u";
-const KEYS = { OPENAI_API_KEY, TOGETHER_API_KEY, DATAGEN_API_KEY };
+const KEYS = {
+  ...Object.fromEntries(REMOTE.map((name) => [providers[name].remote!.keyVariable, fakes[name].key])),
+  OPENAI_API_KEY,
+  TOGETHER_API_KEY,
+  DATAGEN_API_KEY,
+};
 
 /** One call for each row: a single perspective without a reading. */
 function oneCallEach(overrides: ConfigOverrides = {}): Config {

@@ -36,7 +36,12 @@ const KNOWN = new Map<string, Known>([
      endofsequence eos eostoken eog eogtoken eot complete completed completion done finish finished normal success`,
   ),
   ...named("finished", "tool_calls", "toolcalls toolcall tooluse functioncall functioncalls"),
-  ...named("cut", "length", "length limit tokenlimit errorlimit incomplete truncated truncation"),
+  ...named(
+    "cut",
+    "length",
+    `length limit tokenlimit errorlimit incomplete truncated truncation
+     maxtokens modelcontextwindowexceeded pauseturn`,
+  ),
   ...named(
     "filtered",
     "content_filter",

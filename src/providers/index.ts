@@ -1,11 +1,12 @@
 import type { ProviderName } from "../config/providers.ts";
+import { anthropic } from "./anthropic/info.ts";
 import { offline } from "./offline/info.ts";
 import { openai } from "./openai/info.ts";
 import type { ProviderInfo } from "./provider-info.ts";
 import { together } from "./together/info.ts";
 
 /** The providers. The code of one is loaded when a run needs it. */
-export const providers: Record<ProviderName, ProviderInfo> = { openai, together, offline };
+export const providers: Record<ProviderName, ProviderInfo> = { openai, together, anthropic, offline };
 
 /** The provider that is asked where a config names a server and no provider: most servers speak its protocol. */
 export const OF_OTHER_SERVERS: ProviderName = "openai";

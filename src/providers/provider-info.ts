@@ -1,5 +1,7 @@
 import type { Endpoint } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
+import type { Message } from "../models/prompt.ts";
+import type { Parameters } from "../config/parameters.ts";
 import type { BatchProvider } from "./batch.ts";
 import type { Provider, Question } from "./provider.ts";
 
@@ -33,6 +35,14 @@ export interface PriceList {
   all(day: string): Promise<{ model: string; prices: Prices }[]>;
 }
 
+/** Something in a config that a provider would refuse. */
+export interface Problem {
+  /** A parameter, or what the messages before the prompt come from. */
+  key: keyof Parameters | "system_prompt" | "messages";
+  /** Such as `expected at most 1, found 2`. */
+  text: string;
+}
+
 /** Facts about a provider that are needed before its code is loaded. */
 export interface ProviderInfo {
   /** Whether a model of this name belongs to this provider, if a config names no provider. */
@@ -48,6 +58,13 @@ export interface ProviderInfo {
   remote: RemoteInfo | null;
   /** The names of the parameters that the model refuses, and that are therefore not sent. */
   refused(settings: Pick<Question, "model" | "endpoint" | "parameters">): string[];
+  /**
+   * What the provider would refuse every request for, if it refuses more than other providers.
+   * @param before the messages before the prompt
+   */
+  problems?(settings: Pick<Question, "model" | "parameters">, before: readonly Message[]): Problem[];
+  /** A parameter that is sent though the config does not set it, as a sentence; null if there is none. */
+  addition?(settings: Pick<Question, "model" | "parameters">): string | null;
   connect(connection: Connection): Promise<Provider>;
   /** Null if it has no batch API. */
   batches: BatchInfo | null;

@@ -39,9 +39,11 @@ function unfoldObject(object: Json, depth: number): RefusalText {
   // `error` may be the error, its text, or its name next to a text.
   const isName = ({ key }: { key: string }) => key === "error" && typeof object[key] === "string";
   const best = inner.find((one) => !isName(one)) ?? inner[0];
-  const own = NAME_KEYS.filter((key) => !(key === "error" && best?.key === "error"))
-    .map((key) => asText(object[key]))
-    .filter((name) => name !== null && name !== "" && name.length <= 200) as string[];
+  const own = [
+    // Anthropic has a code in there, without a message.
+    asText(asObject(object["details"])?.["error_code"]),
+    ...NAME_KEYS.filter((key) => !(key === "error" && best?.key === "error")).map((key) => asText(object[key])),
+  ].filter((name) => name !== null && name !== "" && name.length <= 200) as string[];
   const names = [...new Set([...(best?.parsed.names ?? []), ...own])];
   const isNumber = (name: string) => /^-?\d+$/.test(name);
   const place = Array.isArray(object["loc"]) ? object["loc"].slice(0, 8).map(asText).join(".") : "";

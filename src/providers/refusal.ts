@@ -170,7 +170,7 @@ const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boole
   [
     "no_quota",
     anyStatus,
-    /insufficient_quota|billing_hard_limit|billing_not_active|^arrearage$|\barrears\b|(?:credit|account) balance is (?:too )?(?:low|insufficient)|insufficient (?:credits?|balance|funds)|out of credits|budget (?:has been |was )?exceeded|exceeded.{0,20}\bbudget|ExceededBudget/i,
+    /insufficient_quota|spend_limit_reached|billing_hard_limit|billing_not_active|^arrearage$|\barrears\b|(?:credit|account) balance is (?:too )?(?:low|insufficient)|insufficient (?:credits?|balance|funds)|out of credits|reached your specified (?:API|workspace) usage limits|budget (?:has been |was )?exceeded|exceeded.{0,20}\bbudget|ExceededBudget/i,
   ],
   [
     "key_refused",
@@ -182,7 +182,7 @@ const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boole
   [
     "context_too_long",
     ofRequest,
-    /context_length_exceeded|exceed_context_size|exceeds?.{0,40}context (?:size|length)|maximum context length|context window|too many tokens|(?:prompt|input) is too long|ContextWindowExceeded/i,
+    /context_length_exceeded|exceed_context_size|exceeds?.{0,40}context (?:size|length|limit)|maximum context length|context window|too many tokens|(?:prompt|input) is too long|ContextWindowExceeded/i,
   ],
   [
     "model_not_found",
@@ -224,6 +224,14 @@ function isOverLimit(message: string): boolean {
 
 /** The status for an error without one, by its words. The first match decides. */
 const STATUS_BY_WORDS: readonly [status: number, words: RegExp][] = [
+  // Anthropic's types of errors.
+  [402, /^billing_error\b/],
+  [403, /^permission_error\b/],
+  [404, /^not_found_error\b/],
+  [413, /^request_too_large\b/],
+  [429, /^rate_limit_error\b/],
+  [529, /^overloaded_error\b/],
+  [401, /^authentication_error\b/],
   [429, /rate.?limit|too many requests|throttl/i],
   [408, /time.?out|timed out/i],
   [401, /invalid_api_key/],

@@ -12,8 +12,8 @@ export function detailsOf(status: number, headers: Headers | undefined): Known {
   };
 }
 
-/** Headers with the id of a request; the last is LiteLLM's. */
-const REQUEST_IDS = ["x-request-id", "x-together-request-id", "x-litellm-call-id"];
+/** Headers with the id of a request; the second is Anthropic's, the last LiteLLM's. */
+const REQUEST_IDS = ["x-request-id", "request-id", "x-together-request-id", "x-litellm-call-id"];
 
 function requestIdOf(headers: Headers): string | null {
   for (const name of REQUEST_IDS) {

@@ -6,7 +6,7 @@ import type { BatchOperation } from "./batch-formats.ts";
 import type { BatchHost, BatchOptions } from "./batches.ts";
 import type { Fault } from "./faults.ts";
 import { formIn } from "./files.ts";
-import type { StoredFile } from "./files.ts";
+import { INLINE, type StoredFile } from "./files.ts";
 import { errorBody } from "./formats.ts";
 import type { ErrorParts } from "./formats.ts";
 import { batchesOf, fakes, REMOTE, type RemoteName } from "./providers/index.ts";
@@ -153,6 +153,8 @@ export function createBatchApi(host: ApiHost) {
         return shown.created(await create(provider, body));
       case "listBatches": {
         const own = batches.all.filter((batch) => batch.provider === provider && !batch.isDeleted);
+        // A client that cannot tell them apart waits for their results by this list alone.
+        if (shown.upload === null) for (const batch of own) await batches.look(batch);
         return { body: shown.batchList(own, query) };
       }
       case "get": {
@@ -208,7 +210,7 @@ export function createBatchApi(host: ApiHost) {
 
     function fileWith(lines: string[]) {
       if (body.length > (host.options.limits?.bytes ?? mostBytes)) throw new Refusal(413, "The request is too large.");
-      return host.files.add({ provider, name: "requests.jsonl", purpose: "batch" }, Buffer.from(lines.join("\n")));
+      return host.files.add({ provider, name: "requests.jsonl", purpose: INLINE }, Buffer.from(lines.join("\n")));
     }
   }
 

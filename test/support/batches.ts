@@ -26,7 +26,7 @@ export interface BatchCourse {
   states?: BatchStatus[];
   /** It does not end earlier than so many milliseconds after it was created. */
   ms?: number;
-  /** It fails whole when it is validated, for these reasons. */
+  /** It fails whole when it is validated, for these reasons; not of a provider that creates no bad batch. */
   fails?: BatchProblem[];
   /** It expires when this share of its lines is done. */
   expiresAfter?: number;
@@ -114,8 +114,8 @@ export function createBatches(host: BatchHost) {
   async function create(file: StoredFile, endpoint: string, metadata: unknown): Promise<Batch | BatchProblem> {
     const { provider } = file;
     const { lines, problems, model } = await validated(file, endpoint, host.options.limits?.lines ?? 50_000);
-    const [problem] = problems;
-    if (problem && !batchesOf(provider).traits.validates) return problem;
+    const { validates } = batchesOf(provider).traits;
+    if (problems[0] && !validates) return problems[0];
     const about = { provider, index: all.length, name: file.name, customIds: lines.map(({ customId }) => customId) };
     const course = host.guarded(() => host.options.behaveBatch?.(about)) ?? {};
     const hex = randomBytes(16).toString("hex");
@@ -129,14 +129,14 @@ export function createBatches(host: BatchHost) {
       status: "validating",
       times: new Map([["validating", new Date()]]),
       counts: {
-        total: batchesOf(provider).traits.validates ? 0 : lines.length,
+        total: validates ? 0 : lines.length,
         completed: 0,
         failed: 0,
         unprocessed: 0,
       },
       outputFileId: null,
       errorFileId: null,
-      problems: course.fails ?? problems,
+      problems: validates ? (course.fails ?? problems) : [],
       course,
       looks: 0,
       ending: undefined,
@@ -198,6 +198,8 @@ export function createBatches(host: BatchHost) {
       record.outcome = text === undefined ? "missing" : isError ? "failed" : "answered";
       host.charge(usage, isGood);
       if (text !== undefined) (isError ? errors : output).push(text);
+      // One list has a result for each request.
+      else if (traits.hasOneList) output.push(problemLine(record.customId, leftOver("expired")));
     }
     const store = async (kind: string, content: string[]) => {
       if (content.length === 0) return null;

@@ -6,6 +6,9 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { RemoteName } from "./providers/index.ts";
 
+/** The purpose of what only this server keeps as a file: requests that came with the creation of their batch. */
+export const INLINE = "inline";
+
 /** A file that a provider has: one that was sent to it, or one with the results of a batch. */
 export interface StoredFile {
   id: string;

@@ -209,6 +209,8 @@ function announce(store: Store, { prepared, publicId: id }: Draft, onEvent: OnEv
   // With a queue, no key is used here.
   const variables = config.executor === "queue" ? { shell: {}, file: {} } : resolved.variables;
   rememberServers(store, { target, variables }, connections, onEvent);
+  const added = target.asked.map((asked) => providers[provider].addition?.(asked)).find((text) => text);
+  if (added) onEvent({ type: "warning", message: added });
   const notSent = new Set(target.asked.flatMap((asked) => providers[provider].refused(asked)));
   if (notSent.size === 0) return;
   onEvent({ type: "warning", message: `${settings.model} does not take ${[...notSent].join(", ")}: not sent` });

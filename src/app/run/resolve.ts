@@ -1,9 +1,11 @@
 import { applyOverrides } from "../../config/parse.ts";
-import { formatPath } from "../../config/problems.ts";
+import { formatPath, formatProblems, type Path, type Problem } from "../../config/problems.ts";
 import { chatOnly } from "../../config/prompt-problems.ts";
 import type { Config, Overrides } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import type { Priced } from "../../estimate/estimate.ts";
+import { instructionsOf } from "../../plan/prompt.ts";
+import { providers } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import { resolvePrices } from "../prices.ts";
@@ -39,6 +41,7 @@ export async function resolve(
   const config = withExecutor(applyOverrides(given, overrides), variables);
   const target = resolveTarget(config, overrides.baseUrl !== undefined, variables);
   checkMessages(config, target);
+  checkForProvider(config, target);
   const isSampled = overrides.test === true || overrides.sampleSize !== undefined;
   return { config, isSampled, target, priced: await resolvePrices(store, config, target), variables };
 }
@@ -83,6 +86,26 @@ function checkMessages(config: Config, { settings: { endpoint, model } }: Target
     `${formatPath(place)} cannot be sent: ${model} uses the endpoint completions, which takes one text`,
     "Take system_prompt and messages out of the config, or set model_config.endpoint to chat.",
   );
+}
+
+/** @throws UsageError when the provider would refuse every request of the run, or of one of its perspectives */
+function checkForProvider(config: Config, { provider, asked }: Target): void {
+  const info = providers[provider];
+  const found = new Map<string, Problem>();
+  for (const [at, { before }] of instructionsOf(config).entries()) {
+    const settings = asked[at];
+    const perspective = config.agent_perspectives[at];
+    if (!settings || !perspective) continue;
+    for (const { key, text } of info.problems?.(settings, before) ?? []) {
+      const own: Path = ["agent_perspectives", at];
+      const path: Path =
+        key === "system_prompt" || key === "messages"
+          ? [...(perspective[key] === undefined ? [] : own), key]
+          : [...(perspective.model_config?.[key] === undefined ? [] : own), "model_config", key];
+      found.set(formatPath(path), { path, text });
+    }
+  }
+  if (found.size > 0) throw new UsageError(formatProblems("the config", [...found.values()]));
 }
 
 /**

@@ -74,7 +74,8 @@ export class Collector {
       return { what: "it is completed, and gives no file", isPaid: true };
     }
     if (unread !== "") return { what: unread, isPaid: !isCounted };
-    if (counts !== null && counts.failed > 0 && errorFileId === null && counts.failed > error.size) {
+    const isShort = counts !== null && counts.completed + counts.failed > output.size + error.size;
+    if (isShort && counts.failed > 0 && errorFileId === null) {
       return { what: `it counts ${counts.failed} failures, and gives no file of them`, isPaid: false };
     }
     return null;
