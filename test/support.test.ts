@@ -222,13 +222,13 @@ describe("what is served", () => {
 
   test("anything else is a 404 and a stray", async () => {
     await using server = await startServer();
-    expect((await fetch(`${server.openaiUrl}/models`)).status).toBe(404);
-    expect((await fetch(`${server.togetherUrl}/models`)).status).toBe(404);
+    expect((await fetch(`${server.openaiUrl}/engines`)).status).toBe(404);
+    expect((await fetch(`${server.togetherUrl}/engines`)).status).toBe(404);
     const bad = await fetch(`${server.openaiUrl}/chat/completions`, { method: "POST", body: "[]" });
     expect([bad.status, server.requests.length, server.inFlight]).toEqual([400, 0, 0]);
     expect(server.strays).toEqual([
-      "GET /openai/v1/models",
-      "GET /together/v1/models",
+      "GET /openai/v1/engines",
+      "GET /together/v1/engines",
       "POST /openai/v1/chat/completions",
     ]);
   });

@@ -45,23 +45,18 @@ type GivenFlags = Record<keyof GivenPrices, number | undefined>;
 export async function resolvePrices(
   store: Store,
   config: Config,
-  { provider, baseUrl, baseUrlSource }: Server,
+  server: Server,
 ): Promise<{ prices: Prices } | { prices: null; reason: string }> {
   const { model_name: model } = config.model_config;
-  const known =
-    baseUrl === null
-      ? await listedPrices(provider, model)
-      : config.prices
-        ? pricesOf(config.prices, "the config")
-        : findUserPrices(store, model, baseUrl);
-  if (known) return { prices: known };
+  const { baseUrl } = server;
+  if (baseUrl !== null && config.prices) return { prices: pricesOf(config.prices, "the config") };
   const unknown = (what: string) => ({
     prices: null,
     reason: `no price is known for ${what}; set one with \`datagen prices set\`, or with \`prices\` in the config`,
   });
-  const isListed = baseUrl !== null && (baseUrlSource === "environment" || isOwnHost(provider, baseUrl));
-  const prices = isListed ? await listedPrices(provider, model) : null;
-  if (!prices) return unknown(`${model} at ${baseUrl}`);
+  const found = await pricesAt(store, model, server);
+  if (!found) return unknown(`${model} at ${baseUrl}`);
+  if (!found.isListed || baseUrl === null) return { prices: found.prices };
   for (const { model_config: own } of config.agent_perspectives) {
     const { extra_body: extra = {} } = withOwn(config.model_config, own);
     for (const [name, usual] of Object.entries(LISTED_FOR)) {
@@ -70,7 +65,23 @@ export async function resolvePrices(
       return unknown(`${model} at ${baseUrl} with the ${name} ${JSON.stringify(value)}`);
     }
   }
-  return { prices };
+  return { prices: found.prices };
+}
+
+/**
+ * The prices of a model at a server without those of a config: as the user has set them for the server, else for any
+ * server, else from the provider's list. Null if they are unknown.
+ */
+export async function pricesAt(
+  store: Store,
+  model: string,
+  { provider, baseUrl, baseUrlSource }: Server,
+): Promise<{ prices: Prices; isListed: boolean } | null> {
+  const theirs = baseUrl === null ? null : findUserPrices(store, model, baseUrl);
+  if (theirs) return { prices: theirs, isListed: false };
+  const isListed = baseUrl === null || baseUrlSource === "environment" || isOwnHost(provider, baseUrl);
+  const prices = isListed ? await listedPrices(provider, model) : null;
+  return prices && { prices, isListed };
 }
 
 /**

@@ -27,6 +27,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     data: async () => (await import("./commands/data.ts")).DataCommand,
     "data show": async () => (await import("./commands/data/show.ts")).DataShowCommand,
     "data pull": async () => (await import("./commands/data/pull.ts")).DataPullCommand,
+    models: async () => (await import("./commands/models.ts")).ModelsCommand,
     prices: async () => (await import("./commands/prices.ts")).PricesCommand,
     "prices list": async () => (await import("./commands/prices/list.ts")).PricesListCommand,
     "prices set": async () => (await import("./commands/prices/set.ts")).PricesSetCommand,

@@ -44,6 +44,11 @@ const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>>
   no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
 };
 
+/** What a refusal says of a server, and what to do about it; undefined for failures that may pass. */
+export function meaningOf(reason: FailureReason): { what: string; hint: string } | undefined {
+  return STOPS[reason];
+}
+
 /** A run keeps what it was planned with: another config makes another run. */
 const RUN_AGAIN = "in the config and `datagen run` it again, since a run keeps what it was planned with.";
 

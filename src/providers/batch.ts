@@ -12,6 +12,8 @@ import type { CallError, Completion, FailureReason, Question } from "./provider.
 export interface BatchProvider {
   /** The limits of one file; a line's bytes include its line feed. */
   limits: { requests: number; bytes: number };
+  /** Asks for the newest batch, to see whether the server takes batches. @throws CallError if the answer is no list */
+  probe(signal: AbortSignal): Promise<void>;
   /**
    * A request as one line of a file, without the line feed; its parameters are those of a live request.
    * @param name the name of the submission

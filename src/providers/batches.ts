@@ -20,13 +20,16 @@ interface Dialect {
 }
 
 /** A list comes in pages, and the last object of one leads to the next. */
-const PAGES: Pages = {
+export const PAGES: Pages = {
   objects: (page) => (Array.isArray(page) ? page : asObject(page)?.["data"]),
   next: (page, last) => {
     const after = asObject(page)?.["has_more"] === true ? asText(last?.["id"]) : null;
     return after === null ? null : { after };
   },
 };
+
+/** Short, because somebody waits for it. */
+const PROBE_TIMEOUT_MS = 30_000;
 
 /** The batch API of a server with OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
@@ -39,6 +42,11 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
   return {
     limits: dialect.limits,
+
+    async probe(signal) {
+      const page = await ask("get", "/batches", { query: { limit: "1" }, timeout: PROBE_TIMEOUT_MS }, signal);
+      if (!Array.isArray(PAGES.objects(page))) throw unexpected("a list of batches", page, apiKey);
+    },
 
     line({ customId, ...question }) {
       const envelope = dialect.envelope(`/v1${PATHS[question.endpoint]}`);

@@ -3,6 +3,7 @@ import type { Prices } from "../models/cost.ts";
 import type { Message } from "../models/prompt.ts";
 import type { Parameters } from "../config/parameters.ts";
 import type { BatchProvider } from "./batch.ts";
+import type { ListedModel } from "./model-list.ts";
 import type { Provider, Question } from "./provider.ts";
 
 /** How a provider reaches a server. */
@@ -66,6 +67,8 @@ export interface ProviderInfo {
   /** A parameter that is sent though the config does not set it, as a sentence; null if there is none. */
   addition?(settings: Pick<Question, "model" | "parameters">): string | null;
   connect(connection: Connection): Promise<Provider>;
+  /** The models that a server lists, page by page; null if it needs no network. The connection has no model. */
+  models: ((connection: Connection, signal: AbortSignal) => Promise<AsyncIterable<ListedModel>>) | null;
   /** Null if it has no batch API. */
   batches: BatchInfo | null;
 }

@@ -53,6 +53,7 @@ export class BatchServer {
   connect(simulated: Simulated): BatchProvider {
     return {
       limits: { requests: this.#plan.inputs, bytes: 1_000_000 },
+      probe: () => Promise.resolve(),
       line: ({ customId, prompt }) => JSON.stringify({ customId, prompt } satisfies Line),
       upload: (path, name) =>
         this.#answer(`upload ${name}`, () => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { digestOf, promptHashOf } from "./answers.ts";
 import type { Asked, Endpoint, Usage } from "./answers.ts";
@@ -87,7 +87,9 @@ type BaseUrls = { readonly [Name in RemoteName as `${Name}Url`]: string };
 export interface LoopbackServer extends ServerOptions, BaseUrls, AsyncDisposable {
   readonly port: number;
   readonly requests: RecordedRequest[];
-  /** Requests for anything else (`GET /openai/v1/models`), or with a body that is no JSON object. */
+  /** Requests for lists of models. */
+  readonly listings: { provider: RemoteName; headers: IncomingHttpHeaders }[];
+  /** Requests for anything else (`GET /openai/v1/engines`), or with a body that is no JSON object. */
   readonly strays: string[];
   /** Requests that have begun to arrive and have not been answered. */
   readonly inFlight: number;
@@ -156,6 +158,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     port,
     ...urlsAt(port),
     requests: [],
+    listings: [],
     strays: [],
     get inFlight() {
       return inFlight;
@@ -230,6 +233,13 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
         return;
       }
       leave();
+      const lister =
+        method === "GET" && REMOTE.find((name) => url.split("?")[0] === `/${name}${fakes[name].base}/${fakes[name].modelsPath}`);
+      if (lister) {
+        server.listings.push({ provider: lister, headers: request.headers });
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(fakes[lister].models));
+        return;
+      }
       server.strays.push(`${method} ${url}`);
       const message = route ? "The body is not a JSON object" : `Invalid URL (${method} ${url})`;
       response.writeHead(route ? 400 : 404, { "content-type": "application/json" });

@@ -20,12 +20,16 @@ export interface Server {
 /** Where a key for a server may come from: the shell or `.env`, only `.env`, or nowhere. */
 export type KeysFrom = "anywhere" | "file" | "nowhere";
 
-/** The server, model and settings of a run, decided once when it is planned. */
-export interface Target extends Server {
+/** The servers of a provider that are asked. */
+export interface Servers extends Server {
   /** The base URLs of all its servers, which have the same model; empty without a network. The first one is `baseUrl`. */
   baseUrls: readonly string[];
   /** `file` if only the `.env` of the folder names the base URL. */
   keysFrom: KeysFrom;
+}
+
+/** The server, model and settings of a run, decided once when it is planned. */
+export interface Target extends Servers {
   /** Those of the run. */
   settings: Settings;
   /** Those of each perspective. */
@@ -36,13 +40,32 @@ export interface Target extends Server {
 export function resolveTarget(config: Config, isFlag: boolean, variables: Variables): Target {
   const { model_name: model, base_url: configured } = config.model_config;
   const provider = config.api_provider ?? (configured === undefined ? detectProvider(model) : OF_OTHER_SERVERS);
-  const { remote } = providers[provider];
+  const servers = resolveServers(provider, configured, isFlag, variables);
   const endpoint = config.model_config.endpoint ?? providers[provider].endpointOf(model);
-  if (!remote) {
-    const settings = settingsOf(config, { provider, baseUrl: null, endpoint });
-    const asked = settingsByPerspective(settings, config.agent_perspectives);
-    return { provider, baseUrl: null, baseUrls: [], baseUrlSource: "default", keysFrom: "anywhere", settings, asked };
-  }
+  const settings = settingsOf(config, { provider, baseUrl: nameIn(config, servers), endpoint });
+  return { ...servers, settings, asked: settingsByPerspective(settings, config.agent_perspectives) };
+}
+
+/** What stands for the servers in the keys of calls; null for the provider's own base URL. */
+function nameIn({ model_config: { server } }: Config, { provider, baseUrl }: Server): string | null {
+  const { remote } = providers[provider];
+  if (remote === null) return null;
+  return server !== undefined ? `server:${server}` : baseUrl === remote.defaultBaseUrl ? null : baseUrl;
+}
+
+/**
+ * Decides which servers of a provider are asked.
+ * @param configured the base URLs of a config or a flag
+ * @throws UsageError when the environment names no base URL
+ */
+export function resolveServers(
+  provider: ProviderName,
+  configured: string | string[] | undefined,
+  isFlag: boolean,
+  variables: Variables,
+): Servers {
+  const { remote } = providers[provider];
+  if (!remote) return { provider, baseUrl: null, baseUrls: [], baseUrlSource: "default", keysFrom: "anywhere" };
   const candidates: [string | string[] | undefined, BaseUrlSource][] = [
     [configured, isFlag ? "flag" : "config"],
     [valueOf(variables, remote.baseUrlVariable), "environment"],
@@ -53,11 +76,7 @@ export function resolveTarget(config: Config, isFlag: boolean, variables: Variab
   const isDefault = baseUrls.length === 1 && baseUrl === remote.defaultBaseUrl;
   const baseUrlSource = isDefault ? "default" : source;
   const isOfFile = baseUrlSource === "environment" && setValue(variables.shell, remote.baseUrlVariable) === undefined;
-  const { server } = config.model_config;
-  const named = server !== undefined ? `server:${server}` : baseUrl === remote.defaultBaseUrl ? null : baseUrl;
-  const settings = settingsOf(config, { provider, baseUrl: named, endpoint });
-  const asked = settingsByPerspective(settings, config.agent_perspectives);
-  return { provider, baseUrl, baseUrls, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere", settings, asked };
+  return { provider, baseUrl, baseUrls, baseUrlSource, keysFrom: isOfFile ? "file" : "anywhere" };
 }
 
 /**
@@ -75,16 +94,13 @@ export function eachServer<T extends Server>(target: T & { baseUrls: readonly st
   return target.baseUrls.length === 0 ? [target] : target.baseUrls.map((baseUrl) => ({ ...target, baseUrl }));
 }
 
-/** What of a config its connections depend on. */
-interface Asking {
-  model_config: Pick<Config["model_config"], "model_name">;
-  max_answer_mb?: Config["max_answer_mb"];
-}
+/** The parts of a config that decide on a connection. A connection for no model has an empty name. */
+export type Connected = Pick<Config, "max_answer_mb"> & { model_config: Pick<Config["model_config"], "model_name"> };
 
 /** The connection to a server that workers ask, with their own keys. */
 export function connectionOfWorkers(
   { baseUrl }: Server,
-  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Asking,
+  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Connected,
 ): Connection {
   return { model, maxAnswerBytes: maxAnswerMb * 1_000_000, baseUrl, apiKey: undefined, isTrusted: false };
 }
@@ -95,7 +111,7 @@ export function connectionOfWorkers(
  */
 export function connectionOf(
   server: Server & { keysFrom: KeysFrom },
-  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Asking,
+  { model_config: { model_name: model }, max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB }: Connected,
   variables: Variables,
 ): Connection {
   const asked = { model, maxAnswerBytes: maxAnswerMb * 1_000_000 };
@@ -110,7 +126,7 @@ export function connectionOf(
   const apiKey = keyFrom(keysFrom, variable, variables);
   if (isOwn && apiKey === undefined) {
     throw new UsageError(
-      `${remote.keyVariable} is not set, but ${remote.label} needs a key for ${model}`,
+      `${remote.keyVariable} is not set, but ${remote.label} needs a key${model === "" ? "" : ` for ${model}`}`,
       `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.`,
     );
   }

@@ -28,6 +28,7 @@ export class CompletionCommand extends Command {
     const latest = ["latest"];
     const choices = {
       "--provider": PROVIDERS,
+      "[PROVIDER]": PROVIDERS,
       "--format": EXPORT_FORMATS,
       RUN: latest,
       A: latest,

@@ -63,6 +63,6 @@ function factor({ batch_factor: batch }: PriceRow): string {
 }
 
 /** Dollars with two digits after the point, or with more where the price has more. */
-function rate(usd: number): string {
+export function rate(usd: number): string {
   return usd.toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1");
 }

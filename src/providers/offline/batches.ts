@@ -40,6 +40,8 @@ export async function connectOfflineBatches(model: string, folder: string): Prom
   return {
     limits: { requests: 50_000, bytes: 200_000_000 },
 
+    probe: () => Promise.resolve(),
+
     line: ({ customId, endpoint, model: asked, prompt, parameters }) =>
       // The pieces are left out; they repeat the messages.
       JSON.stringify({

@@ -13,6 +13,7 @@ export const offline: ProviderInfo = {
   },
   refused: () => [],
   connect: async ({ model }) => (await import("./offline.ts")).connectOffline(model),
+  models: null,
   batches: {
     endpoints: ["chat", "completions"],
     connect: async ({ model }, folder) => (await import("./batches.ts")).connectOfflineBatches(model, folder),

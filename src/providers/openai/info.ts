@@ -22,6 +22,7 @@ export const openai: ProviderInfo = {
   },
   refused: ({ model, endpoint, parameters }) => refusedParameters(bodyNames(model, endpoint), parameters),
   connect: async (connection) => (await import("./openai.ts")).connectOpenAi(connection),
+  models: async (connection, signal) => (await import("./openai.ts")).listOpenAiModels(connection, signal),
   batches: {
     endpoints: ["chat", "completions"],
     connect: async (connection) => (await import("./openai.ts")).connectOpenAiBatches(connection),

@@ -1,9 +1,11 @@
 import OpenAI from "openai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
+import type { ListedModel } from "../model-list.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { connectServer, type Server } from "../server.ts";
+import { serverModels } from "../server-models.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 import { bodyNames, systemRole } from "./parameters.ts";
 
@@ -11,6 +13,10 @@ import { bodyNames, systemRole } from "./parameters.ts";
 export function connectOpenAi(connection: Connection): Provider {
   const { fetch, close } = createTransport(connection);
   return connectServer(openAiServer(connection, fetch), close);
+}
+
+export function listOpenAiModels(connection: Connection, signal: AbortSignal): AsyncIterable<ListedModel> {
+  return serverModels(openAiServer(connection, createFileFetch(connection)), signal);
 }
 
 export function connectOpenAiBatches(connection: Connection): BatchProvider {

@@ -20,6 +20,7 @@ export const together: ProviderInfo = {
   },
   refused: () => [],
   connect: async (connection) => (await import("./together.ts")).connectTogether(connection),
+  models: async (connection, signal) => (await import("./together.ts")).listTogetherModels(connection, signal),
   batches: {
     endpoints: ["chat"],
     connect: async (connection) => (await import("./together.ts")).connectTogetherBatches(connection),

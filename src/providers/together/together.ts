@@ -1,15 +1,21 @@
 import Together from "together-ai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
+import type { ListedModel } from "../model-list.ts";
 import type { BodyNames } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { connectServer, type Server } from "../server.ts";
+import { serverModels } from "../server-models.ts";
 import { createFileFetch, createTransport, headersOf } from "../transport.ts";
 
 export function connectTogether(connection: Connection): Provider {
   const { fetch, close } = createTransport(connection);
   return connectServer(togetherServer(connection, fetch), close);
+}
+
+export function listTogetherModels(connection: Connection, signal: AbortSignal): AsyncIterable<ListedModel> {
+  return serverModels(togetherServer(connection, createFileFetch(connection)), signal);
 }
 
 export function connectTogetherBatches(connection: Connection): BatchProvider {

@@ -47,6 +47,10 @@ export interface FakeProvider {
   requestId: () => string;
   /** The headers of every response. */
   headers: (requestId: string, tookMs: number) => Record<string, string>;
+  /** Where its list of models is, below the base URL. */
+  modelsPath: string;
+  /** That list, on one page. `model` is its first one. */
+  models: object;
   /** The body of an answer, as the provider documents it (and as its SDK types it). */
   answer: (asked: Asked & { endpoint: Endpoint }, digest: Buffer, requestId: string, reply: Reply) => object;
   /** What it says of statuses where the others do not say the same. */

@@ -51,6 +51,14 @@ export const openai: FakeProvider = {
     customHeaders: "OPENAI_CUSTOM_HEADERS",
     headers: { "openai-organization": "org-hush", "openai-project": "proj-hush" },
   },
+  modelsPath: "models",
+  models: {
+    object: "list",
+    data: [
+      { id: "gpt-4o-mini", object: "model", created: 1_721_172_741, owned_by: "system" },
+      { id: "ft:gpt-4o-mini-2024-07-18:org::abc", object: "model", created: 1_721_172_742, owned_by: "org" },
+    ],
+  },
   detailsUsage: (endpoint) => endpoint === "chat",
   requestId: () => `req_${randomBytes(16).toString("hex")}`,
   headers: (requestId, tookMs) => ({

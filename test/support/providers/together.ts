@@ -58,6 +58,26 @@ export const together: FakeProvider = {
     customHeaders: "TOGETHER_CUSTOM_HEADERS",
     headers: {},
   },
+  modelsPath: "models",
+  models: [
+    {
+      id: "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+      object: "model",
+      type: "chat",
+      display_name: "Llama 3.3 70B",
+      context_length: 131_000,
+      pricing: { hourly: 0, input: 0.9, output: 0.9, base: 0, finetune: 0 },
+    },
+    {
+      id: "org/New",
+      object: "model",
+      type: "chat",
+      display_name: "New",
+      context_length: 4_096,
+      pricing: { hourly: 0, input: 0.2, cached_input: 0.05, output: 0.4, base: 0, finetune: 0 },
+    },
+    { id: "black-forest-labs/FLUX.1", object: "model", type: "image", display_name: "FLUX", pricing: {} },
+  ],
   detailsUsage: () => false,
   requestId() {
     const hex = randomBytes(16).toString("hex");
