@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { batchLab, expectChargedOnce, PLAIN, uploaded } from "./support/batch-lab.ts";
 import { type BatchFault, startServer } from "./support/server.ts";
@@ -146,11 +147,50 @@ describe.concurrent("runs cancel", () => {
 });
 
 describe.concurrent("a server", () => {
-  test.for<BatchFault>([
+  const MISSING: BatchFault[] = [
     { kind: "status", status: 404, message: "Invalid URL" },
     { kind: "status", status: 405, message: "Method Not Allowed" },
-  ])("without batches is told, and the run goes on live: %j", async (fault) => {
-    await using lab = await batchLab({}, 2, { behaveApi: () => fault });
+  ];
+
+  test.for<[fault: BatchFault, answer: RegExp]>([
+    [MISSING[0]!, /404: Invalid URL/],
+    [MISSING[1]!, /405: Method Not Allowed/],
+    [{ kind: "status", status: 400, message: "no support for 'list_batches'" }, /400: no support for 'list_batches'/],
+    [{ kind: "html", status: 200 }, /the server answered 200 with HTML/],
+  ])("without batches is told before anything is sent or written: %j", async ([fault, answer]) => {
+    await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 2, { behaveApi: () => fault });
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(2);
+    expect(result.stderr).toMatch(
+      /http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batch API; to GET \/batches it answered/,
+    );
+    expect(result.stderr).toMatch(answer);
+    expect(result.stderr).toContain("Leave --batch out");
+    expect(lab.server.batchRequests.map(({ method, path }) => [method, path])).toEqual([
+      ["GET", "/openai/v1/batches?limit=1"],
+    ]);
+    expect(existsSync(lab.space.at("data"))).toBe(false);
+  });
+
+  test("without batches keeps a run live that was planned so", async () => {
+    await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 2, {
+      behave: () => ({ kind: "status", status: 401 }),
+    });
+    expect((await lab.run("run", "config.json")).code).toBe(3);
+    lab.server.behaveApi = () => MISSING[0];
+    const refused = await lab.run("resume", "latest", "--batch");
+    expect(refused.code, refused.stderr).toBe(2);
+    expect(refused.stderr).toContain("has no batch API");
+    expect(lab.server.batchRequests).toHaveLength(1);
+    lab.server.behave = undefined;
+    expect((await lab.run("resume", "latest")).code).toBe(0);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+  });
+
+  test.for(MISSING)("that takes no batches any more is told, and the run goes on live: %j", async (fault) => {
+    await using lab = await batchLab({}, 2, {
+      behaveApi: ({ operation, nth }) => (operation === "listBatches" && nth === 1 ? undefined : fault),
+    });
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(3);
     expect(result.stderr).toMatch(/http:\/\/127\.0\.0\.1:\d+\/openai\/v1 has no batch API/);
@@ -161,6 +201,35 @@ describe.concurrent("a server", () => {
     expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
     expectChargedOnce(lab);
     lab.expectSound();
+  });
+
+  test("is asked once for the batches of all models, again after a passing failure, and not by a resume", async () => {
+    await using lab = await batchLab({ agent_perspectives: [PLAIN], prices: undefined }, 2, {
+      ...after(3),
+      behaveApi: ({ operation, nth }) =>
+        operation === "listBatches" && nth === 1 ? { kind: "status", status: 503 } : undefined,
+    });
+    const both = ["--model", "gpt-4o-mini", "--model", "gpt-4o", "--base-url", lab.server.openaiUrl];
+    const begun = await lab.run("run", "config.json", "--batch", "--no-wait", "--name", "both", ...both);
+    expect(begun.code, begun.stderr).toBe(3);
+    const probes = () => lab.server.batchRequests.filter(({ path }) => path.endsWith("/batches?limit=1")).length;
+    expect([probes(), lab.server.batches.length]).toEqual([2, 2]);
+    const resumed = await lab.run("resume", "both", "--batch");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect([probes(), lab.server.batches.length]).toEqual([2, 2]);
+  });
+
+  test("gets batches that are no larger than the config says", async () => {
+    const config = { agent_perspectives: [PLAIN], max_batch_requests: 2 };
+    await using lab = await batchLab(config, 5);
+    expect((await lab.run("run", "config.json", "--batch")).code).toBe(0);
+    expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([2, 2, 1]);
+    await using small = await batchLab({ agent_perspectives: [PLAIN], max_batch_mb: 0.001 }, 8);
+    expect((await small.run("run", "config.json", "--batch")).code).toBe(0);
+    const sizes = small.server.files.filter(({ purpose }) => purpose === "batch").map(({ bytes }) => bytes);
+    expect(sizes.length).toBeGreaterThan(1);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000);
+    expect((await small.dataset()).tasks).toEqual(small.expected().tasks);
   });
 
   test("that does not know a batch any more is told, and a cancelled batch is sent again", async () => {

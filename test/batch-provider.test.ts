@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -187,6 +188,66 @@ describe("a batch that is not as documented", () => {
   test("a reason that quotes the key is reported without it", () => {
     const batch = { id: "b", status: "failed", errors: { data: [{ message: `not with ${KEY}` }] } };
     expect(readBatch(batch, KEY).error).toEqual({ code: null, message: "not with [key]" });
+  });
+});
+
+describe("another server with OpenAI's endpoints", () => {
+  /** It reads files slowly, gives them other names, and keeps neither metadata nor counts. */
+  async function gateway() {
+    let isRead = false;
+    const sent: string[] = [];
+    const file = () => ({ id: "file-1", filename: "modified_file.jsonl", status: isRead ? "processed" : "pending" });
+    const batch = { id: "batch-1", input_file_id: "file-1", status: "queued", metadata: null, output_file_id: "" };
+    const answers: Record<string, () => [status: number, body: unknown]> = {
+      "POST /v1/files": () => [200, file()],
+      "GET /v1/files": () => [200, { data: [file()] }],
+      "GET /v1/files/file-1": () => [200, file()],
+      "POST /v1/batches": () => (isRead ? [200, batch] : [400, { error: { message: "The file is not ready." } }]),
+      "GET /v1/batches": () => [200, { data: [batch] }],
+    };
+    const http = createServer((request, response) => {
+      const path = `${request.method} ${request.url?.split("?")[0]}`;
+      sent.push(path);
+      const [status, body] = answers[path]?.() ?? [404, {}];
+      request.resume().on("end", () => {
+        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+      });
+    });
+    http.listen({ port: 0, host: "127.0.0.1" });
+    await once(http, "listening");
+    onTestFinished(() => {
+      http.closeAllConnections();
+      http.close();
+    });
+    const baseUrl = `http://127.0.0.1:${(http.address() as AddressInfo).port}/v1`;
+    const { space, batches } = await batchesLab("openai", {}, { baseUrl });
+    return { space, batches, sent, read: () => (isRead = true) };
+  }
+
+  test("takes a batch once it has read the file", async () => {
+    const { space, batches, read } = await gateway();
+    const path = await space.write("a.jsonl", "{}\n");
+    const id = await batches.upload!(path, "a.jsonl", signal);
+    const options = { endpoint: "chat" as const, name: "a.jsonl" };
+    const early = await failure(batches.create(id, options, signal));
+    expect(early).toMatchObject({ reason: "server_error", details: { httpStatus: 400 } });
+    expect(early.message).toBe("the server still reads the file of the batch: The file is not ready.");
+    read();
+    expect(await batches.create(id, options, signal)).toMatchObject({
+      id: "batch-1",
+      status: "in_progress",
+      counts: null,
+      outputFileId: null,
+    });
+  });
+
+  test("has a batch that is found by its file, and is asked for one batch to see that it has any", async () => {
+    const { batches, sent } = await gateway();
+    await batches.probe(signal);
+    expect(sent).toEqual(["GET /v1/batches"]);
+    expect((await batches.find(submission("a.jsonl"), signal)).batch).toBeNull();
+    const found = await batches.find(submission("a.jsonl", "file-1"), signal);
+    expect(found).toMatchObject({ fileId: "file-1", batch: { id: "batch-1" } });
   });
 });
 

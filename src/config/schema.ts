@@ -177,6 +177,15 @@ export const configSchema = z.strictObject(
       .boolean("true or false")
       .optional()
       .describe("Keeps the files of batches at the provider. By default they are deleted when the results are stored."),
+    max_batch_requests: wholeFrom(1)
+      .max(1_000_000, "a whole number from 1 to 1000000")
+      .optional()
+      .describe("The most requests of a batch. Default: the provider's limit; at most 50000 at other servers."),
+    max_batch_mb: between(0.001, 1_000, "a number of megabytes from 0.001 to 1000")
+      .optional()
+      .describe(
+        "The largest file of a batch's requests, in megabytes. Default: the provider's limit; at most 100 at other servers.",
+      ),
     replicates: wholeFrom(1)
       .max(1_000, "a whole number from 1 to 1000")
       .optional()

@@ -18,6 +18,8 @@ const IS_HASHED: Record<keyof Config, boolean> = {
   // How a run is executed.
   executor: false,
   keep_provider_files: false,
+  max_batch_requests: false,
+  max_batch_mb: false,
   concurrency: false,
   timeout_s: false,
   max_attempts: false,

@@ -43,6 +43,8 @@ export interface BatchProvider {
 /** What tells a submission from others. */
 export interface Submission {
   name: string;
+  /** The id of its file; null if it is not known to be there. */
+  fileId: string | null;
   /** The number of its requests. */
   requests: number;
   /** When it was prepared, in milliseconds since 1970 by the clock of this machine. */

@@ -28,6 +28,9 @@ export const PAGES: Pages = {
   },
 };
 
+/** What servers call a file that they have not read yet. */
+const BEING_READ = /^(?:pending|running|not_?running|processing|queued|importing|validating)$/i;
+
 /** Short, because somebody waits for it. */
 const PROBE_TIMEOUT_MS = 30_000;
 
@@ -67,12 +70,15 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
     async create(fileId, { endpoint, name }, signal) {
       const body = { input_file_id: fileId, endpoint: `/v1${PATHS[endpoint]}`, ...dialect.creation(name) };
-      const created = await ask("post", "/batches", { body }, signal);
+      const created = await ask("post", "/batches", { body }, signal).catch(async (error: unknown) => {
+        throw await refusalOf(error, () => ask("get", fileAt(fileId), {}, signal));
+      });
       return batchOf(asObject(created)?.["job"] ?? created);
     },
 
-    async find({ name }, signal) {
-      const files: (string | null)[] = [];
+    async find({ name, fileId: known }, signal) {
+      // Gateways may give files other names, and keep no metadata of batches.
+      const files: (string | null)[] = known === null ? [] : [known];
       for await (const file of list("/files", dialect.files, PAGES, signal)) {
         if (file["filename"] === name) files.push(asText(file["id"]));
       }
@@ -103,4 +109,19 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
 
     result: (line) => readResult(line, model, apiKey),
   };
+}
+
+/**
+ * The error of a batch that was refused: one that passes, if the server has not read its file yet. Azure's takes a while.
+ * @param file asks for the file
+ */
+async function refusalOf(refused: unknown, file: () => Promise<unknown>): Promise<unknown> {
+  if (!(refused instanceof CallError) || ![400, 409, 422].includes(refused.details.httpStatus ?? 0)) return refused;
+  const status = asText(asObject(await file().catch(() => null))?.["status"]) ?? "";
+  if (!BEING_READ.test(status)) return refused;
+  return new CallError(
+    "server_error",
+    `the server still reads the file of the batch: ${refused.message}`,
+    refused.details,
+  );
 }

@@ -59,7 +59,12 @@ export const askedBy = (provider: RemoteName, { prompt, endpoint }: BatchRequest
 });
 
 /** A submission of that name, prepared a moment ago. */
-export const submission = (name: string): Submission => ({ name, requests: 2, createdAt: Date.now() });
+export const submission = (name: string, fileId: string | null = null): Submission => ({
+  name,
+  fileId,
+  requests: 2,
+  createdAt: Date.now(),
+});
 
 /** Writes the requests to a file, sends it, and creates its batch. */
 export async function submit(

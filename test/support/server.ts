@@ -234,7 +234,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
       }
       leave();
       const lister =
-        method === "GET" && REMOTE.find((name) => url.split("?")[0] === `/${name}${fakes[name].base}/${fakes[name].modelsPath}`);
+        method === "GET" &&
+        REMOTE.find((name) => url.split("?")[0] === `/${name}${fakes[name].base}/${fakes[name].modelsPath}`);
       if (lister) {
         server.listings.push({ provider: lister, headers: request.headers });
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(fakes[lister].models));

@@ -4,6 +4,7 @@ import type { Prices } from "../../models/cost.ts";
 import { modelFacts } from "../../models/limits.ts";
 import { KEY_VARIABLES, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { ListedModel } from "../../providers/model-list.ts";
+import { CallError } from "../../providers/provider.ts";
 import type { Store } from "../../store/file/store.ts";
 import { pricesAt } from "../prices.ts";
 import { type Environment, readVariables, type Variables, valueOf } from "../server/environment.ts";
@@ -120,7 +121,7 @@ async function* modelsOf(
       if (model.id.length <= LONGEST_NAME) yield model;
     }
   } catch (error) {
-    if (isMissing(error)) {
+    if (error instanceof CallError && isMissing(error)) {
       throw new UsageError(
         `${baseUrl} lists no models: ${error.message}`,
         "Check the base URL; most end in /v1. Some servers have no list: their documentation names their models.",

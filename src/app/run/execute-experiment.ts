@@ -8,6 +8,7 @@ import { type RunSummary, summaryOf } from "../runs/summary.ts";
 import { baseUrlsOf } from "../server/server-of-run.ts";
 import { normaliseBaseUrl } from "../server/target.ts";
 import { type ConnectedRun, connectRun, executeConnected, type ExecuteRunOptions } from "./execute-run.ts";
+import { createBatchProbe } from "./probe-batches.ts";
 
 export interface ExecuteExperimentOptions extends Omit<ExecuteRunOptions, "onEvent"> {
   /** @param run the id of the run that the event is about */
@@ -51,7 +52,8 @@ export async function executeExperiment(
   };
   // One after the other, because this may ask the user.
   const connected: ConnectedRun[] = [];
-  for (const runId of runIds) connected.push(await connectRun(store, runId, optionsOf(runId)));
+  const probe = createBatchProbe();
+  for (const runId of runIds) connected.push(await connectRun(store, runId, optionsOf(runId), probe));
   const ended = await Promise.allSettled(connected.map((run) => executeConnected(store, run, optionsOf(run.runId))));
   // The last answers of all runs are stored now.
   rescueIfTaken(store);

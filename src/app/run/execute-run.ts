@@ -24,8 +24,9 @@ import { sharedPrefixes } from "../../plan/shared-prefix.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
-import { batchesOf, batchFolder, checkBatches } from "./batches.ts";
+import { batchFolder, checkBatches, connectBatches } from "./batches.ts";
 import { capNanoUsdOf, capOf, sharingBudget } from "./cap.ts";
+import { type BatchProbe, createBatchProbe } from "./probe-batches.ts";
 import { queueOf, queueUrlOfRun, serversOfWorkers, warnOfQueue } from "./queue.ts";
 import { mayReopen, reopen, type ReopenOptions } from "./reopen.ts";
 import { partnersOf, withLease } from "./with-lease.ts";
@@ -88,11 +89,22 @@ export interface ConnectedRun {
  * What comes before a run's lease is taken, because a question to the user may wait long.
  * @internal
  */
-export async function connectRun(store: Store, runId: number, options: ExecuteRunOptions): Promise<ConnectedRun> {
+export async function connectRun(
+  store: Store,
+  runId: number,
+  options: ExecuteRunOptions,
+  probe: BatchProbe = createBatchProbe(),
+): Promise<ConnectedRun> {
   checkOverrides({ concurrency: options.concurrency, maxCostUsd: options.maxCostUsd });
   sweep(store);
-  const isSending = hasOpenCalls(store, runId) || mayReopen(getRun(store, runId), options);
-  return { runId, connections: isSending ? await connectToSend(store, runId, options) : null };
+  const run = getRun(store, runId);
+  const isSending = hasOpenCalls(store, runId) || mayReopen(run, options);
+  const connections = isSending ? await connectToSend(store, runId, options) : null;
+  const [first] = connections ?? [];
+  // A run that was planned in batches was probed then, and a server with an open batch of it takes batches.
+  const isNew = options.executor === "batch" && run.executor !== "batch" && openBatches(store, runId).length === 0;
+  if (isNew && first) await probe(run, first, batchFolder(store.path));
+  return { runId, connections };
 }
 
 /**
@@ -264,19 +276,19 @@ async function serversOf(row: RunRow, connections: readonly Connection[]): Promi
 
 function batchOptionsOf(
   store: Store,
-  { provider, prices, config, publicId }: RunRow,
+  row: RunRow,
   [first]: readonly Connection[],
   { mode, waits }: Pick<Job["batches"], "mode" | "waits">,
 ): Job["batches"] {
   return {
     async connect() {
-      if (!first) throw new Error(`run ${publicId} has no connection for its batches`);
-      return await batchesOf(provider).connect(first, batchFolder(store.path));
+      if (!first) throw new Error(`run ${row.publicId} has no connection for its batches`);
+      return await connectBatches(row, first, store.path);
     },
-    factor: prices?.batch_factor ?? null,
+    factor: row.prices?.batch_factor ?? null,
     mode,
     waits,
-    keepsFiles: config.keep_provider_files ?? false,
+    keepsFiles: row.config.keep_provider_files ?? false,
   };
 }
 

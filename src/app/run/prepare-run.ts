@@ -13,7 +13,9 @@ import { survey } from "../estimate/survey.ts";
 import type { OnEvent } from "../events.ts";
 import type { Environment } from "../server/environment.ts";
 import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
+import { batchFolder } from "./batches.ts";
 import { inputChanges } from "./input-changes.ts";
+import { createBatchProbe } from "./probe-batches.ts";
 import { checkSendable, type Resolved, resolveAll } from "./resolve.ts";
 
 /** A question to the user before a run is planned. */
@@ -82,6 +84,7 @@ export async function prepareRuns(
   const all = await resolveAll(store, configs, options);
   if (all.length > 1 && name !== undefined) checkExperimentName(store, name);
   const connections = all.map((resolved) => checkSendable(resolved, options.queue));
+  await probeBatches(store, all, connections);
   const agree = async (question: PlanQuestion) => {
     if (confirm && !(await confirm(question))) throw new DeclinedError("nothing was sent, and no run was created");
   };
@@ -106,6 +109,19 @@ export async function prepareRuns(
   const question = costQuestion(prepared, onEvent);
   if (question) await agree(question);
   return prepared;
+}
+
+/** Finds out whether the servers of the runs that go in batches take them. */
+async function probeBatches(
+  store: Store,
+  all: readonly Resolved[],
+  connections: readonly (readonly Connection[])[],
+): Promise<void> {
+  const probe = createBatchProbe();
+  for (const [at, { config, target }] of all.entries()) {
+    const [first] = connections[at] ?? [];
+    if (config.executor === "batch" && first) await probe(target, first, batchFolder(store.path));
+  }
 }
 
 /** What prepares several models says some things for each. They are passed on once. */

@@ -6,8 +6,8 @@ import { CallError } from "../../providers/provider.ts";
 const MISSING = new Set([404, 405, 501]);
 
 /** Whether a server has answered that it does not have an address, or with something else than what is asked for. */
-export function isMissing(error: unknown): error is CallError {
-  return error instanceof CallError && (MISSING.has(error.details.httpStatus ?? 0) || error.reason === "malformed");
+export function isMissing({ reason, details }: CallError): boolean {
+  return MISSING.has(details.httpStatus ?? 0) || reason === "malformed";
 }
 
 /** The error for a request that a server has not answered as it should. Other errors stay as they are. */
@@ -15,6 +15,8 @@ export function serverError(server: string, error: unknown): unknown {
   if (!(error instanceof CallError)) return error;
   const known = meaningOf(error.reason);
   if (known) return new StoppedError(`${server} ${known.what}: ${error.message}`, `${known.hint}.`, error);
+  const { httpStatus } = error.details;
+  const what = httpStatus === null ? "has not answered" : `has answered with ${httpStatus}`;
   const hint = "Check the address, and whether the server runs. Try again later if it does.";
-  return new StoppedError(`${server} has not answered: ${error.message}`, hint, error);
+  return new StoppedError(`${server} ${what}: ${error.message}`, hint, error);
 }

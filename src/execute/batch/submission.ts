@@ -95,7 +95,7 @@ async function createBatch(run: BatchRun, row: BatchRow, file: string, fileId: s
     );
   const created = await ask(job, create, {
     lookUp: async () => {
-      const found = await provider.find(row, job.drain);
+      const found = await provider.find({ ...row, fileId }, job.drain);
       return found.batch || found.candidate ? { ...found, fileId } : null;
     },
     // A file that was sent a moment ago may not be everywhere yet.
