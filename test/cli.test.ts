@@ -356,6 +356,8 @@ describe.concurrent("an example of a help text", () => {
       if (sub === "set") expect(kept.length).toBeGreaterThan(0);
       else if (sub === "unset") expect(kept).toHaveLength(1);
       else expect(result.stdout.toLowerCase()).toContain(sub === "list" ? model : "datagen prices list");
+    } else if (command === "check") {
+      expect(result.stdout).toMatch(/^A run would work\.$|"ok": true/m);
     } else if (command === "models") {
       expect(result.stdout).toContain("gpt-4o-mini");
     } else if (line.includes("other.db")) {

@@ -9,6 +9,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<CommandClass>> = new Ma
     resume: async () => (await import("./commands/resume.ts")).ResumeCommand,
     estimate: async () => (await import("./commands/estimate.ts")).EstimateCommand,
     preview: async () => (await import("./commands/preview.ts")).PreviewCommand,
+    check: async () => (await import("./commands/check.ts")).CheckCommand,
     runs: async () => (await import("./commands/runs.ts")).RunsCommand,
     "runs list": async () => (await import("./commands/runs/list.ts")).RunsListCommand,
     "runs show": async () => (await import("./commands/runs/show.ts")).RunsShowCommand,

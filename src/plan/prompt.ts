@@ -31,6 +31,13 @@ export interface PromptRow {
   columns: Readonly<Record<string, unknown>>;
 }
 
+/** A prompt whose answer is one word, to see that a model answers. @param hasSystem whether it has a system message */
+export function shortPrompt(hasSystem: boolean): Prompt {
+  const text = "Reply with the single word: yes";
+  const system: Message[] = hasSystem ? [{ role: "system", content: "Be brief." }] : [];
+  return { messages: [...system, { role: "user", content: text }], pieces: [text] };
+}
+
 /** Whether the prompts of a step say the same in two perspectives, but for the texts that it works on. */
 export function isSameStep(one: Instructions, other: Instructions, step: Step): boolean {
   const said = ({ reading, before, frames }: Instructions) => [
