@@ -117,7 +117,7 @@ function checkForProvider(config: Config, { provider, asked }: Target): void {
  */
 export function checkSendable(
   { config, target, priced, variables }: Resolved,
-  queue: string | undefined,
+  queue?: string,
 ): Connection[] {
   const { executor = "live", max_cost_usd: cap } = config;
   if (executor === "queue") queueUrlOfPlan(queue, variables);
