@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { attemptCost, type Prices } from "../src/models/cost.ts";
 import { anthropicPrice } from "../src/providers/anthropic/prices.ts";
 import { geminiPrice } from "../src/providers/gemini/prices.ts";
+import { providers } from "../src/providers/index.ts";
 import { openAiPrice } from "../src/providers/openai/prices.ts";
 import { togetherPrices } from "../src/providers/together/prices.ts";
 import { openLab, PLAIN } from "./support/lab.ts";
@@ -107,29 +108,37 @@ describe.each(Object.entries(GOLDEN))("the cost at %s, to the billionth of a dol
   );
 });
 
-/** What 952 plain, 2,048 cached and 700 completion tokens cost; Together lists no price for cached tokens of its model. */
-const ANSWERED: Record<string, [model: string, nanoUsd: number]> = {
+/**
+ * What 952 plain, 2,048 cached and 700 completion tokens cost, live and in a batch. Together lists no price for the cached
+ * tokens of its model.
+ */
+const ANSWERED: Record<string, [model: string, live: number, batch: number]> = {
   // 142,800 + 153,600 + 420,000
-  openai: ["gpt-4o-mini", 716_400],
+  openai: ["gpt-4o-mini", 716_400, 358_200],
   // 3,700 × 1,040
-  together: ["meta-llama/Llama-3.3-70B-Instruct-Turbo", 3_848_000],
+  together: ["meta-llama/Llama-3.3-70B-Instruct-Turbo", 3_848_000, 1_924_000],
   // 2,856,000 + 614,400 + 10,500,000
-  anthropic: ["claude-sonnet-4-6", 13_970_400],
-  // 285,600 + 61,440 + 1,750,000
-  gemini: ["gemini-2.5-flash", 2_097_040],
+  anthropic: ["claude-sonnet-4-6", 13_970_400, 6_985_200],
+  // 285,600 + 61,440 + 1,750,000; in a batch, cached tokens cost the same
+  gemini: ["gemini-2.5-flash", 2_097_040, 1_079_240],
 };
 
-test.concurrent.each(REMOTE)(
-  "a run at %s costs what its usage costs, to the billionth of a dollar",
-  async (provider) => {
-    const [model, nanoUsd] = ANSWERED[provider]!;
+const WAYS = REMOTE.flatMap((provider) => [
+  [provider, "live"] as const,
+  ...(providers[provider].batches ? [[provider, "batch"] as const] : []),
+]);
+
+test.concurrent.each(WAYS)(
+  "a run at %s, %s, costs what its usage costs, to the billionth",
+  async (provider, executor) => {
+    const [model, live, batch] = ANSWERED[provider]!;
     const usage = { prompt: 3_000, cached: 2_048, completion: 700, reasoning: 400 };
     await using lab = await openLab({
-      config: { agent_perspectives: [PLAIN], model_config: { model_name: model, max_tokens: 1_000 } },
+      config: { agent_perspectives: [PLAIN], executor, model_config: { model_name: model, max_tokens: 1_000 } },
       server: { behave: () => ({ kind: "text", text: "An answer.", usage }) },
     });
     const { code, stderr, run } = await lab.runConfig(["--yes"]);
     expect(code, stderr).toBe(0);
-    expect(Math.round(run!.cost_usd! * 1e9)).toBe(nanoUsd);
+    expect(Math.round(run!.cost_usd! * 1e9)).toBe(executor === "live" ? live : batch);
   },
 );

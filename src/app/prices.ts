@@ -25,6 +25,8 @@ export interface PriceRow extends Rates {
   /** The server of a price that the user has set; null for any server, and for a listed price. */
   base_url: string | null;
   batch_factor: number | null;
+  /** The same for cached input, where it differs. */
+  cached_batch_factor?: number;
   /** The rates for the whole request if its prompt has at least `from` tokens. */
   long_prompts: (Rates & { from: number })[];
   source: string;
@@ -149,7 +151,5 @@ function pricesOf(given: GivenPrices, source: string): Prices {
 
 function rowOf(model: string, provider: string | null, baseUrl: string | null, prices: Prices): PriceRow {
   const age = Math.floor((Date.now() - Date.parse(prices.date)) / DAY_MS);
-  const { input, cached_input, cache_write, output, batch_factor, long_prompts, source, date } = prices;
-  const rates = { input, cached_input, cache_write, output };
-  return { model, provider, base_url: baseUrl, ...rates, batch_factor, long_prompts, source, date, age_days: age };
+  return { model, provider, base_url: baseUrl, ...prices, age_days: age };
 }
