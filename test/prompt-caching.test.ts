@@ -205,6 +205,19 @@ describe("calls that wait for the first of their prefix", () => {
   });
 });
 
+test("only so many calls wait, and only so many prefixes are remembered", () => {
+  const prefixes = new Prefixes<number>();
+  const most = 10_000;
+  const held = Array.from({ length: most + 2 }, (_, id) => prefixes.holds("a", id, id));
+  // The first goes first, and the last is one too many.
+  expect(held.flatMap((isHeld, id) => (isHeld ? [] : [id]))).toEqual([0, most + 1]);
+  expect(prefixes.held).toBe(most);
+  expect(prefixes.answered("a")).toHaveLength(most);
+  for (let key = 0; key < most; key += 1) prefixes.answered(`${key}`);
+  // "a" is forgotten, so that a call of it goes first again; "9999" is not.
+  expect(["a", "a", "9999", "9999"].map((key, id) => prefixes.holds(key, id, id))).toEqual([false, true, false, false]);
+});
+
 /** The requests in the order in which they arrived, by what their prompts begin with. */
 function byPrefix(requests: readonly RecordedRequest[], prefixOf: (prompt: string) => string) {
   const groups = Map.groupBy(requests, ({ body }) => prefixOf(JSON.stringify(body?.["messages"])));

@@ -64,7 +64,6 @@ export class Backlog {
   }
 
   #take(isProbe: boolean): Waiting | undefined {
-    if (this.#prefixes.isFull) return this.#ready.shift();
     return isProbe ? (this.#nextFresh() ?? this.#ready.shift()) : (this.#ready.shift() ?? this.#nextFresh());
   }
 

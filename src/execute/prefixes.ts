@@ -27,7 +27,7 @@ export function createPrefixOf(
 
 /** Keys of prefixes that are remembered. Of one that is forgotten, a call goes first again. */
 const MOST_KNOWN = 10_000;
-/** More calls than this are not held back. */
+/** More calls than this are not held back. They are sent, so that other prefixes do not wait. */
 const MOST_HELD = 10_000;
 
 /**
@@ -46,10 +46,6 @@ export class Prefixes<Held> {
     return this.#count;
   }
 
-  get isFull(): boolean {
-    return this.#count >= MOST_HELD;
-  }
-
   /** Holds a call back if another one of its prefix goes first. @returns whether it did */
   holds(key: string, callId: number, waiting: Held): boolean {
     const first = this.#first.get(key);
@@ -58,6 +54,7 @@ export class Prefixes<Held> {
       this.#first.set(key, callId);
       return false;
     }
+    if (this.#count === MOST_HELD) return false;
     const others = this.#held.get(key) ?? [];
     others.push(waiting);
     this.#held.set(key, others);
