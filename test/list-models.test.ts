@@ -122,6 +122,12 @@ describe.concurrent("datagen models", () => {
     expect(mini?.output_limit).toEqual({ tokens: 16_384, source: "datagen", date: expect.any(String) as string });
   });
 
+  test("leaves out models that are retired or that answer with something else", async () => {
+    const names = async (name: RemoteName) => (await listed([name], environmentOf(name))).map(({ model }) => model);
+    expect(await names("anthropic")).toEqual([fakes.anthropic.model]);
+    expect(await names("together")).toEqual([fakes.together.model, "org/New"]);
+  });
+
   test.each([
     ["vllm", "Qwen/Qwen3-8B", 40_960, null, null],
     ["router", "openai/gpt-oss-20b", 131_072, 32_768, { input: 0.05, cached_input: 0.025, output: 0.2 }],

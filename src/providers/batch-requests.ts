@@ -16,6 +16,8 @@ export const UPLOAD_TIMEOUT_MS = 3_600_000;
 
 /** For a whole file of results, which may be ten times as large. */
 const DOWNLOAD_TIMEOUT_MS = 6 * 3_600_000;
+/** Short, because somebody waits for it. */
+export const PROBE_TIMEOUT_MS = 30_000;
 /** Short, because nothing depends on the deletion of a file. */
 const REMOVAL_TIMEOUT_MS = 10_000;
 

@@ -1,6 +1,13 @@
 import type { BatchProvider } from "./batch.ts";
 import { readBatch, readResult } from "./batch-protocol.ts";
-import { type Pages, requestsTo, tooLargeFile, unexpected, UPLOAD_TIMEOUT_MS } from "./batch-requests.ts";
+import {
+  type Pages,
+  PROBE_TIMEOUT_MS,
+  requestsTo,
+  tooLargeFile,
+  unexpected,
+  UPLOAD_TIMEOUT_MS,
+} from "./batch-requests.ts";
 import { asObject, asText } from "./json.ts";
 import { CallError } from "./provider.ts";
 import { bodyOf, PATHS, type Server } from "./server.ts";
@@ -30,9 +37,6 @@ export const PAGES: Pages = {
 
 /** What servers call a file that they have not read yet. */
 const BEING_READ = /^(?:pending|running|not_?running|processing|queued|importing|validating)$/i;
-
-/** Short, because somebody waits for it. */
-const PROBE_TIMEOUT_MS = 30_000;
 
 /** The batch API of a server with OpenAI's endpoints for files and batches. */
 export function serverBatches(server: Server, dialect: Dialect): BatchProvider {

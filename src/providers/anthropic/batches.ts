@@ -2,7 +2,14 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { realError } from "../answer.ts";
 import type { BatchProvider, BatchResult, BatchState, BatchStatus, Submission } from "../batch.ts";
-import { type Pages, requestsTo, tooLargeFile, unexpected, UPLOAD_TIMEOUT_MS } from "../batch-requests.ts";
+import {
+  type Pages,
+  PROBE_TIMEOUT_MS,
+  requestsTo,
+  tooLargeFile,
+  unexpected,
+  UPLOAD_TIMEOUT_MS,
+} from "../batch-requests.ts";
 import { asCount, asObject, asText, type Json, parseJson } from "../json.ts";
 import { CallError } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
@@ -30,7 +37,7 @@ const COMMA = 0x2c;
 /** How far the clock of this machine may be ahead of Anthropic's. */
 const MOST_SKEW_MS = 6 * 3_600_000;
 
-const PAGES: Pages = {
+export const PAGES: Pages = {
   objects: (page) => asObject(page)?.["data"],
   next: (page, last) => {
     const { has_more: hasMore, last_id: lastId } = asObject(page) ?? {};
@@ -62,6 +69,11 @@ export function connectAnthropicBatches(connection: Connection): BatchProvider {
   }
 
   return {
+    async probe(signal) {
+      const page = await ask("get", BATCHES, { query: { limit: "1" }, timeout: PROBE_TIMEOUT_MS }, signal);
+      if (!Array.isArray(PAGES.objects(page))) throw unexpected("a list of batches", page, apiKey);
+    },
+
     limits: { requests: 100_000, bytes: 256_000_000 - HEAD.length - TAIL.length },
 
     line: ({ customId, ...question }, name) =>

@@ -23,6 +23,7 @@ export const anthropic: ProviderInfo = {
   problems,
   addition,
   connect: async (connection) => (await import("./anthropic.ts")).connectAnthropic(connection),
+  models: async (connection, signal) => (await import("./list-models.ts")).listAnthropicModels(connection, signal),
   batches: {
     endpoints: ["chat"],
     connect: async (connection) => (await import("./batches.ts")).connectAnthropicBatches(connection),
