@@ -101,6 +101,8 @@ export class Backlog {
   /** Takes a call out. @returns false if it is not here: it was sent, is done, or waits for its reading */
   take(callId: number): boolean {
     if (callId > this.#cursor) return this.#taken.size < this.#taken.add(callId).size;
+    // It may wait for the first call of its prefix.
+    this.#ready.push(...this.#prefixes.release());
     const at = this.#ready.findIndex(({ call }) => call.id === callId);
     if (at !== -1) return this.#ready.splice(at, 1).length > 0;
     const onPage = this.#page.findIndex(({ id }) => id === callId);

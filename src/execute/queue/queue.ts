@@ -9,7 +9,7 @@ import type { Dispatched } from "../dispatched.ts";
 import { Dispatcher } from "../dispatcher.ts";
 import type { Executor, Job, QueueOptions } from "../executor.ts";
 import { Outcomes, type Sent } from "../outcome.ts";
-import { createPrepare, type PreparedRequest } from "../prepare.ts";
+import { createPrepare, type PreparedRequest, questionOf } from "../prepare.ts";
 import { type Adopted, inTurns, type TurnHooks } from "../turns.ts";
 import { Flights } from "./flights.ts";
 import { startPatrol } from "./patrol.ts";
@@ -125,11 +125,16 @@ function messageOf(
   dispatched: Dispatched,
   token: string,
 ): JobMessage {
-  const { prompt, settings } = dispatched.request;
-  const { endpoint, model, parameters } = settings;
-  const question = { endpoint, model, messages: prompt.messages, parameters };
+  const { prompt, ...question } = questionOf(dispatched.request);
   const { timeoutMs } = job;
-  return { token, replyTo, ...destinationOf(job, dispatched), question, timeoutMs, maxAnswerBytes };
+  return {
+    token,
+    replyTo,
+    ...destinationOf(job, dispatched),
+    question: { ...question, messages: prompt.messages },
+    timeoutMs,
+    maxAnswerBytes,
+  };
 }
 
 /** Takes over the jobs of the process that executed the run before. */
