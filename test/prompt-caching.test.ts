@@ -8,6 +8,8 @@ import { instructionsOf, promptOf, type PromptRow } from "../src/plan/prompt.ts"
 import { settingsOf } from "../src/plan/settings.ts";
 import { sharedPrefixes } from "../src/plan/shared-prefix.ts";
 import { type ConfigOverrides, configFor, rows } from "./support/harness.ts";
+import { ENGINES, startEngine } from "./support/engines.ts";
+import { startWorker } from "./support/queue-lab.ts";
 import { NO_JITTER, openLab } from "./support/lab.ts";
 import { rounds } from "./support/rounds.ts";
 import type { IncomingCall, RecordedRequest } from "./support/server.ts";
@@ -328,5 +330,91 @@ describe.concurrent("an estimate with prompt_caching", () => {
     const { written_tokens: written, read_tokens: read } = json.prompt_caching!;
     expect(read).toBe(9 * written);
     expect(written).toBeGreaterThan(1_024);
+  });
+});
+
+describe.concurrent("Anthropic, with prompt_caching,", () => {
+  const config: ConfigOverrides = {
+    agent_perspectives: [perspective("A", `${LONG}A`)],
+    model_config: { model_name: "claude-sonnet-4-5", max_tokens: 100, temperature: 0.5, prompt_caching: true },
+  };
+
+  /** An answer that says how much of its prompt was written to the cache, or read from it. */
+  const answer = (written: number, read: number) => ({
+    kind: "status" as const,
+    status: 200,
+    body: {
+      id: "msg_1",
+      type: "message",
+      role: "assistant",
+      model: "claude-sonnet-4-5",
+      content: [{ type: "text", text: "An answer." }],
+      stop_reason: "end_turn",
+      usage: {
+        input_tokens: 50,
+        cache_creation_input_tokens: written,
+        cache_read_input_tokens: read,
+        output_tokens: 10,
+      },
+    },
+  });
+
+  function expectMarked(requests: readonly RecordedRequest[], count: number): void {
+    const marked = requests.map(({ body }) => {
+      const [message] = body!["messages"] as { content: { text: string; cache_control?: unknown }[] }[];
+      return message!.content.map(({ text, cache_control: mark }) => (mark ? { text, mark } : "the rest"));
+    });
+    const beginning = { text: `${LONG}A\n\n\`\`\``, mark: { type: "ephemeral" } };
+    expect(marked).toEqual(Array.from({ length: count }, () => [beginning, "the rest"]));
+  }
+
+  test("is told where the prefix of each call ends, and each call costs what it writes and reads", async () => {
+    await using lab = await openLab({
+      config,
+      data: rows(4),
+      server: { keepBodies: true, behave: ({ index }) => (index === 0 ? answer(2_000, 0) : answer(0, 2_000)) },
+    });
+    const { code, stderr, run } = await lab.runConfig(["--yes"]);
+    expect(code, stderr).toBe(0);
+    expectMarked(lab.server.requests, 4);
+    // Once 50 × 3,000 + 2,000 × 3,750 + 10 × 15,000, and three times 50 × 3,000 + 2,000 × 300 + 10 × 15,000.
+    expect(Math.round(run!.cost_usd! * 1e9)).toBe(7_800_000 + 3 * 900_000);
+    expect(run?.tokens).toMatchObject({ prompt: 4 * 2_050, cached: 3 * 2_000 });
+  });
+
+  test("is told the same by a worker", async () => {
+    await using engine = await startEngine(ENGINES[0]!);
+    await using lab = await openLab({ config, data: rows(2), server: { keepBodies: true } });
+    const server = ["--provider", "anthropic", "--base-url", lab.server.anthropicUrl];
+    await using worker = await startWorker(["--queue", engine.url, ...server], lab.spawned);
+    const { code, stderr } = await lab.runConfig(["--yes", "--queue", engine.url]);
+    expect(code, stderr).toBe(0);
+    expectMarked(lab.server.requests, 2);
+    worker.kill("SIGTERM");
+    await worker.done;
+  });
+
+  test("is counted on by the estimate of live requests, and not by that of batches", async () => {
+    await using lab = await openLab({ config, data: rows(10) });
+    const estimate = async () => {
+      const { code, stdout, stderr } = await lab.datagen("estimate", "config.json", "--json");
+      expect(code, stderr).toBe(0);
+      return JSON.parse(stdout) as Estimate;
+    };
+    const [cached, { stdout }] = await Promise.all([estimate(), lab.datagen("estimate", "config.json")]);
+    await lab.space.write("config.json", {
+      ...lab.config,
+      model_config: { ...lab.config.model_config, prompt_caching: false },
+    });
+    const usual = await estimate();
+    expect(stdout).toMatch(/^cache +[\d,]+ prompt tokens written, [\d,]+ read$/m);
+    const { written_tokens: written, read_tokens: read, is_counted: isCounted } = cached.prompt_caching!;
+    expect(isCounted).toBe(true);
+    expect(read / written).toBeCloseTo(9, 2);
+    // A token costs 3 dollars for a million, 3.75 where it is written, and 0.3 where it is read.
+    const saved = (read * (3 - 0.3) - written * (3.75 - 3)) / 1e6;
+    expect(usual.cost_usd.live!.expected - cached.cost_usd.live!.expected).toBeCloseTo(saved, 6);
+    expect(cached.cost_usd.batch).toEqual(usual.cost_usd.batch);
+    expect(cached.cost_usd.live!.high).toBeGreaterThanOrEqual(usual.cost_usd.live!.expected);
   });
 });

@@ -19,6 +19,7 @@ export const anthropic: ProviderInfo = {
     of: async (model, day) => (await import("./prices.ts")).anthropicPrice(model, day),
     all: async (day) => (await import("./prices.ts")).anthropicPriceList(day),
   },
+  marksCache: true,
   refused,
   problems,
   addition,
