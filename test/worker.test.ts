@@ -19,6 +19,9 @@ beforeAll(async () => {
 });
 afterAll(() => space[Symbol.asyncDispose]());
 
+/** The machine may be busy. */
+const PATIENT = { timeout: 60_000 };
+
 const asked = (prompt: string) => answerTo({ model: "gpt-4o-mini", prompt });
 
 describe.each(ENGINES)("on %s", (name) => {
@@ -95,7 +98,7 @@ describe.each(ENGINES)("on %s", (name) => {
     const destination = { provider: "openai", server: server.openaiUrl } as const;
     await using worker = await workerOf(server, "--concurrency", "2");
     const tokens = await Promise.all(["one", "two", "three", "four"].map((prompt) => coordinator.put(prompt)));
-    await expect.poll(() => server.requests.length).toBe(2);
+    await expect.poll(() => server.requests.length, PATIENT).toBe(2);
     worker.kill("SIGTERM");
     const { code, stdout } = await worker.done;
     expect({ code, report: JSON.parse(stdout) as unknown }).toMatchObject({ code: 0, report: { answered: 2 } });
@@ -108,7 +111,7 @@ describe.each(ENGINES)("on %s", (name) => {
 
     server.latency = 600_000;
     await using other = await workerOf(server);
-    await expect.poll(() => server.requests.length).toBe(3);
+    await expect.poll(() => server.requests.length, PATIENT).toBe(3);
     expect(await coordinator.queue.stateOf(waiting[1]!, destination)).toBe("begun");
     expect(await coordinator.queue.takeBack(waiting[1]!, destination)).toBe(false);
     other.kill("SIGTERM");
@@ -122,14 +125,14 @@ describe.each(ENGINES)("on %s", (name) => {
     await using worker = await workerOf(server);
     await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
     const held = await coordinator.put("held");
-    await expect.poll(() => server.requests.length).toBe(1);
+    await expect.poll(() => server.requests.length, PATIENT).toBe(1);
     await engine.crash();
     await worker.waitFor(/Warning: the queue \S+ does not answer; trying again\./);
     await engine.restart();
     expect(await coordinator.result(held)).toMatchObject({ completion: { text: asked("held") } });
 
     const lost = await coordinator.put("lost");
-    await expect.poll(() => server.requests.length).toBe(2);
+    await expect.poll(() => server.requests.length, PATIENT).toBe(2);
     await engine.crash();
     await engine.restartEmpty();
     // It was with the worker, which reports it to the new engine.
@@ -137,7 +140,7 @@ describe.each(ENGINES)("on %s", (name) => {
     server.latency = 0;
     const next = await coordinator.put("next");
     expect(await coordinator.result(next)).toMatchObject({ completion: { text: asked("next") } });
-    await expect.poll(async () => (await coordinator.queue.workers()).length, { timeout: 30_000 }).toBe(1);
+    await expect.poll(async () => (await coordinator.queue.workers()).length, PATIENT).toBe(1);
     worker.kill("SIGTERM");
     const { code, stderr } = await worker.done;
     expect(code).toBe(0);
@@ -205,7 +208,7 @@ describe.each(ENGINES)("on %s", (name) => {
     await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
     await using worker = await workerOf(server, "--concurrency", "1");
     const tokens = [await coordinator.put("secret one"), await coordinator.put("secret two")];
-    await expect.poll(() => server.requests.length).toBe(1);
+    await expect.poll(() => server.requests.length, PATIENT).toBe(1);
     expect(server.requests[0]!.authorization).toBe(`Bearer ${KEY}`);
     const during = await engine.dump();
     for (const token of tokens) expect(during).toContain(token);
@@ -237,6 +240,34 @@ describe.each(ENGINES)("on %s", (name) => {
     const tokens = await Promise.all(prompts.map((prompt) => coordinator.put(prompt)));
     await Promise.all(tokens.map((token) => coordinator.result(token)));
     expect([one.requests.length, two.requests.length]).toEqual([4, 4]);
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0 });
+  });
+
+  test("the examples of the help work as typed", async () => {
+    await using server = await startServer();
+    const help = await Promise.all(
+      ["worker", "workers"].map((command) => datagen([command, "--help"], { cwd: space.path })),
+    );
+    const lines = help.flatMap(({ stdout }) => stdout.match(/(?<=^\s*\$ datagen ).*$/gm) ?? []);
+    const ofEngine = lines.filter((line) => line.includes(`${name}://queue.example`));
+    expect(ofEngine.length).toBeGreaterThan(0);
+    for (const line of ofEngine) {
+      const words = line.split(" ").map((word) => {
+        if (word.startsWith("http://")) return server.openaiUrl;
+        return word.includes("//queue.example") ? engine.url : word;
+      });
+      const signalAfter = { stderr: /^Taking jobs from /m, signal: "SIGTERM" } as const;
+      const { code, stderr } = await datagen(words, { ...inSpace(), signalAfter });
+      expect({ line, code }, stderr).toEqual({ line, code: 0 });
+    }
+  });
+
+  test("a worker ends after a signal also while its engine is away", async () => {
+    const own = await startEngine(name);
+    await using worker = await startWorker(["--queue", own.url, "--provider", "offline"], inSpace());
+    await own[Symbol.asyncDispose]();
+    await worker.waitFor(/does not answer/);
     worker.kill("SIGTERM");
     expect(await worker.done).toMatchObject({ code: 0 });
   });

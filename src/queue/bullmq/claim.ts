@@ -16,7 +16,10 @@ const SETTLE_MS = 200;
 export interface Claim {
   /** Aborted, with a StoppedError, when another coordinator has taken the claim. */
   lost: AbortSignal;
+  /** Gives it back. */
   release(): Promise<void>;
+  /** Renews it no more. */
+  stop(): void;
 }
 
 /**
@@ -73,6 +76,7 @@ export async function claimResults(
   }, BEAT_MS);
   return {
     lost: lost.signal,
+    stop: () => clearInterval(timer),
     async release() {
       clearInterval(timer);
       await renewing;

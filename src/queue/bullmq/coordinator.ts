@@ -5,7 +5,7 @@ import { decodeResult, encode, type ResultMessage } from "../messages.ts";
 import type { CoordinatorQueue, JobState } from "../queue.ts";
 import { Sightings } from "../sightings.ts";
 import type { Claim } from "./claim.ts";
-import { type Engine, patiently, RECONNECT_MS } from "./engine.ts";
+import { type Engine, patiently, RECONNECT_MS, within } from "./engine.ts";
 import type { Roster } from "./roster.ts";
 
 /** The most results that are taken at the same time. */
@@ -19,6 +19,9 @@ const RESULT_LOCK_MS = 5_000;
 
 /** A job is one attempt. The coordinator, not the engine, decides whether there is another one. */
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
+
+/** How long the engine is waited for at the end. A result that is being taken may have to be stored first. */
+const CLOSING_MS = 15_000;
 
 /** When a result that could not be taken comes again. */
 const AGAIN_MS = 1_000;
@@ -89,11 +92,15 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
       await patient(() => queueOf(results).obliterate({ force: true }));
     },
     async close() {
-      await reader?.close();
-      await claim.release().catch(() => {});
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
-      await roster.close();
-      await engine.close();
+      // While the engine is away, nothing of it closes by itself.
+      const closing = async () => {
+        await reader?.close();
+        await claim.release();
+        await Promise.all([...queues.values(), roster].map((queue) => queue.close()));
+      };
+      await within(CLOSING_MS, closing()).catch(() => {});
+      claim.stop();
+      await within(CLOSING_MS, engine.close()).catch(() => {});
     },
   };
 }

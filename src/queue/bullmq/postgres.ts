@@ -1,6 +1,7 @@
 import type { BackendFactory, ConnectionOptions, Queue as BullQueue } from "bullmq";
 import type { Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
+import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
 import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
 
@@ -44,12 +45,17 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
   });
   pool.on("error", () => {});
   tellAway(pool, prepared);
+  const Reader = readerOf(Worker);
+  const { kept, abandonAll } = keepReaders();
   const connection = pool as unknown as ConnectionOptions;
   return {
     url,
     queue: (name) => quietly(new Queue(name, { connection, ...FEW_EVENTS }, backend)),
-    worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection }, backend)),
-    close: () => pool.end(),
+    worker: (name, perform, options) => kept(quietly(new Reader(name, perform, { ...options, connection }, backend))),
+    async close() {
+      await abandonAll();
+      await pool.end();
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Redis as RedisClient } from "ioredis";
 import { errorMessage, UsageError } from "../../errors.ts";
+import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
 import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
 
@@ -22,6 +23,16 @@ export async function connectRedis(url: QueueUrl): Promise<Engine> {
     retryStrategy: (times) => Math.min(100 * times, LONGEST_RETRY_MS),
     socketTimeout: SILENT_MS,
   });
+  // BullMQ reads queues with copies of the client, which it does not close while the engine is away.
+  const clients = [client];
+  const duplicate = client.duplicate.bind(client);
+  client.duplicate = (...options) => {
+    const copy = duplicate(...options);
+    clients.push(copy);
+    return copy;
+  };
+  const Reader = readerOf(Worker);
+  const { kept, abandonAll } = keepReaders();
   try {
     await checkRedis(url, client);
   } catch (error) {
@@ -31,10 +42,10 @@ export async function connectRedis(url: QueueUrl): Promise<Engine> {
   return {
     url,
     queue: (name) => quietly(new Queue(name, { connection: client, ...FEW_EVENTS })),
-    worker: (name, perform, options) => quietly(new Worker(name, perform, { ...options, connection: client })),
+    worker: (name, perform, options) => kept(quietly(new Reader(name, perform, { ...options, connection: client }))),
     async close() {
-      client.disconnect();
-      await Promise.resolve();
+      for (const one of clients) one.disconnect();
+      await abandonAll();
     },
   };
 }
