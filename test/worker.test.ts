@@ -204,7 +204,7 @@ describe.each(ENGINES)("on %s", (name) => {
   });
 
   test("keys and passwords never come into the queue, nor onto the terminal", async () => {
-    await using server = await startServer({ latency: 2_500 });
+    await using server = await startServer({ latency: 600_000 });
     await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
     await using worker = await workerOf(server, "--concurrency", "1");
     const tokens = [await coordinator.put("secret one"), await coordinator.put("secret two")];
@@ -212,23 +212,33 @@ describe.each(ENGINES)("on %s", (name) => {
     expect(server.requests[0]!.authorization).toBe(`Bearer ${KEY}`);
     const during = await engine.dump();
     for (const token of tokens) expect(during).toContain(token);
-    const listed = await datagen(["workers", "--queue", engine.url], { cwd: space.path });
-    expect(listed).toMatchObject({ code: 0, stderr: "" });
-    expect(listed.stdout).toMatch(/^HOST +PROVIDER +SERVERS +IN FLIGHT +ANSWERED +LAST HEARD\n/);
-    expect(listed.stdout).toMatch(/openai +http:\/\/127\.0\.0\.1:\d+\/openai\/v1 +1 of 1 +\d+ +\d\.\d s ago/);
-    const json = await datagen(["workers", "--queue", engine.url, "--json"], { cwd: space.path });
-    expect(JSON.parse(json.stdout) as ListedWorker[]).toMatchObject([
-      { provider: "openai", servers: [server.openaiUrl], concurrency: 1, version: manifest.version },
-    ]);
-    await Promise.all(tokens.map((token) => coordinator.result(token)));
+
+    const list = (...flags: string[]) => datagen(["workers", "--queue", engine.url, ...flags], { cwd: space.path });
+    const own = async () => {
+      const { stdout } = await list("--json");
+      return (JSON.parse(stdout) as ListedWorker[]).find(({ servers }) => servers[0] === server.openaiUrl);
+    };
+    const expected = { provider: "openai", in_flight: 1, concurrency: 1, answered: 0, version: manifest.version };
+    await expect.poll(own, PATIENT).toMatchObject(expected);
+    const table = await list();
+    expect(table).toMatchObject({ code: 0, stderr: "" });
+    expect(table.stdout).toMatch(/^HOST +PROVIDER +SERVERS +IN FLIGHT +ANSWERED +LAST HEARD\n/);
+    expect(table.stdout).toMatch(/openai +http:\/\/127\.0\.0\.1:\d+\/openai\/v1 +1 of 1 +0 +\d\.\d s ago/);
+
+    // The next worker answers the second job.
+    server.latency = 0;
+    await using next = await workerOf(server);
+    expect(await coordinator.result(tokens[1]!)).toMatchObject({ completion: { text: asked("secret two") } });
     const after = await engine.dump();
-    worker.kill("SIGTERM");
-    const { stdout, stderr } = await worker.done;
-    for (const text of [during, after, stdout, stderr, listed.stdout, json.stdout]) {
+    worker.kill();
+    next.kill("SIGTERM");
+    const [first, second] = await Promise.all([worker.done, next.done]);
+    const said = [first, second, table].flatMap(({ stdout, stderr }) => [stdout, stderr]);
+    for (const text of [during, after, ...said]) {
       expect(text).not.toContain(KEY);
       expect(text).not.toContain(PASSWORD);
     }
-    expect(stderr).toContain(`Taking jobs from ${engine.shown} for ${server.openaiUrl}`);
+    expect(first.stderr).toContain(`Taking jobs from ${engine.shown} for ${server.openaiUrl}`);
   });
 
   test("several servers share the jobs for their name", async () => {
