@@ -2,6 +2,7 @@ import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import { PROVIDERS } from "../../config/providers.ts";
 import { PlainCommand } from "../command.ts";
+import { growYoungGeneration } from "../memory.ts";
 import { isCount } from "../number.ts";
 import { either } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
@@ -59,6 +60,7 @@ export class WorkerCommand extends PlainCommand {
       import("../../app/worker/answer-jobs.ts"),
       import("../render/worker.ts"),
     ]);
+    growYoungGeneration();
     const { queue, concurrency = DEFAULT_CONCURRENCY, baseUrl: baseUrls, provider, server } = this;
     const report = await interruptible(
       (signal) =>
