@@ -10,6 +10,7 @@ import { measureScale } from "./scale.ts";
 import { measureStart } from "./start.ts";
 import { measureStats } from "./stats.ts";
 import { profileCalls } from "./profile.ts";
+import { measureQueue } from "./queue.ts";
 import { type Row, table } from "./table.ts";
 import { measureView } from "./view.ts";
 
@@ -17,6 +18,8 @@ const FULL = { inputs: { few: 50, many: 500 }, fastInputs: 500, rounds: 5, rival
 const QUICK = { inputs: { few: 20, many: 100 }, fastInputs: 500, rounds: 2, rivalInputs: { few: 5, many: 50 } };
 const INPUTS = { rows: 1_000_000, longRows: 1_000_000, rounds: 3 };
 const FEW_INPUTS = { rows: 50_000, longRows: 20_000, rounds: 2 };
+
+const QUEUE = { inputs: 64, fastInputs: { few: 50, many: 250 }, rounds: 3, memoryCalls: 200_000 };
 
 const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   quick: async (server) => [...(await measureCalls(server, QUICK)), ...(await measureInputs(server, FEW_INPUTS))],
@@ -28,11 +31,12 @@ const GROUPS: Record<string, (server: Server) => Promise<Row[]>> = {
   experiment: measureExperiment,
   view: measureView,
   stats: measureStats,
+  queue: (server) => measureQueue(server, QUEUE),
 };
 
 /** This group prints its own table. */
 const PROFILE = "profile";
-const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", "view", "stats", PROFILE];
+const ALL = ["calls", "start", "log", "scale", "inputs", "experiment", "view", "stats", "queue", PROFILE];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in GROUPS) && name !== PROFILE);
