@@ -115,10 +115,7 @@ function checkForProvider(config: Config, { provider, asked }: Target): void {
  * @throws UsageError where a key or the queue is missing, the provider's batches do not take its requests, or its cap
  *   cannot be kept
  */
-export function checkSendable(
-  { config, target, priced, variables }: Resolved,
-  queue?: string,
-): Connection[] {
+export function checkSendable({ config, target, priced, variables }: Resolved, queue?: string): Connection[] {
   const { executor = "live", max_cost_usd: cap } = config;
   if (executor === "queue") queueUrlOfPlan(queue, variables);
   const connections = eachServer(target).map((server) =>
