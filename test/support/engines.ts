@@ -52,6 +52,10 @@ function hasRedis(): boolean {
   }
 }
 
+/** Ends with the tests, also with tests that are broken off. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
 export async function startEngine(name: EngineName): Promise<TestEngine> {
   return name === "redis" ? await startRedis() : await startPostgres();
 }
@@ -66,6 +70,7 @@ export async function startRedis(flags: readonly string[] = []): Promise<TestEng
     // What it has answered is in its log, which the system keeps when the process is killed.
     args.push("--save", "", "--appendonly", "yes", "--appendfsync", "no", ...flags);
     child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
+    running.add(child);
     const ended = once(child, "exit").then(() => {
       throw new Error("redis-server has ended");
     });
@@ -145,6 +150,7 @@ async function kill(child: ChildProcess | undefined, signal: NodeJS.Signals): Pr
   const ended = once(child, "exit");
   child.kill(signal);
   await ended;
+  running.delete(child);
 }
 
 async function freePort(): Promise<number> {
