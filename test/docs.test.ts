@@ -1,13 +1,17 @@
 import { chmod, cp, readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { WorkerReport } from "../src/app/worker/job-worker.ts";
 import type { RunSummary } from "../src/app/runs/summary.ts";
+import { ENGINES, startEngine, type TestEngine } from "./support/engines.ts";
 import {
   datagen,
   environmentFor,
   queryRows,
   QUICK_START,
   type Result,
+  type Running,
+  startDatagen,
   type Workspace,
   workspace,
 } from "./support/harness.ts";
@@ -69,6 +73,7 @@ const PLACEHOLDERS: [placeholder: RegExp, value: string][] = [
   [/\bPATH\b/g, "copy.db"],
   [/ N\b/g, " 2"],
   [/https?:\/\/[^\s`]+/g, "$SERVER"],
+  [/\b(rediss?|postgres):\/\/[^\s`]+/g, "$QUEUE"],
   // A person is asked, and a script says so.
   [/^(datagen runs delete .*)$/, "$1 --yes"],
 ];
@@ -81,6 +86,7 @@ function filledIn(line: string): string {
 let prepared: Workspace;
 let server: LoopbackServer;
 let hub: FakeHub;
+let engine: TestEngine;
 let first: string;
 let second: string;
 
@@ -89,6 +95,7 @@ beforeAll(async () => {
     behave: ({ index }) => (index % 17 === 3 ? { kind: "refusal" } : index % 17 === 9 ? { kind: "length" } : undefined),
   });
   hub = await startExampleHub();
+  engine = await startEngine(ENGINES[0]!);
   prepared = await workspace();
   await cp(join(ROOT, "configs"), prepared.at("configs"), { recursive: true });
   for (const name of ["translation", "summarization", "peer_review"]) {
@@ -125,12 +132,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await hub[Symbol.asyncDispose]();
+  await engine[Symbol.asyncDispose]();
   await prepared[Symbol.asyncDispose]();
 });
 
-/** Runs a line as a shell does. */
-function shell(space: Workspace, line: string): Promise<Result> {
-  const env = {
+function variablesOf(space: Workspace): Record<string, string> {
+  return {
     ...environmentFor(server),
     PATH: `${space.at("bin")}:${process.env["PATH"]}`,
     DATAGEN_API_KEY: "sk-of-datagen",
@@ -138,8 +145,35 @@ function shell(space: Workspace, line: string): Promise<Result> {
     FIRST: first,
     SECOND: second,
     SERVER: server.openaiUrl,
+    QUEUE: engine.url,
   };
-  return datagen(["-c", line], { cwd: space.path, program: "sh", env });
+}
+
+/** Runs a line as a shell does. */
+function shell(space: Workspace, line: string): Promise<Result> {
+  return datagen(["-c", line], { cwd: space.path, program: "sh", env: variablesOf(space) });
+}
+
+/** Starts a worker as a shell does. It goes on until it is told to end. */
+async function startWorker(space: Workspace, line: string): Promise<Running> {
+  const worker = startDatagen(["-c", `exec ${line} --json`], {
+    cwd: space.path,
+    program: "sh",
+    env: variablesOf(space),
+    timeoutMs: 300_000,
+  });
+  await worker.waitFor(/^Taking jobs from /m);
+  return worker;
+}
+
+/** Ends workers after their last jobs. @returns how many each has answered */
+async function endWorkers(workers: readonly Running[]): Promise<number[]> {
+  for (const worker of workers) worker.kill("SIGTERM");
+  const ended = await Promise.all(workers.map(({ done }) => done));
+  return ended.map(({ code, stdout, stderr }) => {
+    expect(code, stderr).toBe(0);
+    return (JSON.parse(stdout) as WorkerReport).answered;
+  });
 }
 
 /** The help of each command, which many pages name. */
@@ -161,8 +195,13 @@ describe.concurrent("every datagen line runs", () => {
   test.for(PAGES)("of %s", { timeout: 300_000 }, async (page) => {
     await using space = await copyOfPrepared();
     const wrong: string[] = [];
+    const workers: Running[] = [];
     for (const line of commandsOf(await textOf(page))) {
       const typed = filledIn(line);
+      if (typed.startsWith("datagen worker --queue")) {
+        workers.push(await startWorker(space, typed));
+        continue;
+      }
       const { code, stderr } = await (typed.endsWith(" --help")
         ? help(typed)
         : isServing(typed)
@@ -172,6 +211,12 @@ describe.concurrent("every datagen line runs", () => {
       if (code === null || code === 2 || code > 3) wrong.push(`${line}\n→ ${typed}: exit code ${code}\n${stderr}`);
     }
     expect(wrong.join("\n")).toBe("");
+    // A later worker of a page may find that earlier ones have answered everything.
+    const answered = await endWorkers(workers);
+    expect(
+      answered.slice(0, 2).every((jobs) => jobs > 0),
+      `the workers answered ${answered.join(", ")}`,
+    ).toBe(true);
   });
 });
 
