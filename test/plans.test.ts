@@ -130,6 +130,8 @@ async function callRarely(store: Store): Promise<void> {
   prices.findUserPrices(store, "m", "");
   const { serverRows } = await import("../src/store/runs/servers.ts");
   expect(serverRows(store, 1)).toEqual([]);
+  const { findJob } = await import("../src/store/runs/jobs.ts");
+  expect(findJob(store, 1, "none")).toBeUndefined();
   const { taskMarks } = await import("../src/store/runs/task-marks.ts");
   expect([...taskMarks(store, 1)].length).toBeGreaterThan(5_000);
   const { FeatureFile } = await import("../src/store/features.ts");

@@ -70,14 +70,13 @@ export class AdaptiveConcurrency {
   }
 
   get current(): number {
-    return Math.floor(this.#current);
+    return Math.floor(Math.min(this.#current, this.#most));
   }
 
   /** Changes the configured number. If it grows, what is in flight may grow as fast as at the start. */
   setMost(most: number): void {
     const before = this.#most;
     this.#most = Math.max(1, most);
-    this.#current = Math.min(this.#current, this.#most);
     if (this.#most > before && !this.#isOverloaded) this.#start ??= { latencies: [], before: null };
   }
 
@@ -86,7 +85,7 @@ export class AdaptiveConcurrency {
     this.#ended(false);
     this.#least = Math.min(this.#least, Math.max(1, latencyMs));
     this.#answersSinceChange += 1;
-    if (this.#isSlow(step, latencyMs)) this.#cut(now, this.#current);
+    if (this.#isSlow(step, latencyMs)) this.#cut(now, this.current);
     else if (this.#start) this.#climb(now, latencyMs, this.#start);
     else if (!this.#isWatching() && this.#isTimeToGrow(now)) this.#grow(now);
   }

@@ -29,7 +29,8 @@ export class Lane {
     this.provider = provider;
     this.outage = new Outage(job.giveUpAfterMs, now);
     this.#pace = new Pace(job.limits, now, Date.now() - now);
-    this.#concurrency = new AdaptiveConcurrency(job.concurrency, job.timeoutMs);
+    // With a queue, the workers say how many.
+    this.#concurrency = new AdaptiveConcurrency(job.queue ? Number.POSITIVE_INFINITY : job.concurrency, job.timeoutMs);
     if (job.queue) this.setWindow(0);
   }
 

@@ -23,6 +23,9 @@ export function queueUrlOfPlan(flag: string | undefined, variables: Variables): 
   );
 }
 
+/** Anybody who can write to the queue can cause warnings. */
+const MOST_WARNINGS = 5;
+
 /** Whether the environment names a queue. */
 export function namesQueue({ shell }: Variables): boolean {
   return setValue(shell, QUEUE_VARIABLE) !== undefined;
@@ -59,13 +62,19 @@ export function queueOf(
 ): QueueOptions {
   const url = queueUrlOfRun(run, queue, readVariables(environment));
   const databaseId = idOf(run);
+  let warnings = 0;
+  const warn = (message: string) => {
+    warnings += 1;
+    if (warnings < MOST_WARNINGS) onWarning(message);
+    else if (warnings === MOST_WARNINGS) onWarning(`${message}; further warnings of the queue are not shown`);
+  };
   const { server } = run.config.model_config;
   const { max_answer_mb: maxAnswerMb = DEFAULT_MAX_ANSWER_MB, give_up_after_s: giveUpAfterS } = run.config;
   return {
     async connect() {
       const { connectCoordinator } = await import("../../queue/connect.ts");
       const patienceMs = giveUpAfterS * 1_000;
-      return await connectCoordinator({ url, databaseId, runId: run.publicId, patienceMs, onWarning });
+      return await connectCoordinator({ url, databaseId, runId: run.publicId, patienceMs, onWarning: warn });
     },
     replyTo: resultsQueue(databaseId, run.publicId),
     maxAnswerBytes: maxAnswerMb * 1_000_000,
