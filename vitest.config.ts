@@ -5,6 +5,7 @@ import { rounds } from "./test/support/rounds.ts";
 
 /** The files that take longest, in this order. Short files last keep all cores busy until the end. */
 const LONGEST = [
+  "queue",
   "invariants",
   "leases",
   "worker",

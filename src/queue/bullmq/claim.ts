@@ -44,7 +44,10 @@ export async function claimResults(
   if (first !== undefined) {
     for (let watched = 0; watched < WATCH_MS; watched += LOOK_MS) {
       await sleep(LOOK_MS);
-      if ((await read()) !== first) throw taken();
+      const now = await read();
+      // It was given back, or the engine has lost it.
+      if (now === undefined) break;
+      if (now !== first) throw taken();
     }
   }
   let beat = 0;
