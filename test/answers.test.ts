@@ -46,19 +46,19 @@ describe("how an answer ended", () => {
       "cut",
       "length",
       `length LENGTH model_length MAX_TOKENS FinishReason.MAX_TOKENS max_tokens model_context_window_exceeded maxTokens
-       REASON_MAX_LEN REASON_MAX_CONTEXT FINISH_REASON_MAX_TOKENS max_output_tokens limit token_limit incomplete
+       REASON_MAX_LEN REASON_MAX_CONTEXT FINISH_REASON_MAX_TOKENS max_output_tokens limit token_limit incomplete CONTINUATION
        context_length_exceeded maximum_tokens window_full`,
     ],
     [
       "filtered",
       "content_filter",
       `content_filter content-filter CONTENT_FILTERED SAFETY FinishReason.SAFETY RECITATION PROHIBITED_CONTENT sensitive
-       BLOCKLIST SPII IMAGE_SAFETY guardrail_intervened ERROR_TOXIC refusal flagged_by_moderation`,
+       BLOCKLIST SPII IMAGE_SAFETY guardrail_intervened ERROR_TOXIC refusal flagged_by_moderation ESCALATION`,
     ],
     [
       "broken",
       "error",
-      `error ERROR network_error timeout TIMEOUT server_error failed malformed_function_call time_limit not_finished
+      `error ERROR network_error timeout TIMEOUT server_error failed malformed_function_call MISSING_THOUGHT_SIGNATURE time_limit not_finished
        insufficient_system_resource UNEXPECTED_TOOL_CALL out_of_memory internal_exception`,
     ],
     ["broken", "abort", "abort ABORTED cancelled canceled USER_CANCEL"],

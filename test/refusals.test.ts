@@ -15,6 +15,9 @@ import { configFor, type ConfigOverrides, datagen, queryRows, rows, workspace } 
 
 describe("what a status and its words mean", () => {
   const of = (message: string, more: object = {}) => ({ error: { message, ...more } });
+  const google = (details: object[]) => of("You exceeded your current quota", { code: 429, details });
+  const quotaOf = (...ids: string[]) => ({ violations: ids.map((quotaId) => ({ quotaId, quotaValue: "20" })) });
+  const RETRY = { "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "31s" };
   const MEANINGS: [status: number, body: unknown, reason: FailureReason][] = [
     [302, of("moved"), "redirected"],
     [400, of("no"), "bad_request"],
@@ -31,6 +34,11 @@ describe("what a status and its words mean", () => {
     [422, of("Input is too long for requested model"), "context_too_long"],
     [
       400,
+      of("The input token count (9720000) exceeds the maximum number of tokens allowed (1048576)."),
+      "context_too_long",
+    ],
+    [
+      400,
       of("/chat/completions: Invalid model name passed in model=nope. Call `/v1/models` to view"),
       "model_not_found",
     ],
@@ -41,11 +49,14 @@ describe("what a status and its words mean", () => {
     [400, of("x", { code: "content_policy_violation" }), "content_policy"],
     [400, "<html><center>The plain HTTP request was sent to HTTPS port</center></html>", "wrong_protocol"],
     [400, "Client sent an HTTP request to an HTTPS server.", "wrong_protocol"],
+    [400, of("User location is not supported for the API use."), "forbidden"],
     [401, of("no"), "key_refused"],
     [402, of("no"), "no_quota"],
     [403, of("no"), "forbidden"],
     [403, of("Your chosen model requires moderation and your input was flagged", { code: 403 }), "content_policy"],
     [403, of("This account has been flagged"), "forbidden"],
+    [403, of("Your API key was reported as leaked. Please use another API key."), "key_refused"],
+    [403, of("Method doesn't allow unregistered callers"), "key_refused"],
     [403, of("Rate limit exceeded"), "rate_limited"],
     [404, of("no"), "model_not_found"],
     [405, of("no"), "bad_request"],
@@ -63,6 +74,10 @@ describe("what a status and its words mean", () => {
     [429, of("on tokens per min: Limit 10,000, Requested 12,000"), "context_too_long"],
     [429, of("on tokens per min (TPM): Limit 10000, Used 9000, Requested 2000"), "rate_limited"],
     [429, of("Too many tokens, please wait before trying again"), "rate_limited"],
+    [429, of("You exceeded your current quota", { status: "RESOURCE_EXHAUSTED" }), "rate_limited"],
+    [429, google([quotaOf("GenerateRequestsPerMinutePerProjectPerModel-FreeTier"), RETRY]), "rate_limited"],
+    [429, google([{ links: [] }, RETRY, quotaOf("GenerateRequestsPerDayPerProjectPerModel-FreeTier")]), "no_quota"],
+    [429, [google([quotaOf("TokensPerModelPerMinute", "TokensPerModelPerDay")])], "no_quota"],
     [451, of("no"), "forbidden"],
     [451, of("flagged by moderation"), "content_policy"],
     [498, of("no"), "server_error"],
@@ -74,6 +89,16 @@ describe("what a status and its words mean", () => {
 
   test.for(MEANINGS)("%i %j: %s", ([status, body, reason]) => {
     expect(statusError(status, body, "fallback", {}).reason).toBe(reason);
+    const handedOver = JSON.parse(refusalBody(status, JSON.stringify(body), null)) as unknown;
+    expect(statusError(status, handedOver, "fallback", {}).reason).toBe(reason);
+  });
+
+  test("the wait that Google's servers state in an error is kept, unless a header states one", () => {
+    const body = google([quotaOf("RequestsPerMinute"), RETRY]);
+    const handedOver = JSON.parse(refusalBody(429, JSON.stringify([body]), null)) as unknown;
+    for (const one of [body, handedOver]) expect(statusError(429, one, "", {}).details.retryAfterMs).toBe(31_000);
+    expect(statusError(429, body, "", { retryAfterMs: 5 }).details.retryAfterMs).toBe(5);
+    expect(statusError(429, of("no", { retryDelay: "soon" }), "", {}).details.retryAfterMs).toBeNull();
   });
 });
 

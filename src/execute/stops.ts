@@ -41,7 +41,10 @@ const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>>
     what: "refuses the file of the batch because it is too large",
     hint: "Use --live to send each call in its own request, or raise the limit of the server",
   },
-  no_quota: { what: "has no quota left for this account", hint: "Add credit or raise the limit at the provider" },
+  no_quota: {
+    what: "has no quota left for this account",
+    hint: "Add credit or raise the limit at the provider, or wait until a daily quota is free again",
+  },
 };
 
 /** What a refusal says of a server, and what to do about it; undefined for failures that may pass. */

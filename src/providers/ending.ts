@@ -40,15 +40,19 @@ const KNOWN = new Map<string, Known>([
     "cut",
     "length",
     `length limit tokenlimit errorlimit incomplete truncated truncation
-     maxtokens modelcontextwindowexceeded pauseturn`,
+     maxtokens modelcontextwindowexceeded pauseturn continuation`,
   ),
   ...named(
     "filtered",
     "content_filter",
     `contentfilter contentfiltered errortoxic recitation imagerecitation prohibitedcontent spii language modelarmor
-     guardrailintervened sensitive refusal`,
+     guardrailintervened sensitive refusal escalation`,
   ),
-  ...named("broken", "error", "error failed failure servererror networkerror timelimit notfinished rejected"),
+  ...named(
+    "broken",
+    "error",
+    "error failed failure servererror networkerror timelimit notfinished rejected missingthoughtsignature",
+  ),
   ...named("broken", "abort", "abort aborted cancel canceled cancelled usercancel usercancelled interrupted"),
 ]);
 

@@ -10,6 +10,10 @@ export interface RefusalText {
   message: string | null;
   /** Codes, types and names of the error; bare numbers come last. */
   names: string[];
+  /** How long to wait, as Google's servers write it: `31s`. */
+  retryDelay?: string;
+  /** The quotas that are used up, by their names at Google. */
+  quotas?: string[];
 }
 
 const NOTHING: RefusalText = { message: null, names: [] };
@@ -18,6 +22,10 @@ const NOTHING: RefusalText = { message: null, names: [] };
 const DEEPEST = 8;
 /** How many errors of a list are shown. */
 const MOST_LISTED = 3;
+/** How many members of a list are looked at. */
+const MOST_READ = 20;
+/** Longer names are left out. */
+const LONGEST_NAME = 200;
 
 /** The keys that may hold the names of an error, and those that may hold its message, the best first. */
 const NAME_KEYS = ["code", "type", "status", "name", "error_code", "error"];
@@ -27,15 +35,14 @@ const MESSAGE_KEYS = ["error", "message", "msg", "detail", "details", "errors", 
 export function unfold(value: unknown, depth = 0): RefusalText {
   if (depth > DEEPEST) return NOTHING;
   if (typeof value === "string") return unfoldText(value, depth);
-  if (Array.isArray(value)) return unfoldList(value.slice(0, MOST_LISTED), depth);
+  if (Array.isArray(value)) return unfoldList(value.slice(0, MOST_READ), depth);
   const object = asObject(value);
   return object ? unfoldObject(object, depth) : NOTHING;
 }
 
 function unfoldObject(object: Json, depth: number): RefusalText {
-  const inner = MESSAGE_KEYS.map((key) => ({ key, parsed: unfold(object[key], depth + 1) })).filter(
-    ({ parsed }) => parsed.message !== null,
-  );
+  const members = MESSAGE_KEYS.map((key) => ({ key, parsed: unfold(object[key], depth + 1) }));
+  const inner = members.filter(({ parsed }) => parsed.message !== null);
   // `error` may be the error, its text, or its name next to a text.
   const isName = ({ key }: { key: string }) => key === "error" && typeof object[key] === "string";
   const best = inner.find((one) => !isName(one)) ?? inner[0];
@@ -43,7 +50,7 @@ function unfoldObject(object: Json, depth: number): RefusalText {
     // Anthropic has a code in there, without a message.
     asText(asObject(object["details"])?.["error_code"]),
     ...NAME_KEYS.filter((key) => !(key === "error" && best?.key === "error")).map((key) => asText(object[key])),
-  ].filter((name) => name !== null && name !== "" && name.length <= 200) as string[];
+  ].filter((name) => name !== null && name !== "" && name.length <= LONGEST_NAME) as string[];
   const names = [...new Set([...(best?.parsed.names ?? []), ...own])];
   const isNumber = (name: string) => /^-?\d+$/.test(name);
   const place = Array.isArray(object["loc"]) ? object["loc"].slice(0, 8).map(asText).join(".") : "";
@@ -51,13 +58,38 @@ function unfoldObject(object: Json, depth: number): RefusalText {
   return {
     message: place !== "" && message !== null ? `${place}: ${message}` : message,
     names: [...names.filter((name) => !isNumber(name)), ...names.filter(isNumber)],
+    ...limitsIn([limitsOf(object), ...members.map(({ parsed }) => parsed)]),
   };
 }
 
+type Limits = Pick<RefusalText, "retryDelay" | "quotas">;
+
+/** What Google's servers say in the details of an error (google.rpc.RetryInfo and google.rpc.QuotaFailure). */
+function limitsOf({ retryDelay, violations }: Json): Limits {
+  const list = Array.isArray(violations) ? violations.slice(0, MOST_READ) : [];
+  const quotas = list.map((one) => asObject(one)?.["quotaId"]).filter((id) => typeof id === "string");
+  return {
+    ...(typeof retryDelay === "string" && { retryDelay }),
+    quotas: quotas.filter((id) => id.length <= LONGEST_NAME),
+  };
+}
+
+function limitsIn(all: readonly Limits[]): Limits {
+  const retryDelay = all.find((one) => one.retryDelay !== undefined)?.retryDelay;
+  const quotas = [...new Set(all.flatMap((one) => one.quotas ?? []))];
+  return { ...(retryDelay !== undefined && { retryDelay }), ...(quotas.length > 0 && { quotas }) };
+}
+
 function unfoldList(list: readonly unknown[], depth: number): RefusalText {
-  const all = list.map((one) => unfold(one, depth + 1)).filter(({ message }) => message !== null);
-  if (all.length === 0) return NOTHING;
-  return { message: all.map(({ message }) => message).join("; "), names: all.flatMap(({ names }) => names) };
+  const parsed = list.map((one) => unfold(one, depth + 1));
+  const limits = limitsIn(parsed);
+  const all = parsed.filter(({ message }) => message !== null).slice(0, MOST_LISTED);
+  if (all.length === 0) return { ...NOTHING, ...limits };
+  return {
+    message: all.map(({ message }) => message).join("; "),
+    names: all.flatMap(({ names }) => names),
+    ...limits,
+  };
 }
 
 function unfoldText(text: string, depth: number): RefusalText {

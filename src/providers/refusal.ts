@@ -2,7 +2,7 @@ import { errorCode, errorMessage } from "../errors.ts";
 import { asObject, asText, type Json, shown } from "./json.ts";
 import { CallError, type CallErrorDetails, type FailureReason } from "./provider.ts";
 import { type RefusalText, unfold } from "./refusal-text.ts";
-import { retryAfterOf } from "./rate-limits.ts";
+import { readWait, retryAfterOf } from "./rate-limits.ts";
 import { detailsOf } from "./response-details.ts";
 import { withoutKey } from "./secrets.ts";
 
@@ -116,6 +116,7 @@ export function statusError(
   return new CallError(reasonOf(status, parsed), parsed.message ?? fallback, {
     ...details,
     code: parsed.names[0] ?? null,
+    retryAfterMs: details.retryAfterMs ?? readWait(parsed.retryDelay ?? null),
   });
 }
 
@@ -124,13 +125,16 @@ export function statusError(
  * @param location the target of a redirect
  */
 export function refusalBody(status: number, text: string, location: string | null): string {
-  const parsed = unfold(text);
-  const [code, type] = parsed.names;
+  const { message: said, names, retryDelay, quotas } = unfold(text);
+  const [code, type] = names;
+  const violations = quotas?.map((quotaId) => ({ quotaId }));
   const message =
     status < 400
       ? `it answered ${status}, ${location === null ? "without an address" : `a redirect to ${location}`}`
-      : parsed.message;
-  return JSON.stringify({ error: { message: message ?? `it answered ${status}, without a reason`, code, type } });
+      : said;
+  return JSON.stringify({
+    error: { message: message ?? `it answered ${status}, without a reason`, code, type, retryDelay, violations },
+  });
 }
 
 /** The reason for a status, if the words of the refusal do not decide. */
@@ -172,17 +176,20 @@ const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boole
     anyStatus,
     /insufficient_quota|spend_limit_reached|billing_hard_limit|billing_not_active|^arrearage$|\barrears\b|(?:credit|account) balance is (?:too )?(?:low|insufficient)|insufficient (?:credits?|balance|funds)|out of credits|reached your specified (?:API|workspace) usage limits|budget (?:has been |was )?exceeded|exceeded.{0,20}\bbudget|ExceededBudget/i,
   ],
+  // A quota of Google's that is free again tomorrow, whatever wait it states.
+  ["no_quota", (status) => status === 429, /^\w*PerDay(?:[A-Z]\w*)?(?:-\w+)?$/],
   [
     "key_refused",
     ofKey,
-    /^API_KEY_INVALID$|^invalid_api_key$|api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect|expired) api.?key|api.?key.{0,30}(?:has )?expired/i,
+    /^API_KEY_INVALID$|^invalid_api_key$|api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect|expired) api.?key|api.?key.{0,30}(?:has )?expired|api.?key (?:was|has been) (?:reported as leaked|suspended|blocked)|unregistered callers/i,
   ],
+  ["forbidden", ofAnything, /\blocation is not supported/i],
   ["context_too_long", ofRefusal, /request(?: is)? too large|must be reduced|reduce your message size/i],
   ["rate_limited", ofRefusal, /rate.?limit|too many requests|throttling/i],
   [
     "context_too_long",
     ofRequest,
-    /context_length_exceeded|exceed_context_size|exceeds?.{0,40}context (?:size|length|limit)|maximum context length|context window|too many tokens|(?:prompt|input) is too long|ContextWindowExceeded/i,
+    /context_length_exceeded|exceed_context_size|exceeds?.{0,40}context (?:size|length|limit)|maximum context length|context window|too many tokens|exceeds the maximum number of tokens|(?:prompt|input) is too long|ContextWindowExceeded/i,
   ],
   [
     "model_not_found",
@@ -202,8 +209,8 @@ const BY_WORDS: readonly [reason: FailureReason, fits: (status: number) => boole
   ],
 ];
 
-function reasonOf(status: number, { message, names }: RefusalText): FailureReason {
-  const texts = [...names, message ?? ""];
+function reasonOf(status: number, { message, names, quotas = [] }: RefusalText): FailureReason {
+  const texts = [...names, ...quotas, message ?? ""];
   for (const [reason, fits, words] of BY_WORDS) {
     if (fits(status) && texts.some((text) => words.test(text))) return reason;
   }
