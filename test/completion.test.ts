@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { PROVIDERS } from "../src/config/providers.ts";
 import { datagen } from "./support/harness.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -39,10 +40,7 @@ describe("datagen completion", () => {
     [["datagen", "runs", "show", "latest", "--fa"], ["--failures"]],
     [["datagen", "runs", "show", ""], ["latest"]],
     [["datagen", "completion", ""], SHELLS],
-    [
-      ["datagen", "run", "a.json", "--provider", ""],
-      ["openai", "together", "offline"],
-    ],
+    [["datagen", "run", "a.json", "--provider", ""], [...PROVIDERS]],
     [["datagen", "run", "a.json", "--provider", "=", "off"], ["offline"]],
     [
       ["datagen", "export", "latest", "--format", "j"],

@@ -3,7 +3,8 @@ import { between, text, wholeFrom } from "./rules.ts";
 import { MOST_TOKENS } from "./token-limits.ts";
 
 /** Keys of a request that datagen sets itself, or that would change the shape of an answer. */
-const RESERVED_BODY_KEYS = ["model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo"];
+const RESERVED_BODY_KEYS =
+  "model messages prompt contents systemInstruction stream stream_options n best_of echo".split(" ");
 
 const tokens = wholeFrom(1).max(MOST_TOKENS, `at most ${MOST_TOKENS} tokens`);
 

@@ -23,6 +23,8 @@ export interface Connection {
 interface RemoteInfo {
   label: string;
   keyVariable: string;
+  /** Another variable for the key. If both are set it counts, as in the provider's SDK. */
+  keyAlias?: string;
   baseUrlVariable: string;
   defaultBaseUrl: string;
   /** The provider's own hosts. Its key may go there, no matter who named the URL. */

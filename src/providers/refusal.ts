@@ -36,6 +36,13 @@ export function toCallError(error: unknown, secret: string | undefined): CallErr
   throw error;
 }
 
+/** The error of a response with a status of failure. */
+export async function refusalOf(response: Response): Promise<CallError> {
+  const { status, headers } = response;
+  const details = { ...detailsOf(status, headers), retryAfterMs: retryAfterOf(headers) };
+  return statusError(status, await response.text(), `it answered ${status}`, details);
+}
+
 /**
  * A request failed below HTTP. The SDKs treat an error of `fetch` as a timeout if its message has words such as "timed
  * out". So the message of this error has no such words, and the failure is in a member.

@@ -43,7 +43,8 @@ describe.concurrent("what passes is sent again, and then kept", () => {
   const limited = (headers: Record<string, string>): Fault => ({ kind: "status", status: 429, headers });
 
   test.for(APIS)("%s, %s: every status, every broken connection, every body that is no answer", async (api) => {
-    const { rateLimit, nameOf } = fakes[api[0]].errors;
+    const { errors, namesRequests } = fakes[api[0]];
+    const { rateLimit, nameOf, haveStatus } = errors;
     const codeOf = ({ kind }: Fault, status: number | null, code: string | typeof RATE_LIMIT | null) => {
       if (code === null || (kind !== "status" && kind !== "error200")) return code;
       const said = code === RATE_LIMIT ? (rateLimit.code ?? rateLimit.type) : code;
@@ -58,14 +59,16 @@ describe.concurrent("what passes is sent again, and then kept", () => {
       const [first, second, ...more] = lab.requestsOf(row);
       const { kind } = fault();
       const cost = first?.usage;
+      const isNamed = namesRequests === "all" ? httpStatus !== null && kind !== "half" : kind === "noChoices";
+      const status = kind === "error200" && haveStatus ? 500 : httpStatus;
       expect([row, first?.fault, second?.status, more.length]).toEqual([row, kind, 200, 0]);
       expect(lab.attemptsOf(row), kind).toMatchObject([
         {
           outcome,
           decision: "retry",
-          http_status: httpStatus,
-          request_id: httpStatus === null || kind === "half" ? null : first?.requestId,
-          error_code: codeOf(fault(), httpStatus, errorCode),
+          http_status: status,
+          request_id: isNamed ? first?.requestId : null,
+          error_code: codeOf(fault(), status, errorCode),
           prompt_tokens: cost?.prompt ?? 0,
           completion_tokens: cost?.completion ?? 0,
           tokens_estimated: 0,
@@ -215,12 +218,13 @@ describe.concurrent("what does not pass fails with its reason, and the run goes 
     expect(lab.server.requests).toHaveLength(data.length);
     for (const [row, [, reason]] of final.entries()) {
       const [request] = lab.requestsOf(row);
+      const isNamed = fakes[api[0]].namesRequests === "all" || final[row]?.[0].kind !== "status";
       expect(lab.attemptsOf(row)).toMatchObject([
         {
           outcome: reason,
           decision: "fail",
           http_status: request?.status,
-          request_id: request?.requestId,
+          request_id: isNamed ? request?.requestId : null,
           prompt_tokens: request?.usage?.prompt ?? 0,
           completion_tokens: request?.usage?.completion ?? 0,
         },

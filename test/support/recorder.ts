@@ -12,9 +12,11 @@ export async function startRecorder() {
     id: "one",
     object: "chat.completion",
     choices: [{ index: 0, message, finish_reason: "stop" }],
+    candidates: [{ content: { role: "model", parts: [{ text: message.content }] }, finishReason: "STOP" }],
     content: [{ type: "text", text: message.content }],
     stop_reason: "end_turn",
     usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, input_tokens: 9, output_tokens: 3 },
+    usageMetadata: { promptTokenCount: 9, candidatesTokenCount: 3, totalTokenCount: 12 },
   };
   const server = createServer((request, response) => {
     headers.push(request.headers);

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { errorCode, UsageError } from "../../errors.ts";
-import { KEY_VARIABLES } from "../../providers/index.ts";
+import { KEY_ALIASES, KEY_VARIABLES } from "../../providers/index.ts";
 
 /** Environment variables by name. API keys and base URLs come from them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -32,8 +32,15 @@ export function valueOf({ shell, file }: Variables, name: string): string | unde
  * empty value counts as not set.
  */
 export function setValue(environment: Environment, name: string): string | undefined {
-  const value = environment[name]?.trim() ?? "";
-  return value.replace(/^(["'])(.*)\1$/, "$2").trim() || undefined;
+  const alias = KEY_ALIASES.get(name);
+  return (alias && plainValue(environment[alias])) || plainValue(environment[name]) || undefined;
+}
+
+function plainValue(value = ""): string {
+  return value
+    .trim()
+    .replace(/^(["'])(.*)\1$/, "$2")
+    .trim();
 }
 
 /** Far more than a file of variables has. */

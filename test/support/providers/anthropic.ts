@@ -150,6 +150,7 @@ export const anthropic: FakeProvider = {
   // With a reasoning effort it thinks, and takes no sampling parameters then.
   refused: ["temperature", "top_p", "seed", "frequency_penalty", "presence_penalty"],
   detailsUsage: () => true,
+  namesRequests: "all",
   requestId: () => `req_011C${randomBytes(10).toString("hex")}`,
   headers: (requestId) => ({
     "request-id": requestId,

@@ -24,8 +24,11 @@ export interface FakeProvider {
   model: string;
   /** An API key in the provider's own shape. */
   key: string;
-  /** What its SDK reads of the environment beside the key, and the headers that it sends for it. */
-  beside: { variables: Record<string, string>; customHeaders: string; headers: Record<string, string> };
+  /**
+   * What its SDK reads of the environment beside the key, the variable with headers for every request, and the headers
+   * that it sends for all that.
+   */
+  beside: { variables: Record<string, string>; customHeaders: string | null; headers: Record<string, string> };
   /** What follows the host in its base URL. */
   base: string;
   /** The endpoints that answer live requests. */
@@ -45,6 +48,8 @@ export interface FakeProvider {
   detailsUsage: (endpoint: Endpoint) => boolean;
   /** A name for one request, in the shape that the provider gives it. */
   requestId: () => string;
+  /** Which responses have the name of their request: all, in a header, or those with an answer, in its body. */
+  namesRequests: "all" | "answers";
   /** The headers of every response. */
   headers: (requestId: string, tookMs: number) => Record<string, string>;
   /** Where its list of models is, below the base URL. */
@@ -59,6 +64,8 @@ export interface FakeProvider {
     rateLimit: { code: string | null; type: string };
     /** Its name for an error, where it does not repeat the code or the type that the tests give it. */
     nameOf?: (status: number, code: string | null) => string;
+    /** Whether the body of an error has its status. */
+    haveStatus?: true;
   };
   /** The body of a refusal. */
   refusal: (error: SaidError, requestId: string, status: number) => object;

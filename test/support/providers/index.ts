@@ -2,6 +2,7 @@ import type { ProviderName } from "../../../src/config/providers.ts";
 import type { Endpoint } from "../answers.ts";
 import type { FakeBatches, FakeProvider } from "./fake-provider.ts";
 import { anthropic } from "./anthropic.ts";
+import { gemini } from "./gemini.ts";
 import { openai } from "./openai.ts";
 import { together } from "./together.ts";
 
@@ -9,7 +10,10 @@ import { together } from "./together.ts";
  * The provider that the tests stand in for, by its name: the loopback server answers as it, and each conformance suite
  * runs against it. Null for a provider without a server.
  */
-export const fakes = { openai, together, anthropic, offline: null } satisfies Record<ProviderName, FakeProvider | null>;
+export const fakes = { openai, anthropic, gemini, together, offline: null } satisfies Record<
+  ProviderName,
+  FakeProvider | null
+>;
 
 /** The providers that have a server. */
 export type RemoteName = {

@@ -28,6 +28,7 @@ export const openAiProtocol = {
   }),
   refused: [],
   refusalReason: "refusal",
+  namesRequests: "all",
 } satisfies Partial<FakeProvider>;
 
 /** The requests about files and batches, besides uploads. */
