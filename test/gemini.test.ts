@@ -1,4 +1,7 @@
 import { LLMock } from "@copilotkit/aimock";
+import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Parameters } from "../src/config/parameters.ts";
 import { completionOf } from "../src/providers/gemini/answer.ts";
@@ -247,5 +250,33 @@ describe.concurrent("a run on the Gemini API", () => {
     } finally {
       await mock.stop();
     }
+  });
+});
+
+describe.concurrent("batches of the Gemini API", () => {
+  test("go up in parts, to the server itself", async () => {
+    await using server = await startServer({});
+    await using folder = await mkdtempDisposable(join(tmpdir(), "datagen-gemini-"));
+    const path = join(folder.path, "requests.jsonl");
+    const content = "The fake says that the parts go to another host.\n".repeat(400_000);
+    await writeFile(path, content);
+    const provider = await gemini.batches!.connect(connectionTo(server, "gemini"), "unused");
+    const id = await provider.upload!(path, "requests.jsonl", new AbortController().signal);
+    const [stored] = server.files;
+    expect(stored).toMatchObject({ id, name: "requests.jsonl", bytes: content.length });
+    expect((await readFile(stored!.path, "utf8")) === content).toBe(true);
+    const asked = server.batchRequests.map(({ operation, method }) => `${method} ${operation}`);
+    expect(asked).toEqual(["POST beginUpload", "POST upload", "POST upload", "POST upload"]);
+  });
+
+  test("have ids that lead nowhere else", async () => {
+    await using server = await startServer({});
+    const provider = await gemini.batches!.connect(connectionTo(server, "gemini"), "unused");
+    const { signal } = new AbortController();
+    for (const id of ["batches/../files/a", "files/a?key=b", "https://elsewhere.invalid/files/a", ""]) {
+      expect(await failure(provider.get(id, signal))).toMatchObject({ reason: "bad_request" });
+      expect(await failure(provider.remove(id, signal))).toMatchObject({ reason: "bad_request" });
+    }
+    expect(server.batchRequests).toEqual([]);
   });
 });

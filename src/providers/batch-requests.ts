@@ -27,14 +27,16 @@ const LINE_ENVELOPE = 10_000;
 /** The most pages of a list. A page has 100 objects or more. */
 const MOST_PAGES = 10_000;
 
-/** A server with a batch API, reached through a provider's SDK. */
+/** A server with a batch API. */
 interface BatchServer {
-  client: Client;
-  /** The key that the client sends. It must not appear in messages. */
+  /** The key that is sent. It must not appear in messages. */
   apiKey: string | undefined;
   /** The most bytes of the body of an answer. */
   maxAnswerBytes: number;
 }
+
+/** Sends one request. @param options `timeout` is for the time until the headers of the answer */
+export type Send = (options: { signal: AbortSignal; timeout: number }) => Promise<Response>;
 
 /** How a list that comes in pages is read. */
 export interface Pages {
@@ -44,35 +46,43 @@ export interface Pages {
   next(page: unknown, last: Json | undefined): Record<string, string> | null;
 }
 
+/** The requests about files and batches, with a client that knows the paths of its server. */
+export function requestsTo({ client, ...server }: BatchServer & { client: Client }) {
+  const { ask, list, lines, remove } = requestsWith(server);
+  const sending =
+    (method: "get" | "post" | "delete", path: string, more: Partial<RequestOptions> = {}): Send =>
+    (options) =>
+      client[method](path, { ...options, ...more }).asResponse();
+  return {
+    ask: (method: "get" | "post", path: string, options: Partial<RequestOptions>, signal: AbortSignal) =>
+      ask(sending(method, path, options), signal),
+    list: (path: string, query: Record<string, string>, pages: Pages, signal: AbortSignal) =>
+      list(path, (place) => sending("get", path, { query: { ...query, ...place } }), pages, signal),
+    lines: (path: string, requests: number, signal: AbortSignal) => lines(path, sending("get", path), requests, signal),
+    remove: (path: string, signal: AbortSignal) => remove(sending("delete", path), signal),
+  };
+}
+
 /** The requests about files and batches. */
-export function requestsTo({ client, apiKey, maxAnswerBytes }: BatchServer) {
+export function requestsWith({ apiKey, maxAnswerBytes }: BatchServer) {
   /** Sends one request, and returns the JSON of the answer. */
-  async function ask(
-    method: "get" | "post",
-    path: string,
-    options: Partial<RequestOptions>,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    using own = ownSignal(signal);
-    try {
-      const sent = client[method](path, { timeout: ANSWER_TIMEOUT_MS, ...options, signal: own.signal });
-      return await readJson(await sent.asResponse());
-    } catch (error) {
-      signal.throwIfAborted();
-      throw toCallError(error, apiKey);
-    }
+  function ask(send: Send, signal: AbortSignal): Promise<unknown> {
+    return within(signal, apiKey, async (own) => readJson(await send({ signal: own, timeout: ANSWER_TIMEOUT_MS })));
   }
 
-  /** All objects of a list, page by page. */
+  /**
+   * All objects of a list, page by page.
+   * @param sendPage the request for the page at a place
+   */
   async function* list(
-    path: string,
-    query: Record<string, string>,
+    name: string,
+    sendPage: (place: Record<string, string>) => Send,
     pages: Pages,
     signal: AbortSignal,
   ): AsyncGenerator<Json> {
     const seen = new Set<string>();
     for (let place: Record<string, string> = {}; seen.size < MOST_PAGES;) {
-      const page = await ask("get", path, { query: { ...query, ...place } }, signal);
+      const page = await ask(sendPage(place), signal);
       const data = pages.objects(page);
       // A batch that is missing in the list would be sent, and paid, again.
       if (!Array.isArray(data)) throw unexpected("a list", page, apiKey);
@@ -85,35 +95,46 @@ export function requestsTo({ client, apiKey, maxAnswerBytes }: BatchServer) {
       seen.add(mark);
       place = next;
     }
-    throw new CallError("malformed", `the list ${path} has more than ${MOST_PAGES} pages`);
+    throw new CallError("malformed", `the list ${name} has more than ${MOST_PAGES} pages`);
   }
 
   /** The lines of a file with the results of so many requests. */
-  async function* lines(path: string, requests: number, signal: AbortSignal): AsyncGenerator<string> {
+  async function* lines(name: string, send: Send, requests: number, signal: AbortSignal): AsyncGenerator<string> {
     const longest = maxAnswerBytes + LINE_ENVELOPE;
     using own = ownSignal(signal, DOWNLOAD_TIMEOUT_MS);
-    const options = { signal: own.signal, timeout: ANSWER_TIMEOUT_MS };
     try {
-      const { body } = await client.get(path, options).asResponse();
+      const { body } = await send({ signal: own.signal, timeout: ANSWER_TIMEOUT_MS });
       if (body) yield* splitLines(arriving(body, requests * longest), longest);
     } catch (error) {
       signal.throwIfAborted();
-      if (own.isLate()) throw endless(`the results at ${path} did not end in ${DOWNLOAD_TIMEOUT_MS / 3_600_000} hours`);
+      if (own.isLate()) throw endless(`the results at ${name} did not end in ${DOWNLOAD_TIMEOUT_MS / 3_600_000} hours`);
       throw toCallError(error, apiKey);
     }
   }
 
-  async function remove(path: string, signal: AbortSignal): Promise<void> {
-    using own = ownSignal(signal);
-    try {
-      await client.delete(path, { signal: own.signal, timeout: REMOVAL_TIMEOUT_MS }).asResponse();
-    } catch (error) {
-      signal.throwIfAborted();
-      throw toCallError(error, apiKey);
-    }
+  async function remove(send: Send, signal: AbortSignal): Promise<void> {
+    await within(signal, apiKey, (own) => send({ signal: own, timeout: REMOVAL_TIMEOUT_MS }));
   }
 
   return { ask, list, lines, remove };
+}
+
+/**
+ * Works on a request with a signal of its own.
+ * @throws CallError when it fails, or the reason of the signal if that was aborted
+ */
+export async function within<T>(
+  signal: AbortSignal,
+  secret: string | undefined,
+  work: (own: AbortSignal) => Promise<T>,
+): Promise<T> {
+  using own = ownSignal(signal);
+  try {
+    return await work(own.signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw toCallError(error, secret);
+  }
 }
 
 /** The error of an upload: this status means a prompt that is too long for a call, but a file that is too large here. */

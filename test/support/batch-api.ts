@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -44,7 +45,7 @@ interface Route {
   query: URLSearchParams;
 }
 
-type Answer = { status?: number; body: unknown } | { file: StoredFile };
+type Answer = { status?: number; body: unknown; headers?: Record<string, string> } | { file: StoredFile };
 
 /** A request that is refused. */
 class Refusal extends Error {
@@ -63,6 +64,8 @@ export function createBatchApi(host: ApiHost) {
   const requests: BatchRequest[] = [];
   const { all: files } = host.files;
   const batches = createBatches(host);
+  /** Files that arrive in parts, by the ids of their uploads. */
+  const arriving = new Map<string, { name: string; parts: Buffer[] }>();
   return { requests, batches, routeOf, accept };
 
   async function accept(route: Route, request: IncomingMessage, response: ServerResponse, body: Buffer) {
@@ -113,7 +116,8 @@ export function createBatchApi(host: ApiHost) {
       createReadStream(path).pipe(response);
       return;
     }
-    response.writeHead(answer.status ?? 200, { ...own, "content-type": "application/json", ...headers });
+    const all = { ...own, "content-type": "application/json", ...answer.headers, ...headers };
+    response.writeHead(answer.status ?? 200, all);
     response.end(JSON.stringify(answer.body));
   }
 
@@ -125,7 +129,10 @@ export function createBatchApi(host: ApiHost) {
       return batch.course.shows?.(state) ?? state;
     };
     switch (operation) {
+      case "beginUpload":
+        return beginUpload(provider, request, body);
       case "upload":
+        if (shown.upload && "path" in shown.upload) return await uploadPart(route, request, body);
         return { body: shown.file(await upload(provider, body, request.headers["content-type"])) };
       case "listFiles": {
         const purpose = query.get("purpose");
@@ -150,7 +157,7 @@ export function createBatchApi(host: ApiHost) {
         return { body: { id: file.id, object: "file", deleted: true } };
       }
       case "create":
-        return shown.created(await create(provider, body));
+        return shown.created(await create(route, body));
       case "listBatches": {
         const own = batches.all.filter((batch) => batch.provider === provider && !batch.isDeleted);
         // A client that cannot tell them apart waits for their results by this list alone.
@@ -165,7 +172,10 @@ export function createBatchApi(host: ApiHost) {
       case "cancel": {
         const batch = batchBy(route);
         const { status } = batch;
-        if (await batches.cancel(batch)) return { body: stateOf(batch) };
+        if (await batches.cancel(batch)) {
+          const answer = shown.cancelled(batch) as Record<string, unknown>;
+          return { body: batch.course.shows?.(answer) ?? answer };
+        }
         throw new Refusal(409, `A batch that is ${status} cannot be cancelled.`);
       }
       default:
@@ -176,7 +186,7 @@ export function createBatchApi(host: ApiHost) {
   function upload(provider: RemoteName, body: Buffer, contentType: string | undefined): Promise<StoredFile> {
     const form = formIn(body, contentType);
     const { mostBytes, upload: wanted } = batchesOf(provider);
-    if (!wanted) throw new Refusal(404, "There are no files.");
+    if (!wanted || "path" in wanted) throw new Refusal(404, "There are no forms.");
     const { purpose } = wanted;
     const file = form?.get("file");
     const name = form && wanted.nameIn(form);
@@ -190,11 +200,43 @@ export function createBatchApi(host: ApiHost) {
     return host.files.add({ provider, name, purpose }, file.content);
   }
 
-  async function create(provider: RemoteName, body: Buffer) {
+  /** Begins an upload in parts, and says where these go. */
+  function beginUpload(provider: RemoteName, { headers }: IncomingMessage, body: Buffer): Answer {
+    const { mostBytes, upload: wanted } = batchesOf(provider);
+    const { displayName } = Object((objectIn(body) as { file?: object }).file) as { displayName?: string };
+    if (headers["x-goog-upload-command"] !== "start" || displayName === undefined) throw new Refusal(400, "No upload.");
+    const size = Number(headers["x-goog-upload-header-content-length"]);
+    if (size > (host.options.limits?.bytes ?? mostBytes))
+      throw new Refusal(413, `The file is too large: ${size} bytes.`);
+    const id = randomBytes(8).toString("hex");
+    arriving.set(id, { name: displayName, parts: [] });
+    const path = wanted && "path" in wanted ? wanted.path : "";
+    // It names another host: nothing may go there.
+    const url = `https://elsewhere.invalid/${provider}${path}?upload_id=${id}`;
+    return { body: {}, headers: { "x-goog-upload-url": url, "x-goog-upload-status": "active" } };
+  }
+
+  async function uploadPart({ provider, id }: Route, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+    const begun = arriving.get(id);
+    if (!begun) throw new Refusal(404, "There is no such upload.");
+    const size = begun.parts.reduce((sum, part) => sum + part.length, 0);
+    if (Number(headers["x-goog-upload-offset"]) !== size) throw new Refusal(400, "The offset is wrong.");
+    begun.parts.push(body);
+    const isLast = String(headers["x-goog-upload-command"]).includes("finalize");
+    if (!isLast) return { body: {}, headers: { "x-goog-upload-status": "active" } };
+    arriving.delete(id);
+    const stored = await host.files.add(
+      { provider, name: begun.name, purpose: batchesOf(provider).upload!.purpose },
+      Buffer.concat(begun.parts),
+    );
+    return { body: { file: batchesOf(provider).file(stored) }, headers: { "x-goog-upload-status": "final" } };
+  }
+
+  async function create({ provider, id }: Route, body: Buffer) {
     const { endpoints, mostBytes, creation } = batchesOf(provider);
-    const wanted = creation(objectIn(body));
+    const wanted = creation(objectIn(body), id);
     if ("refused" in wanted) throw new Refusal(400, wanted.refused);
-    const { endpoint, source, metadata } = wanted;
+    const { endpoint, source } = wanted;
     if (!(endpoint in endpoints)) throw new Refusal(400, `The endpoint ${endpoint} cannot be batched.`);
     const given =
       "lines" in source
@@ -204,7 +246,7 @@ export function createBatchApi(host: ApiHost) {
               one.id === source.fileId && one.provider === provider && one.purpose !== "batch_output" && !one.isDeleted,
           );
     if (!given) throw new Refusal(400, "Cannot find the file.", { type: "invalid_request_error" });
-    const created = await batches.create(given, endpoint, metadata);
+    const created = await batches.create(given, wanted);
     if ("code" in created) throw new Refusal(400, created.message);
     return created;
 
@@ -222,7 +264,9 @@ export function createBatchApi(host: ApiHost) {
 
   function fileBy({ id, provider }: Route): StoredFile {
     const file = files.find((one) => one.id === id && one.provider === provider && !one.isDeleted);
-    if (!file) throw new Refusal(404, `No such File object: ${id}`);
+    const status = batchesOf(provider).missingFile;
+    const maybe = status === 403 ? "You do not have permission to access it, or it may not exist: " : "";
+    if (!file) throw new Refusal(status, `${maybe}No such File object: ${id}`);
     return file;
   }
 
@@ -237,7 +281,13 @@ function routeOf(method: string | undefined, url: string): Route | undefined {
   const { pathname, searchParams: query } = new URL(url, "http://loopback");
   const [, name = "", path = ""] = /^\/(\w+)(\/.*)$/.exec(pathname) ?? [];
   const provider = REMOTE.find((one) => one === name);
-  if (!provider || fakes[provider].batches === null || !path.startsWith(fakes[provider].base)) return undefined;
+  if (!provider || fakes[provider].batches === null) return undefined;
+  const { upload } = batchesOf(provider);
+  if (method === "POST" && upload && "path" in upload && path === upload.path) {
+    const id = query.get("upload_id");
+    return { provider, operation: id === null ? "beginUpload" : "upload", id: id ?? "", query };
+  }
+  if (!path.startsWith(fakes[provider].base)) return undefined;
   const asked = `${method} ${path.slice(fakes[provider].base.length)}`;
   for (const [pattern, operation] of batchesOf(provider).operations) {
     const match = pattern.exec(asked);

@@ -12,6 +12,7 @@ export type BatchStatus =
   | "cancelled";
 
 export type BatchOperation =
+  | "beginUpload"
   | "upload"
   | "listFiles"
   | "getFile"
@@ -38,6 +39,8 @@ export interface BatchFacts {
   file: StoredFile;
   metadata: unknown;
   model: string | undefined;
+  /** Whether the creation of the batch named the model, and its requests do not. */
+  hasOneModel: boolean;
   status: BatchStatus;
   /** When it got into each state. */
   times: Map<BatchStatus, Date>;

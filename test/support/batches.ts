@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { setImmediate as breathe } from "node:timers/promises";
 import type { Endpoint, Usage } from "./answers.ts";
 import type { BatchFacts, BatchProblem, BatchStatus } from "./batch-formats.ts";
+import type { Creation } from "./providers/fake-provider.ts";
 import { outgoing } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import type { FileStore, StoredFile } from "./files.ts";
@@ -111,9 +112,13 @@ export function createBatches(host: BatchHost) {
   return { all, records: () => all.map(recordOf), create, look, cancel };
 
   /** @returns why it is not created, by a provider that looks through it at once */
-  async function create(file: StoredFile, endpoint: string, metadata: unknown): Promise<Batch | BatchProblem> {
+  async function create(
+    file: StoredFile,
+    { endpoint, metadata, model: named }: Creation,
+  ): Promise<Batch | BatchProblem> {
     const { provider } = file;
-    const { lines, problems, model } = await validated(file, endpoint, host.options.limits?.lines ?? 50_000);
+    const most = host.options.limits?.lines ?? 50_000;
+    const { lines, problems, model = named } = await validated(file, endpoint, most, named !== undefined);
     const { validates } = batchesOf(provider).traits;
     if (problems[0] && !validates) return problems[0];
     const about = { provider, index: all.length, name: file.name, customIds: lines.map(({ customId }) => customId) };
@@ -126,6 +131,7 @@ export function createBatches(host: BatchHost) {
       file,
       metadata,
       model,
+      hasOneModel: named !== undefined,
       status: "validating",
       times: new Map([["validating", new Date()]]),
       counts: {
@@ -156,7 +162,12 @@ export function createBatches(host: BatchHost) {
     if (state || isEarly) return enter(batch, state ?? states.at(-1) ?? "in_progress");
     if (hasFailed) return enter(batch, "failed");
     const share = batch.course.expiresAfter;
-    await end(batch, share === undefined ? "completed" : "expired", share ?? 1);
+    const isKept = batchesOf(batch.provider).traits.keepsExpired;
+    await end(
+      batch,
+      share === undefined ? "completed" : "expired",
+      isKept ? (share ?? 1) : share === undefined ? 1 : 0,
+    );
   }
 
   /** Whether it could be cancelled. */
@@ -178,11 +189,13 @@ export function createBatches(host: BatchHost) {
   async function workOn(batch: Batch, status: string, share: number): Promise<void> {
     const { provider, endpoint, file, lines } = batch;
     const { endpoints, traits, problemLine, readLine } = batchesOf(provider);
-    const route = { provider, endpoint: endpoints[endpoint]!, path: endpoint };
+    const path = batch.hasOneModel ? `/models/${batch.model}:generateContent` : endpoint;
+    const route = { provider, endpoint: endpoints[endpoint]!, path };
+    const isTogether = traits.hasOneList || traits.hasOneFile;
     const texts = linesIn(await readFile(file.path, "utf8"));
     const order = shuffled(lines.length);
     const output: string[] = [];
-    const errors: string[] = traits.hasOneList ? output : [];
+    const errors: string[] = isTogether ? output : [];
     for (const [place, index] of order.entries()) {
       if (place % 500 === 0) await breathe();
       const record = lines[index]!;
@@ -208,10 +221,10 @@ export function createBatches(host: BatchHost) {
       return stored.id;
     };
     batch.outputFileId = await store("output", output);
-    batch.errorFileId = traits.hasOneList ? null : await store("error", errors);
+    batch.errorFileId = isTogether ? null : await store("error", errors);
     const count = (outcome: RecordedLine["outcome"]) => lines.filter((line) => line.outcome === outcome).length;
     const unprocessed = count("expired") + count("cancelled");
-    const failed = traits.hasOneList ? count("failed") : errors.length;
+    const failed = isTogether ? count("failed") : errors.length;
     batch.counts = { total: lines.length, completed: count("answered"), failed, unprocessed };
   }
 }
@@ -268,7 +281,7 @@ function leftOver(status: string): BatchProblem {
 }
 
 /** What a provider finds wrong with a file before it works on it. */
-async function validated(file: StoredFile, endpoint: string, most: number) {
+async function validated(file: StoredFile, endpoint: string, most: number, hasOneModel: boolean) {
   const problems: BatchProblem[] = [];
   const lines: RecordedLine[] = [];
   const { envelope: envelopeOf, readLine, idPattern } = batchesOf(file.provider);
@@ -282,7 +295,8 @@ async function validated(file: StoredFile, endpoint: string, most: number) {
     const { id, body, envelope: rest } = readLine(parsed(text));
     const { model: asked, stream } = Object(body) as Record<string, unknown>;
     if (typeof id !== "string" || !idPattern.test(id)) refuse("invalid_custom_id", "The custom_id is invalid.");
-    else if (typeof asked !== "string") refuse("invalid_json_line", "This line is not parseable as valid JSON.");
+    else if (!hasOneModel && typeof asked !== "string")
+      refuse("invalid_json_line", "This line is not parseable as valid JSON.");
     else if (seen.has(id)) refuse("duplicate_custom_id", `The custom_id '${id}' was used before.`);
     else if (model !== undefined && asked !== model) refuse("model_mismatch", "All lines must ask the same model.");
     else if (stream !== undefined) refuse("invalid_request", "Streams cannot be batched.");

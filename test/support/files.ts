@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { RemoteName } from "./providers/index.ts";
+import { batchesOf, type RemoteName } from "./providers/index.ts";
 
 /** The purpose of what only this server keeps as a file: requests that came with the creation of their batch. */
 export const INLINE = "inline";
@@ -41,8 +41,8 @@ export function createFileStore(): FileStore {
     async add(facts, content) {
       folder ??= mkdtemp(join(tmpdir(), "datagen-files-"));
       const hex = randomBytes(12).toString("hex");
-      const id = `file-${hex}`;
-      const path = join(await folder, id);
+      const id = batchesOf(facts.provider).fileId(hex);
+      const path = join(await folder, hex);
       if (Buffer.isBuffer(content)) await writeFile(path, content);
       else await pipeline(content, createWriteStream(path));
       const file = { ...facts, id, bytes: (await stat(path)).size, createdAt: new Date(), path };

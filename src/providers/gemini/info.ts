@@ -22,5 +22,8 @@ export const gemini: ProviderInfo = {
   },
   refused: ({ model, parameters }) => refusedByGemini(model, parameters),
   connect: async (connection) => (await import("./gemini.ts")).connectGemini(connection),
-  batches: null,
+  batches: {
+    endpoints: ["chat"],
+    connect: async (connection) => (await import("./batches.ts")).connectGeminiBatches(connection),
+  },
 };

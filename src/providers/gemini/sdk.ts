@@ -1,6 +1,8 @@
 import { GoogleGenAI, type HttpOptions } from "@google/genai";
+import { readJson } from "../json-body.ts";
 import { CallError } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
+import { refusalOf } from "../refusal.ts";
 
 /*
  * Uses Google's SDK. It takes a `fetch`, and so sends its requests with the transport of all providers. It would read the
@@ -51,12 +53,14 @@ export function fetchFor({ apiKey }: Connection, fetch: typeof globalThis.fetch)
 /**
  * A signal that is aborted when the time is up. The SDK would tell the server about its own time limit, and servers refuse
  * short ones.
+ * @param other aborts it, too
  */
-export function timeLimit(ms: number): Disposable & { signal: AbortSignal } {
+export function timeLimit(ms: number, other?: AbortSignal): Disposable & { signal: AbortSignal } {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), ms);
+  const { signal } = controller;
   return {
-    signal: controller.signal,
+    signal: other ? AbortSignal.any([other, signal]) : signal,
     [Symbol.dispose]: () => clearTimeout(timer),
   };
 }
@@ -94,4 +98,24 @@ export async function answerTo(
   }
   if (answer) return answer;
   throw failure;
+}
+
+/** The headers with which the API answers a part of an upload. */
+const UPLOAD_HEADERS = ["x-goog-upload-url", "x-goog-upload-status"];
+
+/** A `fetch` for uploads. The SDK reads these answers itself, but learns only of those that it can go on with. */
+export function uploadFetch(fetch: typeof globalThis.fetch, signal: AbortSignal): typeof globalThis.fetch {
+  return async (input, init) => {
+    const response = await fetch(input, { ...init, signal });
+    if (!response.ok) throw await refusalOf(response);
+    const text = await response.text();
+    // A part that is not the last may be answered without a body.
+    if (text.trim() !== "") await readJson(response);
+    const headers = new Headers();
+    for (const name of UPLOAD_HEADERS) {
+      const value = response.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
+    return new Response(text, { status: response.status, headers });
+  };
 }

@@ -66,6 +66,9 @@ const batches: FakeBatches = {
   id: (hex) => `msgbatch_01${hex.slice(0, 22)}`,
   file: () => ({}),
   batch: batchObject,
+  cancelled: batchObject,
+  fileId: (hex) => `file-${hex}`,
+  missingFile: 404,
   envelope: () => ({}),
   answerLine: (customId, { status, body }) =>
     status === 200
@@ -84,6 +87,8 @@ const batches: FakeBatches = {
     showsFinalizing: false,
     showsCancelling: true,
     hasOneList: true,
+    hasOneFile: false,
+    keepsExpired: true,
     writesUnprocessed: true,
     writesStatus: false,
     listsProblems: false,

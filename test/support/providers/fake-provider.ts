@@ -81,6 +81,8 @@ export interface Creation {
   /** The id of its file, or the lines themselves. */
   source: { fileId: unknown } | { lines: string[] };
   metadata: unknown;
+  /** The model of all its requests, if these do not name it. */
+  model?: string;
 }
 
 /** How the loopback server works on batches in the place of a provider. */
@@ -91,13 +93,23 @@ export interface FakeBatches {
   endpoints: Record<string, Endpoint>;
   /** What is asked for with a method and a path below the base URL, such as `GET /batches/ID`; the first group is the id. */
   operations: readonly (readonly [RegExp, BatchOperation])[];
-  /** How a file arrives: with which purpose, and where the form has its name. Null: batches are created without files. */
-  upload: { purpose: string; nameIn: (form: Map<string, FormPart>) => string | undefined } | null;
+  /**
+   * How a file arrives: in a form that has its name, or in parts that are sent to a path beside the base URL. Null:
+   * batches are created without files.
+   */
+  upload:
+    | { purpose: string; nameIn: (form: Map<string, FormPart>) => string | undefined }
+    | { purpose: string; path: string }
+    | null;
+  /** A file's id, made from hex digits. */
+  fileId: (hex: string) => string;
+  /** The status with which it says that it does not know a file. */
+  missingFile: number;
   /** The lists of files and of batches; both are handed over oldest first. */
   fileList: (files: StoredFile[], query: URLSearchParams) => object;
   batchList: (batches: BatchFacts[], query: URLSearchParams) => object;
-  /** What a body that creates a batch asks for, or why it is refused. */
-  creation: (body: Record<string, unknown>) => Creation | { refused: string };
+  /** What a body that creates a batch asks for, or why it is refused. @param id the first group of its path */
+  creation: (body: Record<string, unknown>, id: string) => Creation | { refused: string };
   /** A line of a file: the id and the body of its request, and what is around them. */
   readLine: (line: Record<string, unknown>) => { id: unknown; body: unknown; envelope: Record<string, unknown> };
   /** Which ids of requests it takes. */
@@ -109,6 +121,8 @@ export interface FakeBatches {
   /** A file, and a batch, as it shows them. */
   file: (file: StoredFile) => object;
   batch: (batch: BatchFacts) => object;
+  /** What it answers when it has been asked to cancel a batch. */
+  cancelled: (batch: BatchFacts) => object;
   /** What a line of a file has beside its id and its body. */
   envelope: (endpoint: string) => object;
   /** A line of an output or error file with an answer, good or not; `body` is JSON. */
@@ -128,6 +142,10 @@ export interface FakeBatches {
     showsCancelling: boolean;
     /** Has all results in one list, which belongs to the batch. */
     hasOneList: boolean;
+    /** Has all results in one file. */
+    hasOneFile: boolean;
+    /** Gives what was done of a batch that has expired. */
+    keepsExpired: boolean;
     /** Writes a line for each request that an expired or cancelled batch did not come to. */
     writesUnprocessed: boolean;
     /** Says in a line of the error file which HTTP status the request got. */

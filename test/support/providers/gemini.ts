@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Usage } from "../answers.ts";
-import type { FakeProvider, Question, Read } from "./fake-provider.ts";
+import type { BatchFacts, BatchProblem } from "../batch-formats.ts";
+import type { StoredFile } from "../files.ts";
+import type { FakeBatches, FakeProvider, Question, Read } from "./fake-provider.ts";
 import { numberIn, textOf } from "./shapes.ts";
 
 const MODEL = "gemini-3.8-flash";
@@ -22,6 +24,73 @@ const nameOf = (status: number) => NAMES[status]?.[0] ?? "UNKNOWN";
 
 const FINISH = { stop: "STOP", length: "MAX_TOKENS", content_filter: "SAFETY" } as const;
 
+/** The codes of problems that the tests name. */
+const CODES: Record<string, number> = {
+  request_timeout: 4,
+  token_limit_exceeded: 8,
+  server_error: 13,
+  batch_expired: 1,
+  internal: 13,
+};
+
+const problemLine = (key: string, { code, message }: BatchProblem) =>
+  JSON.stringify({ key, error: { code: CODES[code] ?? 3, message } });
+
+/** Google's batch mode. It is not documented what a batch that was cancelled gives: here, what was done. */
+const batches: FakeBatches = {
+  mostBytes: 2_000_000_000,
+  endpoints: { batchGenerateContent: "chat" },
+  operations: [
+    [/^GET \/files$/, "listFiles"],
+    [/^GET \/(files\/[^/:]+)$/, "getFile"],
+    [/^GET \/(files\/[^/:]+):download$/, "content"],
+    [/^DELETE \/(files\/[^/:]+)$/, "delete"],
+    [/^POST \/models\/(.+):batchGenerateContent$/, "create"],
+    [/^GET \/batches$/, "listBatches"],
+    [/^GET \/(batches\/[^/:]+)$/, "get"],
+    [/^POST \/(batches\/[^/:]+):cancel$/, "cancel"],
+  ],
+  upload: { purpose: "batch", path: "/upload/v1beta/files" },
+  fileId: (hex) => `files/${hex}`,
+  missingFile: 403,
+  fileList: (files, query) => page("files", files.map(fileObject), query),
+  batchList: (all, query) => page("operations", all.map(operation), query),
+  creation({ batch }, model) {
+    const { displayName, inputConfig } = Object(batch) as { displayName?: string; inputConfig?: { fileName?: string } };
+    if (!displayName) return { refused: "A batch needs a display name." };
+    const source = { fileId: inputConfig?.fileName };
+    return { endpoint: "batchGenerateContent", source, metadata: displayName, model };
+  },
+  readLine: ({ key, request, ...envelope }) => ({ id: key, body: request, envelope }),
+  idPattern: /^.{1,64}$/s,
+  created: (batch) => ({ status: 200, body: operation(batch) }),
+  id: (hex) => `batches/${hex}`,
+  file: fileObject,
+  batch: operation,
+  cancelled: () => ({}),
+  envelope: () => ({}),
+  answerLine(customId, { status, body }) {
+    const key = JSON.stringify(customId);
+    if (status === 200) return `{"key":${key},"response":${body}}`;
+    const { error } = JSON.parse(body) as { error?: { message?: string; details?: object[] } };
+    return JSON.stringify({ key: customId, error: { ...error, status: undefined, code: NAMES[status]?.[1] ?? 2 } });
+  },
+  problemLine,
+  traits: {
+    keepsMetadata: true,
+    counts: true,
+    validates: true,
+    showsFinalizing: false,
+    showsCancelling: false,
+    hasOneList: false,
+    hasOneFile: true,
+    keepsExpired: false,
+    writesUnprocessed: false,
+    writesStatus: false,
+    listsProblems: false,
+  },
+};
+
 export const gemini: FakeProvider = {
   model: MODEL,
   key: "AIzaSyLoopback-gemini-0123456789abcdefghi",
@@ -42,7 +111,7 @@ export const gemini: FakeProvider = {
   base: "/v1beta",
   endpoints: ["chat"],
   path: (_, model) => `/models/${model}:generateContent`,
-  endpointAt: (path) => (/^\/models\/[^/]+:generateContent$/.test(path) ? "chat" : undefined),
+  endpointAt: (path) => (/^\/models\/.+:generateContent$/.test(path) ? "chat" : undefined),
   keyHeader: (key) => ["x-goog-api-key", key],
   read: readBody,
   body: ({ messages, parameters }) => bodyOf(messages, parameters),
@@ -80,7 +149,7 @@ export const gemini: FakeProvider = {
     };
   },
   refusalReason: "content_filter",
-  batches: null,
+  batches,
 };
 
 /** What a 429 says beside its message. */
@@ -131,7 +200,7 @@ function readBody(body: Record<string, unknown>, { path }: { path: string }): Re
     })),
   ];
   return {
-    model: /^\/models\/([^/]+):/.exec(path)?.[1] ?? "",
+    model: /^\/models\/(.+):/.exec(path)?.[1] ?? "",
     prompt: textOf(messages),
     max_tokens: numberIn(generationConfig["maxOutputTokens"]),
     max_completion_tokens: undefined,
@@ -165,4 +234,72 @@ function bodyOf(messages: Question["messages"], { extra_body: extra, ...paramete
     },
     ...extra,
   };
+}
+
+function fileObject({ id, name, bytes, createdAt }: StoredFile) {
+  return {
+    name: id,
+    displayName: name,
+    mimeType: "application/jsonl",
+    sizeBytes: String(bytes),
+    createTime: createdAt.toISOString(),
+    expirationTime: new Date(createdAt.getTime() + 48 * 3_600_000).toISOString(),
+    state: "ACTIVE",
+  };
+}
+
+const STATES = {
+  validating: "PENDING",
+  in_progress: "RUNNING",
+  finalizing: "RUNNING",
+  cancelling: "RUNNING",
+  completed: "SUCCEEDED",
+  failed: "FAILED",
+  expired: "EXPIRED",
+  cancelled: "CANCELLED",
+} as const;
+
+/** A batch is a long-running operation. Numbers are texts, and left out if they are 0. */
+function operation({ id, file, metadata, model, status, times, counts, outputFileId, problems }: BatchFacts) {
+  const isDone = ["completed", "failed", "expired", "cancelled"].includes(status);
+  const [problem] = problems;
+  const output = outputFileId !== null && { responsesFile: outputFileId };
+  const stats = {
+    requestCount: counts.total,
+    successfulRequestCount: counts.completed,
+    failedRequestCount: counts.failed,
+    pendingRequestCount: counts.total - counts.completed - counts.failed,
+  };
+  return {
+    name: id,
+    metadata: {
+      "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+      name: id,
+      model: `models/${model}`,
+      displayName: metadata,
+      inputConfig: { fileName: file.id },
+      ...(output && { output }),
+      createTime: times.get("validating")!.toISOString(),
+      updateTime: new Date().toISOString(),
+      batchStats: Object.fromEntries(
+        Object.entries(stats).flatMap(([name, count]) => (count ? [[name, `${count}`]] : [])),
+      ),
+      state: `BATCH_STATE_${STATES[status]}`,
+    },
+    ...(isDone && { done: true }),
+    ...(status === "failed" && problem && { error: rpcError(problem) }),
+    ...(isDone && output && { response: { "@type": "…GenerateContentBatchOutput", ...output } }),
+  };
+}
+
+function rpcError({ code, message, line }: BatchProblem) {
+  return { code: CODES[code] ?? 3, message: `${line ? `line ${line}: ` : ""}${message}` };
+}
+
+/** A page of a list, the newest first; what is empty is left out. */
+function page(member: string, all: object[], query: URLSearchParams): object {
+  const start = Number(query.get("pageToken") ?? 0);
+  const end = start + Number(query.get("pageSize") ?? 10);
+  const shown = all.toReversed().slice(start, end);
+  return { ...(shown.length > 0 && { [member]: shown }), ...(end < all.length && { nextPageToken: String(end) }) };
 }

@@ -23,6 +23,9 @@ const batches: FakeBatches = {
   id: (hex) => `batch_${hex}`,
   file: fileObject,
   batch: batchObject,
+  cancelled: batchObject,
+  fileId: (hex) => `file-${hex}`,
+  missingFile: 404,
   envelope: (endpoint) => ({ method: "POST", url: endpoint }),
   answerLine(customId, { status, requestId, body }) {
     const response = `{"status_code":${status},"request_id":"${requestId}","body":${body}}`;
@@ -36,6 +39,8 @@ const batches: FakeBatches = {
     showsFinalizing: true,
     showsCancelling: true,
     hasOneList: false,
+    hasOneFile: false,
+    keepsExpired: true,
     writesUnprocessed: true,
     writesStatus: true,
     listsProblems: true,

@@ -24,6 +24,9 @@ const batches: FakeBatches = {
   id: (hex) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-"),
   file: fileObject,
   batch: batchObject,
+  cancelled: batchObject,
+  fileId: (hex) => `file-${hex}`,
+  missingFile: 404,
   envelope: () => ({}),
   answerLine(customId, { status, body }) {
     if (status === 200) {
@@ -43,6 +46,8 @@ const batches: FakeBatches = {
     showsFinalizing: false,
     showsCancelling: false,
     hasOneList: false,
+    hasOneFile: false,
+    keepsExpired: true,
     writesUnprocessed: false,
     writesStatus: false,
     listsProblems: false,
