@@ -125,6 +125,7 @@ describe.concurrent("datagen models", () => {
   test("leaves out models that are retired or that answer with something else", async () => {
     const names = async (name: RemoteName) => (await listed([name], environmentOf(name))).map(({ model }) => model);
     expect(await names("anthropic")).toEqual([fakes.anthropic.model]);
+    expect(await names("gemini")).toEqual([fakes.gemini.model]);
     expect(await names("together")).toEqual([fakes.together.model, "org/New"]);
   });
 

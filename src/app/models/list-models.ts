@@ -92,7 +92,8 @@ function chooseServers({ provider, baseUrl }: ListModelsOptions, variables: Vari
   const names = Object.keys(providers) as ProviderName[];
   const known = names.filter((name) => {
     const { remote } = providers[name];
-    return remote && [remote.keyVariable, remote.baseUrlVariable].some((one) => valueOf(variables, one) !== undefined);
+    const named = remote ? [remote.keyVariable, remote.keyAlias, remote.baseUrlVariable] : [];
+    return named.some((one) => one !== undefined && valueOf(variables, one) !== undefined);
   });
   if (known.length > 0) return known.map((name) => resolveServers(name, undefined, false, variables));
   const remote = names.filter((name) => !WITHOUT_SERVER.includes(name));

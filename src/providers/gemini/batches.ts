@@ -47,6 +47,14 @@ export function connectGeminiBatches(connection: Connection): BatchProvider {
     ...filesOf(connection, api),
     find: finder(api, apiKey),
 
+    async probe(signal) {
+      const page = await ask(
+        by((httpOptions) => client.batches.list({ config: { pageSize: 1, httpOptions } })),
+        signal,
+      );
+      if (!Array.isArray(pagesOf("operations").objects(page))) throw unexpected("a list of batches", page, apiKey);
+    },
+
     line: ({ customId, ...question }) => JSON.stringify({ key: customId, request: bodyOf(question) }),
 
     async create(fileId, { name: displayName }, signal) {
@@ -155,7 +163,7 @@ function finder({ client, by, list }: Api, apiKey: Connection["apiKey"]): BatchP
 }
 
 /** A page has a token that leads to the next one. An empty list is left out of its page. */
-function pagesOf(member: string): Pages {
+export function pagesOf(member: string): Pages {
   return {
     objects: (page) => (isEmpty(asObject(page)) ? [] : asObject(page)?.[member]),
     next(page) {

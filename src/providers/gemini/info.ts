@@ -22,6 +22,7 @@ export const gemini: ProviderInfo = {
   },
   refused: ({ model, parameters }) => refusedByGemini(model, parameters),
   connect: async (connection) => (await import("./gemini.ts")).connectGemini(connection),
+  models: async (connection, signal) => (await import("./list-models.ts")).listGeminiModels(connection, signal),
   batches: {
     endpoints: ["chat"],
     connect: async (connection) => (await import("./batches.ts")).connectGeminiBatches(connection),

@@ -109,6 +109,20 @@ export const gemini: FakeProvider = {
     headers: {},
   },
   base: "/v1beta",
+  modelsPath: "models",
+  models: {
+    models: [
+      {
+        name: `models/${MODEL}`,
+        version: "001",
+        displayName: "Gemini",
+        inputTokenLimit: 1_048_576,
+        outputTokenLimit: 65_536,
+        supportedGenerationMethods: ["generateContent", "countTokens"],
+      },
+      { name: "models/gemini-embedding-001", supportedGenerationMethods: ["embedContent"] },
+    ],
+  },
   endpoints: ["chat"],
   path: (_, model) => `/models/${model}:generateContent`,
   endpointAt: (path) => (/^\/models\/.+:generateContent$/.test(path) ? "chat" : undefined),
