@@ -31,6 +31,20 @@ const REFUSALS: Record<string, { given: Body; refuses: (body: Body) => string | 
       `max_tokens is too large: ${Number(limit)}. This model supports at most 16384 completion tokens.`,
     wanted: { max_tokens: 16_384 },
   },
+  "of-claude": {
+    given: { max_tokens: 100_000 },
+    refuses: ({ max_tokens: limit }) =>
+      Number(limit) > 64_000 &&
+      `max_tokens: ${Number(limit)} > 64000, which is the maximum allowed number of output tokens for claude-sonnet-4-5-20250929`,
+    wanted: { max_tokens: 64_000 },
+  },
+  "of-gemini": {
+    given: { max_tokens: 100_000 },
+    refuses: ({ max_tokens: limit }) =>
+      Number(limit) >= 65_537 &&
+      `it has a maxOutputTokens value of ${Number(limit)} but the supported range is from 1 (inclusive) to 65537 (exclusive)`,
+    wanted: { max_tokens: 65_536 },
+  },
   "small-window": {
     given: { max_tokens: 100_000 },
     refuses: ({ max_tokens: limit }) =>

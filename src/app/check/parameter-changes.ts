@@ -132,18 +132,19 @@ function limitChange(parameter: string, named: ReadonlyMap<string, unknown>, mes
 
 /** Words with which servers state a limit. */
 const STATES_LIMIT =
-  /at most|up to|\bmaximum\b|\blimit|too (?:large|long|high|many)|exceed|(?:less|lower|smaller|greater|more) than|<=|context/i;
+  /at most|up to|\brange\b|\bmaximum\b|\blimit|too (?:large|long|high|many)|exceed|(?:less|lower|smaller|greater|more) than|<=|context/i;
 /** Less than this is no limit of tokens, but a count of something else. */
 const LEAST_LIMIT = 16;
 
-/** The highest limit below the refused one that a message states. A context window also has to hold the prompt. */
+/** The highest limit below the refused one that a message states. A context window has to hold the prompt, too. */
 function lowerLimit(message: string, value: number): number | null {
   if (!STATES_LIMIT.test(message)) return null;
   const numbers = [...message.matchAll(/\d[\d,]*/g)].map(([digits]) => Number(digits.replaceAll(",", "")));
   const fitting = numbers.filter((one) => one >= LEAST_LIMIT && one < value);
   if (fitting.length === 0) return null;
   const most = Math.max(...fitting);
-  return /context/i.test(message) ? Math.floor(most / 2) : most;
+  if (/context/i.test(message)) return Math.floor(most / 2);
+  return /exclusive/i.test(message) ? most - 1 : most;
 }
 
 /** The parameters after a change; others stay as they are. */

@@ -82,7 +82,7 @@ async function eachRefused(
   for (const parameter of names) {
     if (trial.requests >= MOST_REQUESTS) break;
     const failure = await ask(without(names.filter((name) => name !== parameter)));
-    if (failure !== null) refused.push(changeWithoutWords(parameter, parameters));
+    if (failure !== null && isOfParameters(failure)) refused.push(changeWithoutWords(parameter, parameters));
   }
   return refused;
 }
