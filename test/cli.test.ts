@@ -48,7 +48,10 @@ for (const command of COMMANDS) {
   HELPS.set(command, await datagen([...command.split(" "), "--help"], { cwd: ROOT }));
 }
 
-const EXAMPLES = [...new Set([HELP, ...HELPS.values()].flatMap(({ stdout }) => examplesIn(stdout)))];
+/** Without those that need a queue, which worker.test.ts types. */
+const EXAMPLES = [...new Set([HELP, ...HELPS.values()].flatMap(({ stdout }) => examplesIn(stdout)))].filter(
+  (line) => !line.includes("--queue"),
+);
 
 /** What the examples name as a server of the user's own. */
 const OWN_SERVER = "http://localhost:11434/v1";
@@ -60,10 +63,7 @@ const EARLIER_RUN = "7g4k";
 const LATER_RUN = "c2xm";
 
 function examplesIn(help: string): string[] {
-  // worker.test.ts types the lines that need a queue.
-  return matches(help, /^\s*\$ (datagen [a-z].*)$/gm).filter(
-    (line) => line !== "datagen runs" && !/[<[]|--queue/.test(line),
-  );
+  return matches(help, /^\s*\$ (datagen [a-z].*)$/gm).filter((line) => line !== "datagen runs" && !/[<[]/.test(line));
 }
 
 function matches(text: string, pattern: RegExp): string[] {
