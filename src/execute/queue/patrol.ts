@@ -18,6 +18,8 @@ const GONE_MS = 3_000;
 const UNATTENDED_MS = 10_000;
 /** How many jobs of a server may be with its workers or wait for them, for each that they can have at a time. */
 const WINDOW = 2;
+/** The most of them, whatever the workers announce: each takes memory here, and anybody may have written what they announce. */
+const MOST_IN_FLIGHT = 16_384;
 /** When the engine gives up the lock of a lost worker, and its job can be removed. */
 const LOCK_MS = 40_000;
 
@@ -110,7 +112,7 @@ class Watch {
       if (announced > 0) this.#unattended.delete(lane);
       else this.#unattended.set(lane, this.#unattended.get(lane) ?? now);
       all += announced;
-      lane.setWindow(WINDOW * announced);
+      lane.setWindow(Math.min(MOST_IN_FLIGHT, WINDOW * announced));
     }
     if (all === 0) this.#wait(now);
     else if (this.#isTold) {
