@@ -4,9 +4,9 @@ import { markdown } from "../table.ts";
 
 /** From the tables of docs/performance.md: on two cores, with answers of 2,000 bytes, on Redis. */
 const MEASURED = {
-  coordinatorMs: 0.64,
-  redisMs: 0.43,
-  workerMs: 0.81,
+  coordinatorMs: 0.7,
+  redisMs: 0.46,
+  workerMs: 0.7,
   /** A look at 100 workers, once a second. */
   lookMs: 7.7,
   waitingJobKb: 1.6,
@@ -42,7 +42,7 @@ const most = (1 - lookShare) / (coordinatorMs / 1_000);
 const tokensUsd = (promptTokens * usdPerMillion.prompt + completionTokens * usdPerMillion.completion) / 1e6;
 
 const whole = (value: number) => Math.round(value).toLocaleString("en");
-const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+const percent = (share: number) => (share < 0.01 ? "under 1 %" : `${(100 * share).toFixed(0)} %`);
 
 const rows = [
   [
