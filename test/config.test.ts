@@ -910,7 +910,7 @@ describe("configs/schema.json", () => {
     expect(isRight({ ...least, model_config: { model_name: "m", temprature: 1 } })).toBe(false);
     expect(isRight({ ...least, agent_perspectives: [{ condition: "c" }] })).toBe(false);
     expect(isRight({ ...least, data_config: { input_data_path: "p", sample_size: 0 } })).toBe(false);
-    expect(isRight({ ...least, api_provider: "anthropic" })).toBe(false);
+    expect(isRight({ ...least, api_provider: "nobody" })).toBe(false);
   });
 });
 
