@@ -1,9 +1,11 @@
 import { cp, mkdir, symlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import type { ListedWorker } from "../src/app/worker/list-workers.ts";
+import { Roster } from "../src/queue/bullmq/roster.ts";
 import { newToken } from "../src/queue/messages.ts";
 import { answerTo } from "./support/answers.ts";
 import { ENGINES, PASSWORD, startEngine, startRedis, type TestEngine } from "./support/engines.ts";
@@ -298,6 +300,26 @@ describe.each(ENGINES)("on %s", (name) => {
       `run ${same.runId} is executed by another process through the queue ${engine.shown}`,
     );
     expect(first.queue.lost.aborted).toBe(false);
+  });
+
+  test("a coordinator takes over from one that was killed, also where the engine has lost the last claims", async () => {
+    const same = { databaseId: "fedcba9876543211", runId: `stale${name}` };
+    const id = `r-${same.databaseId}-${same.runId}`;
+    await using stranger = await openStranger(engine.url);
+    const roster = new Roster(stranger);
+    const dead = "d".repeat(32);
+    await roster.write(id, `${dead} 9`);
+    const opening = openCoordinator(engine.url, "llama", same);
+    await sleep(1_500);
+    await roster.write(id, `${dead} 8`);
+    await using coordinator = await opening;
+    await roster.write(id, `${dead} 7`);
+    await vi.waitFor(async () => expect(await roster.read(id)).not.toContain(dead), { timeout: 20_000 });
+    expect(coordinator.queue.lost.aborted).toBe(false);
+    await roster.write(id, `${"e".repeat(32)} 1`);
+    await vi.waitFor(() => expect(coordinator.queue.lost.aborted).toBe(true), { timeout: 20_000 });
+    await roster.remove(id);
+    await roster.close();
   });
 });
 

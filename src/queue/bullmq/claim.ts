@@ -9,6 +9,10 @@ const BEAT_MS = 1_000;
 /** How long a new coordinator watches the claim of another one. If it does not change, the other one is gone. */
 const WATCH_MS = 3_500;
 const LOOK_MS = 500;
+/** So many changes in a row are those of a process that lives. */
+const CHANGES_OF_LIVING = 2;
+/** How often a claim is written, if it is not there afterwards. */
+const MOST_TRIES = 5;
 /** Two coordinators that start at the same moment both write; the one whose claim is there after this time has it. */
 const SETTLE_MS = 200;
 
@@ -40,28 +44,26 @@ export async function claimResults(
       `run ${runId} is executed by another process through the queue ${url.shown}, from a copy of this database`,
       "Stop that process first, or use another queue.",
     );
-  const first = await read();
-  if (first !== undefined) {
-    for (let watched = 0; watched < WATCH_MS; watched += LOOK_MS) {
-      await sleep(LOOK_MS);
-      const now = await read();
-      // It was given back, or the engine has lost it.
-      if (now === undefined) break;
-      if (now !== first) throw taken();
-    }
-  }
+  const isMine = (data: unknown) => typeof data === "string" && data.startsWith(`${nonce} `);
+  /** The last claim of somebody who was gone. */
+  let gone: unknown;
   let beat = 0;
   const write = () => roster.write(id, `${nonce} ${(beat += 1)}`);
-  const isMine = (data: unknown) => typeof data === "string" && data.startsWith(`${nonce} `);
-  await patient(write);
-  await sleep(SETTLE_MS);
-  if (!isMine(await read())) throw taken();
+  for (let tries = 1; ; tries += 1) {
+    gone = await watch(read, taken);
+    await patient(write);
+    await sleep(SETTLE_MS);
+    if (isMine(await read())) break;
+    // Somebody else has claimed it at the same moment, or the engine has lost what was written.
+    if (tries === MOST_TRIES) throw taken();
+  }
 
   const lost = new AbortController();
   let renewing = Promise.resolve();
   const renew = async () => {
     const data = await roster.read(id);
-    if (data !== undefined && !isMine(data)) {
+    // An engine that has lost what was written last may have the claim of somebody who was gone.
+    if (data !== undefined && !isMine(data) && holderOf(data) !== holderOf(gone)) {
       clearInterval(timer);
       lost.abort(new StoppedError(`another process has taken over run ${runId} on the queue ${url.shown}`));
       return;
@@ -86,6 +88,34 @@ export async function claimResults(
       if (!lost.signal.aborted && isMine(await roster.read(id))) await roster.remove(id);
     },
   };
+}
+
+/**
+ * Waits until nobody renews a claim any more.
+ * @returns the claim that is there, or was
+ * @throws what `taken` makes, when somebody does
+ */
+async function watch(read: () => Promise<unknown>, taken: () => UsageError): Promise<unknown> {
+  let last = await read();
+  let changes = 0;
+  for (let watched = 0; last !== undefined && watched < WATCH_MS; watched += LOOK_MS) {
+    await sleep(LOOK_MS);
+    const now = await read();
+    // It was given back, or the engine has lost it.
+    if (now === undefined) break;
+    if (now === last) continue;
+    // One change may be the last write of a process that was killed, or that which an engine has lost.
+    changes += 1;
+    if (changes === CHANGES_OF_LIVING) throw taken();
+    last = now;
+    watched = 0;
+  }
+  return last;
+}
+
+/** Which process made a claim; undefined if there is none. */
+function holderOf(data: unknown): string | undefined {
+  return typeof data === "string" ? data.split(" ", 1)[0] : undefined;
 }
 
 function sleep(ms: number): Promise<void> {
