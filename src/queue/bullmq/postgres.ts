@@ -1,5 +1,5 @@
 import type { BackendFactory, ConnectionOptions, Queue as BullQueue } from "bullmq";
-import type { Pool as PgPool } from "pg";
+import type { ClientBase, Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
 import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
@@ -32,7 +32,7 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
   const prepared = () =>
     prepare(url, () => {
       const own = { connectionString: url.href, max: 1, migrate: true, connectionTimeoutMillis: START_PATIENCE_MS };
-      return new Queue("datagen", { connection: own, skipMetasUpdate: true }, backend);
+      return new Queue("datagen", { connection: { ...own, onConnect }, skipMetasUpdate: true }, backend);
     });
   await prepared();
   const pool = new pg.Pool({
@@ -42,6 +42,7 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
     connectionTimeoutMillis: LONGEST_QUERY_MS,
     query_timeout: LONGEST_QUERY_MS,
     options: OPTIONS,
+    onConnect,
   });
   pool.on("error", () => {});
   tellAway(pool, prepared);
@@ -57,6 +58,11 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
       await pool.end();
     },
   };
+}
+
+/** A connection that ends while BullMQ has it, and does not listen for its errors, must not end the process. */
+function onConnect(client: ClientBase): void {
+  quietly(client);
 }
 
 /** Makes BullMQ's tables, or brings them up to date, and waits for them. */
