@@ -215,7 +215,7 @@ describe.concurrent.each(REGISTERED)("the source %s", (format) => {
       await source.close();
       console.log(chunks, kept.length);`;
     await space.write("keep.mjs", script);
-    const env = { NODE_OPTIONS: "--max-old-space-size=40" };
+    const env = { NODE_OPTIONS: "--max-old-space-size=52" };
     const result = await datagen([], { cwd: space.path, bin: space.at("keep.mjs"), env });
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).toMatch(/^\d+ 333\n$/);
