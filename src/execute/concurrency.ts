@@ -85,7 +85,7 @@ export class AdaptiveConcurrency {
     this.#ended(false);
     this.#least = Math.min(this.#least, Math.max(1, latencyMs));
     this.#answersSinceChange += 1;
-    if (this.#isSlow(step, latencyMs)) this.#cut(now, this.current);
+    if (this.#isSlow(step, latencyMs)) this.#cut(now, Math.min(this.#current, this.#most));
     else if (this.#start) this.#climb(now, latencyMs, this.#start);
     else if (!this.#isWatching() && this.#isTimeToGrow(now)) this.#grow(now);
   }

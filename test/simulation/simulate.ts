@@ -23,7 +23,8 @@ import { type Disturbance, type Plan, planOf } from "./plan.ts";
 import { type Random, randomOf } from "./random.ts";
 import { World } from "./world.ts";
 
-const BASE_URL = "http://127.0.0.1:9/v1";
+/** Nothing is sent there. It is known to take batches, and so is not asked whether it does. */
+const BASE_URL = "https://api.openai.com/v1";
 const MAX_TOKENS = 40;
 const PRICES = { input: 3, output: 7, batch_factor: 0.5 };
 
@@ -84,7 +85,8 @@ async function planned(world: World, plan: Plan): Promise<string> {
     prices: PRICES,
     ...(plan.capUsd !== null && { max_cost_usd: plan.capUsd }),
   });
-  const environment = plan.executor === "queue" ? { DATAGEN_QUEUE: "redis://127.0.0.1:9" } : {};
+  const environment =
+    plan.executor === "queue" ? { DATAGEN_QUEUE: "redis://127.0.0.1:9" } : { OPENAI_API_KEY: "sk-simulated" };
   const id = await createRun(world.open(), config, { overrides: { baseUrl: BASE_URL }, environment });
   world.close();
   return id;
