@@ -1,4 +1,5 @@
-import type { BackendFactory, ConnectionOptions, Queue as BullQueue } from "bullmq";
+import type * as BullMq from "bullmq";
+import type { BackendFactory, ConnectionOptions, createPostgresBackend, Queue as BullQueue } from "bullmq";
 import type { ClientBase, Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
 import { keepReaders, readerOf } from "./reader.ts";
@@ -22,17 +23,19 @@ const LONGEST_PREPARATION_MS = 60_000;
 const OPTIONS = "-c search_path=bullmq -c synchronous_commit=off";
 
 export async function connectPostgres(url: QueueUrl, most: number): Promise<Engine> {
-  const [{ createPostgresBackend, Queue, Worker }, { default: pg }] = await loadOptional(
+  const [bullmq, { default: pg }] = await loadOptional(
     "PostgreSQL",
     ["bullmq", "pg"],
     async () => await Promise.all([import("bullmq"), import("pg")]),
   );
+  const { Queue, Worker } = bullmq;
   // BullMQ's types name the backend in each queue; at run time, all backends are alike.
-  const backend = createPostgresBackend as unknown as BackendFactory & undefined;
+  const preparing = bullmq.createPostgresBackend as unknown as BackendFactory & undefined;
+  const backend = preparedBackend(bullmq) as unknown as BackendFactory & undefined;
   const prepared = () =>
     prepare(url, () => {
       const own = { connectionString: url.href, max: 1, migrate: true, connectionTimeoutMillis: START_PATIENCE_MS };
-      return new Queue("datagen", { connection: { ...own, onConnect }, skipMetasUpdate: true }, backend);
+      return new Queue("datagen", { connection: { ...own, onConnect }, skipMetasUpdate: true }, preparing);
     });
   await prepared();
   const pool = new pg.Pool({
@@ -57,6 +60,22 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
       await abandonAll();
       await pool.end();
     },
+  };
+}
+
+/**
+ * BullMQ's backend, for tables that are there. BullMQ looks for them once for each queue, and a queue for which that look
+ * fails would fail for good; so a queue must not be lost that is made while the engine is away, or has just lost all.
+ */
+function preparedBackend({ PostgresConnection, PostgresQueueBackend }: typeof BullMq): typeof createPostgresBackend {
+  class PreparedConnection extends PostgresConnection {
+    override waitUntilReady(): Promise<void> {
+      return Promise.resolve();
+    }
+  }
+  return (name, options) => {
+    const connection = new PreparedConnection(options.connection);
+    return new PostgresQueueBackend(connection, name, options);
   };
 }
 
