@@ -5,12 +5,15 @@ import { rounds } from "./test/support/rounds.ts";
 
 /** The files that take longest, in this order. Short files last keep all cores busy until the end. */
 const LONGEST = [
+  "queue-kill",
   "queue",
   "invariants",
   "leases",
   "worker",
   "hub",
   "conformance/executor",
+  "experiments",
+  "stats",
   "cli",
   "batch-ends",
   "recovery",
@@ -23,6 +26,9 @@ const LONGEST = [
   "batch-kill",
   "wal",
   "conformance/provider-failures",
+  "view-page",
+  "scores",
+  "merge",
 ];
 
 class LongestFirst extends BaseSequencer {
