@@ -327,6 +327,8 @@ describe("a worker does not start", () => {
   test.each([
     ["no queue is named", ["--provider", "offline"], "no queue is named"],
     ["--queue is not the URL of a queue", ["--queue", "http://user:hush@queue", "--provider", "offline"], "Expected"],
+    ["names a database that Redis cannot have", ["--queue", "redis://q/jobs", "--provider", "offline"], "numbers"],
+    ["has a % that begins no escaped character", ["--queue", "redis://:hush%zz@q", "--provider", "offline"], "%25"],
     ["the worker has no server", ["--queue", "redis://127.0.0.1:1"], "Add --base-url"],
     ["--base-url is not a base URL", ["--queue", "redis://127.0.0.1:1", "--base-url", "gpu1"], "Expected"],
     [
@@ -375,6 +377,16 @@ describe("a worker does not start", () => {
       `Error: the queue ${redis.shown} has the maxmemory-policy allkeys-lru, with which it may throw jobs away\n` +
         "Set it to noeviction: `redis-cli CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf.\n",
     );
+  });
+
+  test("where redis has no database of this number", async () => {
+    await using redis = await startRedis([]);
+    const args = ["worker", "--queue", new URL("/99", redis.url).href, "--provider", "offline"];
+    const { code, stderr } = await datagen(args, { cwd: space.path });
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/ refuses the connection \(.+\)\nCheck/),
+    });
   });
 
   test.each([

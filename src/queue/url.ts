@@ -16,6 +16,10 @@ const ENGINES: Readonly<Record<string, QueueUrl["engine"]>> = {
   "postgresql:": "postgres",
 };
 
+const HIDDEN = "[hidden]";
+const SHORTEST_NAME = 4;
+const DATABASE_OF_REDIS = /^\/?\d{0,9}$/;
+
 /**
  * Reads the URL of a queue.
  * @param from the flag or variable that gave it
@@ -30,20 +34,37 @@ export function parseQueueUrl(text: string, from: string): QueueUrl {
       "Expected redis://HOST:PORT, rediss://HOST:PORT or postgres://HOST:PORT/DATABASE, with a user and a password if the server wants them.",
     );
   }
+  if (engine === "redis" && !DATABASE_OF_REDIS.test(url.pathname)) {
+    throw new UsageError(
+      `${from} names a database that Redis cannot have`,
+      "Its databases are numbers: redis://HOST:PORT/1, or no path for the first one.",
+    );
+  }
+  if (isBadlyEscaped(url.username) || isBadlyEscaped(url.password) || isBadlyEscaped(url.pathname)) {
+    throw new UsageError(
+      `${from} has a % that begins no escaped character`,
+      "Write %25 for a % in a user, a password or the name of a database.",
+    );
+  }
   return { engine, href: text, shown: `${url.protocol}//${url.host}${url.pathname}` };
 }
 
 /** A text of the engine without the credentials of the URL. */
 export function withoutCredentials(text: string, { href }: QueueUrl): string {
   const { username, password, searchParams } = new URL(href);
-  const secrets = [password, decoded(password), searchParams.get("password") ?? "", username, decoded(username)];
-  return secrets.filter(Boolean).reduce((shown, secret) => shown.replaceAll(secret, "[hidden]"), text);
+  const secrets = [password, decodeURIComponent(password), searchParams.get("password") ?? ""];
+  const names = [username, decodeURIComponent(username)];
+  const withoutSecrets = secrets.filter(Boolean).reduce((shown, secret) => shown.replaceAll(secret, HIDDEN), text);
+  // A short name, such as `u`, occurs in ordinary words, too.
+  const long = names.filter(({ length }) => length >= SHORTEST_NAME);
+  return long.reduce((shown, name) => shown.replaceAll(name, HIDDEN), withoutSecrets);
 }
 
-function decoded(text: string): string {
+function isBadlyEscaped(text: string): boolean {
   try {
-    return decodeURIComponent(text);
+    decodeURIComponent(text);
+    return false;
   } catch {
-    return text;
+    return true;
   }
 }

@@ -4,8 +4,9 @@ import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
 import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
 
-/** What Redis says when it does not let a user in. */
-const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password|ERR Client sent AUTH)/;
+/** What Redis says when it does not let a user in, or has no database of this number. */
+const REFUSALS =
+  /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password|ERR Client sent AUTH|ERR (invalid )?DB index)/;
 
 /** The longest wait between two tries to connect. */
 const LONGEST_RETRY_MS = 2_000;
