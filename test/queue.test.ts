@@ -101,6 +101,23 @@ describe.concurrent("a queue", () => {
     lab.expectSound();
   });
 
+  test("that does not answer is waited for, and the run says so", async () => {
+    await using own = await startEngine(ENGINES[0]!);
+    await using lab = await queueLab({}, 2, { latency: 1_000 });
+    lab.spawned.env["DATAGEN_QUEUE"] = own.url;
+    await using worker = await workerOf(lab);
+    await using run = lab.start("run", "config.json");
+    while (lab.server.requests.length === 0) await sleep(20);
+    await own.crash();
+    await run.waitFor(/Warning: .*the queue \S+ does not answer; trying again/);
+    expect(run.stderr).not.toContain(PASSWORD);
+    await own.restartEmpty();
+    const { code, stderr } = await run.done;
+    expect(code, stderr).toBe(0);
+    expect(worker.stderr).toContain("answers again");
+    await expectDone(lab);
+  });
+
   test("gives back what no worker has begun when the run is interrupted, and resumes with nothing paid twice", async () => {
     await using lab = await queueLab({}, 4, { latency: 4_000 });
     await using _ = await workerOf(lab, "--concurrency", "2");

@@ -17,7 +17,7 @@ const COLUMNS: readonly Column<ListedWorker>[] = [
 ];
 
 export function renderWorkers(workers: readonly ListedWorker[], width: number): string {
-  return workers.length === 0 ? "No worker is there." : renderTable(COLUMNS, workers, width);
+  return workers.length === 0 ? "No worker takes jobs from this queue." : renderTable(COLUMNS, workers, width);
 }
 
 function heard({ last_heard_s: seconds }: ListedWorker): string {

@@ -43,7 +43,16 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
   const { engine, roster, claim, results, patienceMs, onWarning } = parts;
   const queues = new Map<string, Queue>();
   const sightings = new Sightings();
-  const patient = <T>(work: () => Promise<T>) => patiently(engine.url, patienceMs, work);
+  let isAway = false;
+  const onSilent = () => {
+    if (!isAway) onWarning(`the queue ${engine.url.shown} does not answer; trying again`);
+    isAway = true;
+  };
+  const patient = async <T>(work: () => Promise<T>) => {
+    const answer = await patiently(engine.url, patienceMs, work, onSilent);
+    isAway = false;
+    return answer;
+  };
   const queueOf = (name: string) => {
     const queue = queues.get(name) ?? engine.queue(name);
     queues.set(name, queue);

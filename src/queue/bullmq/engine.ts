@@ -25,6 +25,9 @@ export const FEW_EVENTS = { streams: { events: { maxLen: 10 } } };
 /** How long a command waits for a connection when it starts. */
 export const START_PATIENCE_MS = 5_000;
 
+/** After this time an operation has no answer yet because the engine is away. */
+const SILENT_MS = 3_000;
+
 /** How long after a failure an operation is tried again. */
 const RETRY_MS = 200;
 
@@ -58,18 +61,29 @@ export async function loadOptional<T>(engine: string, names: readonly string[], 
 
 /**
  * Tries an operation again while the engine is away.
+ * @param onSilent called once, if it takes long
  * @throws StoppedError after `patienceMs`, MessageError at once
  */
-export async function patiently<T>(url: QueueUrl, patienceMs: number, work: () => Promise<T>): Promise<T> {
+export async function patiently<T>(
+  url: QueueUrl,
+  patienceMs: number,
+  work: () => Promise<T>,
+  onSilent: () => void = () => {},
+): Promise<T> {
   const until = performance.now() + patienceMs;
-  for (;;) {
-    try {
-      return await within(until - performance.now(), work());
-    } catch (error) {
-      if (error instanceof MessageError) throw error;
-      if (performance.now() + RETRY_MS >= until) throw away(url, error);
+  const silent = setTimeout(onSilent, SILENT_MS);
+  try {
+    for (;;) {
+      try {
+        return await within(until - performance.now(), work());
+      } catch (error) {
+        if (error instanceof MessageError) throw error;
+        if (performance.now() + RETRY_MS >= until) throw away(url, error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  } finally {
+    clearTimeout(silent);
   }
 }
 
