@@ -97,7 +97,7 @@ describe("an experiment", () => {
   test(
     "that is killed four times gives the datasets of its models alone, and sends no finished call again",
     async () => {
-      const inputs = rounds(20, 100);
+      const inputs = rounds(10, 100);
       await using space = await workspace();
       await using server = await startServer({ latency: ({ index }) => 5 + ((index * 7) % 15) });
       await write(space, experimentOf(MODELS, { max_cost_usd: 5 }), inputs);

@@ -10,7 +10,7 @@ import { type Random, randomOf } from "./simulation/random.ts";
  * What is random follows from the number of the round.
  */
 
-const ROUNDS = Array.from({ length: rounds(2, 20) }, (_, round) => round + 1);
+const ROUNDS = Array.from({ length: rounds(1, 20) }, (_, round) => round + 1);
 const INPUTS = 8;
 const FAULT_RATE = 0.2;
 const KILLS = 2;

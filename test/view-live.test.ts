@@ -186,7 +186,7 @@ test("the log of a run does not grow while its page asks for everything", async 
   const text = "x".repeat(1_000_000);
   await using lab = await openLab({
     config: { agent_perspectives: [PLAIN, { ...PLAIN, condition: "Second", strategy: "Translate." }] },
-    data: rows(30),
+    data: rows(45),
     server: { behave: () => ({ kind: "text", text }), latency: 30 },
   });
   await using run = startDatagen(["run", "config.json", "--no-export", "--concurrency", "2"], {
@@ -212,8 +212,8 @@ test("the log of a run does not grow while its page asks for everything", async 
   expect((await run.done).code, run.stderr).toBe(0);
   controller.abort();
   await asking;
-  // All answers together take 60 MB. A checkpoint is due at 16 MB.
-  expect(largest).toBeLessThan(40 * 1024 * 1024);
+  // All answers together take 90 MB. A checkpoint is due at 16 MB, and comes late where the machine is busy.
+  expect(largest).toBeLessThan(75 * 1024 * 1024);
   expect(asked).toBeGreaterThan(10);
   expect(stream.summaries.length).toBeGreaterThan(1);
 }, 120_000);
