@@ -3,7 +3,8 @@ import type { ExecutedRun } from "../app/run/execute-experiment.ts";
 import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
-import { EXIT } from "../errors.ts";
+import { type ExecutorName, EXECUTORS } from "../config/executors.ts";
+import { EXIT, UsageError } from "../errors.ts";
 import { parseQueueUrl } from "../queue/url.ts";
 import type { Store } from "../store/file/store.ts";
 import { folderOf } from "./folder.ts";
@@ -38,6 +39,17 @@ export abstract class ExecutionCommand extends SendingCommand {
   noExport = Option.Boolean("--no-export", false, {
     description: "Write no dataset; `datagen export` can write it later",
   });
+
+  /**
+   * The executor that the flags name; undefined if none does.
+   * @throws UsageError when several do
+   */
+  protected executorOf(flags: Partial<Record<ExecutorName, boolean>>): ExecutorName | undefined {
+    const given = EXECUTORS.filter((name) => (name === "queue" ? this.queue !== undefined : flags[name]));
+    const [executor, other] = given;
+    if (other === undefined) return executor;
+    throw new UsageError(`--${executor} and --${other} cannot be used together`, "Leave one of them out.");
+  }
 
   /**
    * Checks, before anything is sent and paid, that the dataset can be written.

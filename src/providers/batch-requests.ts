@@ -63,6 +63,16 @@ export function requestsTo({ client, ...server }: BatchServer & { client: Client
   };
 }
 
+/** The answer to the cancel of a batch; null if it was refused because the batch may have ended, and then stays as it is. */
+export async function unlessEnded(cancelling: Promise<unknown>): Promise<unknown> {
+  try {
+    return await cancelling;
+  } catch (error) {
+    if (error instanceof CallError && [400, 409].includes(error.details.httpStatus ?? 0)) return null;
+    throw error;
+  }
+}
+
 /** The requests about files and batches. */
 export function requestsWith({ apiKey, maxAnswerBytes }: BatchServer) {
   /** Sends one request, and returns the JSON of the answer. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { connectRoster } from "../../queue/connect.ts";
 import type { WorkerSighting } from "../../queue/messages.ts";
 import { BEAT_MS } from "../../queue/queue.ts";
@@ -38,7 +39,7 @@ export async function listWorkers(given?: string, environment?: Environment): Pr
       await Promise.all(gone.map((id) => roster.remove(id)));
       const isDone = sightings.workers.every(({ hasChanged }) => hasChanged);
       if (isDone || watched >= WATCH_MS) break;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await sleep(LOOK_MS);
     }
     const now = performance.now();
     return sightings.workers

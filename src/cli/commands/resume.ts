@@ -71,10 +71,7 @@ export class ResumeCommand extends ExecutionCommand {
   });
 
   async execute(): Promise<number> {
-    const ways = { "--batch": this.batch, "--live": this.live, "--queue": this.queue !== undefined };
-    const [way, otherWay] = Object.entries(ways).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
-    if (otherWay !== undefined)
-      throw new UsageError(`${way} and ${otherWay} cannot be used together`, "Leave one of them out.");
+    const executor = this.executorOf({ batch: this.batch, live: this.live });
     if (this.retryTruncated !== (this.maxTokens !== undefined)) {
       throw new UsageError(
         "--retry-truncated and --max-tokens must be used together",
@@ -97,7 +94,7 @@ export class ResumeCommand extends ExecutionCommand {
       concurrency,
       maxCostUsd,
       ...this.confirmation(this.baseUrl),
-      executor: this.batch ? "batch" : this.live ? "live" : this.queue === undefined ? undefined : "queue",
+      executor,
     };
     if (experiment !== null) return await this.executeAndExportAll(store, experiment, options);
     return await this.executeAndExport(store, runs[0]?.id ?? "", options);

@@ -87,9 +87,7 @@ export class RunCommand extends ExecutionCommand {
   name = Option.String("--name", { description: "A label for the run in lists; of several models, the name of all" });
 
   async execute(): Promise<number> {
-    if (this.batch && this.queue !== undefined) {
-      throw new UsageError("--batch and --queue cannot be used together", "Leave one of them out.");
-    }
+    const executor = this.executorOf({ batch: this.batch });
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
@@ -107,7 +105,6 @@ export class RunCommand extends ExecutionCommand {
     const { provider, baseUrl, sampleSize, concurrency, test, name } = this;
     const { maxCost: maxCostUsd, confirmAbove: confirmAboveUsd } = this;
     const { queue, server } = this;
-    const executor = this.batch ? ("batch" as const) : queue === undefined ? undefined : ("queue" as const);
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using known = await this.openStore("pretend");
     const areSeveral = configs.length > 1;

@@ -9,6 +9,7 @@ import {
   tooLargeFile,
   unexpected,
   UPLOAD_TIMEOUT_MS,
+  unlessEnded,
 } from "../batch-requests.ts";
 import { asCount, asObject, asText, type Json, parseJson } from "../json.ts";
 import { CallError } from "../provider.ts";
@@ -108,13 +109,8 @@ export function connectAnthropicBatches(connection: Connection): BatchProvider {
     get,
 
     async cancel(batchId, signal) {
-      try {
-        return batchOf(await ask("post", `${pathOf(batchId)}/cancel`, {}, signal));
-      } catch (error) {
-        const mayHaveEnded = error instanceof CallError && [400, 409].includes(error.details.httpStatus ?? 0);
-        if (!mayHaveEnded) throw error;
-        return await get(batchId, signal);
-      }
+      const cancelled = await unlessEnded(ask("post", `${pathOf(batchId)}/cancel`, {}, signal));
+      return cancelled === null ? await get(batchId, signal) : batchOf(cancelled);
     },
 
     lines: linesOf,

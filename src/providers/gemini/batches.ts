@@ -8,6 +8,7 @@ import {
   unexpected,
   UPLOAD_TIMEOUT_MS,
   within,
+  unlessEnded,
 } from "../batch-requests.ts";
 import { asObject, asText, type Json } from "../json.ts";
 import { CallError } from "../provider.ts";
@@ -70,15 +71,8 @@ export function connectGeminiBatches(connection: Connection): BatchProvider {
 
     async cancel(batchId, signal) {
       const name = checkedId(batchId);
-      try {
-        await ask(
-          by((httpOptions) => client.batches.cancel({ name, config: { httpOptions } })),
-          signal,
-        );
-      } catch (error) {
-        const mayHaveEnded = error instanceof CallError && [400, 409].includes(error.details.httpStatus ?? 0);
-        if (!mayHaveEnded) throw error;
-      }
+      const cancel = by((httpOptions) => client.batches.cancel({ name, config: { httpOptions } }));
+      await unlessEnded(ask(cancel, signal));
       // The answer to a cancel is empty.
       return await get(batchId, signal);
     },

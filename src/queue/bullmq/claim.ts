@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { StoppedError, UsageError } from "../../errors.ts";
 import { patiently } from "./engine.ts";
 import type { Roster } from "./roster.ts";
@@ -116,8 +117,4 @@ async function watch(read: () => Promise<unknown>, taken: () => UsageError): Pro
 /** Which process made a claim; undefined if there is none. */
 function holderOf(data: unknown): string | undefined {
   return typeof data === "string" ? data.split(" ", 1)[0] : undefined;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Queue, Worker, WorkerOptions } from "bullmq";
 import { errorCode, errorMessage, StoppedError, UsageError } from "../../errors.ts";
 import { MessageError } from "../messages.ts";
@@ -80,7 +81,7 @@ export async function patiently<T>(
         if (error instanceof MessageError) throw error;
         if (performance.now() + RETRY_MS >= until) throw away(url, error);
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      await sleep(RETRY_MS);
     }
   } finally {
     clearTimeout(silent);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Worker, WorkerOptions } from "bullmq";
 import { type Perform, RECONNECT_MS } from "./engine.ts";
 
@@ -18,7 +19,7 @@ export function readerOf(Base: typeof Worker): NewReader {
       try {
         return await super.moveToActive(token, name);
       } catch (error) {
-        await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+        await sleep(RECONNECT_MS);
         throw error;
       }
     }
