@@ -110,6 +110,8 @@ describe.concurrent("a queue", () => {
     while (lab.server.requests.length === 0) await sleep(20);
     await own.crash();
     await run.waitFor(/Warning: .*the queue \S+ does not answer; trying again/);
+    // The worker looks less often than the run: an outage between two looks is none that it tells.
+    await worker.waitFor(/does not answer; trying again/);
     expect(run.stderr).not.toContain(PASSWORD);
     await own.restartEmpty();
     const { code, stderr } = await run.done;
