@@ -274,8 +274,6 @@ describe.concurrent.each(BATCHING)("a submission to %s that may or may not have 
 
   test.for<BatchFault["kind"]>(["reset", "close", "half", "status"])(
     "is found with its batch where the answer to that was lost: %s",
-    // A request about results stalled once, until its time was up. A run asks again then.
-    { retry: 1 },
     async (kind) => {
       const fault = { kind, status: 503, isTaken: true } as BatchFault;
       const lab = await batchesLab(name, {

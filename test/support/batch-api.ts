@@ -94,9 +94,10 @@ export function createBatchApi(host: ApiHost) {
         answer = refuse(error.status, error.parts);
       }
     }
-    const { socket } = response;
+    // Not that of the response: it has none while the end of the answer before it is still to come.
+    const { socket } = request;
     const exchange = { response, headers: fakes[provider].headers(requestId, 1) };
-    if (fault?.kind === "hang" || !socket) return;
+    if (fault?.kind === "hang" || socket.destroyed) return;
     if (fault?.kind === "reset") socket.resetAndDestroy();
     else if (fault?.kind === "close") socket.destroy();
     else if (fault?.kind === "status") send(exchange, refuse(fault.status, fault), fault.headers);

@@ -352,9 +352,9 @@ export async function startServer(options: ServerOptions = {}): Promise<Loopback
     }
   }
 
-  function transmit({ response, leave }: Exchange, record: RecordedRequest, sent: Outgoing, fault?: Fault): void {
-    const { socket } = response;
-    if (fault?.kind === "hang" || !socket) return;
+  function transmit({ request, response, leave }: Exchange, record: RecordedRequest, sent: Outgoing, fault?: Fault) {
+    const { socket } = request;
+    if (fault?.kind === "hang" || socket.destroyed) return;
     const ended = () => {
       record.ended = performance.now();
       leave();
