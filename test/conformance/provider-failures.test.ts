@@ -15,30 +15,31 @@ const RATE_LIMIT = Symbol("rate limit");
 
 describe.concurrent("what passes is sent again, and then kept", () => {
   const soon = () => new Date(Date.now() + 1_000).toUTCString();
-  /** The fault, and the attempt that is stored of it. */
+  /** The fault, and the attempt that is stored of it. An answer that does not say what it used is possibly billed. */
   const FAULTS: [
     fault: () => Fault,
     outcome: FailureReason,
     status: number | null,
     code: string | typeof RATE_LIMIT | null,
+    billed?: "possibly",
   ][] = [
     [() => limited({ "retry-after-ms": "5" }), "rate_limited", 429, RATE_LIMIT],
     [() => limited({ "retry-after": "1" }), "rate_limited", 429, RATE_LIMIT],
     [() => limited({ "retry-after": soon() }), "rate_limited", 429, RATE_LIMIT],
     [() => limited({}), "rate_limited", 429, RATE_LIMIT],
-    [() => ({ kind: "status", status: 408 }), "timeout", 408, "timeout"],
+    [() => ({ kind: "status", status: 408 }), "timeout", 408, "timeout", "possibly"],
     [() => ({ kind: "status", status: 409 }), "server_error", 409, "invalid_request_error"],
     [() => ({ kind: "status", status: 500 }), "server_error", 500, "server_error"],
     [() => ({ kind: "status", status: 502 }), "server_error", 502, "server_error"],
     [() => ({ kind: "status", status: 503, code: "overloaded" }), "server_error", 503, "overloaded"],
     [() => ({ kind: "status", status: 529 }), "server_error", 529, "server_error"],
-    [() => ({ kind: "reset" }), "connection", null, "ECONNRESET"],
-    [() => ({ kind: "close" }), "connection", null, "UND_ERR_SOCKET"],
-    [() => ({ kind: "half" }), "connection", 200, "UND_ERR_SOCKET"],
-    [() => ({ kind: "malformed" }), "broken", 200, null],
-    [() => ({ kind: "html" }), "malformed", 200, null],
+    [() => ({ kind: "reset" }), "connection", null, "ECONNRESET", "possibly"],
+    [() => ({ kind: "close" }), "connection", null, "UND_ERR_SOCKET", "possibly"],
+    [() => ({ kind: "half" }), "connection", 200, "UND_ERR_SOCKET", "possibly"],
+    [() => ({ kind: "malformed" }), "broken", 200, null, "possibly"],
+    [() => ({ kind: "html" }), "malformed", 200, null, "possibly"],
     [() => ({ kind: "html", status: 502 }), "server_error", 502, null],
-    [() => ({ kind: "error200", code: "overloaded" }), "server_error", 200, "overloaded"],
+    [() => ({ kind: "error200", code: "overloaded" }), "server_error", 200, "overloaded", "possibly"],
     [() => ({ kind: "noChoices" }), "malformed", 200, null],
   ];
   const limited = (headers: Record<string, string>): Fault => ({ kind: "status", status: 429, headers });
@@ -56,12 +57,13 @@ describe.concurrent("what passes is sent again, and then kept", () => {
     await using lab = await failureLab(config, data, (row, { nth }) => (nth === 1 ? FAULTS[row]?.[0]() : undefined));
     const { code, run, stderr } = await lab.run();
     expect(code, stderr).toBe(0);
-    for (const [row, [fault, outcome, httpStatus, errorCode]] of FAULTS.entries()) {
+    for (const [row, [fault, outcome, httpStatus, errorCode, billed]] of FAULTS.entries()) {
       const [first, second, ...more] = lab.requestsOf(row);
       const { kind } = fault();
       const cost = first?.usage;
       const isNamed = namesRequests === "all" ? httpStatus !== null && kind !== "half" : kind === "noChoices";
       const status = kind === "error200" && haveStatus ? 500 : httpStatus;
+      const isUnclear = billed !== undefined && status !== 500;
       expect([row, first?.fault, second?.status, more.length]).toEqual([row, kind, 200, 0]);
       expect(lab.attemptsOf(row), kind).toMatchObject([
         {
@@ -73,6 +75,8 @@ describe.concurrent("what passes is sent again, and then kept", () => {
           prompt_tokens: cost?.prompt ?? 0,
           completion_tokens: cost?.completion ?? 0,
           tokens_estimated: 0,
+          reserved_prompt_tokens: isUnclear ? expect.any(Number) : null,
+          cost_nano_usd: isUnclear ? null : expect.any(Number),
         },
         {
           outcome: "succeeded",
@@ -96,6 +100,11 @@ describe.concurrent("what passes is sent again, and then kept", () => {
     const { tasks, metadata } = await lab.dataset();
     expect(tasks).toEqual(expectedDataset(lab.config, data).tasks);
     expect(metadata.api_calls.total_calls).toBe(lab.server.requests.length);
+    const [{ unclear }] = lab.query("select count(reserved_prompt_tokens) unclear from attempts") as [
+      { unclear: number },
+    ];
+    const shown = JSON.parse((await lab.datagen("runs", "show", "latest", "--json")).stdout) as object;
+    expect(shown).toMatchObject({ possibly_billed: { requests: unclear, cost_usd: expect.any(Number) } });
   });
 
   test.for(CHATS)("%s, %s: no answer, or half of one, within timeout_s", async (api) => {
