@@ -304,6 +304,7 @@ describe("usage that cannot be", () => {
     completionTokens,
     cachedTokens: 0,
     cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
     reasoningTokens: 0,
   });
   test.each<[prompt: number, completion: number, text: string | null, limit: number | null, isCredible: boolean]>([

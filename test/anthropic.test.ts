@@ -255,6 +255,7 @@ describe("an answer of Anthropic", () => {
       ...usage,
       cache_read_input_tokens: 100,
       cache_creation_input_tokens: 1_000,
+      cache_creation: { ephemeral_5m_input_tokens: 600, ephemeral_1h_input_tokens: 400 },
       output_tokens_details: { thinking_tokens: 3 },
     };
     expect((await read(200, message({ usage: counted }))).completion?.usage).toEqual({
@@ -262,6 +263,7 @@ describe("an answer of Anthropic", () => {
       completionTokens: 5,
       cachedTokens: 100,
       cacheWriteTokens: 1_000,
+      cacheWrite1hTokens: 400,
       reasoningTokens: 3,
     });
     expect(
@@ -271,6 +273,7 @@ describe("an answer of Anthropic", () => {
       completionTokens: 5,
       cachedTokens: 0,
       cacheWriteTokens: 0,
+      cacheWrite1hTokens: 0,
       reasoningTokens: 0,
     });
   });

@@ -323,9 +323,14 @@ describe.concurrent("an estimate", () => {
     }
   });
 
-  test("costs what the prices say, live and in batches, with the cached part of prompts that was seen", async () => {
+  // In batches of Gemini 2.5, cached tokens cost as much as live.
+  test.each([
+    ["the config's prices", { prices: PRICES }, 0.5],
+    ["Google's", { prices: undefined, model_config: { model_name: "gemini-2.5-flash" } }, 1],
+  ])("costs what %s say, live and in batches, with the cached part of prompts that was seen", async (...cell) => {
+    const [, config, cachedFactor] = cell;
     const perspective = { condition: "Brief", reading: null, strategy: PERSPECTIVES[1]!.strategy };
-    await using it = await lab(20, { agent_perspectives: [perspective] }, (call) => ({
+    await using it = await lab(20, { agent_perspectives: [perspective], ...config }, (call) => ({
       text: "one two three four",
       cached: Math.floor(promptTokens(call) / 2),
     }));
@@ -337,16 +342,14 @@ describe.concurrent("an estimate", () => {
     expect(calls).toEqual({ total: 20, readings: 0, strategies: 20, reused: 0, to_send: 20 });
     const tokens = count("one two three four");
     expect(completion_tokens.expected).toBe(20 * tokens);
-    const usd = (prompt: number, completion: number, share: number) =>
-      costOf(prices, {
-        promptTokens: prompt,
-        completionTokens: completion,
-        cachedTokens: prompt * share,
-        cacheWriteTokens: 0,
-      })! / 1e9;
+    const usd = (prompt: number, completion: number, share: number, ...factors: number[]) => {
+      const cache = { cachedTokens: prompt * share, cacheWriteTokens: 0, cacheWrite1hTokens: 0 };
+      return costOf(prices, { promptTokens: prompt, completionTokens: completion, ...cache }, ...factors)! / 1e9;
+    };
     expect(cost_usd.live!.expected).toBeCloseTo(usd(prompt_tokens.expected, 20 * tokens, cachedShare), 7);
     expect(cost_usd.live!.high).toBeCloseTo(usd(prompt_tokens.high, completion_tokens.high, 0), 6);
-    expect(cost_usd.batch!.expected).toBeCloseTo(cost_usd.live!.expected / 2, 8);
+    const batch = usd(prompt_tokens.expected, 20 * tokens, cachedShare, 0.5, cachedFactor);
+    expect(cost_usd.batch!.expected).toBeCloseTo(batch, 7);
   });
 
   test("says that a cost is unknown, and why, where there is no price", async () => {

@@ -153,6 +153,7 @@ describe("an answer of the Gemini API", () => {
         completionTokens: 100,
         cachedTokens: 600,
         cacheWriteTokens: 0,
+        cacheWrite1hTokens: 0,
         reasoningTokens: 70,
       },
       servedModel: "gemini-3.8-flash-001",

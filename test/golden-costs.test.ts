@@ -10,14 +10,16 @@ import { REMOTE } from "./support/providers/index.ts";
 
 /*
  * Costs computed by hand, in billionths of a dollar, from the price lists that the providers publish. A rate of 3 dollars
- * for a million tokens is 3,000 billionths for a token. Each comment has the sum: plain, cached, written and completion
- * tokens, each times its rate.
+ * for a million tokens is 3,000 billionths for a token. Each comment has the sum: plain, cached, written (for five minutes,
+ * then for an hour) and completion tokens, each times its rate.
  */
 
 interface Usage {
   plain?: number;
   cached?: number;
+  /** For five minutes. */
   written?: number;
+  writtenForHour?: number;
   /** Reasoning included. */
   completion?: number;
 }
@@ -60,6 +62,22 @@ const GOLDEN: Record<string, Golden[]> = {
     ["claude-sonnet-4-5-20250929", { plain: 50, cached: 5_000, completion: 400 }, 7_650_000, 3_825_000],
     // 50 × 3,000 + 2,000 × 300 + 3,000 × 3,750 + 400 × 15,000 = 150,000 + 600,000 + 11,250,000 + 6,000,000
     ["claude-sonnet-4-5", { plain: 50, cached: 2_000, written: 3_000, completion: 400 }, 18_000_000, 9_000_000],
+    // Kept for an hour: 50 × 3,000 + 5,000 × 6,000 + 400 × 15,000 = 150,000 + 30,000,000 + 6,000,000
+    ["claude-sonnet-4-5", { plain: 50, writtenForHour: 5_000, completion: 400 }, 36_150_000, 18_075_000],
+    // Both: 7 × 5,000 + 900 × 500 + 300 × 6,250 + 1,100 × 10,000 + 10 × 25,000
+    // = 35,000 + 450,000 + 1,875,000 + 11,000,000 + 250,000
+    [
+      "claude-opus-4-5",
+      { plain: 7, cached: 900, written: 300, writtenForHour: 1_100, completion: 10 },
+      13_610_000,
+      6_805_000,
+    ],
+    // One token at a rate of a half: 500
+    ["claude-3-haiku-20240307", { writtenForHour: 1 }, 500, 250],
+    // A price that the list lacks: 3 × 8,000 + 4 × 10,000 + 5 × 16,000 + 2 × 40,000
+    ["claude-fable-5-2", { plain: 3, written: 4, writtenForHour: 5, completion: 2 }, 224_000, 112_000],
+    // A long prompt: 1 × 500 + 100,000 × 1,000 + 2,500
+    ["claude-haiku-5-5", { plain: 1, writtenForHour: 100_000, completion: 1 }, 100_003_000, 50_001_500],
     // The longest prompt at the lower rates: 1,000 × 100 + 99,000 × 10 + 10 × 500 = 100,000 + 990,000 + 5,000
     ["claude-haiku-5-5", { plain: 1_000, cached: 99_000, completion: 10 }, 1_095_000, 547_500],
     // One token more: 1,001 × 500 + 99,000 × 50 + 10 × 2,500 = 500,500 + 4,950,000 + 25,000
@@ -94,13 +112,14 @@ describe.each(Object.entries(GOLDEN))("the cost at %s, to the billionth of a dol
   test.each(cases)(
     "of %s with %o is %d live, and %s in a batch",
     async (model, usage, live, batch, day = "2026-11-26") => {
-      const { plain = 0, cached = 0, written = 0, completion = 0 } = usage;
+      const { plain = 0, cached = 0, written = 0, writtenForHour = 0, completion = 0 } = usage;
       const prices = await LISTS[provider]!(model, day);
       const priced = {
-        promptTokens: plain + cached + written,
+        promptTokens: plain + cached + written + writtenForHour,
         completionTokens: completion,
         cachedTokens: cached,
-        cacheWriteTokens: written,
+        cacheWriteTokens: written + writtenForHour,
+        cacheWrite1hTokens: writtenForHour,
       };
       expect(attemptCost(prices, priced, false)).toBe(live);
       expect(attemptCost(prices, priced, true)).toBe(batch ?? null);
@@ -110,15 +129,16 @@ describe.each(Object.entries(GOLDEN))("the cost at %s, to the billionth of a dol
 
 /**
  * What 952 plain, 2,048 cached and 700 completion tokens cost, live and in a batch. Together lists no price for the cached
- * tokens of its model.
+ * tokens of its model. At Anthropic, 300 of the plain ones are written to the cache, and 100 of these for an hour.
  */
 const ANSWERED: Record<string, [model: string, live: number, batch: number]> = {
   // 142,800 + 153,600 + 420,000
   openai: ["gpt-4o-mini", 716_400, 358_200],
   // 3,700 × 1,040
   together: ["meta-llama/Llama-3.3-70B-Instruct-Turbo", 3_848_000, 1_924_000],
-  // 2,856,000 + 614,400 + 10,500,000
-  anthropic: ["claude-sonnet-4-6", 13_970_400, 6_985_200],
+  // 652 × 3,000 + 2,048 × 300 + 200 × 3,750 + 100 × 6,000 + 700 × 15,000
+  // = 1,956,000 + 614,400 + 750,000 + 600,000 + 10,500,000
+  anthropic: ["claude-sonnet-4-6", 14_420_400, 7_210_200],
   // 285,600 + 61,440 + 1,750,000; in a batch, cached tokens cost the same
   gemini: ["gemini-2.5-flash", 2_097_040, 1_079_240],
 };
@@ -132,7 +152,7 @@ test.concurrent.each(WAYS)(
   "a run at %s, %s, costs what its usage costs, to the billionth",
   async (provider, executor) => {
     const [model, live, batch] = ANSWERED[provider]!;
-    const usage = { prompt: 3_000, cached: 2_048, completion: 700, reasoning: 400 };
+    const usage = { prompt: 3_000, cached: 2_048, completion: 700, reasoning: 400, written: 300, writtenForHour: 100 };
     await using lab = await openLab({
       config: { agent_perspectives: [PLAIN], executor, model_config: { model_name: model, max_tokens: 1_000 } },
       server: { behave: () => ({ kind: "text", text: "An answer.", usage }) },
@@ -140,5 +160,8 @@ test.concurrent.each(WAYS)(
     const { code, stderr, run } = await lab.runConfig(["--yes"]);
     expect(code, stderr).toBe(0);
     expect(Math.round(run!.cost_usd! * 1e9)).toBe(executor === "live" ? live : batch);
+    // Its cost follows from what is stored.
+    const { stdout } = await lab.datagen("runs", "reprice", "latest", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ after: { cost_usd: run!.cost_usd } });
   },
 );

@@ -186,12 +186,20 @@ test.each([
   [{ input: 0.000_000_1, output: 0 }, 1_000_000_000, 0, 100_000],
 ])("%j cost for %d and %d tokens %d billionths of a dollar", (rates, promptTokens, completionTokens, cost) => {
   const prices = { ...FREE, cached_input: 0, cache_write: 0, ...rates, source: "", date: "" };
-  expect(costOf(prices, { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0 })).toBe(cost);
+  expect(
+    costOf(prices, { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0 }),
+  ).toBe(cost);
 });
 
 test("a cost that is not a safe integer is unknown", () => {
   const prices = { ...FREE, input: 1e6, source: "", date: "" };
-  const usage = { promptTokens: 1e15, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0 };
+  const usage = {
+    promptTokens: 1e15,
+    completionTokens: 0,
+    cachedTokens: 0,
+    cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
+  };
   expect(costOf(prices, usage)).toBeNull();
 });
 

@@ -263,13 +263,10 @@ function summed(
 
 /** Sums whole billionths, so that totals are exactly the sums of their parts. */
 function costIn(prices: Prices | null, steps: readonly StepEstimate[]): EstimatedCost {
-  const inUsd = (costs: readonly Range[], factor: number): Range =>
-    map(sum(costs.map((cost) => map(cost, (nano) => Math.round(nano * factor)))), (nano) => nano / 1e9);
-  const live = steps.map(({ cost }) => cost);
-  const batch = steps.map(({ batchCost }) => batchCost);
+  const inUsd = (costs: readonly Range[]): Range => map(sum(costs), (nano) => nano / 1e9);
   return {
-    live: prices === null ? null : inUsd(live, 1),
-    batch: prices === null || prices.batch_factor === null ? null : inUsd(batch, prices.batch_factor),
+    live: prices === null ? null : inUsd(steps.map(({ cost }) => cost)),
+    batch: prices === null || prices.batch_factor === null ? null : inUsd(steps.map(({ batchCost }) => batchCost)),
   };
 }
 

@@ -39,9 +39,15 @@ export interface Precedent {
   visible: Lengths;
   /** For a reading: how many prompt tokens of its strategy one token of its notes makes. */
   notesFactor: number;
-  /** The share of the prompt that is read from the provider's cache; then the share that is written to it. */
-  cachedShare: number;
-  cacheWriteShare: number;
+  cache: CacheShares;
+}
+
+/** The shares of a prompt that are read from the provider's cache, and written to it. */
+export interface CacheShares {
+  read: number;
+  written: number;
+  /** The part of the written share that the cache keeps for an hour. */
+  writtenForHour: number;
 }
 
 /** A perspective of the config, with all texts of its prompts, and its reasoning effort. */
@@ -218,6 +224,7 @@ function precedentOf({ level, examples }: Found, alike: readonly Found[], limit:
   const reported = level === "step" ? [] : examples.filter(({ call }) => !call.tokensEstimated);
   const total = (tokens: (call: EarlierCall) => number) => reported.reduce((sum, { call }) => sum + tokens(call), 0);
   const prompts = total(({ promptTokens }) => promptTokens) || 1;
+  const shareOf = (tokens: (call: EarlierCall) => number) => total(tokens) / prompts;
   return {
     level,
     answers: examples.map(({ call }) => call.answerId),
@@ -225,8 +232,11 @@ function precedentOf({ level, examples }: Found, alike: readonly Found[], limit:
     completion: fit(({ completionTokens }) => completionTokens),
     visible: fit(visibleTokens),
     notesFactor: notesFactorOf(examples),
-    cachedShare: total(({ cachedTokens }) => cachedTokens) / prompts,
-    cacheWriteShare: total(({ cacheWriteTokens }) => cacheWriteTokens) / prompts,
+    cache: {
+      read: shareOf(({ cachedTokens }) => cachedTokens),
+      written: shareOf(({ cacheWriteTokens }) => cacheWriteTokens),
+      writtenForHour: shareOf(({ cacheWrite1hTokens }) => cacheWrite1hTokens),
+    },
   };
 }
 

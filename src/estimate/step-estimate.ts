@@ -1,12 +1,12 @@
 import type { CachedPart } from "./cached-prompts.ts";
 import type { Calibration } from "./calibration.ts";
-import { costOf, type Prices } from "../models/cost.ts";
+import { attemptCost, type Prices } from "../models/cost.ts";
 import { assumedLength, type Lengths, lengthFor } from "./lengths.ts";
 import type { PromptCounter } from "../models/prompt-tokens.ts";
 import { addTo, around, clamp, exactly, map, plus, type Range } from "./range.ts";
 import type { Step } from "../plan/calls.ts";
 import { promptAround, promptOf, type PromptRow, textsIn, usesRow } from "../plan/prompt.ts";
-import { isOwn, type Level, type PrecededStep, type Precedent } from "./precedents.ts";
+import { type CacheShares, isOwn, type Level, type PrecededStep, type Precedent } from "./precedents.ts";
 
 /** What all steps of an estimate share. */
 export interface Basics {
@@ -39,7 +39,7 @@ export interface StepEstimate {
   readonly expected: { promptTokens: number; completionTokens: number };
   /** For live requests, in billionths of a US dollar; 0 where prices are unknown. */
   readonly cost: Range;
-  /** The same before the factor of batches. What a live request reads from the cache may be written again in a batch. */
+  /** The same for requests in a batch. What a live request reads from the cache may be written again there. */
   readonly batchCost: Range;
   /** The expected tokens of shared prefixes that are written to the provider's cache, and read from it. */
   readonly cached: { written: number; read: number };
@@ -138,8 +138,7 @@ function createTotal(
   { prices, countsCache, contextWindow }: Pick<Basics, "prices" | "countsCache" | "contextWindow">,
   completionOn: (text: number) => Range,
 ) {
-  const { cachedShare = 0, cacheWriteShare = 0 } = precedent ?? {};
-  const costsOf = createCosts(prices, countsCache, { written: cacheWriteShare, read: cachedShare });
+  const costsOf = createCosts(prices, countsCache, precedent?.cache ?? NOT_CACHED);
   const total = {
     calls: 0,
     reused: 0,
@@ -153,7 +152,7 @@ function createTotal(
   return {
     total,
     /** @param text the tokens of the text that the call works on */
-    addUp: (promptTokens: Range, text: number, cached: Shares | null): void => {
+    addUp: (promptTokens: Range, text: number, cached: CacheShares | null): void => {
       const completionTokens = completionOn(text);
       const { cost, batchCost } = costsOf(promptTokens, completionTokens, cached);
       total.calls += 1;
@@ -170,46 +169,38 @@ function createTotal(
 }
 
 /**
- * The cost of a call, and the same before the factor of batches.
+ * The cost of a call, live and in a batch.
  * @param usual the shares of earlier prompts that were cached
  */
-function createCosts(prices: Prices | null, countsCache: boolean, usual: Shares) {
-  const costWith = (promptTokens: Range, completionTokens: Range, { written, read }: Shares): Range => {
-    const costAt = (bound: keyof Range, readShare: number): number =>
-      costOf(prices, {
-        promptTokens: promptTokens[bound],
+function createCosts(prices: Prices | null, countsCache: boolean, usual: CacheShares) {
+  const costWith = (promptTokens: Range, completionTokens: Range, shares: CacheShares, isBatched: boolean): Range => {
+    const costAt = (bound: keyof Range, readShare: number): number => {
+      const prompt = promptTokens[bound];
+      const usage = {
+        promptTokens: prompt,
         completionTokens: completionTokens[bound],
-        cachedTokens: promptTokens[bound] * readShare,
-        cacheWriteTokens: promptTokens[bound] * written,
-      }) ?? 0;
-    const expected = costAt("expected", read);
-    return { low: costAt("low", read), expected, high: Math.max(expected, costAt("high", 0)) };
-  };
-  return (promptTokens: Range, completionTokens: Range, cached: Shares | null) => {
-    if (!countsCache) {
-      const cost = costWith(promptTokens, completionTokens, usual);
-      return { cost, batchCost: cost };
-    }
-    return {
-      cost: costWith(promptTokens, completionTokens, cached ?? NOT_CACHED),
-      batchCost: costWith(promptTokens, completionTokens, NOT_CACHED),
+        cachedTokens: prompt * readShare,
+        cacheWriteTokens: prompt * shares.written,
+        cacheWrite1hTokens: prompt * shares.writtenForHour,
+      };
+      return attemptCost(prices, usage, isBatched) ?? 0;
     };
+    const expected = costAt("expected", shares.read);
+    return { low: costAt("low", shares.read), expected, high: Math.max(expected, costAt("high", 0)) };
   };
+  return (promptTokens: Range, completionTokens: Range, cached: CacheShares | null) => ({
+    cost: costWith(promptTokens, completionTokens, countsCache ? (cached ?? NOT_CACHED) : usual, false),
+    batchCost: costWith(promptTokens, completionTokens, countsCache ? NOT_CACHED : usual, true),
+  });
 }
 
-/** The shares of a prompt that are written to the cache, and read from it. */
-interface Shares {
-  written: number;
-  read: number;
-}
-
-const NOT_CACHED: Shares = { written: 0, read: 0 };
+const NOT_CACHED: CacheShares = { read: 0, written: 0, writtenForHour: 0 };
 
 /** @param counted the tokens of the whole prompt */
-function sharesOf(cached: CachedPart | null, counted: number): Shares | null {
+function sharesOf(cached: CachedPart | null, counted: number): CacheShares | null {
   if (!cached) return null;
   const share = Math.min(1, cached.tokens / counted);
-  return cached.isWritten ? { written: share, read: 0 } : { written: 0, read: share };
+  return { ...NOT_CACHED, ...(cached.isWritten ? { written: share } : { read: share }) };
 }
 
 /** How long the answers to calls will be, and their notes, by the tokens of the text that each works on. */

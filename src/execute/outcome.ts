@@ -38,6 +38,7 @@ const NO_USAGE: Usage = {
   completionTokens: 0,
   cachedTokens: 0,
   cacheWriteTokens: 0,
+  cacheWrite1hTokens: 0,
   reasoningTokens: 0,
   tokensEstimated: false,
 };

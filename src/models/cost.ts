@@ -6,6 +6,8 @@ export interface Rates {
   cached_input: number;
   /** Prompt tokens that are written to the cache, where the provider reports and charges that. */
   cache_write: number;
+  /** The same for tokens that the cache keeps for an hour, where they have their own price. */
+  cache_write_1h?: number;
   /** Completion tokens, reasoning included. */
   output: number;
 }
@@ -30,6 +32,8 @@ export interface PricedUsage {
   completionTokens: number;
   cachedTokens: number;
   cacheWriteTokens: number;
+  /** The part of the written tokens that the cache keeps for an hour. */
+  cacheWrite1hTokens: number;
 }
 
 /** US dollars as a stored cost: in whole billionths of a dollar. */
@@ -62,13 +66,14 @@ export function costOf(
   factor = 1,
   cachedFactor: number = factor,
 ): number | null {
-  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens } = usage;
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, cacheWrite1hTokens } = usage;
   if (promptTokens === 0 && completionTokens === 0) return 0;
   if (prices === null) return null;
   const rates = ratesOf(prices, promptTokens);
   const sum =
     (promptTokens - cachedTokens - cacheWriteTokens) * perToken(rates.input) +
-    cacheWriteTokens * perToken(rates.cache_write) +
+    (cacheWriteTokens - cacheWrite1hTokens) * perToken(rates.cache_write) +
+    cacheWrite1hTokens * perToken(hourlyWrite(rates)) +
     completionTokens * perToken(rates.output);
   const cached = cachedTokens * perToken(rates.cached_input);
   const cost = Math.round((sum * factor + cached * cachedFactor) / 1_000);
@@ -86,10 +91,14 @@ export function attemptCost(prices: Prices | null, usage: PricedUsage, isBatched
 /** The most that a request can cost, in billionths of a US dollar: its whole prompt is written to the cache. */
 export function highestCost(prices: Prices, promptTokens: number, completionTokens: number): number {
   const dearest = (rates: Rates) =>
-    promptTokens * perToken(Math.max(rates.input, rates.cached_input, rates.cache_write)) +
+    promptTokens * perToken(Math.max(rates.input, rates.cached_input, rates.cache_write, hourlyWrite(rates))) +
     completionTokens * perToken(rates.output);
   const tiers = prices.long_prompts.filter(({ from }) => promptTokens >= from);
   return Math.ceil(Math.max(...[prices, ...tiers].map(dearest)) / 1_000);
+}
+
+function hourlyWrite({ cache_write, cache_write_1h = cache_write }: Rates): number {
+  return cache_write_1h;
 }
 
 function ratesOf(prices: Prices, promptTokens: number): Rates {

@@ -101,14 +101,16 @@ function ratesOf(price: ModelPrice, firstOf: (start: number) => number): PromptR
   const { input_mtok: input, output_mtok: output } = price;
   if (input === undefined || output === undefined) return null;
   const { cache_read_mtok: cachedInput = input, cache_write_mtok: cacheWrite = input } = price;
+  const hourlyWrite = price["cache_write_1h_mtok"];
   const ratesFor = (promptTokens: number): Rates => ({
     input: rateFor(promptTokens, input),
     cached_input: rateFor(promptTokens, cachedInput),
     cache_write: rateFor(promptTokens, cacheWrite),
+    ...(hourlyWrite !== undefined && { cache_write_1h: rateFor(promptTokens, hourlyWrite) }),
     output: rateFor(promptTokens, output),
   });
-  const starts = [input, cachedInput, cacheWrite, output].flatMap((rate) =>
-    typeof rate === "number" ? [] : rate.tiers.map(({ start }) => start),
+  const starts = [input, cachedInput, cacheWrite, hourlyWrite, output].flatMap((rate) =>
+    rate === undefined || typeof rate === "number" ? [] : rate.tiers.map(({ start }) => start),
   );
   return {
     ...ratesFor(0),

@@ -74,6 +74,7 @@ function readUsage(value: unknown): ReportedUsage | null {
     completionTokens,
     cachedTokens: cached,
     cacheWriteTokens: Math.min(written, promptTokens - cached),
+    cacheWrite1hTokens: 0,
     reasoningTokens: Math.min(reasoning, completionTokens),
   };
 }

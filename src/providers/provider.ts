@@ -27,6 +27,8 @@ export interface ReportedUsage {
   cachedTokens: number;
   /** Written to the provider's cache. */
   cacheWriteTokens: number;
+  /** The part of the written tokens that the cache keeps for an hour. */
+  cacheWrite1hTokens: number;
   reasoningTokens: number;
 }
 

@@ -142,6 +142,7 @@ const usage = z.strictObject({
   completionTokens: count,
   cachedTokens: count,
   cacheWriteTokens: count,
+  cacheWrite1hTokens: count,
   reasoningTokens: count,
 }) satisfies z.ZodType<ReportedUsage>;
 

@@ -58,7 +58,7 @@ export function columnsFrom(stored: string | null): Record<string, unknown> {
   return stored === null ? {} : (jsonFrom(stored, "columns") as Record<string, unknown>);
 }
 
-/** The columns of token counts. */
+/** The columns of token counts, whose sums runs have. */
 export const usage = () => ({
   promptTokens: integer("prompt_tokens").notNull().default(0),
   completionTokens: integer("completion_tokens").notNull().default(0),
@@ -70,4 +70,11 @@ export const usage = () => ({
   reasoningTokens: integer("reasoning_tokens").notNull().default(0),
   /** Whether datagen counted any of these tokens, because the provider reported none. */
   tokensEstimated: integer("tokens_estimated", { mode: "boolean" }).notNull().default(false),
+});
+
+/** The columns of the token counts of one request. */
+export const requestUsage = () => ({
+  ...usage(),
+  /** Of the tokens written to the cache, those that it keeps for an hour. They have their own price. */
+  cacheWrite1hTokens: integer("cache_write_1h_tokens").notNull().default(0),
 });

@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import type { Prices } from "../models/cost.ts";
 import type { Step } from "../plan/calls.ts";
 import type { Shard } from "../plan/shard.ts";
-import { exactText, storedJson, textOrInteger, usage } from "./columns.ts";
+import { exactText, requestUsage, storedJson, textOrInteger, usage } from "./columns.ts";
 import { experiments } from "./money-schema.ts";
 import { settings, texts } from "./shared-schema.ts";
 import { REUSE_POLICIES } from "./reuse/reuse-policy.ts";
@@ -197,7 +197,7 @@ export const answers = sqliteTable(
     /** The model that answered, by the provider; null if it has the requested name. */
     servedModel: text("served_model"),
     createdAt: integer("created_at").notNull(),
-    ...usage(),
+    ...requestUsage(),
   },
   (table) => [index("answers_key").on(table.keyPrefix)],
 );
@@ -333,7 +333,7 @@ export const attempts = sqliteTable(
     reservedPromptTokens: integer("reserved_prompt_tokens"),
     /** The same for completion tokens; also null if they have no limit. */
     reservedCompletionTokens: integer("reserved_completion_tokens"),
-    ...usage(),
+    ...requestUsage(),
   },
   (table) => [
     index("attempts_call").on(table.callId),

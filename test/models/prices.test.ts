@@ -18,7 +18,7 @@ async function openAi(model: string, at = TODAY): Promise<Prices> {
 }
 
 function usage(promptTokens: number, completionTokens: number, rest: Partial<PricedUsage> = {}): PricedUsage {
-  return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, ...rest };
+  return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0, ...rest };
 }
 
 describe("the listed price", () => {
@@ -101,7 +101,7 @@ describe("the listed price", () => {
 
   test("of Claude Haiku 5.5 is five times as high for prompts of more than 100,000 tokens", async () => {
     expect((await anthropicPrice("claude-haiku-5-5", "2026-11-26"))?.long_prompts).toEqual([
-      { from: 100_001, input: 0.5, cached_input: 0.05, cache_write: 0.625, output: 2.5 },
+      { from: 100_001, input: 0.5, cached_input: 0.05, cache_write: 0.625, cache_write_1h: 1, output: 2.5 },
     ]);
     expect((await anthropicPrice("claude-opus-4-6", "2026-03-12"))?.long_prompts).toHaveLength(1);
     expect((await anthropicPrice("claude-opus-4-6", "2026-03-13"))?.long_prompts).toEqual([]);
@@ -278,6 +278,7 @@ describe("the price list", async () => {
         expect(Math.min(rates.cached_input, rates.output), model).toBeGreaterThanOrEqual(0);
         expect(rates.cached_input, model).toBeLessThanOrEqual(rates.input);
         expect(rates.cache_write, model).toBeGreaterThanOrEqual(rates.input);
+        expect(rates.cache_write_1h, model).toBe(model.startsWith("claude-") ? 2 * rates.input : undefined);
         expect(Math.max(rates.input, rates.output), model).toBeLessThanOrEqual(1_000);
       }
     }

@@ -29,7 +29,14 @@ interface Line {
   prompt: Question["prompt"];
 }
 
-const USAGE = { promptTokens: 10, completionTokens: 5, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+const USAGE = {
+  promptTokens: 10,
+  completionTokens: 5,
+  cachedTokens: 0,
+  cacheWriteTokens: 0,
+  cacheWrite1hTokens: 0,
+  reasoningTokens: 0,
+};
 
 /** The provider's side of batches: it goes on while the run's process is gone. */
 export class BatchServer {

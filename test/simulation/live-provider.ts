@@ -99,7 +99,14 @@ function outcomeOf(random: Random, plan: Plan): Outcome {
 function usageOf(random: Random, prompt: Pick<Prompt, "messages">, maxTokens: number): ReportedUsage {
   const promptTokens = Math.max(1, random.whole(1, promptBytes(prompt)));
   const completionTokens = maxTokens === 0 ? 0 : random.whole(1, maxTokens);
-  return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+  return {
+    promptTokens,
+    completionTokens,
+    cachedTokens: 0,
+    cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
+    reasoningTokens: 0,
+  };
 }
 
 /** A provider that this process asks. */

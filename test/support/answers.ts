@@ -26,6 +26,12 @@ export interface Usage {
   reasoning: number;
 }
 
+/** Tokens of a prompt that are written to the cache, and the part of them that is kept for an hour. Only Anthropic reports them. */
+export interface CacheWrites {
+  written?: number;
+  writtenForHour?: number;
+}
+
 const WORDS = (
   "river stone paper window garden letter morning winter bridge engine market village station harbour " +
   "teacher doctor farmer captain painter witness council museum library kitchen forest island weather music " +

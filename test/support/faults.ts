@@ -1,5 +1,5 @@
 import { answerFrom, shortened, usageFrom } from "./answers.ts";
-import type { Asked, Usage } from "./answers.ts";
+import type { Asked, CacheWrites, Usage } from "./answers.ts";
 import { errorBody, HTML_PAGE } from "./formats.ts";
 import type { ErrorParts, Reply } from "./formats.ts";
 import { fakes } from "./providers/index.ts";
@@ -34,7 +34,7 @@ export type Fault =
   /** A good answer, of which the second half comes `ms` later. */
   | { kind: "slowBody"; ms: number }
   /** A good answer with this text, and with this in the place of what it would say it used; cut off at its limit. */
-  | { kind: "text"; text: string; usage?: Partial<Usage>; cut?: boolean }
+  | { kind: "text"; text: string; usage?: Partial<Usage> & CacheWrites; cut?: boolean }
   /** A good answer that does not say what it used. */
   | { kind: "noUsage" };
 
@@ -128,7 +128,7 @@ function replyOf(asked: Asked, digest: Buffer, fault: Fault | undefined): Reply 
   return reply(answer);
 }
 
-function usageWith(usual: Usage, given: Partial<Usage> = {}): Usage {
+function usageWith(usual: Usage, given: Partial<Usage> & CacheWrites = {}): Usage & CacheWrites {
   const usage = { ...usual, ...given };
   return { ...usage, total: usage.prompt + usage.completion };
 }

@@ -45,12 +45,14 @@ function readUsage(value: unknown): ReportedUsage | null {
   if (!usage || input === null || completionTokens === null) return null;
   const cachedTokens = asCount(usage["cache_read_input_tokens"]) ?? 0;
   const cacheWriteTokens = asCount(usage["cache_creation_input_tokens"]) ?? 0;
+  const cacheWrite1hTokens = asCount(asObject(usage["cache_creation"])?.["ephemeral_1h_input_tokens"]) ?? 0;
   const reasoning = asCount(asObject(usage["output_tokens_details"])?.["thinking_tokens"]) ?? 0;
   return {
     promptTokens: input + cachedTokens + cacheWriteTokens,
     completionTokens,
     cachedTokens,
     cacheWriteTokens,
+    cacheWrite1hTokens: Math.min(cacheWrite1hTokens, cacheWriteTokens),
     reasoningTokens: Math.min(reasoning, completionTokens),
   };
 }

@@ -54,8 +54,7 @@ const OWN: readonly OwnRow[] = [
 ];
 
 /**
- * The prices of a model; null if the list does not have it. Cache writes are those that last for five minutes. A snapshot,
- * `NAME-YYYYMMDD`, costs what NAME does.
+ * The prices of a model; null if the list does not have it. A snapshot, `NAME-YYYYMMDD`, costs what NAME does.
  */
 export async function anthropicPrice(model: string, day: string): Promise<Prices | null> {
   return findPrices(await anthropicPrices(day), model);
@@ -76,11 +75,12 @@ async function anthropicPrices(day: string): Promise<PriceRow[]> {
 }
 
 function ownRow({ model, input, cachedInput, output, long, source, date }: OwnRow): PriceRow {
-  // Writes that last for five minutes cost 1.25 times as much as input.
+  // What the cache keeps for five minutes costs 1.25 times as much as input to write, and for an hour twice as much.
   const rates = (times: number) => ({
     input: times * input,
     cached_input: times * cachedInput,
     cache_write: times * 1.25 * input,
+    cache_write_1h: times * 2 * input,
     output: times * output,
   });
   return {

@@ -77,6 +77,7 @@ function readUsage(value: unknown): ReportedUsage | null {
     completionTokens: countOf("candidatesTokenCount") + reasoningTokens,
     cachedTokens: Math.min(prompt, countOf("cachedContentTokenCount")),
     cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
     reasoningTokens,
   };
 }

@@ -45,6 +45,7 @@ export async function connectOffline(model: string): Promise<Provider> {
           completionTokens: tokenizer.count(answer),
           cachedTokens: 0,
           cacheWriteTokens: 0,
+          cacheWrite1hTokens: 0,
           reasoningTokens: 0,
         },
         httpStatus: null,

@@ -103,9 +103,11 @@ const RULES: [rule: string, query: string][] = [
   [
     "cached and written tokens are part of the prompt, reasoning tokens of the completion",
     `select 'answer ' || id from answers
-      where cached_tokens + cache_write_tokens > prompt_tokens or reasoning_tokens > completion_tokens
+      where cached_tokens + cache_write_tokens > prompt_tokens or cache_write_1h_tokens > cache_write_tokens
+        or reasoning_tokens > completion_tokens
      union all select 'attempt ' || id from attempts
-      where cached_tokens + cache_write_tokens > prompt_tokens or reasoning_tokens > completion_tokens`,
+      where cached_tokens + cache_write_tokens > prompt_tokens or cache_write_1h_tokens > cache_write_tokens
+        or reasoning_tokens > completion_tokens`,
   ],
   [
     "a run's counts of calls match its calls",

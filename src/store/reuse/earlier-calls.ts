@@ -14,6 +14,7 @@ export interface EarlierCall {
   completionTokens: number;
   cachedTokens: number;
   cacheWriteTokens: number;
+  cacheWrite1hTokens: number;
   reasoningTokens: number;
   /** Whether datagen counted the tokens: 0 or 1. */
   tokensEstimated: number;
@@ -28,7 +29,8 @@ const statements = oncePerStore(({ sqlite }) => ({
   calls: sqlite.prepare<[string, number, number, Step], EarlierCall>(
     `select answers.id as answerId, tasks.input_id as inputId, answers.prompt_tokens as promptTokens,
        answers.completion_tokens as completionTokens, answers.cached_tokens as cachedTokens,
-       answers.cache_write_tokens as cacheWriteTokens, answers.reasoning_tokens as reasoningTokens,
+       answers.cache_write_tokens as cacheWriteTokens, answers.cache_write_1h_tokens as cacheWrite1hTokens,
+       answers.reasoning_tokens as reasoningTokens,
        answers.tokens_estimated as tokensEstimated, answers.settings_id as settingsId,
        coalesce(answers.finish_reason = 'length', 0) as isCut,
        case when calls.step = 'reading' then (

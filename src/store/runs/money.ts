@@ -84,7 +84,7 @@ export function applyPrices(store: Store, runId: number, prices: Prices, cost: A
 export function savedCost(store: Store, runId: number, cost: AttemptCost): number | null {
   registerCost(store, cost);
   const each = sql`attempt_cost(${answers.promptTokens}, ${answers.completionTokens}, ${answers.cachedTokens},
-    ${answers.cacheWriteTokens}, 0)`;
+    ${answers.cacheWriteTokens}, ${answers.cacheWrite1hTokens}, 0)`;
   // The usage of imported answers is unknown.
   const isImported = sql`${answers.origin} = 'imported'`;
   const row = store.db
@@ -112,7 +112,8 @@ export const isReused = sql`(${calls.state} = 'succeeded' and not exists (select
 
 /** The function that {@link registerCost} gives to SQLite. */
 const COST = sql<number | null>`attempt_cost(${attempts.promptTokens}, ${attempts.completionTokens},
-  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens}, ${attempts.batchId} is not null)`;
+  ${attempts.cachedTokens}, ${attempts.cacheWriteTokens}, ${attempts.cacheWrite1hTokens},
+  ${attempts.batchId} is not null)`;
 
 function registerCost({ sqlite }: Store, cost: AttemptCost): void {
   const perAttempt = (
@@ -120,8 +121,9 @@ function registerCost({ sqlite }: Store, cost: AttemptCost): void {
     completionTokens: number,
     cachedTokens: number,
     cacheWriteTokens: number,
+    cacheWrite1hTokens: number,
     isBatched: number,
-  ) => cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }, isBatched === 1);
+  ) => cost({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens, cacheWrite1hTokens }, isBatched === 1);
   sqlite.function("attempt_cost", { deterministic: true }, perAttempt as (...usage: unknown[]) => number | null);
 }
 

@@ -10,6 +10,7 @@ const USAGE = [
   "completionTokens",
   "cachedTokens",
   "cacheWriteTokens",
+  "cacheWrite1hTokens",
   "reasoningTokens",
   "tokensEstimated",
 ] as const;

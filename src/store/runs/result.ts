@@ -8,6 +8,8 @@ export interface Usage {
   cachedTokens: number;
   /** Another subset of the prompt tokens. */
   cacheWriteTokens: number;
+  /** A subset of the written tokens. */
+  cacheWrite1hTokens: number;
   /** A subset of the completion tokens. */
   reasoningTokens: number;
   /** Whether datagen counted them, because the provider reported none. */

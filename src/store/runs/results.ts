@@ -187,8 +187,10 @@ function answerCall(
 }
 
 function usageOf(usage: Usage): Usage {
-  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens, tokensEstimated } = usage;
-  return { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens, tokensEstimated };
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, cacheWrite1hTokens } = usage;
+  const { reasoningTokens, tokensEstimated } = usage;
+  const ofPrompt = { promptTokens, cachedTokens, cacheWriteTokens, cacheWrite1hTokens };
+  return { ...ofPrompt, completionTokens, reasoningTokens, tokensEstimated };
 }
 
 function chainOf({ taskId, perspectiveId, replicate }: OpenCall) {

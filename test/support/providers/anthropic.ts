@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { outputLimit } from "../../../src/models/limits.ts";
-import type { Usage } from "../answers.ts";
+import type { CacheWrites, Usage } from "../answers.ts";
 import type { BatchFacts } from "../batch-formats.ts";
 import type { FakeBatches, FakeProvider, Question, Read } from "./fake-provider.ts";
 import { numberIn, textOf } from "./shapes.ts";
@@ -228,13 +228,23 @@ function textBlocks(text: string): object[] {
   return parts.map((part) => ({ type: "text", text: part }));
 }
 
-/** Tokens that were read from the cache are not among the input. */
-function usageOf({ prompt, completion, cached, reasoning }: Usage): object {
+/** Tokens that were read from the cache or written to it are not among the input. */
+function usageOf({
+  prompt,
+  completion,
+  cached,
+  reasoning,
+  written = 0,
+  writtenForHour = 0,
+}: Usage & CacheWrites): object {
   return {
-    input_tokens: prompt - cached,
-    cache_creation_input_tokens: 0,
+    input_tokens: prompt - cached - written,
+    cache_creation_input_tokens: written,
     cache_read_input_tokens: cached,
-    cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 },
+    cache_creation: {
+      ephemeral_5m_input_tokens: written - writtenForHour,
+      ephemeral_1h_input_tokens: writtenForHour,
+    },
     output_tokens: completion,
     output_tokens_details: { thinking_tokens: reasoning },
     service_tier: "standard",
