@@ -111,7 +111,10 @@ function readable(error: unknown, folder: string): unknown {
 async function pullFiles(hub: Hub, pulling: Pulling): Promise<{ fetched: number; bytes: number }> {
   const { listing, folder, onEvent } = pulling;
   const files = [...new Map(pulling.chosen.map((file) => [file.path, file])).values()];
-  makeFolders(folder, files.map(({ path }) => path));
+  makeFolders(
+    folder,
+    files.map(({ path }) => path),
+  );
   const before = await readRecord(folder, (message) => onEvent({ type: "warning", message }));
   const record = new Map(before.filter(({ path }) => existsSync(join(folder, path))).map((file) => [file.path, file]));
   const { kept, missing } = await compare(files, record, pulling);
@@ -202,7 +205,8 @@ async function resultOf(
       return { split, files, input_data_path: await inputPathOf(files) };
     }),
   );
-  const preferred = splits.find(({ split }) => split === "test") ?? splits.find(({ split }) => split === "train") ?? splits[0];
+  const preferred =
+    splits.find(({ split }) => split === "test") ?? splits.find(({ split }) => split === "train") ?? splits[0];
   return {
     dataset: id,
     revision,
@@ -221,10 +225,7 @@ async function resultOf(
 }
 
 /** The columns of the inputs and of the references, by the first rows of a file. */
-async function fieldsOf(
-  path: string,
-  onWarning: (message: string) => void,
-): Promise<{ fields?: ProposedFields }> {
+async function fieldsOf(path: string, onWarning: (message: string) => void): Promise<{ fields?: ProposedFields }> {
   try {
     const { data_config: found, chosen_by: by } = await showData([path], { mostRows: PROFILED_ROWS, onWarning });
     if (found === null) onWarning(`no column of ${path} holds texts only, so none can be the inputs`);

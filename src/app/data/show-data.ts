@@ -104,7 +104,8 @@ function placeOf(path: string, { index, line }: SourceRow): string {
 /** Whether the default column of references has values, but not only texts: a run could not read it. */
 function hasOtherReferences(columns: readonly ColumnProfile[], profiler: Profiler): boolean {
   return columns.some(
-    ({ name, filled }) => /^reference(\.|$)/.test(name) && filled > 0 && (name !== "reference" || !profiler.isText(name)),
+    ({ name, filled }) =>
+      /^reference(\.|$)/.test(name) && filled > 0 && (name !== "reference" || !profiler.isText(name)),
   );
 }
 

@@ -55,7 +55,9 @@ export function renderPulled({ files, bytes, fetched, splits, config, ...pull }:
   if (splits.length > 1) {
     const { input_data_path: used } = pull.data_config;
     const named = splits.find((each) => each.input_data_path === used)?.split ?? "";
-    lines.push(`The config ${oneLine(config)} has ${counted(splits.length, "split")}; data_config names ${oneLine(named)}:`);
+    lines.push(
+      `The config ${oneLine(config)} has ${counted(splits.length, "split")}; data_config names ${oneLine(named)}:`,
+    );
     for (const each of splits) lines.push(`  ${oneLine(each.split)}: ${oneLine(JSON.stringify(each.input_data_path))}`);
   }
   return lines.join("\n");

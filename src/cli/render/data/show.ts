@@ -17,7 +17,9 @@ export function renderData(shown: DataShown, width: number): string {
     renderFiles(files, rows),
     columns.length === 0 ? "" : renderColumns(columns, width),
     hasMore ? `There are more columns than these ${columns.length}.` : "",
-    bad.count === 0 ? "" : [`${counted(bad.count, "row")} cannot be read:`, ...bad.first.map((row) => `  ${row}`)].join("\n"),
+    bad.count === 0
+      ? ""
+      : [`${counted(bad.count, "row")} cannot be read:`, ...bad.first.map((row) => `  ${row}`)].join("\n"),
     config === null || by === null
       ? "No column holds texts only, so none can be the inputs."
       : `In a config, ${CHOSEN_BY[by]}:\n\n${renderConfig(config)}`,
@@ -27,7 +29,9 @@ export function renderData(shown: DataShown, width: number): string {
 }
 
 function renderFiles(files: DataShown["files"], rows: number): string {
-  const lines = files.slice(0, MOST_FILES).map(({ path, format, rows: own }) => `${path}: ${format}, ${counted(own, "row")}`);
+  const lines = files
+    .slice(0, MOST_FILES)
+    .map(({ path, format, rows: own }) => `${path}: ${format}, ${counted(own, "row")}`);
   const more = files.length - lines.length;
   if (more > 0) lines.push(`and ${counted(more, "more file")}`);
   if (files.length > 1) lines.push(`Together ${counted(rows, "row")}.`);
@@ -58,7 +62,6 @@ function nameOf(name: string): string {
   return name === name.trim() && name !== "" ? name : JSON.stringify(name);
 }
 
-/** The member of a config. */
 /** The `data_config` to paste into a config. */
 export function renderConfig({ input_data_path: path, fields }: NonNullable<DataShown["data_config"]>): string {
   const members = [`"input_data_path": ${inline(path)}`, ...(fields ? [`"fields": ${inline(fields)}`] : [])];
@@ -70,5 +73,7 @@ function inline(value: string | null | readonly string[] | Readonly<Record<strin
   if (value === null) return "null";
   if (typeof value === "string") return printableJson(JSON.stringify(value));
   if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
-  return `{ ${Object.entries(value).map(([name, text]) => `${inline(name)}: ${inline(text)}`).join(", ")} }`;
+  return `{ ${Object.entries(value)
+    .map(([name, text]) => `${inline(name)}: ${inline(text)}`)
+    .join(", ")} }`;
 }
