@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { awaitHolders } from "../../src/app/run/await-holders.ts";
 import { createRun } from "../../src/app/run/create-run.ts";
-import { work } from "../../src/app/run/execute-run.ts";
+import { work } from "../../src/app/run/execute-job.ts";
 import { parseConfig } from "../../src/config/parse.ts";
 import { StoppedError } from "../../src/errors.ts";
 import type { ExecutionEvent, Job } from "../../src/execute/executor.ts";

@@ -5,7 +5,7 @@ import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 import { bindServer, isBound } from "./bound-servers.ts";
-import { type Environment, setValue, type Variables, valueOf } from "./environment.ts";
+import { type Environment, readVariables, setValue, type Variables, valueOf } from "./environment.ts";
 import type { OnEvent } from "../events.ts";
 import {
   connectionOf,
@@ -43,10 +43,10 @@ export interface Confirmation {
 export async function connectionsOfRun(
   store: Store,
   run: RunRow,
-  variables: Variables,
-  confirmation: Confirmation,
+  { environment, baseUrl, confirm }: Confirmation & { environment?: Environment | undefined },
 ): Promise<Connection[]> {
-  const given = [confirmation.baseUrl ?? []].flat().map((url) => normaliseBaseUrl(url, "--base-url"));
+  const variables = readVariables(environment);
+  const given = [baseUrl ?? []].flat().map((url) => normaliseBaseUrl(url, "--base-url"));
   const baseUrls = baseUrlsOf(run);
   const other = given.find((url) => !baseUrls.includes(url));
   if (other !== undefined) {
@@ -57,7 +57,7 @@ export async function connectionsOfRun(
   }
   const connections: Connection[] = [];
   for (const server of eachServer({ ...run, baseUrls })) {
-    const keysFrom = await keysFor(store, server, variables, given, confirmation.confirm);
+    const keysFrom = await keysFor(store, server, variables, given, confirm);
     connections.push(connectionOf({ ...server, keysFrom }, run.config, variables));
   }
   return connections;

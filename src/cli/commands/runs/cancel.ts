@@ -34,7 +34,7 @@ export class RunsCancelCommand extends SendingCommand {
 
   async execute(): Promise<void> {
     const [{ cancelRun }, { showSummary }] = await Promise.all([
-      import("../../../app/run/execute-run.ts"),
+      import("../../../app/run/cancel-run.ts"),
       import("../../../app/runs/show-run.ts"),
     ]);
     using store = await this.openStore("refuse");
