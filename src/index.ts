@@ -11,7 +11,7 @@ export { type Backup, backUpDatabase } from "./app/database/back-up-database.ts"
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigValues } from "./app/diff/config-differences.ts";
 export { createExperiment, type CreatedExperiment, createRun } from "./app/run/create-run.ts";
-export { type ExecutedRun, executeExperiment, type ExecuteExperimentOptions } from "./app/run/execute-experiment.ts";
+export { type ExecutedRun, executeExperiment, type ExecuteExperimentOptions } from "./app/run/execute-runs.ts";
 export type { CreateRunOptions, PlanQuestion } from "./app/run/prepare-run.ts";
 export { deleteRun } from "./app/runs/delete-run.ts";
 export {

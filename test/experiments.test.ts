@@ -3,7 +3,7 @@ import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createExperiment } from "../src/app/run/create-run.ts";
-import { executeExperiment } from "../src/app/run/execute-experiment.ts";
+import { executeExperiment } from "../src/app/run/execute-runs.ts";
 import type { RunDetails } from "../src/app/runs/show-run.ts";
 import type { RunSummary } from "../src/app/runs/summary.ts";
 import { parseConfigs } from "../src/config/parse.ts";

@@ -1,13 +1,13 @@
 import { Option } from "clipanion";
-import type { ExecutedRun } from "../app/run/execute-experiment.ts";
-import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
 import type { Kept } from "../app/dataset/output.ts";
+import type { ExecuteRunOptions } from "../app/run/execute-run.ts";
+import type { ExecutedRun } from "../app/run/execute-runs.ts";
+import type { NamedRuns } from "../app/runs/named-runs.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
 import { type ExecutorName, EXECUTORS } from "../config/executors.ts";
-import { EXIT, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { parseQueueUrl } from "../queue/url.ts";
 import type { Store } from "../store/file/store.ts";
-import { folderOf } from "./folder.ts";
 import { quoted } from "./command.ts";
 import { growYoungGeneration } from "./memory.ts";
 import { isNumber } from "./number.ts";
@@ -15,7 +15,10 @@ import { renderError } from "./render/error.ts";
 import { renderOutcome } from "./render/lines.ts";
 import { SendingCommand } from "./sending.ts";
 
-/** What `run` and `resume` share: they execute a run and export it. */
+/** A run after it was executed and, if all its calls are done, exported. */
+type ExportedRun = ExecutedRun & { dataset: string | null };
+
+/** What `run` and `resume` share: they execute runs and export them. */
 export abstract class ExecutionCommand extends SendingCommand {
   concurrency = Option.String("--concurrency", {
     description: "The most requests in flight at once",
@@ -52,107 +55,70 @@ export abstract class ExecutionCommand extends SendingCommand {
   }
 
   /**
-   * Checks, before anything is sent and paid, that the dataset can be written.
-   * @param areSeveral whether there is a dataset for each of several runs
+   * Checks, before anything is sent and paid, that the datasets can be written.
+   * @param kept of each run
+   * @param isExperiment whether each run gets a dataset of its own
    */
-  protected async checkOutput(kept: Kept, areSeveral = false): Promise<void> {
+  protected async checkOutputs(kept: readonly Kept[], isExperiment: boolean): Promise<void> {
     if (this.noExport) return;
-    if (areSeveral && this.output !== undefined) this.output = folderOf(this.output);
-    const { checkOutput } = await import("../app/dataset/output.ts");
-    await checkOutput(this.output, kept);
-  }
-
-  /** @returns the exit code */
-  protected async executeAndExport(
-    store: Store,
-    id: string,
-    options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
-  ): Promise<number> {
-    const { executeRun } = await import("../app/run/execute-run.ts");
-    return await this.interruptibly(id, async (signal) => {
-      const { onEvent } = this.progress;
-      growYoungGeneration();
-      const { queue } = this;
-      const run = await executeRun(store, id, { ...options, queue, wait: !this.noWait, signal, onEvent });
-      this.progress.end();
-      this.warn(renderOutcome(run));
-      const dataset = await this.exportOne(store, run, signal);
-      if (this.json) this.printJson({ run, dataset });
-      else if (dataset !== null) this.print(dataset);
-      return run.calls.failed > 0 ? EXIT.someFailed : EXIT.done;
-    });
+    const { checkOutputs } = await import("../app/dataset/export-runs.ts");
+    this.output = await checkOutputs(this.output, kept, isExperiment);
   }
 
   /**
-   * Executes the runs of an experiment side by side, and exports those that are done.
+   * Executes runs, and exports those that are done.
    * @returns the exit code
    */
-  protected async executeAndExportAll(
+  protected async executeAndExport(
     store: Store,
-    name: string,
+    named: NamedRuns,
     options: Omit<ExecuteRunOptions, "wait" | "signal" | "onEvent" | "environment"> = {},
   ): Promise<number> {
-    const [{ executeExperiment }, { showSummaries }, { labelsOf, exitCodeOf }] = await Promise.all([
-      import("../app/run/execute-experiment.ts"),
-      import("../app/runs/show-run.ts"),
-      import("./render/experiment.ts"),
+    const [{ executeRuns }, { exitCodeOf, exportedJson, labelsOf }] = await Promise.all([
+      import("../app/run/execute-runs.ts"),
+      import("./render/runs.ts"),
     ]);
-    const labels = labelsOf(showSummaries(store, name).runs);
+    const { name, experiment } = named;
+    const labels = labelsOf(named);
     this.progress.label(labels);
     return await this.interruptibly(name, async (signal) => {
       growYoungGeneration();
       const { onEvent } = this.progress;
       const given = { ...options, queue: this.queue, wait: !this.noWait, signal, onEvent };
-      const executed = await executeExperiment(store, name, given);
+      const executed = await executeRuns(store, named, given);
       this.progress.end();
       for (const { run } of executed) this.warn(renderOutcome(run));
-      const datasets: { run: RunSummary; dataset: string | null }[] = [];
-      const ended: ExecutedRun[] = [];
-      for (const { run, error } of executed) {
-        const exported = error === undefined ? await this.tryToExport(store, run, signal) : { dataset: null, error };
-        datasets.push({ run, dataset: exported.dataset });
-        ended.push({ run, error: exported.error });
-      }
-      const stopped = ended.flatMap(({ run, error }) =>
-        error === undefined ? [] : [{ label: labels.get(run.id), error }],
-      );
-      if (this.json) this.printJson({ experiment: name, runs: datasets });
-      else for (const { dataset } of datasets) if (dataset !== null) this.print(dataset);
-      for (const { label = "", error } of stopped) this.warn(`${label}: ${renderError(error).text}`);
-      if (stopped.length > 0)
-        this.warn(
-          this.wayOn(
-            name,
-            stopped.map(({ error }) => error),
-          ),
-        );
+      const ended: ExportedRun[] = [];
+      for (const { run, error } of executed)
+        ended.push(error === undefined ? await this.exportOne(store, run, signal) : { run, error, dataset: null });
+      const stopped = ended.filter(({ error }) => error !== undefined);
+      // A run alone ends with its error, which says how to go on.
+      if (experiment === null && stopped[0]) throw stopped[0].error;
+      const datasets = ended.map(({ dataset }) => dataset);
+      if (this.json) this.printJson(exportedJson({ experiment, runs: ended.map(({ run }) => run), datasets }));
+      else for (const dataset of datasets) if (dataset !== null) this.print(dataset);
+      for (const { run, error } of stopped) this.warn(`${labels.get(run.id) ?? ""}: ${renderError(error).text}`);
+      const errors = stopped.map(({ error }) => error);
+      if (errors.length > 0) this.warn(this.wayOn(name, errors));
       return exitCodeOf(ended);
     });
   }
 
   /** Exports one of several runs: if that fails, the datasets of the others are still written. */
-  private async tryToExport(
-    store: Store,
-    run: RunSummary,
-    signal: AbortSignal,
-  ): Promise<{ dataset: string | null; error?: unknown }> {
-    try {
-      return { dataset: await this.exportOne(store, run, signal) };
-    } catch (error) {
-      return { dataset: null, error };
-    }
-  }
-
-  private async exportOne(store: Store, run: RunSummary, signal: AbortSignal): Promise<string | null> {
+  private async exportOne(store: Store, run: RunSummary, signal: AbortSignal): Promise<ExportedRun> {
     const [{ exportRun }, { commonestFailure }] = await Promise.all([
       import("../app/dataset/export-run.ts"),
       import("../app/runs/commonest-failure.ts"),
     ]);
     const { onEvent } = this.progress;
     this.whatStops = "the export ends, and its unfinished file is removed";
-    const dataset = this.noExport ? null : await exportRun(store, run.id, { output: this.output, signal, onEvent });
-    this.warnOfGaps(run, true, run.calls.failed > 0 ? commonestFailure(store, run.id) : null);
-    return dataset;
+    try {
+      const dataset = this.noExport ? null : await exportRun(store, run.id, { output: this.output, signal, onEvent });
+      this.warnOfGaps(run, true, run.calls.failed > 0 ? commonestFailure(store, run.id) : null);
+      return { run, dataset };
+    } catch (error) {
+      return { run, error, dataset: null };
+    }
   }
 
   /** The flag that names the queue again, without credentials. */

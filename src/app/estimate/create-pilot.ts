@@ -3,31 +3,13 @@ import type { Config } from "../../config/schema.ts";
 import type { Store } from "../../store/file/store.ts";
 import { madeName } from "../../store/runs/experiments.ts";
 import { localTime } from "../paths.ts";
-import { type CreatedExperiment, createRun, planExperiment } from "../run/create-run.ts";
-import type { CreateRunOptions, PreparedRun } from "../run/prepare-run.ts";
+import { planRuns } from "../run/create-run.ts";
+import { type CreateRunOptions, type PreparedRun, prepareRuns } from "../run/prepare-run.ts";
+import type { NamedRuns } from "../runs/named-runs.ts";
 import { eachInput } from "./survey.ts";
 
-/**
- * The options of `createRun` for a pilot.
- * @throws UsageError when the inputs cannot be read
- * @internal
- */
-export async function pilotOptions(
-  given: Config,
-  size: number,
-  options: Omit<CreateRunOptions, "name">,
-): Promise<CreateRunOptions> {
-  const { overrides = {}, onEvent = () => {} } = options;
-  const config = applyOverrides(given, overrides);
-  let inputs = 0;
-  await eachInput(config, null, () => {
-    inputs += 1;
-  });
-  if (size >= inputs) {
-    onEvent({ type: "warning", message: `the pilot is the whole run: there are only ${inputs} inputs` });
-  }
-  return { ...options, overrides: { ...overrides, sampleSize: Math.min(size, inputs) }, name: "pilot" };
-}
+/** Runs have this name if they are pilots. The name of an experiment of several begins with it. */
+const NAME = "pilot";
 
 /**
  * Plans a run of the first inputs of a config, named "pilot". `estimateRun` can estimate the whole run from its answers,
@@ -42,19 +24,51 @@ export async function createPilot(
   size: number,
   options: Omit<CreateRunOptions, "name"> = {},
 ): Promise<string> {
-  return await createRun(store, given, await pilotOptions(given, size, options));
+  const { name } = await planPilots(store, await preparePilots(store, [given], size, options));
+  return name;
 }
 
 /**
- * Plans the pilots of several models as an experiment, whose name begins with "pilot".
- * @throws UsageError as `createExperiment` does
+ * Pilots that are checked and agreed to, one for each model, and of which nothing is written yet.
  * @internal
  */
-export async function planPilots(
+export interface PreparedPilots {
+  prepared: readonly PreparedRun[];
+  options: CreateRunOptions;
+}
+
+/**
+ * Checks the pilots of the models of a config, as `prepareRuns` does.
+ * @param configs one for each model
+ * @throws UsageError also when the inputs cannot be read
+ * @internal
+ */
+export async function preparePilots(
   store: Store,
-  prepared: readonly PreparedRun[],
-  options: CreateRunOptions,
-): Promise<CreatedExperiment> {
-  const name = madeName(store, "pilot", localTime(Date.now()));
-  return await planExperiment(store, prepared, { ...options, name });
+  configs: readonly Config[],
+  size: number,
+  given: Omit<CreateRunOptions, "name">,
+): Promise<PreparedPilots> {
+  const { overrides = {}, onEvent = () => {} } = given;
+  const [first] = configs;
+  if (!first) throw new Error("the config has no model");
+  let inputs = 0;
+  await eachInput(applyOverrides(first, overrides), null, () => {
+    inputs += 1;
+  });
+  if (size >= inputs) {
+    onEvent({ type: "warning", message: `the pilot is the whole run: there are only ${inputs} inputs` });
+  }
+  const options = { ...given, overrides: { ...overrides, sampleSize: Math.min(size, inputs) } };
+  return { prepared: await prepareRuns(store, configs, options), options };
+}
+
+/**
+ * Plans pilots: a run, or the runs of an experiment.
+ * @throws UsageError as `createRun` does
+ * @internal
+ */
+export async function planPilots(store: Store, { prepared, options }: PreparedPilots): Promise<NamedRuns> {
+  const name = prepared.length > 1 ? madeName(store, NAME, localTime(Date.now())) : NAME;
+  return await planRuns(store, prepared, { ...options, name });
 }

@@ -10,7 +10,7 @@ import { insertPerspectives, keepEachSettings, keepSettings } from "../../store/
 import { createTaskWriter } from "../../store/runs/task-writer.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
 import { insertExperiment, madeName } from "../../store/runs/experiments.ts";
-import { findRun, finishPlan, getRun, insertRun, newPublicId } from "../../store/runs/runs.ts";
+import { finishPlan, getRun, insertRun, newPublicId } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { createReuse, type Reuse } from "../../store/reuse/reuse.ts";
 import { pulledSources } from "../data/pulled-sources.ts";
@@ -22,6 +22,7 @@ import { charactersOf } from "../../sources/fields.ts";
 import { eachInput, rowOf } from "../estimate/survey.ts";
 import { type CreateRunOptions, type PreparedRun, prepareRun, prepareRuns } from "./prepare-run.ts";
 import type { OnEvent } from "../events.ts";
+import { type NamedRuns, namedRuns } from "../runs/named-runs.ts";
 import { releaseIfPossible } from "./with-lease.ts";
 import { rememberServers } from "../server/server-of-run.ts";
 import { toolVersion } from "../version.ts";
@@ -43,7 +44,8 @@ export interface CreatedExperiment {
  * @throws UsageError when anything is wrong, DeclinedError when `confirm` said no; then no run is created
  */
 export async function createRun(store: Store, given: Config, options: CreateRunOptions = {}): Promise<string> {
-  return await planRun(store, await prepareRun(store, given, options), options);
+  const { name } = await planRuns(store, [await prepareRun(store, given, options)], options);
+  return name;
 }
 
 /**
@@ -57,34 +59,9 @@ export async function createExperiment(
   configs: readonly Config[],
   options: CreateRunOptions = {},
 ): Promise<CreatedExperiment> {
-  return await planExperiment(store, await prepareRuns(store, configs, options), options);
-}
-
-/**
- * Plans a run into the store.
- * @returns the id of the run
- * @throws UsageError when its inputs have changed since it was prepared
- * @internal
- */
-export async function planRun(store: Store, prepared: PreparedRun, options: CreateRunOptions): Promise<string> {
-  const [id] = await planRuns(store, [prepared], options, false);
-  if (id === undefined) throw new Error("no run was planned");
-  return id;
-}
-
-/**
- * Plans the runs of an experiment into the store.
- * @throws UsageError as {@link planRun} does, and when the name is taken
- * @internal
- */
-export async function planExperiment(
-  store: Store,
-  prepared: readonly PreparedRun[],
-  options: CreateRunOptions,
-): Promise<CreatedExperiment> {
-  const runs = await planRuns(store, prepared, options, true);
-  const { experiment } = getRun(store, findRun(store, runs[0] ?? ""));
-  return { name: experiment?.name ?? "", runs };
+  const prepared = await prepareRuns(store, configs, options);
+  const { name, runs } = await planRuns(store, prepared, options, true);
+  return { name, runs: runs.map(({ id }) => id) };
 }
 
 /** A run whose rows are being written. Nobody sees it yet. */
@@ -96,19 +73,24 @@ interface Draft {
   askedIds: readonly number[];
 }
 
-/** Plans runs, which all become visible at once. */
-async function planRuns(
+/**
+ * Plans runs into the store, where all become visible at once.
+ * @param isExperiment whether they are the runs of an experiment, which a single run may be, too
+ * @throws UsageError when their inputs have changed since they were prepared, or the name of the experiment is taken
+ * @internal
+ */
+export async function planRuns(
   store: Store,
   all: readonly PreparedRun[],
   options: CreateRunOptions,
-  isExperiment: boolean,
-): Promise<string[]> {
+  isExperiment = all.length > 1,
+): Promise<NamedRuns> {
   const { onEvent = () => {} } = options;
   sweep(store);
   const onWarning = (message: string) => onEvent({ type: "warning", message });
   const sources = await pulledSources(all[0]?.read.files ?? [], onWarning);
   const reuses: Reuse[] = [];
-  let leases: Lease[] = [];
+  let drafts: Draft[] = [];
   try {
     // Created before the settings are stored: if they are new, there are no earlier answers to look for.
     for (const { resolved } of all) {
@@ -116,18 +98,20 @@ async function planRuns(
       const tags = config.model_config.reasoning_tags ?? null;
       reuses.push(createReuse(store, target.asked, options.reuse ?? "same", tags));
     }
-    const drafts = insertRuns(store, all, { ...options, isExperiment, sources, reuses });
-    leases = drafts.map(({ lease }) => lease);
+    drafts = insertRuns(store, all, { ...options, isExperiment, sources, reuses });
     for (const draft of drafts) announce(store, draft, onEvent);
-    const renew = () => leases.forEach((lease) => renewLease(store, lease));
+    const renew = () => drafts.forEach(({ lease }) => renewLease(store, lease));
     const totals: Totals[] = [];
     for (const draft of drafts) totals.push(await plan(store, draft, options.shard ?? null, renew));
     inTransaction(store, () => drafts.forEach(({ lease }, at) => finish(store, lease.runId, totals[at])));
-    return drafts.map(({ publicId }) => publicId);
   } finally {
-    for (const lease of leases) releaseIfPossible(store, lease);
+    for (const { lease } of drafts) releaseIfPossible(store, lease);
     for (const reuse of reuses) reuse[Symbol.dispose]();
   }
+  const [first] = drafts;
+  if (!first) throw new Error("no run was planned");
+  const { publicId, experiment } = getRun(store, first.lease.runId);
+  return namedRuns(store, experiment?.name ?? publicId);
 }
 
 interface InsertOptions extends CreateRunOptions {

@@ -1,7 +1,7 @@
 import { parseConfig } from "../../config/parse.ts";
 import type { Config, ConfigInput, Overrides } from "../../config/schema.ts";
 import { openStore } from "../../store/file/open.ts";
-import { planRun } from "./create-run.ts";
+import { planRuns } from "./create-run.ts";
 import { prepareRun } from "./prepare-run.ts";
 import { DEFAULT_DATABASE } from "../paths.ts";
 import type { OnEvent } from "../events.ts";
@@ -46,7 +46,7 @@ export class DataGenerationPipeline {
     const options = { name, overrides, onEvent };
     const prepared = await prepareRun(known, this.config, options);
     using store = known.isPretended ? openStore(database) : known;
-    const run = await planRun(store, prepared, options);
+    const { name: run } = await planRuns(store, [prepared], options);
     await executeRun(store, run, { signal, onEvent });
     return await exportRun(store, run, { output, onEvent });
   }

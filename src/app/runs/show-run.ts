@@ -10,7 +10,6 @@ import { openReservations, savedCost } from "../../store/runs/money.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
-import { findRuns } from "../../store/runs/experiments.ts";
 import { type ScoreCount, scoreCounts } from "../../store/runs/scores.ts";
 import { findRun, getRun } from "../../store/runs/runs.ts";
 import { capNanoUsdOf, highestLimit, possiblyCharged } from "../run/cap.ts";
@@ -90,23 +89,6 @@ export interface RunDetails {
   scores?: ScoreCount[];
   failures: FailureRow[];
   config: Config;
-}
-
-/** A run, or the runs of an experiment. */
-export interface Summaries {
-  /** Null for a run. */
-  experiment: string | null;
-  runs: RunSummary[];
-}
-
-/**
- * What a user named, as in lists.
- * @param name the id of a run, a unique prefix of it, `latest`, or the name of an experiment
- * @throws UsageError when there is no such run or experiment
- */
-export function showSummaries(store: Store, name: string): Summaries {
-  const { experiment, runIds } = findRuns(store, name);
-  return { experiment: experiment?.name ?? null, runs: runIds.map((runId) => summaryOf(getRun(store, runId))) };
 }
 
 /** A run as in lists: {@link showRun} without the details. */

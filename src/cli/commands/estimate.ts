@@ -1,23 +1,15 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
-import type { EstimateRunOptions } from "../../app/estimate/estimate-run.ts";
-import type { CreateRunOptions, PreparedRun } from "../../app/run/prepare-run.ts";
-import { PROVIDERS } from "../../config/providers.ts";
+import type { PreparedPilots } from "../../app/estimate/create-pilot.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
-import type { Config } from "../../config/schema.ts";
+import { PROVIDERS } from "../../config/providers.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
 import { isCount, isNumber } from "../number.ts";
-import { type ModelEstimate, renderEstimateDetails, renderModelEstimates } from "../render/estimate.ts";
+import { estimatesJson, renderEstimates } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
 import { either } from "../render/text.ts";
-
-/** Pilots that are checked and agreed to, one for each model. */
-interface Pilots {
-  prepared: readonly PreparedRun[];
-  options: CreateRunOptions;
-}
 
 export class EstimateCommand extends SendingCommand {
   static override paths = [["estimate"]];
@@ -65,89 +57,49 @@ export class EstimateCommand extends SendingCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the pilot starts" });
 
   async execute(): Promise<number> {
-    const [{ loadConfigs }, { chooseModels }, { estimateRun }, { sumOf }] = await Promise.all([
+    const [{ loadConfigs }, { chooseModels }, { estimateRuns }, { preparePilots }] = await Promise.all([
       import("../../config/load.ts"),
       import("../../app/run/choose-models.ts"),
-      import("../../app/estimate/estimate-run.ts"),
-      import("../../app/estimate/sum.ts"),
+      import("../../app/estimate/estimate-runs.ts"),
+      import("../../app/estimate/create-pilot.ts"),
     ]);
     const configs = chooseModels(await loadConfigs(this.config), this.model ?? []);
-    const { provider, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, progress } = this;
-    using known = await (this.pilot === undefined ? this.openIfThere() : this.openStore("pretend"));
+    const { provider, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, pilot: size, progress } = this;
+    using known = await (size === undefined ? this.openIfThere() : this.openStore("pretend"));
     const reuse = fresh ? ("none" as const) : ("same" as const);
     const overrides = { provider, baseUrl, sampleSize, maxCostUsd, test };
     const options = { overrides, reuse, onEvent: progress.onEvent };
-    const prepared = this.pilot === undefined ? null : await this.preparePilots(known, configs, this.pilot, options);
+    const confirm = this.yes ? undefined : this.confirmPlan;
+    const prepared = size === undefined ? null : await preparePilots(known, configs, size, { ...options, confirm });
     // A command that fails before this creates no database.
     using store = prepared && known.isPretended ? await this.openStore() : known;
     const pilots = prepared ? await this.runPilots(store, prepared) : [];
-    const models: ModelEstimate[] = [];
-    for (const [at, config] of configs.entries()) {
-      const estimate = await estimateRun(store, config, { ...options, pilot: pilots[at]?.id });
-      models.push({ model: config.model_config.model_name, estimate });
-    }
+    const estimates = await estimateRuns(store, configs, { ...options, pilots: pilots.map(({ id }) => id) });
     progress.end();
-    const [first] = models;
-    const isOne = models.length === 1 && first !== undefined;
-    const total = sumOf(models.map(({ estimate }) => estimate));
-    if (this.json) this.printJson(isOne ? first.estimate : { models, total });
-    else if (isOne) this.print(renderEstimateDetails(first.estimate, this.width));
-    else this.print(renderModelEstimates(models, total, this.width));
+    if (this.json) this.printJson(estimatesJson(estimates));
+    else this.print(renderEstimates(estimates, this.width));
     return pilots.some(({ calls }) => calls.failed > 0) ? EXIT.someFailed : EXIT.done;
   }
 
-  private async preparePilots(
-    store: Store,
-    configs: readonly Config[],
-    size: number,
-    options: EstimateRunOptions,
-  ): Promise<Pilots> {
-    const { pilotOptions } = await import("../../app/estimate/create-pilot.ts");
-    const { prepareRuns } = await import("../../app/run/prepare-run.ts");
-    const [config] = configs;
-    if (!config) throw new Error("the config has no model");
-    const confirm = this.yes ? undefined : this.confirmPlan;
-    const pilot = await pilotOptions(config, size, { ...options, confirm });
-    // The pilots of several models get their name together, when they are planned.
-    const named = configs.length > 1 ? { ...pilot, name: undefined } : pilot;
-    return { prepared: await prepareRuns(store, configs, named), options: named };
-  }
-
   /** Runs the pilots of all models side by side, with one cap. */
-  private async runPilots(store: Store, { prepared, options }: Pilots): Promise<RunSummary[]> {
-    const [{ planRun }, { executeRun }] = await Promise.all([
-      import("../../app/run/create-run.ts"),
-      import("../../app/run/execute-run.ts"),
-    ]);
-    const { onEvent } = this.progress;
-    const [first, ...others] = prepared;
-    let runs: RunSummary[];
-    if (first && others.length === 0) {
-      const id = await planRun(store, first, options);
-      runs = [await this.interruptibly(id, (signal) => executeRun(store, id, { signal, onEvent }))];
-    } else runs = await this.runSeveral(store, { prepared, options });
-    this.progress.end();
-    for (const run of runs) this.warn(renderOutcome(run));
-    return runs;
-  }
-
-  private async runSeveral(store: Store, { prepared, options }: Pilots): Promise<RunSummary[]> {
-    const [{ planPilots }, { executeExperiment }, { showSummaries }, { labelsOf }] = await Promise.all([
+  private async runPilots(store: Store, prepared: PreparedPilots): Promise<RunSummary[]> {
+    const [{ planPilots }, { executeRuns }, { labelsOf }] = await Promise.all([
       import("../../app/estimate/create-pilot.ts"),
-      import("../../app/run/execute-experiment.ts"),
-      import("../../app/runs/show-run.ts"),
-      import("../render/experiment.ts"),
+      import("../../app/run/execute-runs.ts"),
+      import("../render/runs.ts"),
     ]);
-    const { onEvent, label } = this.progress;
-    const { name } = await planPilots(store, prepared, options);
-    label(labelsOf(showSummaries(store, name).runs));
-    const executed = await this.interruptibly(name, async (signal) => {
-      const all = await executeExperiment(store, name, { signal, onEvent });
+    const planned = await planPilots(store, prepared);
+    const { onEvent, label, end } = this.progress;
+    label(labelsOf(planned));
+    const executed = await this.interruptibly(planned.name, async (signal) => {
+      const all = await executeRuns(store, planned, { signal, onEvent });
       const stopped = all.find(({ error }) => error !== undefined);
       if (stopped) throw stopped.error;
       return all;
     });
     label(new Map());
+    end();
+    for (const { run } of executed) this.warn(renderOutcome(run));
     return executed.map(({ run }) => run);
   }
 

@@ -2,12 +2,14 @@ import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import type { Format } from "../../export/formats.ts";
 import type { Piece } from "../../export/renderer.ts";
+import type { ExportedRuns } from "../../app/dataset/export-runs.ts";
 import type { OnEvent } from "../../app/events.ts";
+import type { RunSummary } from "../../app/runs/summary.ts";
 import { UsageError } from "../../errors.ts";
-import { folderOf } from "../folder.ts";
 import { RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
 import { EXPORT_FORMATS, PageExportCommand } from "../page-export.ts";
+import { exportedJson } from "../render/runs.ts";
 import { either, oneLine, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
@@ -97,33 +99,31 @@ export class ExportCommand extends PageExportCommand {
     if (ascii || csvSafe) {
       throw new UsageError("--ascii and --csv-safe are not for hf, whose files are Parquet", "Leave them out.");
     }
-    const [{ exportFolder }, { showSummaries }] = await Promise.all([
+    const [{ exportFolder }, { namedRuns }] = await Promise.all([
       import("../../app/dataset/export-folder.ts"),
-      import("../../app/runs/show-run.ts"),
+      import("../../app/runs/named-runs.ts"),
     ]);
     using store = await this.openToRead();
-    const runs = this.runs.flatMap((run) => showSummaries(store, run).runs);
+    const runs = this.runs.flatMap((run) => namedRuns(store, run).runs);
     const ids = runs.map(({ id }) => id);
     const write = (signal: AbortSignal) => exportFolder(store, ids, { ...options, output, signal });
     const dataset = await interruptible(write, this.#onSignals());
-    for (const run of runs) this.warnOfGaps(run, !options.completeOnly);
-    if (this.json) this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
-    else this.print(dataset);
+    this.#report({ experiment: null, runs, datasets: [dataset] });
   }
 
   async #writeDataset(format: Format | undefined): Promise<void> {
-    const [{ exportable, exportRun, formatOf, renderRun }, { showSummaries }, { renderers }] = await Promise.all([
+    const [{ renderRun }, { exportRuns }, { namedRuns }, { renderers }] = await Promise.all([
       import("../../app/dataset/export-run.ts"),
-      import("../../app/runs/show-run.ts"),
+      import("../../app/dataset/export-runs.ts"),
+      import("../../app/runs/named-runs.ts"),
       import("../../export/index.ts"),
     ]);
     using store = await this.openToRead();
+    const { output } = this;
     const options = { format, ...this.#options() };
-    const found = this.runs.map((run) => showSummaries(store, run));
-    const runs = found.flatMap((one) => one.runs);
-    const ids = runs.map(({ id }) => id);
-    const warnOfGaps = () => runs.forEach((run) => this.warnOfGaps(run, !options.completeOnly));
-    if (this.output === "-" || this.output === "/dev/stdout") {
+    const found = this.runs.map((run) => namedRuns(store, run));
+    if (output === "-" || output === "/dev/stdout") {
+      const runs = found.flatMap((one) => one.runs);
       const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
       const { pipeline } = await import("node:stream/promises");
       const clean = renderers[format ?? "json"].isJson ? printableJson : printable;
@@ -131,27 +131,27 @@ export class ExportCommand extends PageExportCommand {
       const shown = async function* (pieces: AsyncIterable<Piece>) {
         for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
       };
-      await pipeline(renderRun(store, ids, options), shown, this.context.stdout, { end: false });
-      warnOfGaps();
+      const rendered = renderRun(
+        store,
+        runs.map(({ id }) => id),
+        options,
+      );
+      await pipeline(rendered, shown, this.context.stdout, { end: false });
+      this.#warnOfGaps(runs);
       return;
     }
-    const { experiment = null } = found.length === 1 ? (found[0] ?? {}) : {};
-    const areApart = experiment !== null && !renderers[format ?? formatOf(this.output)].isFlat;
-    const output = areApart && this.output !== undefined ? folderOf(this.output) : this.output;
-    const write = async (signal: AbortSignal) => {
-      // Either all runs of an experiment are exported, or none.
-      if (areApart) for (const id of ids) exportable(store, id, options);
-      const wanted = areApart ? ids.map((id) => [id]) : [ids];
-      const paths: string[] = [];
-      for (const run of wanted) paths.push(await exportRun(store, run, { ...options, output, signal }));
-      return paths;
-    };
-    const datasets = await interruptible(write, this.#onSignals());
-    warnOfGaps();
-    const [dataset] = datasets;
-    if (!this.json) this.print(datasets.join("\n"));
-    else if (areApart) this.printJson({ experiment, runs: runs.map((run, at) => ({ run, dataset: datasets[at] })) });
-    else this.printJson(runs.length === 1 ? { run: runs[0], dataset } : { runs, dataset });
+    const write = (signal: AbortSignal) => exportRuns(store, found, { ...options, output, signal });
+    this.#report(await interruptible(write, this.#onSignals()));
+  }
+
+  #warnOfGaps(runs: readonly RunSummary[]): void {
+    for (const run of runs) this.warnOfGaps(run, !this.completeOnly);
+  }
+
+  #report(exported: ExportedRuns): void {
+    this.#warnOfGaps(exported.runs);
+    if (this.json) this.printJson(exportedJson(exported));
+    else this.print(exported.datasets.join("\n"));
   }
 
   #options() {

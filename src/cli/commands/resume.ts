@@ -78,13 +78,14 @@ export class ResumeCommand extends ExecutionCommand {
         "For example: --retry-truncated --max-tokens 2000",
       );
     }
-    const [{ showSummaries }, { keptOfRun }] = await Promise.all([
-      import("../../app/runs/show-run.ts"),
+    const [{ namedRuns }, { keptOfRun }] = await Promise.all([
+      import("../../app/runs/named-runs.ts"),
       import("../../app/dataset/output.ts"),
     ]);
     using store = await this.openStore("refuse");
-    const { experiment, runs } = showSummaries(store, this.run);
-    for (const { id } of runs) await this.checkOutput(keptOfRun(store, id), experiment !== null);
+    const named = namedRuns(store, this.run);
+    const kept = named.runs.map(({ id }) => keptOfRun(store, id));
+    await this.checkOutputs(kept, named.experiment !== null);
     const { takeOver, retryFailed, concurrency, maxTokens, maxCost: maxCostUsd } = this;
     const retryTruncated = maxTokens === undefined ? undefined : { maxTokens };
     const options: ExecuteRunOptions = {
@@ -96,8 +97,7 @@ export class ResumeCommand extends ExecutionCommand {
       ...this.confirmation(this.baseUrl),
       executor,
     };
-    if (experiment !== null) return await this.executeAndExportAll(store, experiment, options);
-    return await this.executeAndExport(store, runs[0]?.id ?? "", options);
+    return await this.executeAndExport(store, named, options);
   }
 
   protected override resumeCommand(id: string, flags = ""): string {

@@ -91,14 +91,13 @@ export class RunCommand extends ExecutionCommand {
     if (this.fresh && this.reuseUnlessTruncated) {
       throw new UsageError("--fresh and --reuse-unless-truncated cannot be used together", "Leave one of them out.");
     }
-    const [{ loadConfigs }, { chooseModels }, { prepareRuns }, { planExperiment, planRun }, { keptOf }] =
-      await Promise.all([
-        import("../../config/load.ts"),
-        import("../../app/run/choose-models.ts"),
-        import("../../app/run/prepare-run.ts"),
-        import("../../app/run/create-run.ts"),
-        import("../../app/dataset/output.ts"),
-      ]);
+    const [{ loadConfigs }, { chooseModels }, { prepareRuns }, { planRuns }, { keptOf }] = await Promise.all([
+      import("../../config/load.ts"),
+      import("../../app/run/choose-models.ts"),
+      import("../../app/run/prepare-run.ts"),
+      import("../../app/run/create-run.ts"),
+      import("../../app/dataset/output.ts"),
+    ]);
     const configs = chooseModels(await loadConfigs(this.config), this.model ?? []);
     const [config] = configs;
     if (!config) throw new Error("the config has no model");
@@ -107,8 +106,7 @@ export class RunCommand extends ExecutionCommand {
     const { queue, server } = this;
     const shard = this.shard === undefined ? undefined : parsePart(this.shard);
     using known = await this.openStore("pretend");
-    const areSeveral = configs.length > 1;
-    await this.checkOutput({ ...keptOf(known, config), config: this.config }, areSeveral);
+    await this.checkOutputs([{ ...keptOf(known, config), config: this.config }], configs.length > 1);
     const options: CreateRunOptions = {
       overrides: { provider, baseUrl, server, sampleSize, concurrency, maxCostUsd, confirmAboveUsd, executor, test },
       shard,
@@ -121,11 +119,9 @@ export class RunCommand extends ExecutionCommand {
     const prepared = await prepareRuns(known, configs, options);
     // A command that fails before this creates no database.
     using store = known.isPretended ? await this.openStore() : known;
-    if (areSeveral) {
-      const { name: experiment, runs } = await planExperiment(store, prepared, options);
-      this.warn(`Experiment ${experiment}: the runs ${runs.join(", ")}`);
-      return await this.executeAndExportAll(store, experiment);
-    }
-    return await this.executeAndExport(store, await planRun(store, prepared[0]!, options));
+    const planned = await planRuns(store, prepared, options);
+    const { experiment, runs } = planned;
+    if (experiment !== null) this.warn(`Experiment ${experiment}: the runs ${runs.map(({ id }) => id).join(", ")}`);
+    return await this.executeAndExport(store, planned);
   }
 }

@@ -35,15 +35,15 @@ export class ShowCommand extends DatagenCommand {
   attempts = Option.Boolean("--attempts", false, { description: "Show each request, and where the answer came from" });
 
   async execute(): Promise<void> {
-    const [{ showAnswers }, { showSummaries }, { renderAnswers }] = await Promise.all([
+    const [{ showAnswers }, { namedRuns }, { renderAnswers }] = await Promise.all([
       import("../../app/runs/show-answers.ts"),
-      import("../../app/runs/show-run.ts"),
+      import("../../app/runs/named-runs.ts"),
       import("../render/show.ts"),
     ]);
     using store = await this.openToRead();
     const { condition, prompt: withPrompts, attempts: withAttempts } = this;
     const input = this.input !== undefined && /^\d{1,15}$/.test(this.input) ? Number(this.input) : this.input;
-    const { experiment, runs } = showSummaries(store, this.run);
+    const { experiment, runs } = namedRuns(store, this.run);
     const shown = runs.map(({ id }) => showAnswers(store, id, { input, condition, withPrompts, withAttempts }));
     if (this.json) this.printJson(experiment === null ? shown[0] : { experiment, runs: shown });
     else this.print(shown.map((one) => renderAnswers(one, this.width)).join("\n\n"));

@@ -54,8 +54,8 @@ export class StatsCommand extends DatagenCommand {
     if (this.csv && this.json) throw new UsageError("--csv and --json are given", "Give one of them.");
     growYoungGeneration();
     using store = await this.openToRead();
-    const { showSummaries } = await import("../../app/runs/show-run.ts");
-    const runs = this.runs.flatMap((name) => showSummaries(store, name).runs.map(({ id }) => id));
+    const { namedRuns } = await import("../../app/runs/named-runs.ts");
+    const runs = this.runs.flatMap((name) => namedRuns(store, name).runs.map(({ id }) => id));
     const { by = "condition", json, csv } = this;
     if (this.suspects) {
       const { findSuspects } = await import("../../app/stats/find-suspects.ts");

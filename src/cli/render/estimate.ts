@@ -1,4 +1,4 @@
-import type { EstimateSum } from "../../app/estimate/sum.ts";
+import type { Estimates } from "../../app/estimate/estimate-runs.ts";
 import type { Estimate, EstimatedStep } from "../../estimate/estimate.ts";
 import type { Range } from "../../estimate/range.ts";
 import { type Column, renderTable } from "./table.ts";
@@ -34,6 +34,28 @@ export function renderEstimate(estimate: Estimate): string {
   return [first, ...lines(facts, "  ")].join("\n");
 }
 
+/** The estimates of a config's models, one after the other, and then what they add up to. */
+export function renderEstimates({ models, total }: Estimates, width: number): string {
+  const [first, ...others] = models;
+  if (first && others.length === 0) return renderEstimateDetails(first.estimate, width);
+  const facts: Fact[] = [
+    ["calls", [`${number(total.calls.total)}${kinds(total.calls)}${reuse(total.calls)}`]],
+    ["prompt", [tokens(total.prompt_tokens)]],
+    ["completion", [tokens(total.completion_tokens)]],
+    ["cost", [costs(total)]],
+  ];
+  return [
+    ...models.map(({ model, estimate }) => `${oneLine(model)}\n\n${renderEstimateDetails(estimate, width)}`),
+    [`All ${counted(models.length, "model")}`, "", ...lines(facts, "")].join("\n"),
+  ].join("\n\n");
+}
+
+/** The same for `--json`: the estimate of a single model, or those of all models with their sum. */
+export function estimatesJson({ models, total }: Estimates): object {
+  const [first, ...others] = models;
+  return first && others.length === 0 ? first.estimate : { models, total };
+}
+
 /** An estimate in full, with a table of the steps. */
 export function renderEstimateDetails(estimate: Estimate, width: number): string {
   const { inputs, calls } = estimate;
@@ -61,26 +83,6 @@ export function renderEstimateDetails(estimate: Estimate, width: number): string
   ];
   const shown = columns.filter(({ title }) => title !== "REUSED" || calls.reused > 0);
   return [...lines(facts, ""), "", renderTable(shown, estimate.steps, width)].join("\n");
-}
-
-/** The estimate of a model. */
-export interface ModelEstimate {
-  model: string;
-  estimate: Estimate;
-}
-
-/** The estimates of several models, one after the other, and then what they add up to. */
-export function renderModelEstimates(models: readonly ModelEstimate[], total: EstimateSum, width: number): string {
-  const facts: Fact[] = [
-    ["calls", [`${number(total.calls.total)}${kinds(total.calls)}${reuse(total.calls)}`]],
-    ["prompt", [tokens(total.prompt_tokens)]],
-    ["completion", [tokens(total.completion_tokens)]],
-    ["cost", [costs(total)]],
-  ];
-  return [
-    ...models.map(({ model, estimate }) => `${oneLine(model)}\n\n${renderEstimateDetails(estimate, width)}`),
-    [`All ${counted(models.length, "model")}`, "", ...lines(facts, "")].join("\n"),
-  ].join("\n\n");
 }
 
 function lines(facts: readonly Fact[], indent: string): string[] {

@@ -25,12 +25,12 @@ export class RunsDeleteCommand extends DatagenCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask" });
 
   async execute(): Promise<void> {
-    const [{ deleteRuns, planDeletion }, { showSummaries }] = await Promise.all([
+    const [{ deleteRuns, planDeletion }, { namedRuns }] = await Promise.all([
       import("../../../app/runs/delete-run.ts"),
-      import("../../../app/runs/show-run.ts"),
+      import("../../../app/runs/named-runs.ts"),
     ]);
     using store = await this.openStore("refuse");
-    const { experiment, runs } = showSummaries(store, this.run);
+    const { experiment, runs } = namedRuns(store, this.run);
     const deletions = runs.map(({ id }) => planDeletion(store, id));
     const sum = (count: "answers_lost" | "answers_kept" | "batches_open") =>
       deletions.reduce((total, deletion) => total + deletion[count], 0);

@@ -19,14 +19,15 @@ export class RunsShowCommand extends DatagenCommand {
   failures = Option.Boolean("--failures", false, { description: "List every request that failed" });
 
   async execute(): Promise<void> {
-    const [{ showFailures, showRun, showSummaries }, { failureLines, renderDetails }, { renderRuns }] =
+    const [{ namedRuns }, { showFailures, showRun }, { failureLines, renderDetails }, { renderRuns }] =
       await Promise.all([
+        import("../../../app/runs/named-runs.ts"),
         import("../../../app/runs/show-run.ts"),
         import("../../render/runs/show.ts"),
         import("../../render/runs/list.ts"),
       ]);
     using store = await this.openToRead();
-    const { experiment, runs } = showSummaries(store, this.run);
+    const { experiment, runs } = namedRuns(store, this.run);
     if (this.failures) {
       if (this.json && experiment !== null) {
         await this.printLines(jsonLines(failuresOf(runs, (id) => showFailures(store, id))));

@@ -4,10 +4,11 @@ import { findRuns } from "../../store/runs/experiments.ts";
 import { getRun } from "../../store/runs/runs.ts";
 import { UsageError } from "../../errors.ts";
 import type { RunEvent } from "../events.ts";
+import type { NamedRuns } from "../runs/named-runs.ts";
 import { type RunSummary, summaryOf } from "../runs/summary.ts";
 import { baseUrlsOf } from "../server/server-of-run.ts";
 import { normaliseBaseUrl } from "../server/target.ts";
-import { type ConnectedRun, connectRun, executeConnected, type ExecuteRunOptions } from "./execute-run.ts";
+import { type ConnectedRun, connectRun, executeConnected, executeRun, type ExecuteRunOptions } from "./execute-run.ts";
 import { createBatchProbe } from "./probe-batches.ts";
 
 export interface ExecuteExperimentOptions extends Omit<ExecuteRunOptions, "onEvent"> {
@@ -15,7 +16,7 @@ export interface ExecuteExperimentOptions extends Omit<ExecuteRunOptions, "onEve
   onEvent?: ((event: RunEvent, run: string) => void) | undefined;
 }
 
-/** A run of an experiment after it was executed. */
+/** A run after it was executed. */
 export interface ExecutedRun {
   run: RunSummary;
   /** Why it stopped before all its calls were done, as `executeRun` throws it; undefined if they are. */
@@ -62,4 +63,19 @@ export async function executeExperiment(
       ? { run: end.value }
       : { run: summaryOf(getRun(store, runIds[at] ?? 0)), error: end.reason as unknown },
   );
+}
+
+/**
+ * Executes a run alone as `executeRun` does, or the runs of an experiment as {@link executeExperiment} does.
+ * @throws what these throw: if a run alone stops, the reason
+ */
+export async function executeRuns(
+  store: Store,
+  { name, experiment, runs }: NamedRuns,
+  options: ExecuteExperimentOptions = {},
+): Promise<ExecutedRun[]> {
+  const [first] = runs;
+  if (experiment !== null || !first) return await executeExperiment(store, name, options);
+  const onEvent = (event: RunEvent) => options.onEvent?.(event, first.id);
+  return [{ run: await executeRun(store, first.id, { ...options, onEvent }) }];
 }
