@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Command, Option } from "clipanion";
 import { readVariables, valueOf } from "../app/server/environment.ts";
 import { DEFAULT_DATABASE } from "../app/paths.ts";
+import type { OnEvent } from "../app/events.ts";
 import type { CommonestFailure } from "../app/runs/commonest-failure.ts";
 import type { RunSummary } from "../app/runs/summary.ts";
 import { InterruptedError } from "../errors.ts";
@@ -54,6 +55,14 @@ export abstract class PlainCommand extends Command {
   protected warn(text: string): void {
     this.context.stderr.write(`${printable(text)}\n`);
   }
+
+  /** Prints a warning. It stays on one line, because it may have texts of files and servers. */
+  protected readonly onWarning = (message: string): void => this.warn(`Warning: ${oneLine(message)}`);
+
+  /** Prints the warnings among the events of a use case. */
+  protected readonly onEvent: OnEvent = (event) => {
+    if (event.type === "warning") this.onWarning(event.message);
+  };
 }
 
 /** A command that uses the database. */
@@ -102,7 +111,7 @@ export abstract class DatagenCommand extends PlainCommand {
     ]);
     await awaitHolders(store, {
       runIds: run === undefined ? undefined : findRuns(store, run).runIds,
-      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+      onEvent: this.onEvent,
     });
   }
 

@@ -1,5 +1,4 @@
 import { Command, Option } from "clipanion";
-import type { OnEvent } from "../../app/events.ts";
 import type { RunStatistics } from "../../app/stats/run-statistics.ts";
 import type { Store } from "../../store/file/store.ts";
 import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
@@ -69,8 +68,7 @@ export class DiffCommand extends DatagenCommand {
   /** The figures of each run, in the order of the runs. */
   private async statisticsOf(store: Store, runs: readonly { id: string }[]): Promise<RunStatistics[]> {
     const { statisticsOf } = await import("../../app/stats/run-statistics.ts");
-    const onEvent: OnEvent = (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`);
-    const found = await statisticsOf(store, [...new Set(runs.map(({ id }) => id))], { onEvent });
+    const found = await statisticsOf(store, [...new Set(runs.map(({ id }) => id))], { onEvent: this.onEvent });
     return runs.flatMap(({ id }) => found.find(({ run }) => run === id) ?? []);
   }
 }

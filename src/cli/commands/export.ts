@@ -3,14 +3,13 @@ import { isEnum } from "typanion";
 import type { Format } from "../../export/formats.ts";
 import type { Piece } from "../../export/renderer.ts";
 import type { ExportedRuns } from "../../app/dataset/export-runs.ts";
-import type { OnEvent } from "../../app/events.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { UsageError } from "../../errors.ts";
 import { RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
 import { EXPORT_FORMATS, PageExportCommand } from "../page-export.ts";
 import { exportedJson } from "../render/runs.ts";
-import { either, oneLine, printable, printableJson } from "../render/text.ts";
+import { either, printable, printableJson } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
 export class ExportCommand extends PageExportCommand {
@@ -155,10 +154,7 @@ export class ExportCommand extends PageExportCommand {
   }
 
   #options() {
-    const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates } = this;
-    const onEvent: OnEvent = (event) => {
-      if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
-    };
+    const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent } = this;
     return { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
   }
 

@@ -4,7 +4,7 @@ import type { ImportDatasetOptions } from "../../app/dataset/import-dataset.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { DatagenCommand } from "../command.ts";
 import { renderImported } from "../render/lines.ts";
-import { either, oneLine } from "../render/text.ts";
+import { either } from "../render/text.ts";
 
 export class ImportCommand extends DatagenCommand {
   static override paths = [["import"]];
@@ -55,9 +55,7 @@ export class ImportCommand extends DatagenCommand {
       baseUrl,
       taskType,
       name,
-      onEvent: (event) => {
-        if (event.type === "warning") this.warn(`Warning: ${oneLine(event.message)}`);
-      },
+      onEvent: this.onEvent,
     };
     using known = await this.openStore("pretend");
     const checked = await checkImport(known, this.file, options);

@@ -35,13 +35,12 @@ export class ModelsCommand extends DatagenCommand {
       import("../render/models.ts"),
     ]);
     using store = await this.openQuietly();
-    const onWarning = (message: string) => this.warn(`Warning: ${message}`);
     let exitCode: number = EXIT.done;
     const onFailure = (error: unknown) => {
       this.warn(renderError(error).text);
       exitCode = EXIT.someFailed;
     };
-    const { provider, baseUrl } = this;
+    const { provider, baseUrl, onWarning } = this;
     const rows = await listModels(store, { provider, baseUrl, onWarning, onFailure });
     if (this.json) this.printJson(rows);
     else this.print(renderModels(rows, this.width));

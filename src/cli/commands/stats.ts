@@ -1,7 +1,6 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statistics.ts";
-import type { OnEvent } from "../../app/events.ts";
 import { UsageError } from "../../errors.ts";
 import { DatagenCommand, RUNS_DESCRIPTION } from "../command.ts";
 import { growYoungGeneration } from "../memory.ts";
@@ -56,14 +55,13 @@ export class StatsCommand extends DatagenCommand {
     using store = await this.openToRead();
     const { namedRuns } = await import("../../app/runs/named-runs.ts");
     const runs = this.runs.flatMap((name) => namedRuns(store, name).runs.map(({ id }) => id));
-    const { by = "condition", json, csv } = this;
+    const { by = "condition", json, csv, onEvent } = this;
     if (this.suspects) {
       const { findSuspects } = await import("../../app/stats/find-suspects.ts");
       const found = findSuspects(store, runs);
       await this.printLines(json ? jsonLines(found) : csv ? suspectCsv(found) : suspectLines(found, this.width));
       return;
     }
-    const onEvent: OnEvent = (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`);
     const statistics: (RunStatistics | ModelStatistics)[] =
       by === "model"
         ? [await modelStatistics(store, runs, { onEvent })]

@@ -92,7 +92,7 @@ export class ViewCommand extends PageExportCommand {
       run,
       port,
       publicOrigin,
-      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+      onEvent: this.onEvent,
     });
   }
 

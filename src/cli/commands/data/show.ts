@@ -37,8 +37,7 @@ export class DataShowCommand extends PlainCommand {
       import("../../../app/data/show-data.ts"),
       import("../../render/data/show.ts"),
     ]);
-    const onWarning = (message: string) => this.warn(`Warning: ${message}`);
-    const shown = await showData(this.files, { fields, onWarning });
+    const shown = await showData(this.files, { fields, onWarning: this.onWarning });
     if (this.json) this.printJson(shown);
     else this.print(renderData(shown, this.width));
   }

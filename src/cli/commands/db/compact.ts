@@ -24,7 +24,7 @@ export class DbCompactCommand extends DatagenCommand {
     using store = await this.openStore("refuse");
     await this.awaitHolders(store);
     const compaction = compactDatabase(store, {
-      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+      onEvent: this.onEvent,
     });
     if (this.json) this.printJson(compaction);
     else this.print(renderCompaction(compaction));

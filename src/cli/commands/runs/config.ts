@@ -35,7 +35,7 @@ export class RunsConfigCommand extends DatagenCommand {
     ]);
     using store = await this.openToRead();
     const config = runConfig(store, this.run, {
-      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+      onEvent: this.onEvent,
     });
     this.printJson(config);
     const inputs = this.commandLine(`runs inputs ${showSummary(store, this.run).id}`);

@@ -23,7 +23,7 @@ export class RunsInputsCommand extends DatagenCommand {
     const { runInputs } = await import("../../../app/runs/run-inputs.ts");
     using store = await this.openToRead();
     const inputs = runInputs(store, this.run, {
-      onEvent: (event) => event.type === "warning" && this.warn(`Warning: ${event.message}`),
+      onEvent: this.onEvent,
     });
     await this.printLines(this.json ? jsonLines(inputs) : compactLines(inputs));
   }

@@ -1,6 +1,5 @@
 import { Command, Option } from "clipanion";
 import { DatagenCommand, RUNS_DESCRIPTION } from "../../command.ts";
-import { oneLine } from "../../render/text.ts";
 
 export class ScoresImportCommand extends DatagenCommand {
   static override paths = [["scores", "import"]];
@@ -34,9 +33,7 @@ export class ScoresImportCommand extends DatagenCommand {
       import("../../render/scores/import.ts"),
     ]);
     using store = await this.openStore("refuse");
-    const imported = await importScores(store, this.run, this.file, (message) =>
-      this.warn(`Warning: ${oneLine(message)}`),
-    );
+    const imported = await importScores(store, this.run, this.file, this.onWarning);
     if (this.json) this.printJson(imported);
     else this.print(renderImportedScores(imported));
   }
