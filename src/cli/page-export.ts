@@ -1,6 +1,8 @@
+import type { Readable } from "node:stream";
 import { Option } from "clipanion";
 import { UsageError } from "../errors.ts";
 import { FORMATS } from "../export/formats.ts";
+import type { Piece } from "../export/renderer.ts";
 import type { RenderPageOptions } from "../app/view/export-page.ts";
 import { DatagenCommand } from "./command.ts";
 import { megabytes, printable } from "./render/text.ts";
@@ -9,7 +11,12 @@ import { interruptible } from "./signals.ts";
 /** The formats of datasets, the folder for the Hugging Face Hub, and the page for people. */
 export const EXPORT_FORMATS = [...FORMATS, "hf", "html"] as const;
 
-/** A command that can write a run as one HTML file. */
+/** Whether an output is stdout. */
+export function isStdout(output: string | undefined): boolean {
+  return output === "-" || output === "/dev/stdout";
+}
+
+/** A command that writes a file of runs: a page, or also datasets. */
 export abstract class PageExportCommand extends DatagenCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Write an HTML page of more than 50 MB without asking" });
 
@@ -25,22 +32,30 @@ export abstract class PageExportCommand extends DatagenCommand {
     ]);
     using store = await this.openToRead();
     const whole = { ...options, confirmSize: (bytes: number, isLarge: boolean) => this.#confirmSize(bytes, isLarge) };
-    if (output === "-" || output === "/dev/stdout") {
-      const { pipeline } = await import("node:stream/promises");
-      const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
-      const shown = async function* (pieces: AsyncIterable<string>) {
-        for await (const piece of pieces) yield isTerminal ? printable(piece) : piece;
-      };
-      await pipeline(await renderPage(store, run, whole), shown, this.context.stdout, { end: false });
-      return;
-    }
-    const page = await interruptible((signal) => exportPage(store, run, { ...whole, output, signal }), {
+    if (isStdout(output)) return await this.pipeToStdout(await renderPage(store, run, whole), printable);
+    const page = await this.exporting((signal) => exportPage(store, run, { ...whole, output, signal }));
+    if (this.json) this.printJson({ run: showSummary(store, run), page });
+    else this.print(page);
+  }
+
+  /** Writes to stdout what comes in pieces. @param clean makes text safe to show, for a terminal */
+  protected async pipeToStdout(rendered: Readable, clean: (text: string) => string): Promise<void> {
+    const { pipeline } = await import("node:stream/promises");
+    const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
+    const textOf = (piece: Piece) => (typeof piece === "string" ? piece : Buffer.from(piece).toString("latin1"));
+    const shown = async function* (pieces: AsyncIterable<Piece>) {
+      for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
+    };
+    await pipeline(rendered, shown, this.context.stdout, { end: false });
+  }
+
+  /** Runs an export with a signal that a Ctrl-C aborts. */
+  protected async exporting<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await interruptible(body, {
       first: () =>
         this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
       second: () => this.warn("Ended."),
     });
-    if (this.json) this.printJson({ run: showSummary(store, run), page });
-    else this.print(page);
   }
 
   async #confirmSize(bytes: number, isLarge: boolean): Promise<boolean> {

@@ -1,16 +1,14 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
 import type { Format } from "../../export/formats.ts";
-import type { Piece } from "../../export/renderer.ts";
 import type { ExportedRuns } from "../../app/dataset/export-runs.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { UsageError } from "../../errors.ts";
 import { RUNS_DESCRIPTION } from "../command.ts";
 import { isCount } from "../number.ts";
-import { EXPORT_FORMATS, PageExportCommand } from "../page-export.ts";
+import { EXPORT_FORMATS, isStdout, PageExportCommand } from "../page-export.ts";
 import { exportedJson } from "../render/runs.ts";
 import { either, printable, printableJson } from "../render/text.ts";
-import { interruptible } from "../signals.ts";
 
 export class ExportCommand extends PageExportCommand {
   static override paths = [["export"]];
@@ -105,8 +103,7 @@ export class ExportCommand extends PageExportCommand {
     using store = await this.openToRead();
     const runs = this.runs.flatMap((run) => namedRuns(store, run).runs);
     const ids = runs.map(({ id }) => id);
-    const write = (signal: AbortSignal) => exportFolder(store, ids, { ...options, output, signal });
-    const dataset = await interruptible(write, this.#onSignals());
+    const dataset = await this.exporting((signal) => exportFolder(store, ids, { ...options, output, signal }));
     this.#report({ experiment: null, runs, datasets: [dataset] });
   }
 
@@ -121,26 +118,15 @@ export class ExportCommand extends PageExportCommand {
     const { output } = this;
     const options = { format, ...this.#options() };
     const found = this.runs.map((run) => namedRuns(store, run));
-    if (output === "-" || output === "/dev/stdout") {
+    if (isStdout(output)) {
       const runs = found.flatMap((one) => one.runs);
-      const isTerminal = (this.context.stdout as NodeJS.WriteStream).isTTY;
-      const { pipeline } = await import("node:stream/promises");
+      const ids = runs.map(({ id }) => id);
       const clean = renderers[format ?? "json"].isJson ? printableJson : printable;
-      const textOf = (piece: Piece) => (typeof piece === "string" ? piece : Buffer.from(piece).toString("latin1"));
-      const shown = async function* (pieces: AsyncIterable<Piece>) {
-        for await (const piece of pieces) yield isTerminal ? clean(textOf(piece)) : piece;
-      };
-      const rendered = renderRun(
-        store,
-        runs.map(({ id }) => id),
-        options,
-      );
-      await pipeline(rendered, shown, this.context.stdout, { end: false });
+      await this.pipeToStdout(renderRun(store, ids, options), clean);
       this.#warnOfGaps(runs);
       return;
     }
-    const write = (signal: AbortSignal) => exportRuns(store, found, { ...options, output, signal });
-    this.#report(await interruptible(write, this.#onSignals()));
+    this.#report(await this.exporting((signal) => exportRuns(store, found, { ...options, output, signal })));
   }
 
   #warnOfGaps(runs: readonly RunSummary[]): void {
@@ -156,13 +142,5 @@ export class ExportCommand extends PageExportCommand {
   #options() {
     const { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent } = this;
     return { allowPartial, completeOnly, replicate, ascii, csvSafe, replaceSurrogates, onEvent };
-  }
-
-  #onSignals() {
-    return {
-      first: () =>
-        this.warn("Stopping: the export ends, and its unfinished file is removed. Press Ctrl-C again to end at once."),
-      second: () => this.warn("Ended."),
-    };
   }
 }

@@ -9,7 +9,7 @@ import type { RunSummary } from "../../app/runs/summary.ts";
 import { sideBySide, widthOfTexts, wrap } from "./columns.ts";
 import { modelOf, tokensOf } from "./lines.ts";
 import { type Column, cut, renderTable } from "./table.ts";
-import { counted, latency, money, number, oneLine, printable } from "./text.ts";
+import { counted, latency, minuteOf, money, number, oneLine, printable } from "./text.ts";
 
 /** The least useful width of a text beside others. Two always stand side by side. */
 const LEAST_TEXT_WIDTH = 40;
@@ -88,7 +88,7 @@ function renderRuns(runs: readonly RunSummary[], width: number): string {
     { title: "CALLS", value: ({ calls }) => `${calls.succeeded}/${calls.total}`, align: "right", rank: 1 },
     { title: "TOKENS", value: ({ tokens }) => tokensOf(tokens.total, tokens.estimated), align: "right", rank: 1 },
     { title: "COST", value: (run) => money(run.cost_usd), align: "right", rank: 1 },
-    { title: "CREATED (UTC)", value: (run) => run.created_at.slice(0, 16).replace("T", " "), rank: 4 },
+    { title: "CREATED (UTC)", value: (run) => minuteOf(run.created_at), rank: 4 },
   ];
   const isNamed = runs.some(({ name }) => name !== null);
   return renderTable(

@@ -4,7 +4,7 @@ import type { Step } from "../../plan/calls.ts";
 import { sideBySide, widthOfTexts, wrap } from "./columns.ts";
 import { modelOf } from "./lines.ts";
 import { renderTable } from "./table.ts";
-import { counted, latency, money, number, oneLine } from "./text.ts";
+import { counted, latency, money, number, oneLine, secondOf } from "./text.ts";
 import { widthOf } from "./width.ts";
 
 /** From this width on, a response stands beside the reference. */
@@ -121,7 +121,7 @@ function renderAttempts(
   const table = renderTable<ShownAttempt>(
     [
       { title: "STEP", value: ({ step }) => step, rank: 0 },
-      { title: "STARTED (UTC)", value: (attempt) => attempt.started_at.slice(0, 19).replace("T", " "), rank: 3 },
+      { title: "STARTED (UTC)", value: (attempt) => secondOf(attempt.started_at), rank: 3 },
       { title: "TOOK", value: (attempt) => latency(attempt.duration_ms), align: "right", rank: 1 },
       { title: "OUTCOME", value: ({ outcome }) => outcome, rank: 0 },
       { title: "THEN", value: ({ decision }) => decision, rank: 2 },

@@ -3,7 +3,7 @@ import type { ModelStatistics, RunStatistics } from "../../app/stats/run-statist
 import { csvLine } from "../../export/csv.ts";
 import type { Difference, Figure, GroupStatistics, ScoreSpread } from "../../stats/statistics.ts";
 import { GROUP_FIGURES } from "../../stats/sums.ts";
-import { type Column, renderTable, tableLines } from "./table.ts";
+import { type Column, linesOrNone, renderTable } from "./table.ts";
 import { latency, money, number } from "./text.ts";
 
 type By = "condition" | "kind" | "model";
@@ -270,11 +270,8 @@ function withoutBreak(line: string): string {
 
 /** Answers to look at, as the lines of a table. */
 export function* suspectLines(suspects: Iterable<SuspectAnswer>, width: number): Generator<string> {
-  if (isEmpty(suspects)) {
-    yield "No answer looks wrong.";
-    return;
-  }
-  yield* tableLines<SuspectAnswer>(
+  yield* linesOrNone<SuspectAnswer>(
+    "No answer looks wrong.",
     [
       { title: "RUN", value: ({ run }) => run, rank: 3 },
       { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 0 },
@@ -286,12 +283,6 @@ export function* suspectLines(suspects: Iterable<SuspectAnswer>, width: number):
     suspects,
     width,
   );
-}
-
-/** Leaving the loop ends the iteration, and with it the reading of the database. */
-function isEmpty(list: Iterable<unknown>): boolean {
-  for (const _ of list) return false;
-  return true;
 }
 
 /** Answers to look at, as CSV, which spreadsheets open. */

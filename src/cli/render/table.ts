@@ -45,6 +45,23 @@ export function* tableLines<Row>(
   yield* lines();
 }
 
+/** The lines of a table as {@link tableLines} makes them, or one line that says that there are no rows. */
+export function* linesOrNone<Row>(
+  none: string,
+  columns: readonly Column<Row>[],
+  rows: Iterable<Row>,
+  width: number,
+): Generator<string> {
+  if (isEmpty(rows)) yield none;
+  else yield* tableLines(columns, rows, width);
+}
+
+/** Leaving the loop ends the iteration, and with it the reading of the database. */
+function isEmpty(list: Iterable<unknown>): boolean {
+  for (const _ of list) return false;
+  return true;
+}
+
 /** How many rows to lay out at a time. The time for one layout grows with the square of its rows. */
 const PAGE_ROWS = 100;
 

@@ -55,6 +55,16 @@ export function latency(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
 
+/** A time in ISO 8601 as `2026-01-31 12:30`. */
+export function minuteOf(time: string): string {
+  return time.slice(0, 16).replace("T", " ");
+}
+
+/** A time in ISO 8601 as `2026-01-31 12:30:59`. */
+export function secondOf(time: string): string {
+  return time.slice(0, 19).replace("T", " ");
+}
+
 /** US dollars: with two decimals, or below one dollar with two significant digits. */
 export function usd(value: number): string {
   if (value === 0 || value >= 1) return `$${value.toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ",")}`;

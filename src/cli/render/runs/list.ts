@@ -2,7 +2,7 @@ import type { DeletedRuns } from "../../../app/runs/list-runs.ts";
 import type { RunSummary } from "../../../app/runs/summary.ts";
 import { modelOf, tokensOf } from "../lines.ts";
 import { type Column, tableLines } from "../table.ts";
-import { counted, money, number } from "../text.ts";
+import { counted, minuteOf, money, number } from "../text.ts";
 
 /** What the last line sums up. */
 interface Totals {
@@ -42,7 +42,7 @@ const COLUMNS: RunColumn[] = [
     rank: 2,
   },
   { title: "COST", value: (run) => money(run.cost_usd), sum: totalCost, align: "right", rank: 2 },
-  { title: "CREATED (UTC)", value: (run) => run.created_at.slice(0, 16).replace("T", " "), rank: 5 },
+  { title: "CREATED (UTC)", value: (run) => minuteOf(run.created_at), rank: 5 },
 ];
 
 /**

@@ -1,8 +1,8 @@
 import type { RunDetails, RunServer } from "../../../app/runs/show-run.ts";
 import type { FailedAttempt } from "../../../store/runs/failed-attempts.ts";
 import { modelOf, renderCalls, renderRates, renderTokens } from "../lines.ts";
-import { renderTable, tableLines } from "../table.ts";
-import { counted, latency, money, number, oneLine } from "../text.ts";
+import { linesOrNone, renderTable } from "../table.ts";
+import { counted, latency, minuteOf, money, number, oneLine, secondOf } from "../text.ts";
 
 /** A run in detail, with tables of its steps and of its failures. */
 export function renderDetails(details: RunDetails, width: number): string {
@@ -82,8 +82,8 @@ function batchTable(batches: RunDetails["batches"], width: number): string {
       { title: "REQUESTS", value: ({ requests }) => number(requests), align: "right", rank: 0 },
       { title: "DONE", value: ({ completed }) => number(completed), align: "right", rank: 1 },
       { title: "FAILED", value: ({ failed }) => number(failed), align: "right", rank: 1 },
-      { title: "CREATED (UTC)", value: (batch) => batch.created_at.slice(0, 16).replace("T", " "), rank: 3 },
-      { title: "STORED", value: (batch) => (batch.ended_at ?? "").slice(0, 16).replace("T", " "), rank: 3 },
+      { title: "CREATED (UTC)", value: (batch) => minuteOf(batch.created_at), rank: 3 },
+      { title: "STORED", value: (batch) => minuteOf(batch.ended_at ?? ""), rank: 3 },
       { title: "ERROR", value: ({ error }) => error ?? "", rank: 2, least: 20 },
     ],
     batches,
@@ -111,13 +111,10 @@ function serverTable(servers: RunServer[], width: number): string {
 
 /** Requests that failed, as the lines of a table. */
 export function* failureLines(failures: Iterable<FailedAttempt>, width: number): Generator<string> {
-  if (isEmpty(failures)) {
-    yield "No request failed.";
-    return;
-  }
-  yield* tableLines<FailedAttempt>(
+  yield* linesOrNone<FailedAttempt>(
+    "No request failed.",
     [
-      { title: "TIME (UTC)", value: (failure) => failure.started_at.slice(0, 19).replace("T", " "), rank: 3 },
+      { title: "TIME (UTC)", value: (failure) => secondOf(failure.started_at), rank: 3 },
       { title: "INPUT", value: ({ task }) => String(task), align: "right", rank: 1 },
       { title: "CONDITION", value: ({ condition }) => condition, rank: 1, least: 12 },
       { title: "STEP", value: ({ step }) => step, rank: 2 },
@@ -130,10 +127,6 @@ export function* failureLines(failures: Iterable<FailedAttempt>, width: number):
     failures,
     width,
   );
-}
-
-function isEmpty(list: Iterable<unknown>): boolean {
-  return list[Symbol.iterator]().next().done === true;
 }
 
 function sizeOf({ run, config: { replicates = 1 } }: RunDetails): string {
