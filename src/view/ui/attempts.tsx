@@ -1,5 +1,6 @@
 import type { AttemptView, StepView } from "../rows.ts";
 import { duration, money, moment, number } from "./number.ts";
+import { Frame } from "./table-parts.tsx";
 import { piecesOf } from "./text.tsx";
 
 const COLUMNS = [
@@ -24,7 +25,7 @@ export function Attempts({ attempts, origin }: { attempts: readonly AttemptView[
     );
   }
   return (
-    <div class="table-frame" tabIndex={0} role="group" aria-label="Requests">
+    <Frame label="Requests">
       <table class="fit">
         <thead>
           <tr>
@@ -53,7 +54,7 @@ export function Attempts({ attempts, origin }: { attempts: readonly AttemptView[
           ))}
         </tbody>
       </table>
-    </div>
+    </Frame>
   );
 }
 

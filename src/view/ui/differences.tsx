@@ -6,6 +6,7 @@ import { Failure } from "./notices.tsx";
 import { counted, number, percent } from "./number.ts";
 import { RunOptions } from "./options.tsx";
 import { readRuns, runs } from "./run-state.ts";
+import { Frame } from "./table-parts.tsx";
 import { Text, visible } from "./text.tsx";
 
 /** How many of the most different pairs are kept. */
@@ -90,7 +91,7 @@ function Pairs({ viewed, other }: { viewed: ViewedRun; other: string }) {
         </p>
       )}
       {pairs.length > 0 && (
-        <div class="table-frame" tabIndex={0} role="group" aria-label="The most different answers">
+        <Frame label="The most different answers">
           <table class="pairs">
             <thead>
               <tr>
@@ -112,7 +113,7 @@ function Pairs({ viewed, other }: { viewed: ViewedRun; other: string }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </Frame>
       )}
     </>
   );

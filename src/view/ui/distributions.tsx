@@ -7,7 +7,7 @@ import { added, countFigures, type Figures, pointed } from "./figures.ts";
 import { type Axis, axisOf, Bars } from "./histogram.tsx";
 import { Failure } from "./notices.tsx";
 import { duration, mean, number, usd } from "./number.ts";
-import { ByChoice, Choices, isOf, Parts, sorted, SortHead } from "./table-parts.tsx";
+import { GroupTable, SortHead, Toolbar } from "./table-parts.tsx";
 import { Name, visible } from "./text.tsx";
 
 /** A figure that each answer has. */
@@ -68,9 +68,6 @@ const MEASURES: readonly Measure[] = [
   },
 ];
 
-/** How many conditions are shown at once. */
-const A_PAGE = 40;
-
 /** How long, how fast and how dear the answers of each condition are, and how many failed. */
 export function DistributionsView({ viewed }: { viewed: ViewedRun }) {
   const [figures, setFigures] = useState<Figures | null>(null);
@@ -82,24 +79,22 @@ export function DistributionsView({ viewed }: { viewed: ViewedRun }) {
   const measure = MEASURES.find(({ key }) => key === place.value.measure) ?? MEASURES[0]!;
   return (
     <section class="distributions" aria-label="Distributions">
-      <div class="toolbar">
-        <ByChoice viewed={viewed} />
-        <Choices
-          legend="Histograms of"
-          name="measure"
-          options={MEASURES}
-          chosen={measure.key}
-          onChoose={(key) => go({ measure: key }, "replace")}
-        />
-        <p class="found" role="status">
-          {figures !== null && !figures.isDone && !figures.error
+      <Toolbar
+        viewed={viewed}
+        legend="Histograms of"
+        name="measure"
+        options={MEASURES}
+        chosen={measure.key}
+        found={
+          figures !== null && !figures.isDone && !figures.error
             ? `Counted ${number(figures.looked)} of ${number(viewed.inputs.count)} inputs`
-            : extremesText(groups, measure)}
-        </p>
+            : extremesText(groups, measure)
+        }
+      >
         <p class="pointed" aria-hidden="true">
           {pointed.value ?? (measure.filter && place.value.by === null ? "Click a bar to see its answers" : "")}
         </p>
-      </div>
+      </Toolbar>
       {figures?.error && <Failure error={figures.error} />}
       {figures === null ? (
         <p class="notice">Counting…</p>
@@ -163,41 +158,37 @@ const SORTS: ReadonlyMap<string, (figures: ConditionFigures) => number | null> =
 ]);
 
 function FiguresTable({ groups, measure }: { groups: readonly Group[]; measure: Measure }) {
-  const [page, setPage] = useState(0);
-  const sort = place.value.sort ?? "";
-  const value = SORTS.get(sort.replace(/^-/, ""));
-  const order = sorted(groups, value && (({ figures }) => value(figures)), sort);
   const axis = axisOf(groups.map(({ figures }) => figures[measure.key]));
-  const shown = order.slice(page * A_PAGE, (page + 1) * A_PAGE);
   const extremes = Object.fromEntries(MEASURES.map((one) => [one.key, extremesOf(groups, one)]));
-  return (
+  const valueOf = (column: string) => {
+    const value = SORTS.get(column);
+    return value && (({ figures }: Group) => value(figures));
+  };
+  const heads = (
     <>
-      <div class="table-frame" tabIndex={0} role="group" aria-label={`Figures by ${isOf("kind", "condition")}`}>
-        <table class="figures">
-          <thead>
-            <tr>
-              <SortHead sort="" name={isOf("Kind", "Condition")} />
-              {MEASURES.map(({ key, heading }) => (
-                <SortHead key={key} sort={key} name={heading} />
-              ))}
-              <SortHead sort="answered" name="Answered" />
-              <SortHead sort="failed" name="Failed" />
-              <SortHead sort="cut" name="Cut" />
-              <th scope="col" class="histogram">
-                <span>{measure.name}, log scale</span>
-                {axis && <AxisLabels axis={axis} measure={measure} />}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((at) => (
-              <FiguresRow key={at} group={groups[at]!} measure={measure} axis={axis} extremes={extremes} at={at} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <Parts page={page} of={A_PAGE} count={order.length} what={isOf("kinds", "conditions")} onTurn={setPage} />
+      {MEASURES.map(({ key, heading }) => (
+        <SortHead key={key} sort={key} name={heading} />
+      ))}
+      <SortHead sort="answered" name="Answered" />
+      <SortHead sort="failed" name="Failed" />
+      <SortHead sort="cut" name="Cut" />
+      <th scope="col" class="histogram">
+        <span>{measure.name}, log scale</span>
+        {axis && <AxisLabels axis={axis} measure={measure} />}
+      </th>
     </>
+  );
+  return (
+    <GroupTable
+      label="Figures"
+      class="figures"
+      groups={groups}
+      valueOf={valueOf}
+      heads={heads}
+      row={(at) => (
+        <FiguresRow key={at} group={groups[at]!} measure={measure} axis={axis} extremes={extremes} at={at} />
+      )}
+    />
   );
 }
 

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Figures } from "../rows.ts";
 import { fixed } from "./statistics-columns.ts";
-import { Parts } from "./table-parts.tsx";
+import { Frame, Parts } from "./table-parts.tsx";
 import { Name, visible } from "./text.tsx";
 
 /** How many rows and columns are shown at once. */
@@ -28,7 +28,7 @@ export function HeatMap({ conditions, chrf }: Figures["similarity"]) {
         Near 100, two conditions do not differ for the model. The stronger the colour, the more alike: from{" "}
         {fixed(low, 0)} to {fixed(high, 0)}.
       </p>
-      <div class="table-frame" tabIndex={0} role="group" aria-label="Matrix of similarity">
+      <Frame label="Matrix of similarity">
         <table class="fit heat">
           <thead>
             <tr>
@@ -66,7 +66,7 @@ export function HeatMap({ conditions, chrf }: Figures["similarity"]) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Frame>
       <Parts
         page={rowPart}
         of={A_PART}

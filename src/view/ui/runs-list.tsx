@@ -5,6 +5,7 @@ import { isFile } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { moment, money, number } from "./number.ts";
 import { done, failure, readRuns, runs } from "./run-state.ts";
+import { Frame } from "./table-parts.tsx";
 import { modelOf, Name } from "./text.tsx";
 
 /** How often the list is read again while a run goes on. */
@@ -39,7 +40,7 @@ const MOST_RUNS = 100;
 function RunsTable({ runs: all }: { runs: readonly RunSummary[] }) {
   return (
     <>
-      <div class="table-frame" tabIndex={0} role="group" aria-label="Table of runs">
+      <Frame label="Table of runs">
         <table>
           <thead>
             <tr>
@@ -74,7 +75,7 @@ function RunsTable({ runs: all }: { runs: readonly RunSummary[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Frame>
       {all.length > MOST_RUNS && (
         <p class="notice">
           The newest {MOST_RUNS} of {number(all.length)} runs. Open an older one with <code>datagen view RUN</code>.

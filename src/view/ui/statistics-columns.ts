@@ -54,16 +54,21 @@ function spread(key: "characters" | "words" | "sentences" | "tokens", name: stri
     key,
     name,
     definition: `${definition} The mean, with the standard deviation.`,
-    of(group, signatures) {
-      const { mean, sd } = group[key];
-      const text = mean === null ? NONE : fixed(mean, 1);
-      return {
-        value: mean,
-        text,
-        small: sd === null ? null : `sd ${fixed(sd, 1)}`,
-        signature: signatures[key] ?? null,
-      };
-    },
+    of: (group, signatures) => shownMean(group[key], 1, signatures[key]),
+  };
+}
+
+/** A mean with its standard deviation. */
+function shownMean(
+  { mean, sd }: { mean: number | null; sd: number | null },
+  digits: number,
+  signature?: string,
+): Shown {
+  return {
+    value: mean,
+    text: mean === null ? NONE : fixed(mean, digits),
+    small: sd === null ? null : `sd ${fixed(sd, digits)}`,
+    signature: signature ?? null,
   };
 }
 
@@ -230,11 +235,7 @@ function score(name: string): Column {
     key: `score ${name}`,
     name: visible(name),
     definition: "The mean of a score that was imported, with the standard deviation.",
-    of({ scores = {} }) {
-      const { mean = null, sd = null } = scores[name] ?? {};
-      const small = sd === null ? null : `sd ${fixed(sd, 3)}`;
-      return { value: mean, text: mean === null ? NONE : fixed(mean, 3), small, signature: null };
-    },
+    of: ({ scores = {} }) => shownMean(scores[name] ?? { mean: null, sd: null }, 3),
   };
 }
 

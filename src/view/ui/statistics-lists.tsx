@@ -2,7 +2,7 @@ import type { Figures } from "../rows.ts";
 import { go, linkTo, place } from "./address.ts";
 import { counted, number } from "./number.ts";
 import { columnOf, fixed } from "./statistics-columns.ts";
-import { isOf } from "./table-parts.tsx";
+import { Frame, isOf } from "./table-parts.tsx";
 import { Name, Text } from "./text.tsx";
 
 /** A figure from 0 to 1 needs more digits than a number of words. */
@@ -46,7 +46,7 @@ export function LargestDifferences({ differences }: { differences: Figures["diff
               ))}
             </select>
           </label>
-          <div class="table-frame" tabIndex={0} role="group" aria-label="Table of differences">
+          <Frame label="Table of differences">
             <table class="fit">
               <thead>
                 <tr>
@@ -70,7 +70,7 @@ export function LargestDifferences({ differences }: { differences: Figures["diff
                 ))}
               </tbody>
             </table>
-          </div>
+          </Frame>
         </>
       )}
     </section>
@@ -117,7 +117,7 @@ export function Suspects({ suspects, conditions }: Pick<Figures, "suspects" | "c
         {count > first.length && ` The first ${number(first.length)} are here; \`datagen stats --suspects\` lists all.`}
       </p>
       {count > 0 && (
-        <div class="table-frame" tabIndex={0} role="group" aria-label="Table of answers that may be wrong">
+        <Frame label="Table of answers that may be wrong">
           <table class="pairs">
             <thead>
               <tr>
@@ -154,7 +154,7 @@ export function Suspects({ suspects, conditions }: Pick<Figures, "suspects" | "c
               ))}
             </tbody>
           </table>
-        </div>
+        </Frame>
       )}
     </section>
   );

@@ -1,13 +1,9 @@
-import { useState } from "preact/hooks";
 import type { Figures } from "../rows.ts";
 import { go, place } from "./address.ts";
 import { Modal } from "./modal.tsx";
-import { type Column, type Group, nameOf } from "./statistics-columns.ts";
-import { isOf, Parts, sorted, SortHead } from "./table-parts.tsx";
+import { type Column, type Group, nameOf, type Shown } from "./statistics-columns.ts";
+import { GroupTable, isOf, SortHead } from "./table-parts.tsx";
 import { Name } from "./text.tsx";
-
-/** How many groups are shown at once. */
-const A_PAGE = 40;
 
 interface Props {
   groups: readonly Group[];
@@ -17,57 +13,54 @@ interface Props {
 
 /** A row for each condition or kind, with figures and their intervals. */
 export function StatisticsTable({ groups, columns, signatures }: Props) {
-  const [page, setPage] = useState(0);
-  const sort = place.value.sort ?? "";
-  const sortedBy = columns.find(({ key }) => key === sort.replace(/^-/, ""));
-  const order = sorted(groups, sortedBy && ((group) => sortedBy.of(group, signatures).value), sort);
+  const valueOf = (key: string) => {
+    const column = columns.find((one) => one.key === key);
+    return column && ((group: Group) => column.of(group, signatures).value);
+  };
+  const heads = columns.map(({ key, name }) => (
+    <SortHead key={key} sort={key} name={name}>
+      <button
+        type="button"
+        class="plain what"
+        aria-label={`What is ${name}?`}
+        aria-haspopup="dialog"
+        onClick={() => go({ about: key })}
+      >
+        ?
+      </button>
+    </SortHead>
+  ));
+  const row = (at: number) => {
+    const group = groups[at]!;
+    return (
+      <tr key={at}>
+        <th scope="row">
+          <Name text={nameOf(group)} />
+        </th>
+        {columns.map((column) => (
+          <FigureCell key={column.key} {...column.of(group, signatures)} />
+        ))}
+      </tr>
+    );
+  };
   return (
-    <>
-      <div class="table-frame" tabIndex={0} role="group" aria-label={`Statistics by ${isOf("kind", "condition")}`}>
-        <table class="figures statistics">
-          <thead>
-            <tr>
-              <SortHead sort="" name={isOf("Kind", "Condition")} />
-              {columns.map(({ key, name }) => (
-                <SortHead key={key} sort={key} name={name}>
-                  <button
-                    type="button"
-                    class="plain what"
-                    aria-label={`What is ${name}?`}
-                    aria-haspopup="dialog"
-                    onClick={() => go({ about: key })}
-                  >
-                    ?
-                  </button>
-                </SortHead>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {order.slice(page * A_PAGE, (page + 1) * A_PAGE).map((at) => {
-              const group = groups[at]!;
-              return (
-                <tr key={at}>
-                  <th scope="row">
-                    <Name text={nameOf(group)} />
-                  </th>
-                  {columns.map((column) => {
-                    const { text, small } = column.of(group, signatures);
-                    return (
-                      <td key={column.key} class="figure">
-                        {text}
-                        {small !== null && <small> {small}</small>}
-                      </td>
-                    );
-                  })}
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
-      <Parts page={page} of={A_PAGE} count={groups.length} what={isOf("kinds", "conditions")} onTurn={setPage} />
-    </>
+    <GroupTable
+      label="Statistics"
+      class="figures statistics"
+      groups={groups}
+      valueOf={valueOf}
+      heads={heads}
+      row={row}
+    />
+  );
+}
+
+function FigureCell({ text, small }: Pick<Shown, "text" | "small">) {
+  return (
+    <td class="figure">
+      {text}
+      {small !== null && <small> {small}</small>}
+    </td>
   );
 }
 
@@ -102,10 +95,7 @@ export function Definition({ groups, columns, signatures }: Props) {
                 <th scope="row">
                   <Name text={nameOf(group)} />
                 </th>
-                <td class="figure">
-                  {text}
-                  {small !== null && <small> {small}</small>}
-                </td>
+                <FigureCell text={text} small={small} />
                 {different.size > 1 && <td class="signature">{signature}</td>}
               </tr>
             ))}

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { effect } from "@preact/signals";
 import type { Computing, Figures, Statistics, ViewedRun } from "../rows.ts";
-import { go, place } from "./address.ts";
+import { place } from "./address.ts";
 import { HeatMap } from "./heat-map.tsx";
 import { asError, reading, rows } from "./loading.ts";
 import { Failure } from "./notices.tsx";
@@ -9,7 +9,7 @@ import { counted, number } from "./number.ts";
 import { columnGroups } from "./statistics-columns.ts";
 import { LargestDifferences, Suspects } from "./statistics-lists.tsx";
 import { Definition, StatisticsTable } from "./statistics-table.tsx";
-import { ByChoice, Choices } from "./table-parts.tsx";
+import { Toolbar } from "./table-parts.tsx";
 
 /** How often the server is asked whether it has computed them. */
 const EVERY_MS = 1_000;
@@ -90,19 +90,14 @@ function Measured({ viewed, figures }: { viewed: ViewedRun; figures: Figures }) 
   const answers = figures.conditions.reduce((sum, { n }) => sum + n, 0);
   return (
     <>
-      <div class="toolbar">
-        <ByChoice viewed={viewed} />
-        <Choices
-          legend="Figures"
-          name="figures"
-          options={choices}
-          chosen={chosen.key}
-          onChoose={(key) => go({ measure: key }, "replace")}
-        />
-        <p class="found" role="status">
-          Of {counted(answers, "answer")}. Small: 95% intervals
-        </p>
-      </div>
+      <Toolbar
+        viewed={viewed}
+        legend="Figures"
+        name="figures"
+        options={choices}
+        chosen={chosen.key}
+        found={`Of ${counted(answers, "answer")}. Small: 95% intervals`}
+      />
       {columns.length === 0 ? (
         <p class="notice">There is nothing to compute these figures from.</p>
       ) : (

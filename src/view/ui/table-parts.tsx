@@ -1,4 +1,5 @@
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
 import type { ViewedRun } from "../rows.ts";
 import { go, place } from "./address.ts";
 
@@ -10,7 +11,7 @@ export function isOf(kind: string, condition: string): string {
 }
 
 /** The positions of rows in the order of a column: `length` ascending, `-length` descending. Unknown values come last. */
-export function sorted<T>(rows: readonly T[], value: ((row: T) => number | null) | undefined, sort: string): number[] {
+function sorted<T>(rows: readonly T[], value: ((row: T) => number | null) | undefined, sort: string): number[] {
   const order = rows.map((_, at) => at);
   if (value === undefined) return sort === "-" ? order.toReversed() : order;
   const sign = sort.startsWith("-") ? -1 : 1;
@@ -38,6 +39,54 @@ export function SortHead({ sort, name, children }: { sort: string; name: string;
       </button>
       {children}
     </th>
+  );
+}
+
+/** A table that can be scrolled, also with the keyboard. */
+export function Frame({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="table-frame" tabIndex={0} role="group" aria-label={label}>
+      {children}
+    </div>
+  );
+}
+
+/** How many kinds or conditions are shown at once. */
+const A_PAGE = 40;
+
+interface GroupTableProps<Group> {
+  /** What the table shows. */
+  label: string;
+  class: string;
+  groups: readonly Group[];
+  /** The values that a column is sorted by; undefined if there is no such column. */
+  valueOf: (column: string) => ((group: Group) => number | null) | undefined;
+  /** The heads of the columns behind the one of the names. */
+  heads: ComponentChildren;
+  /** The row of the group at a position. */
+  row: (at: number) => JSX.Element;
+}
+
+/** A row for each kind or condition, sorted as the address says, a page at a time. */
+export function GroupTable<Group>({ label, groups, valueOf, heads, row, ...props }: GroupTableProps<Group>) {
+  const [page, setPage] = useState(0);
+  const sort = place.value.sort ?? "";
+  const order = sorted(groups, valueOf(sort.replace(/^-/, "")), sort);
+  return (
+    <>
+      <Frame label={`${label} by ${isOf("kind", "condition")}`}>
+        <table class={props.class}>
+          <thead>
+            <tr>
+              <SortHead sort="" name={isOf("Kind", "Condition")} />
+              {heads}
+            </tr>
+          </thead>
+          <tbody>{order.slice(page * A_PAGE, (page + 1) * A_PAGE).map(row)}</tbody>
+        </table>
+      </Frame>
+      <Parts page={page} of={A_PAGE} count={order.length} what={isOf("kinds", "conditions")} onTurn={setPage} />
+    </>
   );
 }
 
@@ -77,7 +126,7 @@ interface ChoicesProps {
 }
 
 /** A choice of one of a few. */
-export function Choices({ legend, name, options, chosen, onChoose }: ChoicesProps) {
+function Choices({ legend, name, options, chosen, onChoose }: ChoicesProps) {
   return (
     <fieldset class="choices">
       <legend>{legend}</legend>
@@ -97,7 +146,7 @@ const ROWS = [
 ] as const;
 
 /** Chooses between conditions and their kinds. Nothing if each condition is a kind. */
-export function ByChoice({ viewed: { conditions, kinds } }: { viewed: ViewedRun }) {
+function ByChoice({ viewed: { conditions, kinds } }: { viewed: ViewedRun }) {
   if (kinds.every((kind) => kind.conditions.length === 1) && kinds.length === conditions.length) return null;
   return (
     <Choices
@@ -107,5 +156,26 @@ export function ByChoice({ viewed: { conditions, kinds } }: { viewed: ViewedRun 
       chosen={place.value.by ?? "condition"}
       onChoose={(key) => go({ by: key === "kind" ? "kind" : null }, "replace")}
     />
+  );
+}
+
+interface ToolbarProps extends Omit<ChoicesProps, "onChoose"> {
+  viewed: ViewedRun;
+  /** What was found, in a sentence. */
+  found: ComponentChildren;
+  children?: ComponentChildren;
+}
+
+/** Chooses the rows of a table of figures, and which figures it shows. */
+export function Toolbar({ viewed, found, children, ...choices }: ToolbarProps) {
+  return (
+    <div class="toolbar">
+      <ByChoice viewed={viewed} />
+      <Choices {...choices} onChoose={(key) => go({ measure: key }, "replace")} />
+      <p class="found" role="status">
+        {found}
+      </p>
+      {children}
+    </div>
   );
 }
