@@ -10,6 +10,14 @@ export { createPilot } from "./app/estimate/create-pilot.ts";
 export { type Backup, backUpDatabase } from "./app/database/back-up-database.ts";
 export { compactDatabase, type Compaction } from "./app/database/compact-database.ts";
 export type { ConfigValues } from "./app/diff/config-differences.ts";
+export {
+  type CheckConfigOptions,
+  checkConfigs,
+  type CheckEvent,
+  type ConfigCheck,
+  type ModelCheck,
+  type ServerCheck,
+} from "./app/check/check-config.ts";
 export { createExperiment, type CreatedExperiment, createRun } from "./app/run/create-run.ts";
 export { type ExecutedRun, executeExperiment, type ExecuteExperimentOptions } from "./app/run/execute-runs.ts";
 export type { CreateRunOptions, PlanQuestion } from "./app/run/prepare-run.ts";
@@ -46,6 +54,7 @@ export { type ImportedScores, importScores } from "./app/scores/import-scores.ts
 export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
 export { deletedRuns, type DeletedRuns, listRuns } from "./app/runs/list-runs.ts";
 export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";
+export { listModels, type ListModelsOptions, type ModelRow } from "./app/models/list-models.ts";
 export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline.ts";
 export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";
 export { runConfig, type RunConfigOptions } from "./app/runs/run-config.ts";

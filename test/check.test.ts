@@ -141,7 +141,7 @@ describe.concurrent("datagen check", () => {
     const { code, found, stderr } = await lab.check();
     expect(code, stderr).toBe(0);
     expect(stderr).toBe(
-      `Sending a short request to ${lab.server.openaiUrl} for gpt-4o-mini, which may cost a little.\n`,
+      `Sending a short request to ${lab.server.openaiUrl} for gpt-4o-mini, which may cost a little, and asking whether it takes batches.\n`,
     );
     expect(lab.server.requests.map(({ parameters }) => parameters["max_tokens"])).toEqual([200]);
     const { prompt, completion } = lab.server.served;

@@ -183,6 +183,7 @@ describe("the packed package", () => {
         "UsageError",
         "backUpDatabase",
         "cancelRun",
+        "checkConfigs",
         "compactDatabase",
         "createExperiment",
         "createPilot",
@@ -199,6 +200,7 @@ describe("the packed package", () => {
         "findSuspects",
         "importDataset",
         "importScores",
+        "listModels",
         "listRuns",
         "loadConfig",
         "loadConfigs",
@@ -255,12 +257,16 @@ describe("the types", () => {
   const CONSUMER = `
     import type { Readable } from "node:stream";
     import {
+      type CheckConfigOptions,
+      checkConfigs,
+      type CheckEvent,
       compactDatabase,
       type Compaction,
       type ConditionComparison,
       type ConditionDiff,
       type ConditionSide,
       type Config,
+      type ConfigCheck,
       type ConfigDifference,
       type ConfigInput,
       type ConfigValues,
@@ -286,9 +292,13 @@ describe("the types", () => {
       type ExportRunOptions,
       type Format,
       InterruptedError,
+      listModels,
+      type ListModelsOptions,
       listRuns,
       loadConfig,
       type LoneInputs,
+      type ModelCheck,
+      type ModelRow,
       type OnEvent,
       openStore,
       type Overrides,
@@ -304,6 +314,7 @@ describe("the types", () => {
       type RunFigures,
       type RunInputs,
       type RunSummary,
+      type ServerCheck,
       showRun,
       StoppedError,
       type SeveralRunsDiff,
@@ -371,6 +382,13 @@ describe("the types", () => {
     const checked: Config = again.config;
 
     using store: Store = openStore("runs.db");
+    const listing: ListModelsOptions = { provider: "openai", environment };
+    const [listed]: ModelRow[] = await listModels(store, listing);
+    const checking: CheckConfigOptions = { overrides, environment, onEvent: (event: CheckEvent) => void event.server };
+    const found: ConfigCheck = await checkConfigs(store, [config], checking);
+    const ofModel: ModelCheck[] = found.models;
+    const ofServers: ServerCheck[] = ofModel.flatMap(({ servers }) => servers);
+    console.log(listed?.context_window?.tokens, found.ok, ofServers);
     const creating: CreateRunOptions = { overrides, environment, name: "y", onEvent };
     const executing: ExecuteRunOptions = { retryFailed: true, concurrency: 2, environment, signal: controller.signal, onEvent };
     const rendering: RenderOptions = { format: "jsonl", allowPartial: true };

@@ -73,7 +73,7 @@ interface StatedLimit {
 
 /** What a check says while it goes on. */
 export type CheckEvent =
-  /** Requests are about to be sent to a server. */
+  /** A request is about to be sent to a server, and one about its batches. */
   | { type: "asking"; model: string; server: string }
   /** The model has refused a request; another one is sent. */
   | { type: "refused"; model: string; server: string; message: string };
@@ -92,8 +92,8 @@ export interface CheckConfigOptions {
 const MOST_SETS = 4;
 
 /**
- * Sends a short request to each server of each model, to see whether a run would work. Nothing is stored. The inputs are
- * not read.
+ * Sends a short request to each server of each model, to see whether a run would work, and asks it for its newest batch, to
+ * see whether it takes batches. Nothing is stored. The inputs are not read.
  * @param store for the user's prices
  * @param configs as `loadConfigs` returns them
  * @throws UsageError as `createRun` does when a flag, a key or a base URL is wrong; then nothing was sent

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Parameters } from "../../config/parameters.ts";
 import { credibleUsage } from "../../execute/usage.ts";
-import { decide, kindOf, NO_TRIES } from "../../execute/retry.ts";
+import { repeat } from "../../execute/repeat.ts";
 import type { Prompt } from "../../models/prompt.ts";
 import { type Settings, tokenLimit } from "../../plan/settings.ts";
-import { CallError, type Completion, type Provider, type ReportedUsage } from "../../providers/provider.ts";
+import { type CallError, type Completion, type Provider, type ReportedUsage } from "../../providers/provider.ts";
 import { changed, changeFor, changeWithoutWords, namedParameters, type ParameterChange } from "./parameter-changes.ts";
 
 /** What came of trying a model with the parameters of a config. */
@@ -96,37 +96,33 @@ async function askOnce(
   timeoutMs: number,
 ): Promise<CallError | null> {
   const { endpoint, model, parameters } = settings;
-  for (let tries = NO_TRIES, retries = 0; ; retries += 1) {
-    const started = performance.now();
-    trial.requests += 1;
-    try {
+  let started = 0;
+  return await repeat<CallError | null>(
+    async () => {
+      started = performance.now();
+      trial.requests += 1;
       const completion = await provider.complete({ endpoint, model, prompt, parameters, timeoutMs });
       const usage = credibleUsage(completion.usage, prompt, completion.text, tokenLimit(settings));
-      Object.assign(trial, {
-        completion: { ...completion, usage },
-        latencyMs: performance.now() - started,
-        lack: null,
-      });
+      const latencyMs = performance.now() - started;
+      Object.assign(trial, { completion: { ...completion, usage }, latencyMs, lack: null });
       trial.usages.push(usage);
       return null;
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
+    },
+    async (error, backoff, sent) => {
       const { reason, details, message } = error;
       if (isAccepted(error)) {
         Object.assign(trial, { latencyMs: performance.now() - started, lack: message });
         trial.usages.push(details.usage);
-        return null;
+        return { result: null };
       }
       // What has timed out may be charged.
       if (reason === "timeout" && details.hasLeft) trial.usages.push(null);
-      const kind = kindOf(reason);
-      const next = decide(reason, details.retryAfterMs, tries, MOST_RETRIES + 2, Math.random());
-      const passes = (kind === "transient" || kind === "rateLimited") && next.decision.action === "retry";
-      if (!passes || retries >= MOST_RETRIES || trial.requests >= MOST_REQUESTS) return error;
-      tries = next.tries;
-      await sleep(Math.min(LONGEST_DELAY_MS, next.decision.action === "retry" ? next.decision.delayMs : 0));
-    }
-  }
+      const delayMs = sent > MOST_RETRIES || trial.requests >= MOST_REQUESTS ? null : backoff();
+      if (delayMs === null) return { result: error };
+      await sleep(Math.min(LONGEST_DELAY_MS, delayMs));
+      return undefined;
+    },
+  );
 }
 
 /** Whether the model took the request, though its answer cannot be used. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UsageError } from "../../errors.ts";
-import { decide, kindOf, NO_TRIES } from "../../execute/retry.ts";
+import { repeat } from "../../execute/repeat.ts";
+import { kindOf } from "../../execute/retry.ts";
 import { CallError } from "../../providers/provider.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { isMissing, serverError } from "../server/server-errors.ts";
@@ -29,25 +30,16 @@ export function createBatchProbe(): BatchProbe {
 async function probe({ provider }: Server, baseUrl: string, connection: Connection, folder: string): Promise<void> {
   const batches = await batchesOf(provider).connect(connection, folder);
   try {
-    await patiently(() => batches.probe(new AbortController().signal));
+    await repeat(
+      () => batches.probe(new AbortController().signal),
+      async (error, backoff, sent) => {
+        const delayMs = isRefusal(error) || sent === MOST_TRIES ? null : backoff();
+        if (delayMs === null) throw error;
+        await sleep(Math.min(LONGEST_DELAY_MS, delayMs));
+      },
+    );
   } catch (error) {
     throw error instanceof CallError && isRefusal(error) ? noBatches(baseUrl, error) : serverError(baseUrl, error);
-  }
-}
-
-/** Sends a request again if its failure may pass. */
-async function patiently(request: () => Promise<void>): Promise<void> {
-  for (let tries = NO_TRIES, sent = 1; ; sent += 1) {
-    try {
-      return await request();
-    } catch (error) {
-      if (!(error instanceof CallError) || isRefusal(error) || sent === MOST_TRIES) throw error;
-      const { reason, details } = error;
-      const next = decide(reason, details.retryAfterMs, tries, MOST_TRIES, Math.random());
-      if (next.decision.action !== "retry") throw error;
-      tries = next.tries;
-      await sleep(Math.min(LONGEST_DELAY_MS, next.decision.delayMs));
-    }
   }
 }
 

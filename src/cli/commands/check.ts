@@ -14,7 +14,7 @@ export class CheckCommand extends DatagenCommand {
     details: `
       Each server of each model gets one short request with the parameters of the config. The command shows whether the key
       is accepted and the model known, how long the answer took, whether usage is reported, which rate limits the headers
-      state, and whether the server takes batches.
+      state, and whether the server takes batches: for that it asks for the newest batch.
 
       If the model refuses a parameter, a few more requests find out which one, at most 8 for a set of parameters. What to
       write instead is printed as a part of the config.

@@ -5,7 +5,9 @@ import { counted, latency, money, number, oneLine } from "./text.ts";
 export function renderCheckEvent(event: CheckEvent): string {
   const { server } = event;
   const model = oneLine(event.model);
-  if (event.type === "asking") return `Sending a short request to ${server} for ${model}, which may cost a little.`;
+  if (event.type === "asking") {
+    return `Sending a short request to ${server} for ${model}, which may cost a little, and asking whether it takes batches.`;
+  }
   return `${model} refuses the request: ${oneLine(event.message)}\nSending another one.`;
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StoppedError } from "../../errors.ts";
-import { CallError } from "../../providers/provider.ts";
+import type { CallError } from "../../providers/provider.ts";
 import type { Job } from "../executor.ts";
-import { decide, kindOf, NO_TRIES } from "../retry.ts";
+import { type Backoff, repeat } from "../repeat.ts";
 import { stopped } from "../stops.ts";
 import { hopeless } from "./stops.ts";
 
@@ -32,39 +32,35 @@ export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOp
   const { lookUp, missingTimes, onMissing = () => noBatches(job) } = options;
   let failingSince: number | null = null;
   let missing = { what: "", times: 0 };
-  for (let tries = NO_TRIES, sent = 1; ; sent += 1) {
-    try {
-      const known = sent > 1 && lookUp ? await lookUp() : null;
-      return known ?? (await request());
-    } catch (error) {
-      if (job.drain.aborted) return null;
-      if (!(error instanceof CallError)) throw error;
-      const { message } = error;
-      const now = performance.now();
-      failingSince ??= now;
-      const isHopeless = now - failingSince >= job.giveUpAfterMs;
-      let delayMs: number;
-      if (MISSING.has(error.details.httpStatus ?? 0)) {
-        const what = `${error.details.httpStatus} ${message}`;
-        missing = { what, times: missing.what === what ? missing.times + 1 : 1 };
-        if (missing.times >= missingTimes || isHopeless) return onMissing(message);
-        delayMs = MISSING_DELAY_MS * 2 ** (missing.times - 1);
-      } else {
-        // Such an answer is paid if a model made it. An answer about a batch costs nothing.
-        const reason = error.reason === "broken" ? "malformed" : error.reason;
-        const kind = kindOf(reason);
-        if (kind !== "transient" && kind !== "rateLimited") throw stopped(reason, message, job);
-        if (isHopeless) throw hopeless(job, reason, message);
-        const next = decide(reason, error.details.retryAfterMs, tries, Number.POSITIVE_INFINITY, Math.random());
-        if (next.decision.action !== "retry") throw stopped(reason, message, job);
-        ({ delayMs } = next.decision);
-        tries = next.tries;
-      }
-      job.onEvent({ type: "retrying", reason: error.reason, message, delayMs });
-      await pause(job, delayMs);
-      if (job.drain.aborted) return null;
+
+  /** @returns the delay in milliseconds, or the result */
+  function afterFailure({ reason, message, details }: CallError, backoff: Backoff): number | { result: T } {
+    const now = performance.now();
+    failingSince ??= now;
+    const isHopeless = now - failingSince >= job.giveUpAfterMs;
+    if (MISSING.has(details.httpStatus ?? 0)) {
+      const what = `${details.httpStatus} ${message}`;
+      missing = { what, times: missing.what === what ? missing.times + 1 : 1 };
+      if (missing.times >= missingTimes || isHopeless) return { result: onMissing(message) };
+      return MISSING_DELAY_MS * 2 ** (missing.times - 1);
     }
+    const delayMs = backoff();
+    if (delayMs === null) throw stopped(reason, message, job);
+    if (isHopeless) throw hopeless(job, reason, message);
+    return delayMs;
   }
+
+  return await repeat<T | null>(
+    async (sent) => (sent > 1 && lookUp ? await lookUp() : null) ?? (await request()),
+    async (error, backoff) => {
+      if (job.drain.aborted) return { result: null };
+      const next = afterFailure(error, backoff);
+      if (typeof next !== "number") return next;
+      job.onEvent({ type: "retrying", reason: error.reason, message: error.message, delayMs: next });
+      await pause(job, next);
+      return job.drain.aborted ? { result: null } : undefined;
+    },
+  );
 }
 
 function noBatches(job: Job): never {
