@@ -1,4 +1,5 @@
 import { ANSWER_COLUMN_MEANINGS } from "../store/answer-columns.ts";
+import { callCounts } from "../store/runs/call-counts.ts";
 import { canonicalJson } from "../plan/settings.ts";
 import { licenseLines } from "./licenses.ts";
 import { fenced, inline, scalar, table } from "./markdown.ts";
@@ -142,7 +143,7 @@ function runsOf(runs: readonly CardRun[]): string[] {
     number(run.replicate === undefined ? (run.config.replicates ?? 1) : 1),
     number(run.callsSucceeded),
     number(run.callsFailed),
-    number(run.callsTotal - run.callsSucceeded - run.callsFailed),
+    number(callCounts(run).pending),
     number(run.promptTokens),
     number(run.completionTokens),
     run.costUsd === null ? "unknown" : String(Number(run.costUsd.toFixed(6))),

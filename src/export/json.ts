@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { callCounts } from "../store/runs/call-counts.ts";
 import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun, referenceOf, type Renderer, type RunRows } from "./renderer.ts";
 
@@ -113,14 +114,7 @@ function metadataOf(run: DatasetRun) {
       estimated_total_tokens: prompt === null || completion === null ? null : prompt + completion,
     },
     cost_usd: run.costUsd,
-    calls: {
-      total: run.callsTotal,
-      succeeded: run.callsSucceeded,
-      failed: run.callsFailed,
-      pending: run.callsTotal - run.callsSucceeded - run.callsFailed,
-      reused: run.callsReused,
-      truncated: run.callsTruncated,
-    },
+    calls: callCounts(run),
     ...(run.otherSettings.length > 0 && { asked_with_other_parameters: run.otherSettings }),
     ...(run.part && { shard: run.part }),
     ...(run.replicate !== undefined && { replicate: run.replicate }),

@@ -110,6 +110,11 @@ export function cellsOf(run: RunRow, task: TaskRow): Cell[] {
   return [reference, ...cells];
 }
 
+/** The calls of a cell: that of its notes, if it has any, and that of its response. */
+export function callsOf({ reading, strategy }: Cell): CellRow[] {
+  return [reading, strategy].filter((call) => call !== null);
+}
+
 /** A row of the flat formats: what is known of a cell, and its scores. */
 export type FlatRow = AnswerRow & Record<string, string | number | null>;
 

@@ -1,4 +1,4 @@
-import type { Histogram } from "./rows.ts";
+import type { ConditionFigures, Histogram } from "./rows.ts";
 
 /** Counts by reason. Reasons may be any text, as those of an imported run: its members have no names from a prototype. */
 export function noCounts(): Record<string, number> {
@@ -21,6 +21,17 @@ export function binOf(value: number): number {
 
 export function emptyHistogram(): Histogram {
   return { bins: {}, count: 0, sum: 0, min: null, max: null };
+}
+
+/** The figures of a condition without answers. */
+export function emptyFigures(): ConditionFigures {
+  return {
+    length: emptyHistogram(),
+    completionTokens: emptyHistogram(),
+    latencyMs: emptyHistogram(),
+    costNanoUsd: emptyHistogram(),
+    states: { succeeded: 0, failed: noCounts(), pending: 0, truncated: 0, reused: 0 },
+  };
 }
 
 /** Counts a value, which is at least 0; null is unknown and counts nowhere. */

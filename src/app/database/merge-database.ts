@@ -2,6 +2,7 @@ import { missingShards } from "../../plan/shard.ts";
 import { copyRun, findMerged } from "../../store/merge/merge.ts";
 import { OtherDatabase } from "../../store/merge/other.ts";
 import type { Store } from "../../store/file/store.ts";
+import { callCounts } from "../../store/runs/call-counts.ts";
 import { checkPublicId, getRun, isDatasetNameTaken, renameDataset } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 import { joinShards, type ShardRun, shardRuns } from "../../store/merge/shards.ts";
@@ -30,8 +31,7 @@ export function mergeDatabase(store: Store, other: string): Merge {
   const whole = joinAllShards(store);
   const shards = whole.map((run) => {
     const { publicId, indices, count } = run;
-    const { callsTotal, callsSucceeded, callsFailed } = getRun(store, run.id);
-    const pending = callsTotal - callsSucceeded - callsFailed;
+    const { pending } = callCounts(getRun(store, run.id));
     return { run: publicId, indices, count, missing: missingShards(run), pending };
   });
   return { runs, shards };

@@ -7,12 +7,13 @@ import { renderers } from "../../export/index.ts";
 import type { DatasetRun, Piece, Render, RunRows } from "../../export/renderer.ts";
 import { type Findings, noFindings, selectedRun, selectedTasks, type Selection } from "../../export/selection.ts";
 import { exportWarnings } from "../../export/warnings.ts";
+import { callCounts } from "../../store/runs/call-counts.ts";
 import { datasetRows, hasNumericIds } from "../../store/runs/dataset-rows.ts";
 import { otherSettings } from "../../store/runs/answers.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { scoreNames } from "../../store/runs/scores.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { getRun, type RunRow, runsNamed } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { checkPlace, keptOf, placeOf, writeDataset } from "./output.ts";
 import { fileName } from "../paths.ts";
@@ -44,8 +45,8 @@ export interface ExportRunOptions extends RenderOptions {
 /**
  * Renders the dataset of a run from its rows into a file. The file appears only when it is complete. The database, the
  * run's inputs, and files that are not datasets are never replaced.
- * @param run the id of the run, a unique prefix of it, or `latest`; for jsonl and csv also several, whose rows follow each
- *   other
+ * @param run the id of the run, a unique prefix of it, or `latest`; for jsonl, csv and parquet also several, whose rows
+ *   follow each other
  * @returns the path of the file
  * @throws UsageError when there is no such run, calls are pending, or the file cannot be written
  */
@@ -56,7 +57,7 @@ export async function exportRun(
 ): Promise<string> {
   const { output, signal } = options;
   const format = options.format ?? formatOf(output);
-  const [first, ...others] = findRuns(store, run, format).map((runId) => getRun(store, runId));
+  const [first, ...others] = findRuns(store, run, format);
   if (first === undefined) throw new Error("no run is exported");
   const { datasetName, publicId } = first;
   const name = [datasetName, ...others.map((other) => other.publicId)].join("_");
@@ -96,36 +97,32 @@ type FormatOptions = RenderOptions & { format: Format };
 export function exportable(store: Store, wanted: string | readonly string[], options: RenderOptions): number[] {
   const { format = "json", allowPartial = false } = options;
   checkStyle(format, options);
-  const runIds = findRuns(store, wanted, format);
-  for (const runId of runIds) {
-    const { publicId, callsTotal, callsSucceeded, callsFailed, config } = getRun(store, runId);
+  const runs = findRuns(store, wanted, format);
+  for (const run of runs) {
+    const { publicId, config } = run;
     checkReplicate(publicId, config, options.replicate);
-    const pending = callsTotal - callsSucceeded - callsFailed;
+    const { pending, total } = callCounts(run);
     if (pending > 0 && !allowPartial) {
       throw new UsageError(
-        `${pending} of ${callsTotal} calls of run ${publicId} are pending`,
+        `${pending} of ${total} calls of run ${publicId} are pending`,
         `Finish it with \`datagen resume ${publicId}\`, or export it as it is with --allow-partial.`,
       );
     }
   }
-  return runIds;
+  return runs.map(({ id }) => id);
 }
 
 /** @throws UsageError when there is no such run, a run is given twice, or the format cannot have several */
-function findRuns(store: Store, wanted: string | readonly string[], format: Format): number[] {
-  const runIds = [wanted].flat().map((run) => findRun(store, run));
-  const twice = runIds.find((runId, at) => runIds.indexOf(runId) < at);
-  if (twice !== undefined) {
-    throw new UsageError(`run ${getRun(store, twice).publicId} is given twice`, "Give each run once.");
-  }
-  if (runIds.length > 1 && !renderers[format].isFlat) {
+function findRuns(store: Store, wanted: string | readonly string[], format: Format): RunRow[] {
+  const runs = runsNamed(store, [wanted].flat());
+  if (runs.length > 1 && !renderers[format].isFlat) {
     const flat = FORMATS.filter((name) => renderers[name].isFlat);
     throw new UsageError(
-      `a dataset in ${format} has one run, and ${runIds.length} are given`,
+      `a dataset in ${format} has one run, and ${runs.length} are given`,
       `Add --format ${flat.join(" or --format ")}, or export each run alone.`,
     );
   }
-  return runIds;
+  return runs;
 }
 
 /** The pieces of a dataset of these runs. Warnings about the runs come behind them. */

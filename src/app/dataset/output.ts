@@ -20,7 +20,7 @@ import { filesAt } from "../../files/globs.ts";
 import type { Piece } from "../../export/renderer.ts";
 import type { Store } from "../../store/file/store.ts";
 import { expandHome, realPath } from "../../store/file/paths.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { runNamed } from "../../store/runs/runs.ts";
 import { putInPlace, removeLeftovers, removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import { isDataset, isDatasetOf } from "./found-dataset.ts";
 import { DATASET_FOLDER } from "../paths.ts";
@@ -35,7 +35,7 @@ export interface Kept {
 
 /** The files that a dataset of a stored run must not replace, as far as the database knows them. */
 export function keptOfRun(store: Store, run: string): Kept {
-  const { config, imported } = getRun(store, findRun(store, run));
+  const { config, imported } = runNamed(store, run);
   return keptOf(store, config, imported?.file);
 }
 

@@ -4,7 +4,7 @@ import { possibleCostOf } from "../run/cap.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import { inTransaction } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRun, getRun, hideRun } from "../../store/runs/runs.ts";
+import { findRun, getRun, hideRun, runNamed } from "../../store/runs/runs.ts";
 import { sweep } from "../../store/runs/sweep.ts";
 
 /** The effect of a deletion on answers. */
@@ -22,7 +22,7 @@ export interface Deletion {
  * @throws UsageError when there is no such run
  */
 export function planDeletion(store: Store, run: string): Deletion {
-  const { id, publicId, callsSucceeded, batchesOpen } = getRun(store, findRun(store, run));
+  const { id, publicId, callsSucceeded, batchesOpen } = runNamed(store, run);
   const kept = sharedAnswers(store, id);
   return { run: publicId, answers_lost: callsSucceeded - kept, answers_kept: kept, batches_open: batchesOpen };
 }

@@ -4,7 +4,7 @@ import { applyPrices, costWith } from "../../store/runs/money.ts";
 import { acquireLease, releaseLease } from "../../store/runs/leases.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { runNamed } from "../../store/runs/runs.ts";
 import { resolvePrices } from "../prices.ts";
 import { summaryOf } from "./summary.ts";
 
@@ -34,7 +34,7 @@ export async function repriceRun(
   run: string,
   { apply = false }: { apply?: boolean } = {},
 ): Promise<Repricing> {
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   const { id, publicId, provider, baseUrl, baseUrlSource } = row;
   const target = { provider, baseUrl, baseUrlSource, settings: getSettings(store, row.settingsId) };
   const { prices, ...unknown } = await resolvePrices(store, row.config, target);

@@ -4,7 +4,7 @@ import { missingShards } from "../../plan/shard.ts";
 import { providers } from "../../providers/index.ts";
 import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import { runNamed, type RunRow } from "../../store/runs/runs.ts";
 import { type Environment, readVariables, valueOf, type Variables } from "../server/environment.ts";
 import type { OnEvent } from "../events.ts";
 import { isOwnHost } from "../server/target.ts";
@@ -25,7 +25,7 @@ export interface RunConfigOptions {
  */
 export function runConfig(store: Store, run: string, options: RunConfigOptions = {}): Config {
   const { environment, onEvent = () => {} } = options;
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   for (const message of [leftOut(row, readVariables(environment)), partOf(row), reuseOf(row), importOf(row)]) {
     if (message !== null) onEvent({ type: "warning", message });
   }

@@ -4,7 +4,7 @@ import { missingShards } from "../../plan/shard.ts";
 import { inputRows } from "../../store/runs/dataset-rows.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { runNamed } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 
 /** A row of an input file. */
@@ -34,7 +34,7 @@ function hiddenColumns(config: Config): string[] {
  */
 export function runInputs(store: Store, run: string, options: { onEvent?: OnEvent } = {}): Iterable<InputFileRow> {
   const { onEvent = () => {} } = options;
-  const { id, shard, config } = getRun(store, findRun(store, run));
+  const { id, shard, config } = runNamed(store, run);
   const hidden = hiddenColumns(config);
   if (hidden.length > 0) {
     const message = `prompts use the columns ${hidden.join(", ")} of the file, but here these names have the values that data_config.fields chooses`;

@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.ts";
-import { type Cell, cellsOf, flatRow } from "../../export/renderer.ts";
+import { callsOf, type Cell, cellsOf, flatRow } from "../../export/renderer.ts";
 import type { Message } from "../../models/prompt.ts";
 import type { Step } from "../../plan/calls.ts";
 import { instructionsOf, promptOf } from "../../plan/prompt.ts";
@@ -7,10 +7,11 @@ import { callKeys } from "../../plan/settings.ts";
 import type { AnswerRow } from "../../store/answer-columns.ts";
 import { answerOrigin, type AnswerOrigin, type CallAttempt, callAttempts } from "../../store/runs/call-attempts.ts";
 import { EMPTY } from "../../store/runs/calls.ts";
-import { type CellRow, datasetRows, inputRows, type TaskRow } from "../../store/runs/dataset-rows.ts";
+import { datasetRows, inputRows, type TaskRow } from "../../store/runs/dataset-rows.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import { runNamed, type RunRow } from "../../store/runs/runs.ts";
+import { chosenConditions } from "./chosen-conditions.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
 export interface ShowAnswersOptions {
@@ -71,11 +72,14 @@ const MOST_LISTED = 10;
  */
 export function showAnswers(store: Store, run: string, options: ShowAnswersOptions = {}): ShownInput {
   const { input, condition, withPrompts = false, withAttempts = false } = options;
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   const found = typeof input === "string" ? search(store, row, input) : null;
   const wanted = typeof input === "number" ? input : found?.tasks[0];
   const task = taskOf(store, row, wanted);
-  const cells = cellsOf(row, task).filter(({ strategy }) => strategy !== null);
+  const all = cellsOf(row, task).filter(({ strategy }) => strategy !== null);
+  const conditions = all.map((cell) => cell.condition);
+  const chosen = new Set(condition === undefined ? conditions : chosenConditions(row.publicId, conditions, condition));
+  const cells = all.filter((cell) => chosen.has(cell.condition));
   return {
     run: summaryOf(row),
     task: task.position,
@@ -83,7 +87,7 @@ export function showAnswers(store: Store, run: string, options: ShowAnswersOptio
     context: task.input,
     reference: task.reference,
     found,
-    answers: chosen(cells, condition, row.publicId).map((cell) => ({
+    answers: cells.map((cell) => ({
       ...answerOf(row, task, cell),
       ...(withPrompts && { prompts: promptsOf(store, row, task, cell) }),
       ...(withAttempts && attemptsOf(store, cell)),
@@ -128,24 +132,6 @@ function taskOf(store: Store, run: RunRow, wanted: number | undefined): TaskRow 
   }
   const has = count === last + 1 ? `rows 0 to ${last}` : `${count} of the rows 0 to ${last}`;
   throw new UsageError(`run ${run.publicId} has no input ${wanted ?? 0}; it has ${has}`, "Rows count from 0.");
-}
-
-/** @throws UsageError when the run has no such condition */
-function chosen(cells: readonly Cell[], wanted: string | undefined, run: string): readonly Cell[] {
-  if (wanted === undefined) return cells;
-  const exact = cells.filter(({ condition }) => condition === wanted);
-  const begins = (text: string) => text.toLowerCase().startsWith(wanted.toLowerCase());
-  const found = exact.length > 0 ? exact : cells.filter(({ condition }) => begins(condition));
-  if (found.length > 0) return found;
-  const conditions = [...new Set(cells.map(({ condition }) => condition))];
-  throw new UsageError(
-    `run ${run} has no condition ${JSON.stringify(wanted)}`,
-    `It has: ${conditions.map((condition) => JSON.stringify(condition)).join(", ")}.`,
-  );
-}
-
-function callsOf({ reading, strategy }: Cell): CellRow[] {
-  return [reading, strategy].filter((call) => call !== null);
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Store } from "../../store/file/store.ts";
 import { getSettings } from "../../store/runs/plan.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
 import { type ScoreCount, scoreCounts } from "../../store/runs/scores.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { findRun, runNamed } from "../../store/runs/runs.ts";
 import { capNanoUsdOf, highestLimit, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
@@ -93,7 +93,7 @@ export interface RunDetails {
 
 /** A run as in lists: {@link showRun} without the details. */
 export function showSummary(store: Store, run: string): RunSummary {
-  return summaryOf(getRun(store, findRun(store, run)));
+  return summaryOf(runNamed(store, run));
 }
 
 /**
@@ -101,7 +101,7 @@ export function showSummary(store: Store, run: string): RunSummary {
  * @throws UsageError when there is no such run
  */
 export function showRun(store: Store, run: string): RunDetails {
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   const limit = highestLimit(settingsByPerspective(getSettings(store, row.settingsId), row.config.agent_perspectives));
   const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
   const unclear = possiblyCharged(unsettled, row.prices, limit);

@@ -1,5 +1,6 @@
 import { usd } from "../../models/cost.ts";
 import { missingShards, type Part } from "../../plan/shard.ts";
+import { callCounts } from "../../store/runs/call-counts.ts";
 import type { RunSummaryRow } from "../../store/runs/runs.ts";
 import type { RunStatus } from "../../store/runs/status.ts";
 
@@ -53,14 +54,7 @@ export function summaryOf(run: RunSummaryRow): RunSummary {
     provider: run.provider,
     tasks: run.tasks,
     perspectives: run.perspectives,
-    calls: {
-      total: run.callsTotal,
-      succeeded: run.callsSucceeded,
-      failed: run.callsFailed,
-      pending: run.callsTotal - run.callsSucceeded - run.callsFailed,
-      reused: run.callsReused,
-      truncated: run.callsTruncated,
-    },
+    calls: callCounts(run),
     tokens: {
       prompt: run.promptTokens,
       completion: run.completionTokens,

@@ -1,8 +1,7 @@
-import type { Suspicion } from "../../stats/suspects.ts";
-import { SuspectFinder } from "../../stats/suspects.ts";
+import { type Suspicion, SuspectFinder } from "../../stats/suspects.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
-import { findRows } from "./run-statistics.ts";
+import { runsNamed } from "../../store/runs/runs.ts";
 import { statTasks } from "./stat-tasks.ts";
 
 /** An answer to look at. */
@@ -24,7 +23,7 @@ export interface SuspectAnswer {
  * @throws UsageError when there is no such run, or one is given twice
  */
 export function findSuspects(store: Store, runs: readonly string[]): Iterable<SuspectAnswer> {
-  const rows = findRows(store, runs);
+  const rows = runsNamed(store, runs);
   const finders = rows.map(() => new SuspectFinder());
   const learnt = new Set<number>();
   function* all(): Generator<SuspectAnswer> {

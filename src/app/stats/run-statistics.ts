@@ -1,4 +1,3 @@
-import { UsageError } from "../../errors.ts";
 import { usedText } from "../../plan/reasoning.ts";
 import { InputGroups } from "../../stats/bootstrap.ts";
 import type { Collector } from "../../stats/collector.ts";
@@ -11,7 +10,7 @@ import { MOST_COMPARED, type Summarized, Summary } from "../../stats/summarize.t
 import { readAtOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { answerText } from "../../store/runs/calls.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import { runNamed, type RunRow, runsNamed } from "../../store/runs/runs.ts";
 import type { OnEvent } from "../events.ts";
 import { collectRun } from "./collect-run.ts";
 import { openKnownStatistics } from "./known-statistics.ts";
@@ -104,7 +103,7 @@ export async function measureRun(
   const { compared, parts = PARTS, onEvent = () => {}, onProgress = () => {}, signal } = options;
   const turn = turnsFor(signal);
   return await readAtOneMoment(store, async () => {
-    const row = getRun(store, findRun(store, run));
+    const row = runNamed(store, run);
     let read = 0;
     const onInput = () => {
       read += 1;
@@ -161,7 +160,7 @@ export async function statisticsOf(
   options: StatisticsOptions = {},
 ): Promise<RunStatistics[]> {
   const found: RunStatistics[] = [];
-  for (const { publicId } of findRows(store, runs)) found.push(await runStatistics(store, publicId, options));
+  for (const { publicId } of runsNamed(store, runs)) found.push(await runStatistics(store, publicId, options));
   return found;
 }
 
@@ -175,7 +174,7 @@ export async function modelStatistics(
   { parts = PARTS, onEvent = () => {}, signal }: Omit<StatisticsOptions, "by"> = {},
 ): Promise<ModelStatistics> {
   return await readAtOneMoment(store, async () => {
-    const rows = findRows(store, runs);
+    const rows = runsNamed(store, runs);
     const turn = turnsFor(signal);
     const { summary, offsets, signatures } = await collect(store, rows, new Set(parts), { onEvent, turn });
     const models: Summarized[] = [];
@@ -199,17 +198,6 @@ export async function modelStatistics(
       signatures,
     };
   });
-}
-
-/**
- * @throws UsageError when there is no such run, or one is given twice
- * @internal
- */
-export function findRows(store: Store, runs: readonly string[]): RunRow[] {
-  const ids = runs.map((run) => findRun(store, run));
-  const twice = ids.find((id, at) => ids.indexOf(id) < at);
-  if (twice === undefined) return ids.map((id) => getRun(store, id));
-  throw new UsageError(`run ${getRun(store, twice).publicId} is given twice`, "Give each run once.");
 }
 
 interface Collected {

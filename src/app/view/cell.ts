@@ -1,4 +1,4 @@
-import { type Cell, cellsOf } from "../../export/renderer.ts";
+import { callsOf, type Cell, cellsOf } from "../../export/renderer.ts";
 import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
 import type { CellRow, TaskRow } from "../../store/runs/dataset-rows.ts";
 import { answerOrigin } from "../../store/runs/call-attempts.ts";
@@ -40,10 +40,6 @@ export function cellView(store: Store, run: RunRow, position: number, condition:
 export function stepsOf(store: Store, run: RunRow, task: TaskRow, cell: Cell): StepView[] {
   const prompts = promptsOf(store, run, task, cell);
   return callsOf(cell).map((call, at) => stepView(store, run, call, prompts[at]));
-}
-
-function callsOf({ reading, strategy }: Cell): CellRow[] {
-  return [reading, strategy].filter((call) => call !== null);
 }
 
 function stepView(store: Store, run: RunRow, call: CellRow, prompt: ShownPrompt | undefined): StepView {

@@ -1,7 +1,7 @@
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
 import type { RunRow } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
-import { count, emptyHistogram, noCounts } from "../../view/histogram.ts";
+import { count, emptyFigures } from "../../view/histogram.ts";
 import type { ConditionFigures, Distributions } from "../../view/rows.ts";
 import { type Answer, answersOf, optionsFor } from "./cells.ts";
 import { codePoints } from "./shown-text.ts";
@@ -20,16 +20,6 @@ export function distributionsOf(store: Store, run: RunRow, after: number, slice:
     if (slice.isOver()) return { conditions, next: task.position, looked };
   }
   return { conditions, next: null, looked };
-}
-
-function emptyFigures(): ConditionFigures {
-  return {
-    length: emptyHistogram(),
-    completionTokens: emptyHistogram(),
-    latencyMs: emptyHistogram(),
-    costNanoUsd: emptyHistogram(),
-    states: { succeeded: 0, failed: noCounts(), pending: 0, truncated: 0, reused: 0 },
-  };
 }
 
 function add({ states, ...figures }: ConditionFigures, answer: Answer): void {

@@ -3,7 +3,7 @@ import { DeclinedError, InterruptedError, UsageError } from "../../errors.ts";
 import { atOneMoment } from "../../store/file/transaction.ts";
 import type { Store } from "../../store/file/store.ts";
 import { datasetRows } from "../../store/runs/dataset-rows.ts";
-import { findRun, getRun, type RunRow } from "../../store/runs/runs.ts";
+import { runNamed, type RunRow } from "../../store/runs/runs.ts";
 import { endsOf, placedInputs } from "../../store/view/inputs.ts";
 import type { PageInput } from "../../view/page-chunk.ts";
 import { pageFile } from "../../view/page-file.ts";
@@ -11,6 +11,7 @@ import type { Figures, Statistics, StepView, ViewedRun } from "../../view/rows.t
 import { ViewError } from "../../view/view-error.ts";
 import { checkPlace, keptOf, placeOf, writeDataset } from "../dataset/output.ts";
 import { fileName } from "../paths.ts";
+import { chosenConditions } from "../runs/chosen-conditions.ts";
 import { shellFiles } from "./built-files.ts";
 import { stepsOf } from "./cell.ts";
 import { answersOf, optionsFor } from "./cells.ts";
@@ -49,7 +50,7 @@ const MOST_CALLS = 50_000;
  */
 export async function exportPage(store: Store, run: string, options: ExportPageOptions = {}): Promise<string> {
   const { output, signal } = options;
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   const place = placeOf(output, fileName(row.datasetName), "html");
   await checkPlace(place, keptOf(store, row.config, row.imported?.file));
   try {
@@ -63,7 +64,7 @@ export async function exportPage(store: Store, run: string, options: ExportPageO
 
 /** As {@link exportPage}, as a stream of text. Do not write to the store before the stream ends. */
 export async function renderPage(store: Store, run: string, options: RenderPageOptions = {}): Promise<Readable> {
-  const row = getRun(store, findRun(store, run));
+  const row = runNamed(store, run);
   const part = partOf(store, row, options);
   const statistics = await statisticsFor(store, part, options.signal);
   const bytes = sizeOf(store, part, statistics);
@@ -86,7 +87,7 @@ interface Part {
 
 function partOf(store: Store, run: RunRow, { inputs = run.tasks, conditions: wanted }: RenderPageOptions): Part {
   const whole = wholeRun(store, run.publicId);
-  const conditions = chosenConditions(whole, wanted);
+  const conditions = numbersOf(whole, wanted);
   const count = Math.min(inputs, whole.inputs.count);
   const viewed = {
     ...whole,
@@ -121,20 +122,13 @@ function lastOf(store: Store, run: RunRow, count: number): number {
   return last;
 }
 
-/** @throws UsageError when the run has no such condition */
-function chosenConditions({ run, conditions }: ViewedRun, wanted: readonly string[] | undefined): number[] {
-  if (wanted === undefined || wanted.length === 0) return conditions.map((_, at) => at);
-  const found = wanted.flatMap((text) => {
-    const exact = conditions.flatMap(({ condition }, at) => (condition === text ? at : []));
-    const begins = (condition: string) => condition.toLowerCase().startsWith(text.toLowerCase());
-    const some = exact.length > 0 ? exact : conditions.flatMap(({ condition }, at) => (begins(condition) ? at : []));
-    if (some.length > 0) return some;
-    throw new UsageError(
-      `run ${run.id} has no condition ${JSON.stringify(text)}`,
-      `It has: ${conditions.map(({ condition }) => JSON.stringify(condition)).join(", ")}.`,
-    );
-  });
-  return [...new Set(found)].toSorted((a, b) => a - b);
+/** The numbers of the conditions that texts choose; all if there are none. */
+function numbersOf({ run, conditions }: ViewedRun, wanted: readonly string[] = []): number[] {
+  const all = conditions.map(({ condition }) => condition);
+  const chosen = new Set(
+    wanted.length === 0 ? all : wanted.flatMap((text) => [...chosenConditions(run.id, all, text)]),
+  );
+  return [...all.keys()].filter((at) => chosen.has(all[at] ?? ""));
 }
 
 /** The statistics for a page. They are of all answers of a run. */

@@ -1,5 +1,5 @@
 import { errorCode, UsageError } from "../../errors.ts";
-import { findRun, getRun } from "../../store/runs/runs.ts";
+import { runNamed } from "../../store/runs/runs.ts";
 import type { Store } from "../../store/file/store.ts";
 import type { Ask } from "../../view/api.ts";
 import { startServer } from "../../view/server.ts";
@@ -38,7 +38,7 @@ export interface ServedView {
 export async function serveView(store: Store, options: ServeViewOptions = {}): Promise<ServedView> {
   const { run, port = 0, onEvent = () => {} } = options;
   const publicOrigin = options.publicOrigin === undefined ? null : originIn(options.publicOrigin);
-  const id = run === undefined ? null : getRun(store, findRun(store, run)).publicId;
+  const id = run === undefined ? null : runNamed(store, run).publicId;
   const shell = shellFiles();
   const onBug = (error: unknown) => {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

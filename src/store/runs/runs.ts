@@ -202,6 +202,19 @@ export function findRun(store: Store, wanted: string): number {
   );
 }
 
+/** Finds a run as {@link findRun} does, and reads it. @throws UsageError when there is no such run, or more than one */
+export function runNamed(store: Store, wanted: string): RunRow & RunSummaryRow {
+  return getRun(store, findRun(store, wanted));
+}
+
+/** Finds and reads several runs. @throws UsageError also when one is given twice */
+export function runsNamed(store: Store, wanted: readonly string[]): (RunRow & RunSummaryRow)[] {
+  const runIds = wanted.map((run) => findRun(store, run));
+  const twice = runIds.find((runId, at) => runIds.indexOf(runId) < at);
+  if (twice === undefined) return runIds.map((runId) => getRun(store, runId));
+  throw new UsageError(`run ${getRun(store, twice).publicId} is given twice`, "Give each run once.");
+}
+
 // The status is derived and never stored, because a crashed process could not correct a stored one.
 function statusOf(run: Omit<RunSummaryRow, "status" | "experiment">, lease: LeaseRow | null): RunStatus {
   if (lease && seemsLive(lease)) return "running";

@@ -1,18 +1,8 @@
 import type { PageCell, PageChunk } from "../page-data.ts";
-import { count, emptyHistogram, noCounts } from "../histogram.ts";
+import { count } from "../histogram.ts";
 import type { ConditionFigures } from "../rows.ts";
 import { costOf } from "./file-filter.ts";
 import { lengthOf } from "./length.ts";
-
-export function noFigures(): ConditionFigures {
-  return {
-    length: emptyHistogram(),
-    completionTokens: emptyHistogram(),
-    latencyMs: emptyHistogram(),
-    costNanoUsd: emptyHistogram(),
-    states: { succeeded: 0, failed: noCounts(), pending: 0, truncated: 0, reused: 0 },
-  };
-}
 
 /** Adds a cell to the figures of its condition. */
 export function addValues(figures: ConditionFigures, cell: PageCell, chunk: PageChunk, latency: number | null): void {

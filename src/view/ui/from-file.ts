@@ -1,3 +1,4 @@
+import { emptyFigures } from "../histogram.ts";
 import type { PageCell, PageChunk, PageHead, PageRow, PageStep, TextAt } from "../page-data.ts";
 import type {
   CellView,
@@ -10,7 +11,7 @@ import type {
   Statistics,
   StepView,
 } from "../rows.ts";
-import { addValues, noFigures } from "./file-figures.ts";
+import { addValues } from "./file-figures.ts";
 import { cellMatches, latencyOf } from "./file-filter.ts";
 import { lengthOf } from "./length.ts";
 
@@ -133,7 +134,7 @@ function matchesOf(filter: Filter, conditions: readonly { condition: string }[])
 }
 
 function figuresOf(count: number): Slice<Distributions> {
-  const conditions = Array.from({ length: count }, noFigures);
+  const conditions = Array.from({ length: count }, emptyFigures);
   return {
     add(row, chunk) {
       for (const [at, replicates] of row.cells.entries()) {
