@@ -246,13 +246,14 @@ test("every config runs", async () => {
   }
 });
 
-test("the example of the library runs", async () => {
+test("the examples of the library run", async () => {
   await using space = await copyOfPrepared();
-  const [example] = blocksOf(await textOf("docs/library.md"), "ts");
-  const bin = await space.write("example.mjs", example!.replace('from "datagen"', `from "${ROOT}/dist/index.js"`));
-  const { code, stdout, stderr } = await datagen([], { cwd: space.path, bin });
-  expect(code, stderr).toBe(0);
-  expect(stdout).toContain("Dataset saved to: ");
+  for (const example of blocksOf(await textOf("docs/library.md"), "ts")) {
+    const bin = await space.write("example.mjs", example.replace('from "datagen"', `from "${ROOT}/dist/index.js"`));
+    const { code, stdout, stderr } = await datagen([], { cwd: space.path, bin });
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("Dataset saved to: ");
+  }
 });
 
 /** The anchors that GitHub gives to the headings of a page. */

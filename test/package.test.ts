@@ -221,6 +221,9 @@ describe("the packed package", () => {
       manifest.version,
       "ERR_PACKAGE_PATH_NOT_EXPORTED",
     ]);
+    const page = await readFile(join(ROOT, "docs/library.md"), "utf8");
+    const [names] = JSON.parse(stdout) as [string[]];
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([]);
   });
 });
 

@@ -28,7 +28,7 @@ const ANOTHER = "Name a new file.";
 export async function backUpDatabase(
   store: Store,
   path: string,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<Backup> {
   const given = expandHome(path);
   // SQLite would take such a file for a part of the database beside it.

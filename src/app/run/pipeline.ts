@@ -18,7 +18,7 @@ export interface PipelineOptions {
   name?: string | undefined;
   /** Values that override the config's. */
   overrides?: Overrides | undefined;
-  /** Stops the run; it can be resumed with `datagen resume`, or with `executeRun`. */
+  /** Stops the run, which can be resumed with `datagen resume` or `executeRun`, or the export of its dataset. */
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
 }
@@ -48,6 +48,6 @@ export class DataGenerationPipeline {
     using store = known.isPretended ? openStore(database) : known;
     const { name: run } = await planRuns(store, [prepared], options);
     await executeRun(store, run, { signal, onEvent });
-    return await exportRun(store, run, { output, onEvent });
+    return await exportRun(store, run, { output, signal, onEvent });
   }
 }

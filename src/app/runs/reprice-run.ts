@@ -32,7 +32,7 @@ interface PricedCost {
 export async function repriceRun(
   store: Store,
   run: string,
-  { apply = false }: { apply?: boolean } = {},
+  { apply = false }: { apply?: boolean | undefined } = {},
 ): Promise<Repricing> {
   const row = runNamed(store, run);
   const { id, publicId, provider, baseUrl, baseUrlSource } = row;

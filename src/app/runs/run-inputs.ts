@@ -32,7 +32,11 @@ function hiddenColumns(config: Config): string[] {
  * @param options.onEvent gets a warning if the run has only a part of the inputs
  * @throws UsageError when there is no such run
  */
-export function runInputs(store: Store, run: string, options: { onEvent?: OnEvent } = {}): Iterable<InputFileRow> {
+export function runInputs(
+  store: Store,
+  run: string,
+  options: { onEvent?: OnEvent | undefined } = {},
+): Iterable<InputFileRow> {
   const { onEvent = () => {} } = options;
   const { id, shard, config } = runNamed(store, run);
   const hidden = hiddenColumns(config);

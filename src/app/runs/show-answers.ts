@@ -20,9 +20,9 @@ export interface ShowAnswersOptions {
   /** Only this condition, or all that begin with it. */
   condition?: string | undefined;
   /** Adds the messages of each call. */
-  withPrompts?: boolean;
+  withPrompts?: boolean | undefined;
   /** Adds the requests of each call, and where its answer came from. */
-  withAttempts?: boolean;
+  withAttempts?: boolean | undefined;
 }
 
 /** The messages of a call. */

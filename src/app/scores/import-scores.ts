@@ -8,6 +8,7 @@ import { inTransaction } from "../../store/file/transaction.ts";
 import { findRuns } from "../../store/runs/experiments.ts";
 import { getRun, type RunRow } from "../../store/runs/runs.ts";
 import { draftScores, type ScoreCount, type ScoreDraft } from "../../store/runs/scores.ts";
+import type { OnEvent } from "../events.ts";
 import { cellFinder } from "./find-cells.ts";
 import { isMissing, scoreReader } from "./read-scores.ts";
 
@@ -25,14 +26,16 @@ const MOST_PROBLEMS = 50;
  * names that the run has are replaced.
  * @param name the id of a run, a unique prefix of it, `latest`, or the name of an experiment
  * @param path a file of JSON Lines, JSON, CSV or Parquet: see docs/datasets.md
+ * @param options.onEvent gets warnings about rows and columns that were left out
  * @throws UsageError when there is no such run, or anything is wrong with the file
  */
 export async function importScores(
   store: Store,
   name: string,
   path: string,
-  onWarning: (message: string) => void = () => {},
+  { onEvent = () => {} }: { onEvent?: OnEvent | undefined } = {},
 ): Promise<ImportedScores> {
+  const onWarning = (message: string) => onEvent({ type: "warning", message });
   const runs = findRuns(store, name).runIds.map((runId) => getRun(store, runId));
   using draft = draftScores(store);
   const { touched, names } = await readFile(store, runs, expandHome(path), draft, onWarning);

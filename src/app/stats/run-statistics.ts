@@ -19,11 +19,11 @@ import { type Turn, turnsFor } from "./turns.ts";
 
 export interface StatisticsOptions {
   /** The groups that are compared with each other. Default: conditions. */
-  by?: "condition" | "kind";
+  by?: "condition" | "kind" | undefined;
   /** The parts of the work. Default: all; the figures of others are null. */
-  parts?: readonly Part[];
+  parts?: readonly Part[] | undefined;
   /** Gets warnings. */
-  onEvent?: OnEvent;
+  onEvent?: OnEvent | undefined;
   /** Ends the work. While it goes on, other code of the process may run, which must not use the store. */
   signal?: AbortSignal | undefined;
 }

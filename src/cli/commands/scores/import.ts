@@ -33,7 +33,7 @@ export class ScoresImportCommand extends DatagenCommand {
       import("../../render/scores/import.ts"),
     ]);
     using store = await this.openStore("refuse");
-    const imported = await importScores(store, this.run, this.file, this.onWarning);
+    const imported = await importScores(store, this.run, this.file, { onEvent: this.onEvent });
     if (this.json) this.printJson(imported);
     else this.print(renderImportedScores(imported));
   }
