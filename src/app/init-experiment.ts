@@ -1,5 +1,4 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { configJsonSchema } from "../config/schema.ts";
 import { errorCode, errorMessage, UsageError } from "../errors.ts";
 import { exampleConfig, EXAMPLE_INPUTS } from "./example-experiment.ts";
@@ -12,12 +11,11 @@ export interface NewExperiment {
 }
 
 /**
- * Writes the files of a new experiment: a config with comments, its inputs, and the schema with which an editor checks
- * the config. Several experiments in a folder share the schema.
- *
+ * Writes the files of a new experiment into the current folder: a config with comments, its inputs, and the schema with
+ * which an editor checks the config. Several experiments in a folder share the schema.
  * @throws UsageError if a file is there already; then nothing is written
  */
-export async function initExperiment(name: string, folder = "."): Promise<NewExperiment> {
+export async function initExperiment(name: string): Promise<NewExperiment> {
   if (!/^[\p{L}\p{N}_][\p{L}\p{N}_-]{0,99}$/u.test(name)) {
     throw new UsageError(
       `${JSON.stringify(name)} cannot be the name of an experiment`,
@@ -25,12 +23,12 @@ export async function initExperiment(name: string, folder = "."): Promise<NewExp
     );
   }
   const files = {
-    config: join(folder, `${name}.json`),
-    inputs: join(folder, `${name}.inputs.jsonl`),
-    schema: join(folder, "datagen.schema.json"),
+    config: `${name}.json`,
+    inputs: `${name}.inputs.jsonl`,
+    schema: "datagen.schema.json",
   };
   const contents = [
-    [files.config, exampleConfig(`${name}.inputs.jsonl`)],
+    [files.config, exampleConfig(files.inputs)],
     [files.inputs, EXAMPLE_INPUTS.map((row) => `${JSON.stringify(row)}\n`).join("")],
     [files.schema, `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ] as const;

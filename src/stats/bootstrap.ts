@@ -46,9 +46,9 @@ export class InputGroups {
 }
 
 /** How often each group is in each of the draws: {@link DRAWS} rows of `groups` numbers. */
-export function drawGroups(groups: number, seed = SEED): Float64Array {
+export function drawGroups(groups: number): Float64Array {
   const times = new Float64Array(DRAWS * groups);
-  const random = randoms(seed);
+  const random = randoms(SEED);
   for (let draw = 0; draw < DRAWS; draw += 1) {
     for (let at = 0; at < groups; at += 1) {
       const place = draw * groups + random(groups);

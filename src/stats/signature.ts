@@ -49,7 +49,7 @@ export interface SignatureFacts {
 }
 
 /** A line that says how a figure was made. */
-export function signatureOf(name: FigureName, facts: SignatureFacts = {}): string {
+export function signatureOf(name: FigureName, facts: SignatureFacts): string {
   const { n, meanWords, sample = "all", groups = null } = facts;
   return [
     { ...DEFINITIONS, ...OTHERS }[name],

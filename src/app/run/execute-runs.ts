@@ -72,7 +72,7 @@ export async function executeExperiment(
 export async function executeRuns(
   store: Store,
   { name, experiment, runs }: NamedRuns,
-  options: ExecuteExperimentOptions = {},
+  options: ExecuteExperimentOptions,
 ): Promise<ExecutedRun[]> {
   const [first] = runs;
   if (experiment !== null || !first) return await executeExperiment(store, name, options);

@@ -1,10 +1,8 @@
 import { Command, Option } from "clipanion";
-import { isEnum } from "typanion";
 import type { CheckEvent } from "../../app/check/check-config.ts";
-import { PROVIDERS } from "../../config/providers.ts";
 import { EXIT } from "../../errors.ts";
+import { baseUrlsFlag, providerFlag } from "../config-flags.ts";
 import { DatagenCommand } from "../command.ts";
-import { either } from "../render/text.ts";
 
 export class CheckCommand extends DatagenCommand {
   static override paths = [["check"]];
@@ -36,14 +34,9 @@ export class CheckCommand extends DatagenCommand {
   });
 
   config = Option.String({ name: "CONFIG" });
-  provider = Option.String("--provider", {
-    description: `The provider: ${either(PROVIDERS)}`,
-    validator: isEnum(PROVIDERS),
-  });
+  provider = providerFlag();
   model = Option.Array("--model", { description: "The name of the model; give it again for further models" });
-  baseUrl = Option.Array("--base-url", {
-    description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
-  });
+  baseUrl = baseUrlsFlag();
 
   async execute(): Promise<number> {
     const [{ loadConfigs }, { chooseModels }, { checkConfigs }, { renderCheck, renderCheckEvent }] = await Promise.all([

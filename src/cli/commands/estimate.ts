@@ -1,15 +1,13 @@
 import { Command, Option } from "clipanion";
-import { isEnum } from "typanion";
 import type { PreparedPilots } from "../../app/estimate/create-pilot.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
-import { PROVIDERS } from "../../config/providers.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
+import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../config-flags.ts";
 import { isCount, isNumber } from "../number.ts";
 import { estimatesJson, renderEstimates } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";
 import { SendingCommand } from "../sending.ts";
-import { either } from "../render/text.ts";
 
 export class EstimateCommand extends SendingCommand {
   static override paths = [["estimate"]];
@@ -34,16 +32,11 @@ export class EstimateCommand extends SendingCommand {
   });
 
   config = Option.String({ name: "CONFIG" });
-  test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
-  provider = Option.String("--provider", {
-    description: `The provider: ${either(PROVIDERS)}`,
-    validator: isEnum(PROVIDERS),
-  });
+  test = testFlag();
+  provider = providerFlag();
   model = Option.Array("--model", { description: "The name of the model; give it again for further models" });
-  baseUrl = Option.Array("--base-url", {
-    description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
-  });
-  sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
+  baseUrl = baseUrlsFlag();
+  sampleSize = sampleSizeFlag();
   fresh = Option.Boolean("--fresh", false, { description: "Reuse no earlier answers; count every call as sent" });
   maxCost = Option.String("--max-cost", {
     description: "The most that the pilot, or the pilots of several models together, may cost in US dollars",

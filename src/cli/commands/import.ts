@@ -1,10 +1,8 @@
 import { Command, Option } from "clipanion";
-import { isEnum } from "typanion";
 import type { ImportDatasetOptions } from "../../app/dataset/import-dataset.ts";
-import { PROVIDERS } from "../../config/providers.ts";
+import { providerFlag } from "../config-flags.ts";
 import { DatagenCommand } from "../command.ts";
 import { renderImported } from "../render/lines.ts";
-import { either } from "../render/text.ts";
 
 export class ImportCommand extends DatagenCommand {
   static override paths = [["import"]];
@@ -32,10 +30,7 @@ export class ImportCommand extends DatagenCommand {
   });
 
   file = Option.String({ name: "FILE" });
-  provider = Option.String("--provider", {
-    description: `Who answered: ${either(PROVIDERS)}`,
-    validator: isEnum(PROVIDERS),
-  });
+  provider = providerFlag("Who answered");
   model = Option.String("--model", { description: "The model that answered" });
   baseUrl = Option.String("--base-url", { description: "The base URL of the server that answered" });
   taskType = Option.String("--task-type", {

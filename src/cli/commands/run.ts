@@ -1,13 +1,11 @@
 import { Command, Option } from "clipanion";
-import { isEnum } from "typanion";
 import { UsageError } from "../../errors.ts";
-import { PROVIDERS } from "../../config/providers.ts";
 import { parsePart } from "../../plan/shard.ts";
 import { KEY_VARIABLES } from "../../providers/index.ts";
 import type { CreateRunOptions } from "../../app/run/prepare-run.ts";
+import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../config-flags.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
-import { either } from "../render/text.ts";
 
 export class RunCommand extends ExecutionCommand {
   static override paths = [["run"]];
@@ -54,21 +52,16 @@ export class RunCommand extends ExecutionCommand {
   });
 
   config = Option.String({ name: "CONFIG" });
-  test = Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
-  provider = Option.String("--provider", {
-    description: `The provider: ${either(PROVIDERS)}`,
-    validator: isEnum(PROVIDERS),
-  });
+  test = testFlag();
+  provider = providerFlag();
   model = Option.Array("--model", {
     description: "The name of the model; give it again for further models, each in a run of its own",
   });
-  baseUrl = Option.Array("--base-url", {
-    description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
-  });
+  baseUrl = baseUrlsFlag();
   server = Option.String("--server", {
     description: "A name for the servers: it stands in the keys of calls, and workers of a queue take the calls by it",
   });
-  sampleSize = Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
+  sampleSize = sampleSizeFlag();
   fresh = Option.Boolean("--fresh", false, {
     description: "Reuse no earlier answers; send every call",
   });

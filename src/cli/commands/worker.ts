@@ -1,10 +1,8 @@
 import { Command, Option } from "clipanion";
-import { isEnum } from "typanion";
-import { PROVIDERS } from "../../config/providers.ts";
+import { providerFlag } from "../config-flags.ts";
 import { PlainCommand } from "../command.ts";
 import { growYoungGeneration } from "../memory.ts";
 import { isCount } from "../number.ts";
-import { either } from "../render/text.ts";
 import { interruptible } from "../signals.ts";
 
 const DEFAULT_CONCURRENCY = 32;
@@ -49,10 +47,7 @@ export class WorkerCommand extends PlainCommand {
   baseUrl = Option.Array("--base-url", {
     description: "The base URL of a server that answers the jobs; give it again for further servers",
   });
-  provider = Option.String("--provider", {
-    description: `The provider: ${either(PROVIDERS)}`,
-    validator: isEnum(PROVIDERS),
-  });
+  provider = providerFlag();
   server = Option.String("--server", { description: "The name that all its servers share, as the runs call them" });
 
   async execute(): Promise<void> {

@@ -1,0 +1,26 @@
+import { Option } from "clipanion";
+import { isEnum } from "typanion";
+import { PROVIDERS } from "../config/providers.ts";
+import { isNumber } from "./number.ts";
+import { either } from "./render/text.ts";
+
+/* Flags of several commands that change a config: each command has them as fields. */
+
+/** @param what what the provider is to the command */
+export function providerFlag(what = "The provider") {
+  return Option.String("--provider", { description: `${what}: ${either(PROVIDERS)}`, validator: isEnum(PROVIDERS) });
+}
+
+export function baseUrlsFlag() {
+  return Option.Array("--base-url", {
+    description: "The base URL of an OpenAI-compatible server; give it again for further servers of the same model",
+  });
+}
+
+export function testFlag() {
+  return Option.Boolean("--test", false, { description: "Only the first 10 inputs and the first 4 perspectives" });
+}
+
+export function sampleSizeFlag() {
+  return Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
+}
