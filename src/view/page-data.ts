@@ -2,8 +2,7 @@ import type { GridCell, StepView, ViewedRun } from "./rows.ts";
 
 /*
  * The data inside an exported page: a script of type application/json with the run, one with its statistics, and one for
- * each chunk of rows. A
- * chunk has each text once; its rows name texts by their places in it, so that a prompt costs little.
+ * each chunk of rows. A chunk has each text once; its rows name texts by their places in it, so that a prompt costs little.
  */
 
 /** The place of a text in its chunk. */

@@ -144,6 +144,12 @@ export function linkTo(change: Partial<Place>): string {
   return `./${page}${hashOf({ ...place.peek(), cell: null, about: null, ...change })}`;
 }
 
+/** The address of another run, for links. Nothing of this run's filters and choices goes along. */
+export function linkToRun(run: string, change: Partial<Pick<Place, "input" | "filter" | "cell">> = {}): string {
+  const nothing = { input: null, filter: {}, sides: [], all: false, other: null, sort: null };
+  return linkTo({ ...nothing, view: "grid", run, ...change });
+}
+
 /** Goes to another place. Small moves, such as scrolling, replace the entry in the browser's history. */
 export function go(change: Partial<Place>, how: "push" | "replace" = "push"): void {
   const next = { ...place.peek(), ...change };

@@ -1,12 +1,11 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { CellView, StepView, ViewedRun, WholeRow } from "../rows.ts";
-import { type CellPlace, go, linkTo } from "./address.ts";
+import { type CellPlace, go, linkToRun } from "./address.ts";
 import { Attempts } from "./attempts.tsx";
 import { focusWanted, positions } from "./grid-state.ts";
 import { isFile, reading, rows, useLoaded } from "./loading.ts";
-import { Failure } from "./notices.tsx";
+import { Beginning, Failure } from "./notices.tsx";
 import { counted, duration, money, number } from "./number.ts";
-import { Beginning } from "./side.tsx";
 import { Name, Text, visible } from "./text.tsx";
 
 const MOVES: { name: string; arrow: string; letter: string; by: [inputs: number, conditions: number] }[] = [
@@ -269,10 +268,7 @@ function RunLinks({ name, ids }: { name: string; ids: readonly string[] }) {
         {isFile && ids.map(visible).join(" ")}
         {!isFile &&
           ids.map((id) => (
-            <a
-              key={id}
-              href={linkTo({ run: id, view: "grid", filter: {}, sides: [], all: false, other: null, input: null })}
-            >
+            <a key={id} href={linkToRun(id)}>
               {visible(id)}
             </a>
           ))}

@@ -7,7 +7,7 @@ import { counted, number, percent } from "./number.ts";
 import { RunOptions } from "./options.tsx";
 import { readRuns, runs } from "./run-state.ts";
 import { Frame } from "./table-parts.tsx";
-import { Text, visible } from "./text.tsx";
+import { Text, visible, Words } from "./text.tsx";
 
 /** How many of the most different pairs are kept. */
 const MOST_PAIRS = 50;
@@ -143,10 +143,10 @@ function Pair(props: { pair: ComparedPair; viewed: ViewedRun; theirs: ViewedRun 
         {replicate > 1 && <div class="faint">replicate {replicate}</div>}
       </td>
       <td>
-        <Text class="words" text={a.isCut ? `${a.text}…` : a.text} />
+        <Words text={a} />
       </td>
       <td>
-        <Text class="words" text={b.isCut ? `${b.text}…` : b.text} />
+        <Words text={b} />
       </td>
     </tr>
   );

@@ -1,11 +1,11 @@
 import type { VirtualItem } from "@tanstack/virtual-core";
-import type { GridCell, GridRow, ShownText, ViewedRun } from "../rows.ts";
+import type { GridCell, GridRow, ViewedRun } from "../rows.ts";
 import { go } from "./address.ts";
 import type { GridLayout } from "./grid-layout.ts";
 import { active, columnsBefore, leading, toggleWhole } from "./grid-state.ts";
 import { Marks } from "./marks.tsx";
 import { counted, number } from "./number.ts";
-import { FEW_MARKED, Text, visible } from "./text.tsx";
+import { FEW_MARKED, visible, Words } from "./text.tsx";
 
 interface Props {
   measure: (element: HTMLElement | null) => void;
@@ -128,7 +128,7 @@ function InputCell({ position, row, isOpen, layout, isActive, canTab }: InputPro
       </div>
       {row === undefined && <div class="faint">Loading…</div>}
       {row === null && <div class="faint">This run has no such input.</div>}
-      {row && <Words text={row.input} />}
+      {row && <Words text={row.input} most={FEW_MARKED} />}
     </div>
   );
 }
@@ -162,7 +162,8 @@ function ReferenceCell(props: {
       onFocus={() => focus(position, 1)}
       style={{ width: `${layout.reference}px`, insetInlineStart: `${layout.input}px` }}
     >
-      {row && (row.reference === null ? <div class="faint">none</div> : <Words text={row.reference} />)}
+      {row &&
+        (row.reference === null ? <div class="faint">none</div> : <Words text={row.reference} most={FEW_MARKED} />)}
     </div>
   );
 }
@@ -201,10 +202,6 @@ function MatchesCell({ position, matched, viewed, layout, current }: Props & { c
   );
 }
 
-function Words({ text }: { text: ShownText }) {
-  return <Text class="words" most={FEW_MARKED} text={text.isCut ? `${text.text}…` : text.text} />;
-}
-
 interface AnswerProps {
   cell: GridCell;
   replicate: number | null;
@@ -219,7 +216,7 @@ function Answer({ cell, replicate, isMatch, onOpen }: AnswerProps) {
       {cell.response === null ? (
         <div class="words faint">{cell.state === "pending" ? "Not answered yet" : "No answer"}</div>
       ) : (
-        <Words text={cell.response} />
+        <Words text={cell.response} most={FEW_MARKED} />
       )}
       <div class="marks">
         {replicate !== null && <span class="replicate">{replicate}</span>}

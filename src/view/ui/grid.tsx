@@ -10,10 +10,10 @@ import { onGridKey } from "./grid-keys.ts";
 import { active, focusWanted, leading, opened, positions, wantedPlace } from "./grid-state.ts";
 import { reading } from "./loading.ts";
 import { Failure } from "./notices.tsx";
-import { number } from "./number.ts";
 import type { Positions } from "./positions.ts";
 import { RowCache } from "./row-cache.ts";
 import { search } from "./search.ts";
+import { Parts } from "./table-parts.tsx";
 import { useVirtualizer, useWidth } from "./virtual.ts";
 
 /** Inputs by conditions. */
@@ -75,7 +75,17 @@ function Table({ viewed, layout, shown }: TableProps) {
   return (
     <>
       {cache.error.value && <Failure error={cache.error.value} />}
-      {shown.count > size && <Parts part={part} size={size} count={shown.count} setPart={setPart} />}
+      <Parts
+        label="the grid"
+        page={part}
+        of={size}
+        count={shown.count}
+        what="rows"
+        onTurn={(next) => {
+          setPart(next);
+          active.value = null;
+        }}
+      />
       {/* oxlint-disable-next-line jsx-a11y/interactive-supports-focus -- its cells have the focus */}
       <div
         class="pane"
@@ -168,28 +178,6 @@ function useParts(layout: GridLayout, shown: Positions) {
   const size = rowsInPart(layout);
   const [part, setPart] = useState(() => Math.floor(shown.indexOf(place.peek().input ?? 0) / size));
   return { size, part: Math.min(part, Math.floor((shown.count - 1) / size)), setPart };
-}
-
-function Parts(props: { part: number; size: number; count: number; setPart: (part: number) => void }) {
-  const { part, size, count, setPart } = props;
-  const last = Math.floor((count - 1) / size);
-  const to = (next: number) => () => {
-    setPart(next);
-    active.value = null;
-  };
-  return (
-    <nav class="parts" aria-label="Parts of the grid">
-      <button type="button" disabled={part === 0} onClick={to(part - 1)}>
-        Earlier
-      </button>
-      <span>
-        rows {number(part * size + 1)} to {number(Math.min(count, (part + 1) * size))} of {number(count)}
-      </span>
-      <button type="button" disabled={part === last} onClick={to(part + 1)}>
-        Later
-      </button>
-    </nav>
-  );
 }
 
 /** Keeps the first input in sight in the address, so that a reload comes back to it. */

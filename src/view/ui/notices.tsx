@@ -17,3 +17,8 @@ export function Failure({ error }: { error: Error }) {
     </div>
   );
 }
+
+/** Stands below a text that is cut. */
+export function Beginning() {
+  return <p class="faint">Only the beginning is shown: the text is very long.</p>;
+}

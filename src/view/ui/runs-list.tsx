@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 import type { RunSummary } from "../../app/runs/summary.ts";
-import { linkTo } from "./address.ts";
+import { linkToRun } from "./address.ts";
 import { isFile } from "./loading.ts";
 import { Failure } from "./notices.tsx";
 import { moment, money, number } from "./number.ts";
@@ -87,11 +87,10 @@ function RunsTable({ runs: all }: { runs: readonly RunSummary[] }) {
 
 function RunRow({ run }: { run: RunSummary }) {
   const { id, name, experiment, task_type: task, calls, tokens } = run;
-  const open = { view: "grid" as const, run: id, input: null, sides: [], all: false, other: null, sort: null };
   return (
     <tr>
       <th scope="row">
-        <a href={linkTo({ ...open, filter: {} })}>{name === null ? id : <Name text={name} />}</a>
+        <a href={linkToRun(id)}>{name === null ? id : <Name text={name} />}</a>
         {name !== null && <div class="faint code">{id}</div>}
         {experiment !== null && (
           <div class="faint of-experiment">
@@ -115,17 +114,13 @@ function RunRow({ run }: { run: RunSummary }) {
         {done(run) === calls.total ? number(calls.total) : `${number(done(run))} of ${number(calls.total)}`}
       </td>
       <td class="figure">
-        {calls.failed === 0 ? (
-          "0"
-        ) : (
-          <a href={linkTo({ ...open, filter: { state: "failed" } })}>{number(calls.failed)}</a>
-        )}
+        {calls.failed === 0 ? "0" : <a href={linkToRun(id, { filter: { state: "failed" } })}>{number(calls.failed)}</a>}
       </td>
       <td class="figure">
         {calls.truncated === 0 ? (
           "0"
         ) : (
-          <a href={linkTo({ ...open, filter: { truncated: true } })}>{number(calls.truncated)}</a>
+          <a href={linkToRun(id, { filter: { truncated: true } })}>{number(calls.truncated)}</a>
         )}
       </td>
       <td class="figure">{number(tokens.total)}</td>

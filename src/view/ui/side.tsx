@@ -1,10 +1,10 @@
 import { useMemo } from "preact/hooks";
 import type { GridCell, ShownText, ViewedRun, WholeRow } from "../rows.ts";
-import { go, linkTo, MOST_SIDES, place, type Side } from "./address.ts";
+import { go, linkToRun, MOST_SIDES, place, type Side } from "./address.ts";
 import { positions, sidesWith } from "./grid-state.ts";
 import { reading, rows, useLoaded } from "./loading.ts";
 import { Marks } from "./marks.tsx";
-import { Failure } from "./notices.tsx";
+import { Beginning, Failure } from "./notices.tsx";
 import { counted, number } from "./number.ts";
 import { SideChoice } from "./side-choice.tsx";
 import { FEW_MARKED, Name, piecesOf, Text, visible } from "./text.tsx";
@@ -126,10 +126,6 @@ function Source({ name, text }: { name: string; text: ShownText }) {
       {text.isCut && <Beginning />}
     </section>
   );
-}
-
-export function Beginning() {
-  return <p class="faint">Only the beginning is shown: the text is very long.</p>;
 }
 
 interface ColumnsProps {
@@ -254,9 +250,6 @@ function markedTexts(texts: readonly (string | null)[]): (Piece[] | null)[] {
   return [ofFirst.length === 0 ? null : ownAgainstAll(ofFirst), ...pairs.map((pair) => pair?.b ?? null)];
 }
 
-/** Nothing of this run's filters and choices goes along into another run. */
-const NO_PLACE = { filter: {}, sides: [], all: false, other: null, sort: null };
-
 interface TextProps {
   column: Column;
   pieces: Piece[] | null;
@@ -285,9 +278,7 @@ function ColumnText({ column: { position, cell }, pieces, isSame, isUnmarked, si
             Prompt and cost
           </button>
         ) : (
-          <a href={linkTo({ ...NO_PLACE, view: "grid", run: side.run, input: position, cell: here })}>
-            Prompt and cost, in its run
-          </a>
+          <a href={linkToRun(side.run, { input: position, cell: here })}>Prompt and cost, in its run</a>
         )}
       </div>
       {response === null ? (

@@ -3,7 +3,7 @@ import { go, linkTo, place } from "./address.ts";
 import { counted, number } from "./number.ts";
 import { columnOf, fixed } from "./statistics-columns.ts";
 import { Frame, isOf } from "./table-parts.tsx";
-import { Name, Text } from "./text.tsx";
+import { Name, Words } from "./text.tsx";
 
 /** A figure from 0 to 1 needs more digits than a number of words. */
 function digitsOf(value: number): number {
@@ -148,7 +148,7 @@ export function Suspects({ suspects, conditions }: Pick<Figures, "suspects" | "c
                   </td>
                   <td>{reasons.join(", ")}</td>
                   <td>
-                    <Text class="words" text={response.isCut ? `${response.text}…` : response.text} />
+                    <Words text={response} />
                   </td>
                 </tr>
               ))}

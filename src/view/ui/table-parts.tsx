@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { ViewedRun } from "../rows.ts";
 import { go, place } from "./address.ts";
+import { number } from "./number.ts";
 
 /* What the tables of figures share: how they are sorted, which part is shown, and what a row is. */
 
@@ -91,6 +92,8 @@ export function GroupTable<Group>({ label, groups, valueOf, heads, row, ...props
 }
 
 interface PartsProps {
+  /** What is turned. */
+  label?: string;
   page: number;
   /** How many are shown at once. */
   of: number;
@@ -99,16 +102,16 @@ interface PartsProps {
   onTurn: (page: number) => void;
 }
 
-/** Turns the pages of a long table. */
-export function Parts({ page, of, count, what, onTurn }: PartsProps) {
+/** Turns the pages of something long. */
+export function Parts({ page, of, count, what, label = `the ${what}`, onTurn }: PartsProps) {
   if (count <= of) return null;
   return (
-    <nav class="parts" aria-label={`Parts of the ${what}`}>
+    <nav class="parts" aria-label={`Parts of ${label}`}>
       <button type="button" disabled={page === 0} onClick={() => onTurn(page - 1)}>
         Earlier
       </button>
       <span>
-        {what} {page * of + 1} to {Math.min(count, (page + 1) * of)} of {count}
+        {what} {number(page * of + 1)} to {number(Math.min(count, (page + 1) * of))} of {number(count)}
       </span>
       <button type="button" disabled={(page + 1) * of >= count} onClick={() => onTurn(page + 1)}>
         Later

@@ -1,5 +1,6 @@
 import type { ComponentChildren, HTMLAttributes } from "preact";
 import type { RunSummary } from "../../app/runs/summary.ts";
+import type { ShownText } from "../rows.ts";
 
 /**
  * Characters that a reader would not see, or that turn the direction of a line: control characters, the marks and
@@ -46,6 +47,11 @@ export function Text({ text, most, ...rest }: { text: string; most?: number } & 
       {piecesOf(text, most)}
     </div>
   );
+}
+
+/** A text that may be cut, beside others. */
+export function Words({ text, ...rest }: { text: ShownText; most?: number }) {
+  return <Text class="words" text={text.isCut ? `${text.text}…` : text.text} {...rest} />;
 }
 
 /** The model of a run. The offline provider asks none, whatever the config names. */
