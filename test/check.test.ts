@@ -338,6 +338,10 @@ describe.concurrent("datagen check", () => {
     const { datagen } = await import("./support/harness.ts");
     const { code, stderr } = await datagen(["check", "config.json"], bare);
     expect([code, stderr]).toEqual([2, expect.stringMatching(/OPENAI_API_KEY is not set, but OpenAI needs a key/)]);
+    const misspelt = await datagen(["check", "config.json", "--model", "gtp-4o-mini"], bare);
+    expect(misspelt.stderr).toMatch(
+      /Together needs a key for gtp-4o-mini\n.*\n.*: check the name\. Your own server needs --base-url/,
+    );
     const offline = await datagen(["check", "config.json", "--provider", "offline"], bare);
     expect(offline.code, offline.stderr).toBe(0);
     expect(offline.stdout).toMatch(/1 request sent, for \$0\.00\. Nothing was stored\.\nA run would work\.\n$/);

@@ -762,7 +762,7 @@ describe.concurrent("datagen runs delete", () => {
 
     const refused = await datagen(["runs", "delete", "latest", "--yes"], { cwd: space.path });
     expectRefusal(refused);
-    expect(refused.stderr).toContain(`held by process ${run.child.pid}`);
+    expect(refused.stderr).toContain(`executed by process ${run.child.pid}`);
     expect(counts(space)).toMatchObject({ runs: 1, calls: 18 });
 
     run.kill();

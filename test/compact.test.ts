@@ -106,7 +106,9 @@ describe.concurrent("datagen db compact", () => {
     await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBeGreaterThan(0);
     const { code, stdout, stderr } = await datagen(["db", "compact"], { cwd: space.path });
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect(stderr).toMatch(new RegExp(`^Error: run [0-9a-z]{8} is held by process ${running.child.pid} on .*\n.*\n$`));
+    expect(stderr).toMatch(
+      new RegExp(`^Error: run [0-9a-z]{8} is executed by process ${running.child.pid} on .*\n.*\n$`),
+    );
     running.kill();
     await running.done;
     await succeed(space, "db", "compact");

@@ -237,7 +237,7 @@ describe("an experiment", () => {
     while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 20));
     const other = await datagen(["resume", second, "--retry-failed"], options);
     expect(other.code).toBe(2);
-    expect(other.stderr).toMatch(/run \w+ of the same experiment is held by process \d+ on /);
+    expect(other.stderr).toMatch(/run \w+ of the same experiment is executed by process \d+ on /);
     running.kill();
     await running.done;
     server.behave = undefined;

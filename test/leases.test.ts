@@ -146,7 +146,7 @@ const answers = (space: Workspace) => {
 };
 
 function expectRefused(space: Workspace, { code, stdout, stderr }: Result): void {
-  expect(stderr).toMatch(/^Error: run \w+ is held by process \d+ on \S+ since \S+\n[^\n]+--take-over[^\n]+\n$/m);
+  expect(stderr).toMatch(/^Error: run \w+ is executed by process \d+ on \S+ since \S+\n[^\n]+--take-over[^\n]+\n$/m);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   expect(answers(space)).toBe(0);
 }
@@ -181,7 +181,7 @@ describe.concurrent("a run of a living process", () => {
     await using space = await held(lease, { aheadMs });
     using _ = beating(space);
     const refused = await resume(space);
-    expect(refused.stderr).toMatch(/^Warning: run \w+ is held by .* Waiting up to \d+ s for a sign of life/m);
+    expect(refused.stderr).toMatch(/^Warning: run \w+ was executed by .* Waiting up to \d+ s to see/m);
     expectRefused(space, refused);
     expectRefused(space, await datagen(["runs", "delete", "latest", "--yes"], inside(space)));
     expect(holders(space)).toEqual(["somebody"]);
@@ -227,8 +227,8 @@ describe.concurrent("a run of a living process", () => {
     const taken = await datagen(["resume", "latest", "--take-over", "--no-export"], options);
     expect(taken.stderr).toMatch(
       new RegExp(
-        `^Warning: taking run \\w+ over from process ${run.child.pid} on ${hostname()}, which holds it since \\S+Z\\. ` +
-          `It is of this machine; last sign of life \\d+ s ago, and the process is there\\.`,
+        `^Warning: taking run \\w+ over from process ${run.child.pid} on ${hostname()}, which executes it since \\S+Z\\. ` +
+          `That process is on this machine; last sign of life \\d+ s ago, and it still runs\\.`,
         "m",
       ),
     );
@@ -285,7 +285,10 @@ describe.concurrent("a run whose process is gone", () => {
     expect(await statusOf(space)).toBe(aheadMs === 0 ? "running" : "interrupted");
     const resumed = await resume(space);
     expect(resumed.stderr).toMatch(
-      new RegExp(`^Warning: run \\w+ is held by process ${lease.pid} on ${hostname()}, .*Waiting up to 30 s for`, "m"),
+      new RegExp(
+        `^Warning: run \\w+ was executed by process ${lease.pid} on ${hostname()}, .*Waiting up to 30 s to see`,
+        "m",
+      ),
     );
     await expectDone(space, resumed);
   });

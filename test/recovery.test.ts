@@ -42,7 +42,7 @@ describe.concurrent("a provider that goes away", () => {
     await using run = startDatagen(["run", "config.json", "--json"], { cwd: space.path, env: environmentFor(server) });
     while (server.requests.length < 60) await new Promise((resolve) => setTimeout(resolve, 10));
     await server.goDown();
-    await run.waitFor(/The provider answers nothing \(connection: .*Probing until it does, at most until /);
+    await run.waitFor(/The provider answers nothing \(connection: .*Trying again until /);
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     const before = server.requests.length;
     await server.comeUp();
@@ -61,7 +61,7 @@ describe.concurrent("a provider that goes away", () => {
     await using run = startDatagen(["run", "config.json", "--json"], { cwd: space.path, env: environmentFor(server) });
     while (server.requests.length < 60) await sleep(10);
     await server.goDown();
-    await run.waitFor(/Probing until it does, at most until /);
+    await run.waitFor(/Trying again until /);
     await sleep(1_500);
     await server.comeUp();
     const { run: done } = JSON.parse((await run.done).stdout) as { run: { id: string; calls: { failed: number } } };

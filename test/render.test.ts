@@ -629,7 +629,7 @@ describe("progress", () => {
     onEvent({ type: "outage", reason: "connection", message: "it is down", untilMs: 600_000 });
     const time = new Date(600_000).toTimeString().slice(0, 8);
     expect(written.at(-1)).toBe(
-      `The provider answers nothing (connection: it is down). Probing until it does, at most until ${time}.\n`,
+      `The provider answers nothing (connection: it is down). Trying again until ${time}; Ctrl-C stops the run, and it can be resumed.\n`,
     );
     vi.advanceTimersByTime(200);
     expect(written.at(-1)).toContain(`waiting for the provider to answer until ${time}`);

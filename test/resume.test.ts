@@ -210,7 +210,7 @@ describe.concurrent("a run that is asked to stop", () => {
     running.kill("SIGINT");
     const { code, stderr } = await running.done;
     expect(code).toBe(130);
-    expect(stderr).toMatch(/Ended\. Go on with: datagen resume [0-9a-z]{8}\n$/);
+    expect(stderr).toMatch(/Ended\. Requests in flight may be billed\. Go on with: datagen resume [0-9a-z]{8}\n$/);
     expect(server.requests.length).toBe(5);
     // The others are asked for the first time, and hang; the five are now answered.
     server.behave = undefined;
@@ -341,7 +341,7 @@ describe.concurrent("resume", () => {
     await soon(() => expect(server.requests.length).toBe(5));
     const refused = await resume(ws, server);
     expect(refused).toMatchObject({ code: 2, stdout: "" });
-    const [, pid, host, since] = /held by process (\d+) on (\S+) since (\S+)$/m.exec(refused.stderr)!;
+    const [, pid, host, since] = /executed by process (\d+) on (\S+) since (\S+)$/m.exec(refused.stderr)!;
     expect([pid, host]).toEqual([String(running.child.pid), hostname()]);
     const [lease] = queryRows<{ acquired_at: number }>(ws.at(DB), "select acquired_at from leases");
     expect(Date.parse(since!)).toBe(lease!.acquired_at);

@@ -68,7 +68,7 @@ test("a stop for a wrong model is an error, and says that the config must be men
   const { code, stderr } = await lab.datagen("run", "config.json");
   expect(code).toBe(3);
   expect(stderr).toMatch(
-    /^Error: \S+ does not know the model or the address: .+\nMend model_name or base_url in the config and `datagen run` it again, since a run keeps what it was planned with\.\nIf the server was at fault, go on with: datagen resume \w+\n$/m,
+    /^Error: \S+ does not know the model or the address: .+\nCorrect model_name or base_url in the config and `datagen run` it again, since a run keeps what it was planned with\.\nIf the server was at fault, go on with: datagen resume \w+\n$/m,
   );
   expect(stderr).not.toMatch(/^Go on/m);
 });

@@ -27,8 +27,9 @@ export function exampleConfig(inputs: string): string {
   "task_type": "summarization",
   "task_description": "Summarise a short news text in one sentence",
 
-  // The model that answers. Names such as gpt-… are OpenAI's, and need OPENAI_API_KEY; other names are Together's, and
-  // need TOGETHER_API_KEY. For your own server add "base_url": "http://localhost:11434/v1" beside "model_name".
+  // The model that answers. Its name chooses the provider, whose key has to be set: gpt-… is OpenAI (OPENAI_API_KEY),
+  // claude-… Anthropic (ANTHROPIC_API_KEY), gemini-… Google (GEMINI_API_KEY), any other name Together (TOGETHER_API_KEY).
+  // For your own server add "base_url": "http://localhost:11434/v1" beside "model_name".
   "model_config": {
     "model_name": "gpt-4o-mini",
     "max_tokens": 200, // the longest answer, in tokens

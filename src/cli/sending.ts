@@ -26,7 +26,7 @@ export abstract class SendingCommand extends DatagenCommand {
         },
         second: () => {
           this.progress.end();
-          this.warn(`Ended. Go on with: ${this.resumeCommand(id)}`);
+          this.warn(`Ended. Requests in flight may be billed. Go on with: ${this.resumeCommand(id)}`);
         },
       });
     } catch (error) {

@@ -75,7 +75,7 @@ export function parseConfigs(value: unknown, source = "the config", lineOf?: Lin
   if (problems.length === 0) return configs;
   throw new UsageError(
     formatProblems(source, problems, lineOf),
-    "docs/configs.md shows a whole config, and configs/schema.json says what each key may hold.",
+    "docs/configs.md of datagen explains every key; `datagen init` writes a config to start from, with its schema for editors.",
   );
 }
 

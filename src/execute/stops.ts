@@ -16,7 +16,7 @@ const STOPS: Record<StoppingReason, Stop> & Partial<Record<FailureReason, Stop>>
   forbidden: { what: "forbids these requests", hint: "Check the permissions of the key's account and project" },
   model_not_found: {
     what: "does not know the model or the address",
-    hint: "Mend model_name or base_url",
+    hint: "Correct model_name or base_url",
     isPlanned: true,
   },
   redirected: {
@@ -68,7 +68,7 @@ export function stopped(reason: FailureReason, message: string, { server }: Job)
 export function refusedAlike(calls: number, message: string, { server }: Job): StoppedError {
   return new WrongPlanError(
     `${server} refused the first ${calls} calls alike: ${message}`,
-    `The calls are pending again. Mend what it refuses ${RUN_AGAIN}`,
+    `The calls are pending again. Correct what it refuses ${RUN_AGAIN}`,
   );
 }
 

@@ -28,7 +28,10 @@ export const KEY_ALIASES: ReadonlyMap<string, string> = new Map(
   }),
 );
 
+/** The provider that is asked for models whose names no provider knows. */
+export const OF_OTHER_MODELS: ProviderName = "together";
+
 /** The provider if a config names none: the one that serves the model, else the one with open models. */
 export function detectProvider(model: string): ProviderName {
-  return names.find((name) => providers[name].serves(model)) ?? "together";
+  return names.find((name) => providers[name].serves(model)) ?? OF_OTHER_MODELS;
 }

@@ -306,7 +306,7 @@ describe.concurrent("what only a person can mend stops the run", () => {
     [
       { kind: "status", status: 404 },
       "model_not_found",
-      /does not know the model.*\nMend model_name or base_url in the config and `datagen run` it again/,
+      /does not know the model.*\nCorrect model_name or base_url in the config and `datagen run` it again/,
     ],
     [{ kind: "status", status: 429, code: "insufficient_quota" }, "no_quota", /no quota.*\n.*credit/],
     [{ kind: "status", status: 402 }, "no_quota", /no quota.*\n.*credit/],

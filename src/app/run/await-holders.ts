@@ -67,8 +67,8 @@ export async function awaitHolders(store: Store, { runIds, signal, onEvent }: Aw
 
 function waitingFor({ label, holder }: HeldRun, ms: number): string {
   return (
-    `run ${label} is held by process ${holder.pid} on ${holder.host}, ${describeHolder(holder)}. ` +
-    `Waiting up to ${Math.ceil(ms / 1_000)} s for a sign of life; without one the run is free.`
+    `run ${label} was executed by process ${holder.pid} on ${holder.host}, ${describeHolder(holder)}. ` +
+    `Waiting up to ${Math.ceil(ms / 1_000)} s to see whether it still lives; if not, the run is free.`
   );
 }
 
@@ -80,9 +80,9 @@ export function freeRuns(store: Store, runIds: readonly number[], onEvent: OnEve
       onEvent({
         type: "warning",
         message:
-          `taking run ${label} over from process ${holder.pid} on ${holder.host}, which holds it since ` +
-          `${timeOf(holder.acquiredAt)}. It is ${describeHolder(holder)}. It stops where it next stores something; ` +
-          `what it has in flight is asked again.`,
+          `taking run ${label} over from process ${holder.pid} on ${holder.host}, which executes it since ` +
+          `${timeOf(holder.acquiredAt)}. That process is ${describeHolder(holder)}. It stops when it next stores ` +
+          `something; its requests in flight are sent again.`,
       });
       releaseLease(store, holder);
     }

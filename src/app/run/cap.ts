@@ -21,7 +21,7 @@ export function checkCap(
   if (prices === null) {
     throw new UsageError(
       `a cap cannot be kept for ${model}: ${reason}`,
-      "Set the price with `datagen prices set`, or in the config's `prices`.",
+      `Set it, for example of a server that costs nothing: datagen prices set ${model} --input 0 --output 0`,
     );
   }
   if (executor === "batch" && prices.batch_factor === null) {

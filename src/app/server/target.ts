@@ -2,7 +2,7 @@ import type { ProviderName } from "../../config/providers.ts";
 import { type Config, DEFAULT_MAX_ANSWER_MB, isServerUrl, plainUrl, SERVER_URL } from "../../config/schema.ts";
 import { UsageError } from "../../errors.ts";
 import { settingsByPerspective, settingsOf, type Settings } from "../../plan/settings.ts";
-import { detectProvider, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
+import { detectProvider, OF_OTHER_MODELS, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { Connection } from "../../providers/provider-info.ts";
 import { setValue, type Variables, valueOf } from "./environment.ts";
 
@@ -125,9 +125,14 @@ export function connectionOf(
   const keysFrom = isOwn ? "anywhere" : server.keysFrom;
   const apiKey = keyFrom(keysFrom, variable, variables);
   if (isOwn && apiKey === undefined) {
+    // Names of open models have the name of their maker before a slash.
+    const ofOther =
+      provider === OF_OTHER_MODELS && model !== "" && !model.includes("/")
+        ? `\n${remote.label} is asked for all models whose names no other provider knows: check the name. Your own server needs --base-url, or base_url in the config.`
+        : "";
     throw new UsageError(
       `${remote.keyVariable} is not set, but ${remote.label} needs a key${model === "" ? "" : ` for ${model}`}`,
-      `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.`,
+      `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.${ofOther}`,
     );
   }
   // A quote in a key is left over from a pair of quotes.

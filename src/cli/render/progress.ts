@@ -122,7 +122,7 @@ function sayingOf(event: RunEvent, isNew: boolean): string | null {
     case "outage":
       return (
         `The provider answers nothing (${event.reason}: ${oneLine(event.message)}). ` +
-        `Probing until it does, at most until ${clockTime(event.untilMs)}.`
+        `Trying again until ${clockTime(event.untilMs)}; Ctrl-C stops the run, and it can be resumed.`
       );
     case "recovered":
       return "The provider answers again.";

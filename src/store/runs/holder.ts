@@ -98,18 +98,18 @@ export function describeHolder(holder: Holder): string {
   const sign = signOf(holder);
   const place =
     holder.boot === null
-      ? "written by an older datagen"
+      ? "of an older version of datagen"
       : !isHere
-        ? "of another machine, or from before this one was started"
+        ? "on another machine, or from before this one was started"
         : holder.pidNamespace === here.pidNamespace
-          ? "of this machine"
+          ? "on this machine"
           : "in another container of this machine";
   const silentMs = isHere ? silenceOf(holder) : null;
   const heartbeat =
     silentMs !== null && silentMs < Infinity
       ? `${Math.round(silentMs / 1_000)} s ago`
       : `at ${timeOf(holder.heartbeatAt)} by its own clock`;
-  const state = sign === "lives" ? ", and the process is there" : sign === "gone" ? ", and the process is gone" : "";
+  const state = sign === "lives" ? ", and it still runs" : sign === "gone" ? ", and it has ended" : "";
   return `${place}; last sign of life ${heartbeat}${state}`;
 }
 

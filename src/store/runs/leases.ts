@@ -69,8 +69,8 @@ export function checkHeldHereOnly(store: Store, runIds: readonly number[]): void
   if (!other) return;
   const { pid, host } = other.holder;
   throw new UsageError(
-    `run ${other.label} of the same experiment is held by process ${pid} on ${host}, and they have one cap together`,
-    `It is ${describeHolder(other.holder)}. Wait for it or stop it there, then resume the experiment.`,
+    `run ${other.label} of the same experiment is executed by process ${pid} on ${host}, and all its runs share one cap`,
+    `The process is ${describeHolder(other.holder)}. Wait until it ends, or stop it; then resume the experiment.`,
   );
 }
 
@@ -94,8 +94,8 @@ export function checkNoneHeld(store: Store): void {
 function heldBy({ label, holder }: HeldRun): UsageError {
   const { pid, host, acquiredAt } = holder;
   return new UsageError(
-    `run ${label} is held by process ${pid} on ${host} since ${timeOf(acquiredAt)}`,
-    `It is ${describeHolder(holder)}. Wait for it or stop it there; \`datagen resume ${label} --take-over\` frees the run where its process is stuck.`,
+    `run ${label} is executed by process ${pid} on ${host} since ${timeOf(acquiredAt)}`,
+    `The process is ${describeHolder(holder)}. Wait until it ends, or stop it. If it is stuck, \`datagen resume ${label} --take-over\` takes the run from it.`,
   );
 }
 
