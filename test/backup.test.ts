@@ -2,7 +2,8 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, symlink } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { type Backup, backUpDatabase, InterruptedError, openStore, type RunSummary } from "../src/index.ts";
-import { configFor, datagen, openDatabase, rows, startDatagen, environmentFor, workspace } from "./support/harness.ts";
+import { configFor, openDatabase, rows, startDatagen, environmentFor, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import type { Workspace } from "./support/harness.ts";
 import { startServer } from "./support/server.ts";
 
@@ -15,7 +16,7 @@ async function prepared(inputs = 6): Promise<Workspace> {
   return space;
 }
 
-const command = (space: Workspace, ...args: string[]) => datagen(args, { cwd: space.path });
+const command = (space: Workspace, ...args: string[]) => datagenInTurn(args, { cwd: space.path });
 
 async function succeed(space: Workspace, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await command(space, ...args);
@@ -83,7 +84,7 @@ describe.concurrent("datagen db backup", () => {
       expect(rowsOf(space.at(`${at}.db`))["runs"]).toHaveLength(2);
     }
     // A copy goes on where it was made.
-    const resumed = await datagen(["resume", "latest", "--no-export", "--db", "0.db"], { cwd: space.path, env });
+    const resumed = await datagenInTurn(["resume", "latest", "--no-export", "--db", "0.db"], { cwd: space.path, env });
     expect(resumed.code, resumed.stderr).toBe(0);
     const again = JSON.parse(await succeed(space, "runs", "list", "--json", "--db", "0.db")) as RunSummary[];
     expect(again[0]).toMatchObject({ id: whole[0]?.id, status: "completed" });

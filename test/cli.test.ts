@@ -18,6 +18,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type FakeHub, startExampleHub } from "./support/hub.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 import { isServing, serveAndEnd } from "./support/view.ts";
@@ -32,7 +33,7 @@ const ESC = "\u001b";
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
 const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 
-const HELP = await datagen(["--help"], { cwd: ROOT });
+const HELP = await datagenInTurn(["--help"], { cwd: ROOT });
 
 /** The commands that `datagen --help` lists, and those that stand above some of them. */
 const COMMANDS = [
@@ -46,7 +47,7 @@ const COMMANDS = [
 
 const HELPS = new Map<string, Result>();
 for (const command of COMMANDS) {
-  HELPS.set(command, await datagen([...command.split(" "), "--help"], { cwd: ROOT }));
+  HELPS.set(command, await datagenInTurn([...command.split(" "), "--help"], { cwd: ROOT }));
 }
 
 /** Without those that need a queue, which worker.test.ts types. */
@@ -98,7 +99,7 @@ async function copyOf(space: Workspace): Promise<Workspace> {
 /** Runs the config of a workspace offline. @returns the id of the run */
 async function runOffline(space: Workspace, ...args: string[]): Promise<string> {
   const config = args[0]?.endsWith(".json") ? [] : ["config.json"];
-  const { code, stdout, stderr } = await datagen(
+  const { code, stdout, stderr } = await datagenInTurn(
     ["run", ...config, ...args, "--provider", "offline", "--no-export", "--json"],
     { cwd: space.path },
   );
@@ -166,7 +167,7 @@ describe.concurrent("help", () => {
   });
 
   test("datagen runs shows its help", async () => {
-    expect(await datagen(["runs"], { cwd: ROOT })).toEqual(HELPS.get("runs"));
+    expect(await datagenInTurn(["runs"], { cwd: ROOT })).toEqual(HELPS.get("runs"));
   });
 
   test.for(["data", "db", "prices", "runs"])("datagen %s names the commands in its folder", async (group) => {
@@ -177,11 +178,11 @@ describe.concurrent("help", () => {
 
   test.for(someOf([...COMMANDS]))("datagen help %s shows the same as datagen %s --help", async (command) => {
     const words = command.split(" ");
-    expect(await datagen(["help", ...words], { cwd: ROOT })).toEqual(HELPS.get(command));
+    expect(await datagenInTurn(["help", ...words], { cwd: ROOT })).toEqual(HELPS.get(command));
   });
 
   test("datagen help shows the overview", async () => {
-    expect(await datagen(["help"], { cwd: ROOT })).toEqual(HELP);
+    expect(await datagenInTurn(["help"], { cwd: ROOT })).toEqual(HELP);
   });
 
   test.for([...COMMANDS])("datagen %s --help names every value", (command) => {
@@ -191,12 +192,12 @@ describe.concurrent("help", () => {
   test.for([30, 60, 80, 100, 140])("is wrapped between words to %i columns", async (columns) => {
     const env = { COLUMNS: String(columns) };
     for (const command of [[], ["help", "run"], ["help", "runs"], ["help", "export"]]) {
-      const { stdout } = await datagen(command, { cwd: ROOT, env });
+      const { stdout } = await datagenInTurn(command, { cwd: ROOT, env });
       // Lines to type, and words that are wider than the page, stay whole.
       const prose = stdout.split("\n").filter((line) => !/^ +(\$ |datagen |-)/.test(line));
       expect(prose.filter((line) => line.length > columns && line.trim().includes(" "))).toEqual([]);
       const words = (text: string) => text.split(/\s+/).join(" ");
-      const wide = await datagen(command, { cwd: ROOT, env: { COLUMNS: "1000" } });
+      const wide = await datagenInTurn(command, { cwd: ROOT, env: { COLUMNS: "1000" } });
       expect(words(stdout)).toBe(words(wide.stdout));
     }
   });
@@ -205,7 +206,7 @@ describe.concurrent("help", () => {
     await using space = await prepared();
     const before = await readdir(space.path, { recursive: true });
     await Promise.all(
-      [["--help"], ["run", "--help"], ["runs", "list", "--help"]].map((a) => datagen(a, { cwd: space.path })),
+      [["--help"], ["run", "--help"], ["runs", "list", "--help"]].map((a) => datagenInTurn(a, { cwd: space.path })),
     );
     expect(await readdir(space.path, { recursive: true })).toEqual(before);
   });
@@ -246,7 +247,7 @@ describe.concurrent("an example of a help text", () => {
     earlier = await runOffline(lived, "configs/translation.json");
     const price = ["prices", "set", "llama3.2", "--input", "1", "--output", "1"];
     for (const flags of [[], ["--base-url", server.openaiUrl]]) {
-      expect(await datagen([...price, ...flags], { cwd: lived.path })).toMatchObject({ code: 0 });
+      expect(await datagenInTurn([...price, ...flags], { cwd: lived.path })).toMatchObject({ code: 0 });
     }
     await lived.write("old/translation.json", {
       task_type: "translation",
@@ -260,7 +261,7 @@ describe.concurrent("an example of a help text", () => {
     await stopped.write("rows.json", rows(3));
     await stopped.write("config.json", configFor());
     server.behave = ({ index }) => ({ kind: "status", status: index === 0 ? 400 : 401 });
-    const { code } = await datagen(["run", "config.json", "--concurrency", "1"], {
+    const { code } = await datagenInTurn(["run", "config.json", "--concurrency", "1"], {
       cwd: stopped.path,
       env: environmentFor(server),
     });
@@ -451,7 +452,7 @@ describe.concurrent("words that are no command", () => {
     [`${ESC}[2J`],
   ])("are refused on stderr, with exit code 2: %j", async (args) => {
     await using space = await prepared();
-    const result = await datagen(args, { cwd: space.path, env: { OPENAI_API_KEY: "sk-none" } });
+    const result = await datagenInTurn(args, { cwd: space.path, env: { OPENAI_API_KEY: "sk-none" } });
     expectRefusal(result);
     expect(result.stderr).not.toMatch(OBEYED);
     if (existsSync(space.at("data/datagen.db"))) expect(all(space, "select * from runs")).toEqual([]);
@@ -474,7 +475,7 @@ describe.concurrent("words that are no command", () => {
     ["runs frobnicate", '"frobnicate" is not a command of `datagen runs`'],
     ["--versoin", '"--versoin" is not a flag of `datagen`; did you mean `--version`?'],
   ])("are named, with what they may mean: datagen %s", async ([line = "", message]) => {
-    const result = await datagen(line.split(" "), { cwd: ROOT });
+    const result = await datagenInTurn(line.split(" "), { cwd: ROOT });
     expectRefusal(result);
     expect(result.stderr.split("\n")[0]).toBe(`Error: ${message}`);
   });
@@ -499,7 +500,7 @@ describe.concurrent("output", () => {
       ["runs", "show", "latest"],
       ["runs", "show", "nothing"],
     ]) {
-      const { stdout, stderr } = await datagen(args, { cwd: space.path, env });
+      const { stdout, stderr } = await datagenInTurn(args, { cwd: space.path, env });
       expect(stdout + stderr).not.toMatch(OBEYED);
     }
   });
@@ -515,7 +516,9 @@ describe.concurrent("output", () => {
 
   test("of a run has the id on stderr and the path of the dataset, alone, on stdout", async () => {
     await using space = await prepared();
-    const { stdout, stderr } = await datagen(["run", "config.json", "--provider", "offline"], { cwd: space.path });
+    const { stdout, stderr } = await datagenInTurn(["run", "config.json", "--provider", "offline"], {
+      cwd: space.path,
+    });
     expect(stdout).toMatch(/^data\/agents\/translation_gpt_4o_mini_\d{8}_\d{6}\.json\n$/);
     const [{ public_id: id } = { public_id: "" }] = all<{ public_id: string }>(space, "select * from runs");
     expect(stderr).toMatch(new RegExp(`^Run ${id}: `, "m"));
@@ -525,18 +528,18 @@ describe.concurrent("output", () => {
 describe.concurrent("datagen runs list", () => {
   /** The rows of the table, without its head. */
   async function list(width: number, cwd = finished.path): Promise<string[]> {
-    const { code, stdout, stderr } = await datagen(["runs", "list"], { cwd, env: { COLUMNS: String(width) } });
+    const { code, stdout, stderr } = await datagenInTurn(["runs", "list"], { cwd, env: { COLUMNS: String(width) } });
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     return stdout.trimEnd().split("\n").slice(1);
   }
 
   test("says how to begin where there is no run, and is an empty array as JSON", async () => {
     await using empty = await prepared();
-    const text = await datagen(["runs", "list"], { cwd: empty.path });
+    const text = await datagenInTurn(["runs", "list"], { cwd: empty.path });
     const note = "There is no database data/datagen.db yet.\n";
     expect(text).toMatchObject({ code: 0, stderr: note });
     expect(text.stdout).toContain("datagen run CONFIG");
-    const json = await datagen(["runs", "list", "--json"], { cwd: empty.path });
+    const json = await datagenInTurn(["runs", "list", "--json"], { cwd: empty.path });
     expect(json).toMatchObject({ code: 0, stdout: "[]\n", stderr: note });
   });
 
@@ -548,7 +551,7 @@ describe.concurrent("datagen runs list", () => {
   });
 
   test("as JSON is what the documentation promises", async () => {
-    const { stdout } = await datagen(["runs", "list", "--json"], { cwd: finished.path });
+    const { stdout } = await datagenInTurn(["runs", "list", "--json"], { cwd: finished.path });
     const [run] = JSON.parse(stdout) as RunSummary[];
     const [totals] = all<{ prompt: number; completion: number }>(
       finished,
@@ -607,7 +610,7 @@ describe.concurrent("datagen runs list", () => {
     });
 
     test("as JSON has all of them, the newest first", async () => {
-      const { stdout } = await datagen(["runs", "list", "--json"], { cwd: many.path });
+      const { stdout } = await datagenInTurn(["runs", "list", "--json"], { cwd: many.path });
       expect((JSON.parse(stdout) as RunSummary[]).map((run) => run.id)).toEqual(ids.toReversed());
     });
 
@@ -631,10 +634,12 @@ describe.concurrent("names that a terminal would obey", () => {
       "config.json",
       configFor({ task_type: taskType, model_config: { model_name: model }, agent_perspectives: perspectives }),
     );
-    const run = await datagen(["run", "config.json", "--provider", "offline", "--name", name], { cwd: space.path });
+    const run = await datagenInTurn(["run", "config.json", "--provider", "offline", "--name", name], {
+      cwd: space.path,
+    });
     expect(run.code, run.stderr).toBe(0);
-    const list = await datagen(["runs", "list"], { cwd: space.path });
-    const show = await datagen(["runs", "show", "latest"], { cwd: space.path });
+    const list = await datagenInTurn(["runs", "list"], { cwd: space.path });
+    const show = await datagenInTurn(["runs", "show", "latest"], { cwd: space.path });
     for (const { stdout, stderr } of [run, list, show]) expect(stdout + stderr).not.toMatch(OBEYED);
     expect(list.stdout.trimEnd().split("\n")).toHaveLength(2);
     for (const { stdout } of [list, show]) {
@@ -643,7 +648,7 @@ describe.concurrent("names that a terminal would obey", () => {
     }
     expect(show.stdout).toContain("plain\\x1b[5m");
 
-    const json = await datagen(["runs", "list", "--json"], { cwd: space.path });
+    const json = await datagenInTurn(["runs", "list", "--json"], { cwd: space.path });
     expect(JSON.parse(json.stdout)).toMatchObject([{ name, task_type: taskType, model }]);
     expect(existsSync(space.at(run.stdout.trim()))).toBe(true);
   });
@@ -653,13 +658,13 @@ describe.concurrent("datagen runs show", () => {
   test("shows the calls of each perspective and step, and the run's config as JSON", async () => {
     await using space = await prepared();
     const id = await runOffline(space, "--name", "pilot");
-    const text = await datagen(["runs", "show", id], { cwd: space.path, env: { COLUMNS: "80" } });
+    const text = await datagenInTurn(["runs", "show", id], { cwd: space.path, env: { COLUMNS: "80" } });
     expect(text).toMatchObject({ code: 0, stderr: "" });
     expect(text.stdout).toContain(`${id} (pilot)`);
     expect(text.stdout).toMatch(/Plain +strategy +3\/3/);
     expect(text.stdout).toMatch(/From notes +reading +3\/3[^]*From notes +strategy +3\/3/);
 
-    const { stdout } = await datagen(["runs", "show", id, "--json"], { cwd: space.path });
+    const { stdout } = await datagenInTurn(["runs", "show", id, "--json"], { cwd: space.path });
     const shown = JSON.parse(stdout) as { run: RunSummary; steps: object[]; failures: object[]; config: object };
     expect(shown.run).toMatchObject({ id, name: "pilot", status: "completed" });
     expect(shown.steps).toHaveLength(6);
@@ -672,9 +677,12 @@ describe.concurrent("datagen runs show", () => {
     await using server = await startServer({
       behave: ({ index }) => (index < 2 ? { kind: "status", status: 400, message: "too spicy" } : undefined),
     });
-    const run = await datagen(["run", "config.json", "--no-export"], { cwd: space.path, env: environmentFor(server) });
+    const run = await datagenInTurn(["run", "config.json", "--no-export"], {
+      cwd: space.path,
+      env: environmentFor(server),
+    });
     expect(run.code).toBe(1);
-    const { stdout } = await datagen(["runs", "show", "latest"], { cwd: space.path });
+    const { stdout } = await datagenInTurn(["runs", "show", "latest"], { cwd: space.path });
     expect(stdout).toMatch(/bad_request +2 +2 +too spicy/);
   });
 });
@@ -691,7 +699,7 @@ describe.concurrent("datagen runs delete", () => {
   test("needs --yes without a terminal", async () => {
     await using space = await copyOf(finished);
     const before = counts(space);
-    const refused = await datagen(["runs", "delete", finished.id], { cwd: space.path });
+    const refused = await datagenInTurn(["runs", "delete", finished.id], { cwd: space.path });
     expectRefusal(refused);
     expect(refused.stderr).toContain("--yes");
     expect(counts(space)).toEqual(before);
@@ -728,9 +736,9 @@ describe.concurrent("datagen runs delete", () => {
       database.prepare("update calls set answer_id = ? where answer_id = ?").run(other, own);
       database.prepare("delete from answers where id = ?").run(own);
     });
-    const before = await datagen(["export", kept, "--output", "-"], { cwd: space.path });
+    const before = await datagenInTurn(["export", kept, "--output", "-"], { cwd: space.path });
 
-    const { code, stdout, stderr } = await datagen(["runs", "delete", removed, "--yes"], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["runs", "delete", removed, "--yes"], { cwd: space.path });
     expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
     expect(stderr).toBe(
       `Run ${removed} was removed, with 17 answers that no other run has; 19 more stay with other runs.\n`,
@@ -738,17 +746,17 @@ describe.concurrent("datagen runs delete", () => {
     expect(counts(space)).toEqual(shared);
     expect(all(space, "pragma foreign_key_check")).toEqual([]);
     expect(before.code).toBe(0);
-    expect(await datagen(["export", kept, "--output", "-"], { cwd: space.path })).toEqual(before);
+    expect(await datagenInTurn(["export", kept, "--output", "-"], { cwd: space.path })).toEqual(before);
 
-    const json = await datagen(["runs", "delete", kept, "--yes", "--json"], { cwd: space.path });
+    const json = await datagenInTurn(["runs", "delete", kept, "--yes", "--json"], { cwd: space.path });
     expect(JSON.parse(json.stdout)).toMatchObject({ deleted: kept });
     expect(new Set(Object.values(counts(space)))).toEqual(new Set([0]));
   });
 
   test("leaves datasets that were exported", async () => {
     await using space = await prepared();
-    const { stdout } = await datagen(["run", "config.json", "--provider", "offline"], { cwd: space.path });
-    await datagen(["runs", "delete", "latest", "--yes"], { cwd: space.path });
+    const { stdout } = await datagenInTurn(["run", "config.json", "--provider", "offline"], { cwd: space.path });
+    await datagenInTurn(["runs", "delete", "latest", "--yes"], { cwd: space.path });
     expect(existsSync(space.at(stdout.trim()))).toBe(true);
   });
 
@@ -757,17 +765,17 @@ describe.concurrent("datagen runs delete", () => {
     await using server = await startServer({ behave: () => ({ kind: "hang" }) });
     await using run = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBeGreaterThan(0);
-    const listed = await datagen(["runs", "list", "--json"], { cwd: space.path });
+    const listed = await datagenInTurn(["runs", "list", "--json"], { cwd: space.path });
     expect(JSON.parse(listed.stdout)).toMatchObject([{ status: "running" }]);
 
-    const refused = await datagen(["runs", "delete", "latest", "--yes"], { cwd: space.path });
+    const refused = await datagenInTurn(["runs", "delete", "latest", "--yes"], { cwd: space.path });
     expectRefusal(refused);
     expect(refused.stderr).toContain(`executed by process ${run.child.pid}`);
     expect(counts(space)).toMatchObject({ runs: 1, calls: 18 });
 
     run.kill();
     await run.done;
-    const { code } = await datagen(["runs", "delete", "latest", "--yes"], { cwd: space.path });
+    const { code } = await datagenInTurn(["runs", "delete", "latest", "--yes"], { cwd: space.path });
     expect({ code, ...counts(space) }).toMatchObject({ code: 0, runs: 0, calls: 0, leases: 0, texts: 0 });
   });
 });
@@ -792,7 +800,7 @@ describe.concurrent("RUN", () => {
 
   afterAll(() => space[Symbol.asyncDispose]());
 
-  const show = (run: string) => datagen(["runs", "show", run, "--json"], { cwd: space.path });
+  const show = (run: string) => datagenInTurn(["runs", "show", run, "--json"], { cwd: space.path });
 
   test.for([
     ["7abcxyz1", "7abcxyz1"],
@@ -817,7 +825,7 @@ describe.concurrent("RUN", () => {
   test.for(["9", "7abcxyz12", "", "%", "_", "7ab_", "LATEST", "latest ", `${ESC}[2J`, "' or 1=1 --"])(
     "%j is no run",
     async (wanted) => {
-      const result = await datagen(["runs", "delete", wanted, "--yes"], { cwd: space.path });
+      const result = await datagenInTurn(["runs", "delete", wanted, "--yes"], { cwd: space.path });
       expectRefusal(result);
       expect(result.stderr).toContain("there is no run");
       expect(result.stderr).not.toMatch(OBEYED);
@@ -826,14 +834,14 @@ describe.concurrent("RUN", () => {
   );
 
   test.for([["runs", "show"], ["resume"], ["export"]])("that does not exist is refused by %s %s", async (args) => {
-    const result = await datagen([...args, "9"], { cwd: space.path });
+    const result = await datagenInTurn([...args, "9"], { cwd: space.path });
     expectRefusal(result);
     expect(result.stderr).toContain("there is no run");
   });
 
   test("latest is refused where there are no runs", async () => {
     await using empty = await prepared();
-    const result = await datagen(["runs", "show", "latest"], { cwd: empty.path });
+    const result = await datagenInTurn(["runs", "show", "latest"], { cwd: empty.path });
     expectRefusal(result);
     expect(result.stderr).toContain("there is no database data/datagen.db");
   });
@@ -859,7 +867,7 @@ describe.concurrent("the database", () => {
   test("is --db before DATAGEN_DB, DATAGEN_DB before .env, and else data/datagen.db", async () => {
     await using space = await prepared();
     const run = (args: string[], env: Record<string, string> = {}) =>
-      datagen(["run", "config.json", "--provider", "offline", "--no-export", ...args], { cwd: space.path, env });
+      datagenInTurn(["run", "config.json", "--provider", "offline", "--no-export", ...args], { cwd: space.path, env });
     const runsIn = (path: string) => {
       if (!existsSync(space.at(path))) return 0;
       using database = disposable(openDatabase(space.at(path)));
@@ -885,7 +893,7 @@ describe.concurrent("the database", () => {
   test("is named in the command that goes on with a run", async () => {
     await using space = await prepared();
     await using server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
-    const { code, stdout, stderr } = await datagen(["run", "config.json", "--db", "my runs.db"], {
+    const { code, stdout, stderr } = await datagenInTurn(["run", "config.json", "--db", "my runs.db"], {
       cwd: space.path,
       env: environmentFor(server),
     });

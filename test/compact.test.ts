@@ -3,15 +3,8 @@ import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import type { Compaction } from "../src/app/database/compact-database.ts";
 import { checkRoom } from "../src/store/file/compact.ts";
-import {
-  configFor,
-  datagen,
-  environmentFor,
-  rows,
-  startDatagen,
-  type Workspace,
-  workspace,
-} from "./support/harness.ts";
+import { configFor, environmentFor, rows, startDatagen, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const DB = "data/datagen.db";
@@ -24,7 +17,7 @@ async function prepared(): Promise<Workspace> {
 }
 
 async function succeed(space: Workspace, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
+  const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path });
   expect(code, stderr).toBe(0);
   return stdout;
 }
@@ -104,7 +97,7 @@ describe.concurrent("datagen db compact", () => {
     await using server = await startServer({ behave: () => ({ kind: "hang" }) });
     await using running = startDatagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBeGreaterThan(0);
-    const { code, stdout, stderr } = await datagen(["db", "compact"], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["db", "compact"], { cwd: space.path });
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(
       new RegExp(`^Error: run [0-9a-z]{8} is executed by process ${running.child.pid} on .*\n.*\n$`),

@@ -13,7 +13,6 @@ import { configWarnings } from "../src/config/warnings.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   openDatabase,
@@ -23,6 +22,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -83,7 +83,7 @@ describe("a config that is right", () => {
     await ws.write("translation.json", PASTED);
     await ws.write("data/wmt14_de_en_500.json", rows(3));
 
-    const result = await datagen(["run", "translation.json", "--output", "out.json"], {
+    const result = await datagenInTurn(["run", "translation.json", "--output", "out.json"], {
       cwd: ws.path,
       env: environmentFor(server),
     });
@@ -290,7 +290,7 @@ describe("what a config says of the model", () => {
     await ws.write("config.json", config);
     await ws.write("rows.json", rows(1));
 
-    const result = await datagen(["run", "config.json", "--output", "out.json"], {
+    const result = await datagenInTurn(["run", "config.json", "--output", "out.json"], {
       cwd: ws.path,
       env: environmentFor(server),
     });
@@ -325,7 +325,7 @@ describe("what a config says of the model", () => {
       await ws.write("rows.json", rows(1));
 
       const env = { OPENAI_API_KEY: "sk-of-openai", TOGETHER_API_KEY: "of-together" };
-      const result = await datagen(["run", "config.json", "--output", "out.json"], { cwd: ws.path, env });
+      const result = await datagenInTurn(["run", "config.json", "--output", "out.json"], { cwd: ws.path, env });
 
       expect(result).toMatchObject({ code: 0 });
       expect(server.requests).toHaveLength(6);
@@ -371,7 +371,7 @@ describe("what is wrong with a config", () => {
       ].join("\n"),
     );
 
-    const { code, stdout, stderr } = await datagen(["run", "broken.json"], { cwd: ws.path });
+    const { code, stdout, stderr } = await datagenInTurn(["run", "broken.json"], { cwd: ws.path });
 
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     const [first, ...lines] = stderr.split("\n");
@@ -845,7 +845,7 @@ describe.concurrent("a run is refused in a sentence, and nothing is sent or plan
     await ws.write("config.json", config);
     await ws.write("rows.json", rows(3));
 
-    const result = await datagen(["run", path, "--db", "datagen.db", "--json", ...flags], {
+    const result = await datagenInTurn(["run", path, "--db", "datagen.db", "--json", ...flags], {
       cwd: ws.path,
       env: { ...environmentFor(server), ...env },
     });
@@ -869,7 +869,7 @@ test("what refuses nothing sends requests and plans a run, in the same place", a
   await ws.write("config.json", right);
   await ws.write("rows.json", rows(3));
 
-  const result = await datagen(["run", "config.json", "--db", "datagen.db", "--json"], {
+  const result = await datagenInTurn(["run", "config.json", "--db", "datagen.db", "--json"], {
     cwd: ws.path,
     env: environmentFor(server),
   });
@@ -957,7 +957,7 @@ describe.each(["translation", "summarization", "peer_review"])("configs/%s.json"
     await cp(join(ROOT, `data/${task}.json`), ws.at(`data/${task}.json`));
 
     const args = ["run", `configs/${task}.json`, "--provider", "offline", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path });
+    const result = await datagenInTurn(args, { cwd: ws.path });
 
     expect(result).toMatchObject({ code: 0, stdout: "out.json\n" });
     expect(result.stderr).not.toContain("Warning");
@@ -1021,22 +1021,24 @@ describe("before anything is sent", () => {
       bodies.push(JSON.stringify(body));
       return undefined;
     };
-    const first = await datagen(["run", "config.json"], options);
+    const first = await datagenInTurn(["run", "config.json"], options);
     expect(first.code, first.stderr).toBe(0);
     expect(first.stderr).toContain("compression_ratio and 6 more like it is stored with the run, but has no effect");
     expect(server.requests.length).toBeGreaterThan(0);
     expect(bodies).toHaveLength(server.requests.length);
     expect(bodies.join("\n")).not.toContain("compression_ratio");
-    const again = JSON.parse((await datagen(["runs", "config", "latest"], options)).stdout) as object;
+    const again = JSON.parse((await datagenInTurn(["runs", "config", "latest"], options)).stdout) as object;
     expect(again).toMatchObject(theirs);
     // The same calls as without it.
     await ws.write("config.json", configFor());
     const sent = server.requests.length;
-    const second = await datagen(["run", "config.json"], options);
+    const second = await datagenInTurn(["run", "config.json"], options);
     expect(second.stderr).not.toContain("changes nothing");
     expect(server.requests).toHaveLength(sent);
     await ws.write("config.json", { ...configFor(), compresion_ratio: 1 });
-    expect((await datagen(["run", "config.json"], options)).stderr).toContain('did you mean "compression_ratio"?');
+    expect((await datagenInTurn(["run", "config.json"], options)).stderr).toContain(
+      'did you mean "compression_ratio"?',
+    );
   });
 
   test.each([

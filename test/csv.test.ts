@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatOf, sourceOf } from "../src/sources/index.ts";
 import type { SourceRow } from "../src/sources/source.ts";
-import { configFor, datagen, workspace, type Workspace } from "./support/harness.ts";
+import { configFor, workspace, type Workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { rounds } from "./support/rounds.ts";
 import { table } from "./support/sources/csv.ts";
 
@@ -196,7 +197,7 @@ describe.concurrent("rows with a problem", () => {
 
   test("stop a run before anything is written", async () => {
     await using space = await planned('input,reference\nA sentence.,Ein Satz.\n"Another" one.,Noch einer.\nx\n');
-    const { code, stdout, stderr } = await datagen(["run", "config.json", "--provider", "offline"], {
+    const { code, stdout, stderr } = await datagenInTurn(["run", "config.json", "--provider", "offline"], {
       cwd: space.path,
     });
     expect([code, stdout]).toEqual([2, ""]);
@@ -249,7 +250,7 @@ test("a run takes its inputs, references and ids from a compressed table", async
   const fields = { input: "article", reference: "highlights" };
   const config = { ...configFor(), data_config: { input_data_path: "articles.csv.gz", fields } };
   await space.write("config.json", config);
-  const run = await datagen(["run", "config.json", "--provider", "offline"], { cwd: space.path });
+  const run = await datagenInTurn(["run", "config.json", "--provider", "offline"], { cwd: space.path });
   expect(run.code).toBe(0);
   const { tasks } = await space.json<{ tasks: { id: string; context: string }[] }>(run.stdout.trim());
   const rows = JSON.parse(readFileSync(join(MADE, "rows.json"), "utf8")) as { id: string; article: string }[];

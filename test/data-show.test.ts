@@ -1,11 +1,12 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { DataShown } from "../src/app/data/show-data.ts";
-import { configFor, datagen, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 /** What `data show --json` prints of files. */
 async function shown(space: Workspace, ...args: string[]): Promise<DataShown> {
-  const { code, stdout, stderr } = await datagen(["data", "show", ...args, "--json"], { cwd: space.path });
+  const { code, stdout, stderr } = await datagenInTurn(["data", "show", ...args, "--json"], { cwd: space.path });
   expect([code, stderr]).toEqual([0, ""]);
   return JSON.parse(stdout) as DataShown;
 }
@@ -26,7 +27,7 @@ const ARTICLES = [
 test("data show names format, rows, columns and the part of a config", async () => {
   await using space = await workspace();
   await space.write("articles.csv", ARTICLES);
-  const { code, stdout, stderr } = await datagen(["data", "show", "articles.csv"], { cwd: space.path });
+  const { code, stdout, stderr } = await datagenInTurn(["data", "show", "articles.csv"], { cwd: space.path });
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toBe(`articles.csv: csv, 2 rows
 
@@ -47,10 +48,10 @@ In a config, by the names of the columns:
 test("what data show prints makes a config that runs", async () => {
   await using space = await workspace();
   await space.write("articles.csv", ARTICLES);
-  const { stdout } = await datagen(["data", "show", "articles.csv"], { cwd: space.path });
+  const { stdout } = await datagenInTurn(["data", "show", "articles.csv"], { cwd: space.path });
   const [member = ""] = /^ {2}"data_config": [^]*^ {2}\}/m.exec(stdout) ?? [];
   await space.write("config.json", { ...configFor(), ...(JSON.parse(`{${member}}`) as object) });
-  const run = await datagen(["run", "config.json", "--provider", "offline"], { cwd: space.path });
+  const run = await datagenInTurn(["run", "config.json", "--provider", "offline"], { cwd: space.path });
   expect(run.code).toBe(0);
   const { tasks } = await space.json<{ tasks: { id: string; context: string }[] }>(run.stdout.trim());
   expect(tasks.map(({ id, context }) => [id, context])).toEqual([
@@ -91,14 +92,14 @@ describe.concurrent("the proposed fields", () => {
   test.each([[5], [["a", "b"]], [{ en: "a" }]])("leave out a column of references that holds %j", async (reference) => {
     await using space = await workspace();
     await space.write("rows.json", [{ input: "a", reference }]);
-    const result = await datagen(["data", "show", "rows.json"], { cwd: space.path });
+    const result = await datagenInTurn(["data", "show", "rows.json"], { cwd: space.path });
     expect(result.stdout).toContain('"fields": { "reference": null }');
     const { data_config: config } = await shown(space, "rows.json");
     await space.write(
       "config.json",
       configFor({ data_config: { input_data_path: "rows.json", fields: config?.fields } }),
     );
-    expect((await datagen(["preview", "config.json"], { cwd: space.path })).code).toBe(0);
+    expect((await datagenInTurn(["preview", "config.json"], { cwd: space.path })).code).toBe(0);
     const { data_config: given } = await shown(space, "rows.json", "--fields", "input=input");
     expect(given?.fields).toEqual({ reference: null });
   });
@@ -124,11 +125,13 @@ describe.concurrent("the proposed fields", () => {
     );
     expect(config?.fields).toEqual({ input: "a,b=c", reference: "meta.n.ref", id: "key" });
     expect(by).toBe("fields");
-    const wrong = await datagen(["data", "show", "rows.json", "--fields", "input=text,id=no"], { cwd: space.path });
+    const wrong = await datagenInTurn(["data", "show", "rows.json", "--fields", "input=text,id=no"], {
+      cwd: space.path,
+    });
     expect(wrong).toMatchObject({ code: 2, stdout: "" });
     expect(wrong.stderr).toBe('Error: rows.json has no column "text", "no"; it has "a,b=c", "meta.n.ref", "key"\n');
     for (const fields of ["article", "input=", "input=a,input=b", "text=a"]) {
-      const refused = await datagen(["data", "show", "rows.json", "--fields", fields], { cwd: space.path });
+      const refused = await datagenInTurn(["data", "show", "rows.json", "--fields", fields], { cwd: space.path });
       expect(refused).toMatchObject({ code: 2, stdout: "" });
       expect(refused.stderr).toContain(`--fields ${fields} names no columns`);
     }
@@ -137,13 +140,13 @@ describe.concurrent("the proposed fields", () => {
   test("come with a warning where rows have no input", async () => {
     await using space = await workspace();
     await space.write("rows.json", [{ text: "a" }, { text: " " }, { "other\nError: made up": "b" }]);
-    const { code, stderr } = await datagen(["data", "show", "rows.json"], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["data", "show", "rows.json"], { cwd: space.path });
     expect([code, stderr]).toEqual([
       0,
       'Warning: some rows have no text in "text", such as row 1; a run needs a text in each\n',
     ]);
     const fields = "input=other\nError: made up";
-    const list = await datagen(["data", "show", "rows.json", "--fields", fields], { cwd: space.path });
+    const list = await datagenInTurn(["data", "show", "rows.json", "--fields", fields], { cwd: space.path });
     // A name in a file cannot make a line that looks like one of datagen.
     expect(list.stderr).toMatch(/^Warning: some rows have no text in "other Error: made up", such as row 0.*\n$/);
   });
@@ -211,7 +214,7 @@ test("texts that are long, or would change the terminal, are cut and escaped", a
   const hostile = "\u001b[2J\u001b]0;title\u0007\u202eabc\u2066\r\n\u009b1m";
   await space.write("rows.json", [{ [`${hostile}name`]: `${hostile}${"x".repeat(7_900_000)}`, text: "a" }]);
   for (const flags of [[], ["--json"], ["--fields", `input=${hostile}name`]]) {
-    const { code, stdout, stderr } = await datagen(["data", "show", "rows.json", ...flags], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["data", "show", "rows.json", ...flags], { cwd: space.path });
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout.length).toBeLessThan(3_000);
     // oxlint-disable-next-line no-control-regex -- control characters are what this is about
@@ -234,7 +237,7 @@ test("several files and patterns are shown as one", async () => {
   expect(both.data_config).toEqual({ input_data_path: ["b-*", "a.json"], fields: { input: "text" } });
   const one = await shown(space, "b-*");
   expect(one.data_config).toEqual({ input_data_path: "b-*", fields: { input: "text" } });
-  const none = await datagen(["data", "show", "c-*"], { cwd: space.path });
+  const none = await datagenInTurn(["data", "show", "c-*"], { cwd: space.path });
   expect(none).toMatchObject({ code: 2, stdout: "" });
   expect(none.stderr).toContain("no file matches c-*");
 });
@@ -246,7 +249,7 @@ test("rows that cannot be read are counted, and the first are named", async () =
   expect([rows, columns[0]?.filled, bad.count]).toEqual([10, 3, 7]);
   expect(bad.first).toHaveLength(5);
   expect(bad.first[0]).toBe("rows.csv: row 3 (line 5) has 1 cell, but the header has 2");
-  const text = await datagen(["data", "show", "rows.csv"], { cwd: space.path });
+  const text = await datagenInTurn(["data", "show", "rows.csv"], { cwd: space.path });
   expect(text.stdout).toContain("7 rows cannot be read:\n  rows.csv: row 3 (line 5) has 1 cell");
 });
 
@@ -254,6 +257,6 @@ test("a separator that was found is said once for all files", async () => {
   await using space = await workspace();
   await space.write("a.csv", "id;text\n1;a\n");
   await space.write("b.csv", "id;text\n1;a\n");
-  const { code, stderr } = await datagen(["data", "show", "*.csv"], { cwd: space.path });
+  const { code, stderr } = await datagenInTurn(["data", "show", "*.csv"], { cwd: space.path });
   expect([code, stderr]).toEqual([0, "Warning: cells are separated by semicolons, not by commas\n"]);
 });

@@ -15,16 +15,15 @@ import { temporaryPath } from "../src/store/file/temporary.ts";
 import {
   type ConfigOverrides,
   configFor,
-  datagen,
   environmentFor,
   openDatabase,
   type Result,
   rows,
-  type SpawnOptions,
   startDatagen,
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn, type InTurnOptions } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const BIN = join(import.meta.dirname, "../dist/main.js");
@@ -38,8 +37,8 @@ async function prepared(inputs = 1, overrides: ConfigOverrides = {}): Promise<Wo
   return space;
 }
 
-async function succeed(space: Workspace, args: string[], options: Partial<SpawnOptions> = {}): Promise<string> {
-  const { code, stdout, stderr } = await datagen(args, { cwd: space.path, ...options });
+async function succeed(space: Workspace, args: string[], options: Partial<InTurnOptions> = {}): Promise<string> {
+  const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path, ...options });
   expect(code, stderr).toBe(0);
   return stdout;
 }
@@ -83,7 +82,7 @@ describe.concurrent("a command that only reads", () => {
 
   test.for([...READING, ...CHANGING])("makes nothing where there is no database: %s", async ([args, code]) => {
     await using space = await prepared();
-    const result = await datagen([...args, "--db", "nodir/x.db"], { cwd: space.path });
+    const result = await datagenInTurn([...args, "--db", "nodir/x.db"], { cwd: space.path });
     expect(result.code, result.stderr).toBe(code);
     expect(result.stderr).toMatch(/there is no database .*nodir\/x\.db/i);
     if (args[0] === "runs" && args[1] === "list") expect(result.stdout).toBe("[]\n");
@@ -177,7 +176,7 @@ async function makeOlder(space: Workspace): Promise<void> {
 
 /** Runs the bin bound by the rights of files, as root is not. */
 function runUnprivileged(space: Workspace, args: string[]): Promise<Result> {
-  if (process.getuid?.() !== 0) return datagen(args, { cwd: space.path });
+  if (process.getuid?.() !== 0) return datagenInTurn(args, { cwd: space.path });
   const rights = ["--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"];
   const env = { PATH: process.env["PATH"], HOME: space.path, TZ: "UTC", LC_ALL: "C.UTF-8", NO_COLOR: "1" };
   const child = spawn("setpriv", [...rights, process.execPath, BIN, ...args], { cwd: space.path, env });
@@ -354,12 +353,12 @@ describe.concurrent("damage that a run meets", () => {
       await using space = await prepared(20, { data_config: { sample_size: 20 } });
       await using server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
       const options = { cwd: space.path, env: environmentFor(server) };
-      expect((await datagen(["run", "config.json"], options)).code).toBe(3);
+      expect((await datagenInTurn(["run", "config.json"], options)).code).toBe(3);
       const bytes = await readFile(space.at(DB));
       bytes.fill(0xa5, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.1)));
       await writeFile(space.at(DB), bytes);
       server.behave = undefined;
-      const { code, stderr } = await datagen(["resume", "latest"], options);
+      const { code, stderr } = await datagenInTurn(["resume", "latest"], options);
       expect([0, 2, 3], stderr).toContain(code);
       if (code !== 0) expect(stderr).toMatch(/Error: the database .*is damaged|Error: the database is damaged|no run/);
     },
@@ -401,7 +400,7 @@ describe.concurrent("a disk", () => {
         if (spawnSync("mount", ["-t", "tmpfs", "-o", `size=${kilobytes}k`, "tmpfs", space.at("small")]).status !== 0)
           skip();
         try {
-          const result = await datagen([...OFFLINE, "--db", "small/x.db"], { cwd: space.path });
+          const result = await datagenInTurn([...OFFLINE, "--db", "small/x.db"], { cwd: space.path });
           expect(result.code, result.stderr).toBe(3);
           expect(result.stderr).toMatch(/Error: the disk of .*small\/x\.db is full\n.*at least \d+ MB/);
         } finally {

@@ -16,7 +16,8 @@ import { isInShard, positionIn } from "../src/plan/shard.ts";
 import { checkStore } from "../src/store/check/check.ts";
 import { openStore } from "../src/store/file/open.ts";
 import type { Store } from "../src/store/file/store.ts";
-import { configFor, datagen, rows, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, rows, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 const PAGE = 1024;
 
@@ -98,7 +99,7 @@ describe("db check", () => {
       file.fill(0xff, middle, middle + 8 * PAGE);
       await writeFile(space.at("datagen.db"), file);
     }
-    const { code, stdout, stderr } = await datagen(["db", "check", "--db", "datagen.db"], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["db", "check", "--db", "datagen.db"], { cwd: space.path });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout).toMatch(
       sql === "" ? /broken: the file is intact/ : /cannot be checked: no such table: (main\.)?texts/,
@@ -177,7 +178,7 @@ describe("db merge", () => {
       theirs.sqlite.exec(`pragma foreign_keys = off; ${damage}`);
     }
     const path = other.at("datagen.db");
-    const { code, stderr } = await datagen(["db", "merge", path], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["db", "merge", path], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(
       new RegExp(`^Error: the other database ${path} is damaged \\(.*\\)\\nThis database is sound`),

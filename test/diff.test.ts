@@ -10,15 +10,14 @@ import { sideBySide, wrap } from "../src/cli/render/columns.ts";
 import {
   type Config,
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   type Result,
   type Row,
   rows,
-  type SpawnOptions,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn, type InTurnOptions } from "./support/in-turn.ts";
 import { answerTo, type Fault, shortened, startServer, usageFor } from "./support/server.ts";
 
 const ESC = "\u001b";
@@ -28,8 +27,8 @@ const [PLAIN, FROM_NOTES, HASTY] = configFor().agent_perspectives;
 async function lab(behave?: Parameters<typeof startServer>[0]) {
   const space = await workspace();
   const server = await startServer(behave);
-  const command = (args: string[], options: Partial<SpawnOptions> = {}) =>
-    datagen(args, { cwd: space.path, ...options, env: { ...environmentFor(server), ...options.env } });
+  const command = (args: string[], options: Partial<InTurnOptions> = {}) =>
+    datagenInTurn(args, { cwd: space.path, ...options, env: { ...environmentFor(server), ...options.env } });
   return {
     ...space,
     server,

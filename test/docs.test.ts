@@ -16,6 +16,7 @@ import {
   workspace,
 } from "./support/harness.ts";
 import { type FakeHub, startExampleHub } from "./support/hub.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE } from "./support/lab.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 import { isServing, serveAndEnd } from "./support/view.ts";
@@ -149,9 +150,14 @@ function variablesOf(space: Workspace): Record<string, string> {
   };
 }
 
-/** Runs a line as a shell does. */
+/** Runs a line as a shell does: without one where the line has nothing but words and variables. */
 function shell(space: Workspace, line: string): Promise<Result> {
-  return datagen(["-c", line], { cwd: space.path, program: "sh", env: variablesOf(space) });
+  const env = variablesOf(space);
+  const plain = line.replaceAll(/\$([A-Z]+)/g, (variable, name: string) => env[name] ?? variable);
+  const words = /^datagen ([\w@%+=:,./ -]+)$/.exec(plain)?.[1]?.split(" ");
+  return words
+    ? datagenInTurn(words, { cwd: space.path, env })
+    : datagen(["-c", line], { cwd: space.path, program: "sh", env });
 }
 
 /** Starts a worker as a shell does. It goes on until it is told to end. */

@@ -16,7 +16,6 @@ import {
   type Config,
   configFor,
   type ConfigOverrides,
-  datagen,
   environmentFor,
   expectedDataset,
   type Result,
@@ -24,6 +23,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type Asked, type IncomingCall, type LoopbackServer, promptHashOf, startServer } from "./support/server.ts";
 
 const UNKNOWN_MODEL = "somebody/a-model-of-their-own";
@@ -121,7 +121,7 @@ async function lab(inputs: number, overrides: ConfigOverrides = {}, script: Scri
     write,
     /** A command of the bin. */
     command: (args: string[], env: Record<string, string | undefined> = environment) =>
-      datagen(args, { cwd: ws.path, env }),
+      datagenInTurn(args, { cwd: ws.path, env }),
     /** Runs the config as it stands. @returns the id of the run */
     async run(overridden: Overrides = {}): Promise<string> {
       using store = openStore(database);

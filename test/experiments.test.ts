@@ -11,7 +11,6 @@ import { openStore } from "../src/store/file/open.ts";
 import {
   type Config,
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   type ExpectedTask,
@@ -21,6 +20,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { rounds } from "./support/rounds.ts";
 import { type LoopbackServer, promptHashOf, startServer } from "./support/server.ts";
 
@@ -115,7 +115,7 @@ describe("an experiment", () => {
         while (server.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10));
         finished.push([server.requests.length, finishedIn(space, inputs)]);
       }
-      const result = await datagen(["resume", "models-1", "--json"], options);
+      const result = await datagenInTurn(["resume", "models-1", "--json"], options);
       expect(result.code, result.stderr).toBe(0);
       const { experiment, runs } = told(result.stdout);
       expect([experiment, runs.map(({ run }) => run.model)]).toEqual(["models-1", MODELS]);
@@ -129,12 +129,12 @@ describe("an experiment", () => {
       }
       expect(finished.at(-1)![1].size).toBeGreaterThan(5 * inputs);
       expect(chargedBy(server)).toBeLessThanOrEqual(5);
-      expect((await datagen(["db", "check"], options)).code).toBe(0);
+      expect((await datagenInTurn(["db", "check"], options)).code).toBe(0);
 
       // A fourth model is asked alone.
       const before = server.requests.length;
       await space.write("config.json", experimentOf(Object.keys(PRICES)));
-      const more = await datagen(["run", "config.json", "--json"], options);
+      const more = await datagenInTurn(["run", "config.json", "--json"], options);
       expect(more.code, more.stderr).toBe(0);
       const later = server.requests.slice(before);
       expect(new Set(later.map(({ model }) => model))).toEqual(new Set(["gpt-4.1-nano"]));
@@ -156,7 +156,7 @@ describe("an experiment", () => {
     await write(space, experimentOf(MODELS), inputs);
     const options = { cwd: space.path, env: environmentFor(server) };
     const cap = 0.02;
-    const stopped = await datagen(["run", "config.json", "--max-cost", String(cap), "--json"], options);
+    const stopped = await datagenInTurn(["run", "config.json", "--max-cost", String(cap), "--json"], options);
     expect(stopped.code, stopped.stderr).toBe(3);
     const { experiment, runs } = told(stopped.stdout);
     expect(runs.map(({ dataset }) => dataset)).toEqual([null, null, null]);
@@ -167,25 +167,25 @@ describe("an experiment", () => {
     expect(stopped.stderr).toMatch(/Go on with: datagen resume translation-\d{4}-\d\d-\d\d --max-cost 0\.04/);
 
     for (const { run } of runs) {
-      const alone = await datagen(["resume", run.id], options);
+      const alone = await datagenInTurn(["resume", run.id], options);
       expect(alone.code, alone.stderr).toBe(3);
     }
     expect(chargedBy(server)).toBeLessThanOrEqual(cap);
-    const show = await datagen(["runs", "show", runs[0]!.run.id, "--json"], options);
+    const show = await datagenInTurn(["runs", "show", runs[0]!.run.id, "--json"], options);
     expect(JSON.parse(show.stdout)).toMatchObject({ run: { experiment }, max_cost_usd: cap });
 
     // What a deleted run has cost is spent.
     const costs = runs.map(({ run }) => run.cost_usd ?? 0);
-    expect((await datagen(["runs", "delete", runs[0]!.run.id, "--yes"], options)).code).toBe(0);
-    const without = await datagen(["resume", runs[1]!.run.id], options);
+    expect((await datagenInTurn(["runs", "delete", runs[0]!.run.id, "--yes"], options)).code).toBe(0);
+    const without = await datagenInTurn(["resume", runs[1]!.run.id], options);
     expect(without.code, without.stderr).toBe(3);
     expect(costs[0]).toBeGreaterThan(0);
     expect(chargedBy(server)).toBeLessThanOrEqual(cap);
 
     // A higher cap of one run is that of all.
-    const raised = await datagen(["resume", runs[1]!.run.id, "--max-cost", "5"], options);
+    const raised = await datagenInTurn(["resume", runs[1]!.run.id, "--max-cost", "5"], options);
     expect(raised.code, raised.stderr).toBe(0);
-    const rest = await datagen(["resume", experiment, "--json"], options);
+    const rest = await datagenInTurn(["resume", experiment, "--json"], options);
     expect(rest.code, rest.stderr).toBe(0);
     expect(told(rest.stdout).runs.map(({ run }) => run.status)).toEqual(["completed", "completed"]);
   });
@@ -198,7 +198,7 @@ describe("an experiment", () => {
     const models = experimentOf(MODELS.slice(0, 2), { agent_perspectives: one, max_cost_usd: 0.0018 });
     const priced = models.model_config.map((model) => ({ ...model, prices: { input: 1, output: 4 } }));
     await write(space, { ...models, model_config: priced }, 1);
-    const result = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    const result = await datagenInTurn(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     expect(result.code, result.stderr).toBe(0);
     expect(server.maxInFlight).toBe(1);
   });
@@ -216,7 +216,7 @@ describe("an experiment", () => {
     });
     const prices = { input: 1, output: 4, batch_factor: 0.5 };
     await write(space, { ...models, model_config: models.model_config.map((model) => ({ ...model, prices })) }, inputs);
-    const result = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    const result = await datagenInTurn(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     expect(result.code, result.stderr).toBe(0);
     const lines = server.batches.map((batch) => batch.lines.length);
     expect(lines.reduce((sum, count) => sum + count, 0)).toBe(2 * inputs);
@@ -235,13 +235,13 @@ describe("an experiment", () => {
     const isDone = () =>
       queryRows<{ id: number }>(space.at(DB), "select id from runs where finished_at is not null").length === 2;
     while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 20));
-    const other = await datagen(["resume", second, "--retry-failed"], options);
+    const other = await datagenInTurn(["resume", second, "--retry-failed"], options);
     expect(other.code).toBe(2);
     expect(other.stderr).toMatch(/run \w+ of the same experiment is executed by process \d+ on /);
     running.kill();
     await running.done;
     server.behave = undefined;
-    expect((await datagen(["resume", "one-at-a-time"], options)).code).toBe(0);
+    expect((await datagenInTurn(["resume", "one-at-a-time"], options)).code).toBe(0);
   });
 
   test("with a cap is taken over as a whole from a process that is stuck", async () => {
@@ -255,7 +255,7 @@ describe("an experiment", () => {
     }
     stuck.kill("SIGSTOP");
     server.behave = undefined;
-    const taken = await datagen(["resume", "stuck-1", "--take-over"], options);
+    const taken = await datagenInTurn(["resume", "stuck-1", "--take-over"], options);
     expect(taken.code, taken.stderr).toBe(0);
     expect(taken.stderr.match(/taking run/g)).toHaveLength(3);
   });
@@ -314,7 +314,7 @@ describe("an experiment", () => {
       return model === MODELS[1] && promptHash.startsWith("a") ? { kind: "contentFilter" } : undefined;
     };
     server.behave = refuse;
-    const result = await datagen(["run", "config.json", "--json", "--output", "out"], options);
+    const result = await datagenInTurn(["run", "config.json", "--json", "--output", "out"], options);
     expect(result.code, result.stderr).toBe(3);
     const { experiment, runs } = told(result.stdout);
     expect(runs.map(({ run }) => run.status)).toEqual([
@@ -325,12 +325,12 @@ describe("an experiment", () => {
     expect(runs.map(({ dataset }) => dataset?.startsWith("out/translation_"))).toEqual([true, true, undefined]);
     expect(result.stderr).toMatch(/Llama-3\.3-70B\S*: Error: .*refused the API key/);
     expect(result.stderr).toContain(`Go on with: datagen resume ${experiment} --output out/`);
-    const partly = await datagen(["export", experiment, "--output", "partly"], options);
+    const partly = await datagenInTurn(["export", experiment, "--output", "partly"], options);
     expect([partly.code, partly.stderr]).toEqual([2, expect.stringMatching(/calls of run \w+ are pending/)]);
     expect(existsSync(space.at("partly"))).toBe(false);
     server.behave = ({ model, promptHash, ...call }) =>
       refuse({ ...call, promptHash, model: model === MODELS[2] ? "" : model });
-    const again = await datagen(["resume", experiment], options);
+    const again = await datagenInTurn(["resume", experiment], options);
     expect(again.code, again.stderr).toBe(runs[1]!.run.calls.failed > 0 ? 1 : 0);
     expect(again.stdout.trim().split("\n")).toHaveLength(3);
   });
@@ -349,7 +349,7 @@ describe("an experiment", () => {
     expect(stopped.stderr).toContain("Go on with: datagen resume to-stop");
     const open = queryRows<{ n: number }>(space.at(DB), "select count(*) n from attempts where outcome = 'unanswered'");
     expect(open).toEqual([{ n: 0 }]);
-    expect((await datagen(["resume", "to-stop"], options)).code).toBe(0);
+    expect((await datagenInTurn(["resume", "to-stop"], options)).code).toBe(0);
   });
 
   test("names itself in a command that can be typed, also where its name has a blank", async () => {
@@ -406,7 +406,7 @@ describe("the library", () => {
   });
 });
 
-const offline = (space: Workspace) => (args: string[]) => datagen(args, { cwd: space.path });
+const offline = (space: Workspace) => (args: string[]) => datagenInTurn(args, { cwd: space.path });
 
 describe("the name of an experiment", () => {
   test("works where a run does, and its runs keep their own ids", async () => {
@@ -541,7 +541,7 @@ describe("the name of an experiment", () => {
     await using space = await workspace();
     await using server = await startServer();
     await write(space, experimentOf(MODELS.slice(0, 2)), 6);
-    const run = (...args: string[]) => datagen(args, { cwd: space.path, env: environmentFor(server) });
+    const run = (...args: string[]) => datagenInTurn(args, { cwd: space.path, env: environmentFor(server) });
     const cap = 0.01;
     const stopped = await run("run", "config.json", "--max-cost", String(cap), "--name", "spent-1", "--json");
     expect(stopped.code, stopped.stderr).toBe(3);
@@ -593,7 +593,7 @@ describe("the pilots of several models", () => {
     await using space = await workspace();
     await using server = await startServer({ latency: 5 });
     await write(space, experimentOf(MODELS), 8);
-    const run = (...args: string[]) => datagen(args, { cwd: space.path, env: environmentFor(server) });
+    const run = (...args: string[]) => datagenInTurn(args, { cwd: space.path, env: environmentFor(server) });
     const cap = 0.012;
     const stopped = await run("estimate", "config.json", "--pilot", "4", "--max-cost", String(cap));
     expect(stopped.code, stopped.stderr).toBe(3);

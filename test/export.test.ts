@@ -19,6 +19,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import type { Config, Expected, ExpectedTask, Perspective, Result, Row, Workspace } from "./support/harness.ts";
 import { openLab } from "./support/lab.ts";
 import { parseCsv } from "./support/readers.ts";
@@ -41,10 +42,10 @@ async function run(ws: Workspace, server: LoopbackServer | null, config: Config,
   await ws.write("rows.json", data);
   const env = server ? environmentFor(server) : {};
   const whom = server ? [] : ["--provider", "offline"];
-  return datagen(["run", "config.json", ...whom, ...args], { cwd: ws.path, env });
+  return datagenInTurn(["run", "config.json", ...whom, ...args], { cwd: ws.path, env });
 }
 
-const exported = (ws: Workspace, ...args: string[]) => datagen(["export", "latest", ...args], { cwd: ws.path });
+const exported = (ws: Workspace, ...args: string[]) => datagenInTurn(["export", "latest", ...args], { cwd: ws.path });
 const datasetOf = (ws: Workspace, { stdout }: Result) => ws.json<Dataset>(stdout.trimEnd());
 const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
 const linesOf = (text: string) =>
@@ -300,7 +301,7 @@ describe.concurrent("a row of JSON Lines", () => {
     await run(ws, server, configFor(), rows(4), ["--no-export"]);
     const two = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
     const [latest, first] = JSON.parse(
-      (await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout,
+      (await datagenInTurn(["runs", "list", "--json"], { cwd: ws.path })).stdout,
     ) as RunSummary[];
     const paid = (lines: AnswerRow[]) => lines.reduce((sum, { cost_usd: cost }) => sum + Number(cost), 0);
     expect(paid(one)).toBeGreaterThan(0);
@@ -315,7 +316,7 @@ describe.concurrent("a row of JSON Lines", () => {
           : { cost_usd: expect.any(Number) as number, origin_run: latest!.id },
       );
     }
-    await datagen(["runs", "delete", first!.id, "--yes"], { cwd: ws.path });
+    await datagenInTurn(["runs", "delete", first!.id, "--yes"], { cwd: ws.path });
     const [row] = linesOf((await exported(ws, "--format", "jsonl", "--output", "-")).stdout);
     expect(row).toMatchObject({ origin_run: null, response: two[0]!.response });
   });
@@ -344,7 +345,7 @@ describe.concurrent("a row of JSON Lines", () => {
     await run(ws, null, configFor(), rows(2), ["--output", "set.json"]);
     await using other = await workspace();
     await other.write("set.json", await ws.read("set.json"));
-    const { stdout } = await datagen(["import", "set.json"], { cwd: other.path });
+    const { stdout } = await datagenInTurn(["import", "set.json"], { cwd: other.path });
     const lines = linesOf((await exported(other, "--format", "jsonl", "--output", "-")).stdout);
     for (const row of lines) expect(row).toMatchObject({ cost_usd: null, latency_ms: null, origin_run: stdout.trim() });
   });
@@ -365,8 +366,8 @@ describe.concurrent("an export of several runs", () => {
     await run(ws, null, configFor({ replicates: 2 }), rows(2), ["--no-export", "--name", "second"]);
     const [first, second] = runIds(ws) as [string, string];
     const alone = async (id: string, format: string) =>
-      (await datagen(["export", id, "--format", format, "--output", "-"], { cwd: ws.path })).stdout;
-    const together = (...args: string[]) => datagen(["export", first, second, ...args], { cwd: ws.path });
+      (await datagenInTurn(["export", id, "--format", format, "--output", "-"], { cwd: ws.path })).stdout;
+    const together = (...args: string[]) => datagenInTurn(["export", first, second, ...args], { cwd: ws.path });
     return { ws, first, second, alone, together, [Symbol.asyncDispose]: () => ws[Symbol.asyncDispose]() };
   }
 
@@ -393,7 +394,7 @@ describe.concurrent("an export of several runs", () => {
     await using lab = await two();
     const { ws, first, second } = lab;
     const refused = async (message: RegExp, ...args: string[]) => {
-      const { code, stdout, stderr } = await datagen(["export", ...args], { cwd: ws.path });
+      const { code, stdout, stderr } = await datagenInTurn(["export", ...args], { cwd: ws.path });
       expect([code, stdout]).toEqual([2, ""]);
       expect(stderr).toMatch(message);
     };
@@ -414,7 +415,7 @@ describe.concurrent("an export of several runs", () => {
   test("names the run in a warning about its cells", async () => {
     await using lab = await two();
     await run(lab.ws, null, configFor(), [{ input: "half \ud83d" }], ["--no-export"]);
-    const { stderr } = await datagen(["export", lab.first, "latest", "--format", "csv", "--output", "-"], {
+    const { stderr } = await datagenInTurn(["export", lab.first, "latest", "--format", "csv", "--output", "-"], {
       cwd: lab.ws.path,
     });
     const [, , third] = runIds(lab.ws);
@@ -493,7 +494,7 @@ describe.concurrent("export", () => {
     await run(ws, null, configFor(), rows(1), ["--output", "one.json"]);
     await run(ws, null, configFor(), rows(2), ["--output", "two.json"]);
     const [one] = runIds(ws);
-    const result = await datagen(["export", one!.slice(0, 6), "-o", "-"], { cwd: ws.path });
+    const result = await datagenInTurn(["export", one!.slice(0, 6), "-o", "-"], { cwd: ws.path });
     expect(result.stdout).toBe(await ws.read("one.json"));
   });
 
@@ -559,7 +560,7 @@ describe.concurrent("a dataset's name", () => {
     await using ws = await workspace();
     await ws.write("a/b/c/config.json", configFor({ task_type, model_config: { model_name } }));
     await ws.write("a/b/c/rows.json", rows(1));
-    const result = await datagen(["run", "config.json", "--provider", "offline"], { cwd: ws.at("a/b/c") });
+    const result = await datagenInTurn(["run", "config.json", "--provider", "offline"], { cwd: ws.at("a/b/c") });
     expect(result.code).toBe(0);
     const [name, ...others] = await readdir(ws.at("a/b/c/data/agents"));
     expect(others).toEqual([]);

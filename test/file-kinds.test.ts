@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { datagen, workspace } from "./support/harness.ts";
+import { workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 /** The beginning of a ZIP archive with a file of that name and content. */
 function zip(name: string, content = ""): string {
@@ -67,7 +68,7 @@ describe.concurrent("a file in no known format", () => {
   test.each(KINDS)("%s is named, and what to do with it", async (name, begin, says) => {
     await using space = await workspace();
     await space.write(name, Buffer.from(begin, "latin1"));
-    const { code, stdout, stderr } = await datagen(["data", "show", name], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["data", "show", name], { cwd: space.path });
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toContain(`Error: ${name} is ${says}`);
   });
@@ -78,7 +79,7 @@ test("texts that begin like other files are read", async () => {
   const begins = ["ORCID", "BZh", "RDX", "PAR1", "$FL", "FEA1", "versions", "r", "---"];
   const files = begins.map((_, at) => `rows-${at}.csv`);
   for (const [at, begin] of begins.entries()) await space.write(`rows-${at}.csv`, `${begin},input\n1,Größe\n`);
-  const { code, stdout } = await datagen(["data", "show", ...files, "--json"], { cwd: space.path });
+  const { code, stdout } = await datagenInTurn(["data", "show", ...files, "--json"], { cwd: space.path });
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ rows: begins.length, bad_rows: { count: 0 } });
 });
@@ -87,24 +88,24 @@ test("other files say what is expected of them in place of that", async () => {
   await using space = await workspace();
   await space.write("set.xlsx", Buffer.from(zip("xl/workbook.xml"), "latin1"));
   await space.write("set.json", gzipSync("{}"));
-  const imported = await datagen(["import", "set.xlsx"], { cwd: space.path });
+  const imported = await datagenInTurn(["import", "set.xlsx"], { cwd: space.path });
   expect(imported).toMatchObject({ code: 2, stdout: "" });
   expect(imported.stderr).toContain("set.xlsx is an Excel file\nName a file that holds a dataset.");
-  const packed = await datagen(["import", "set.json"], { cwd: space.path });
+  const packed = await datagenInTurn(["import", "set.json"], { cwd: space.path });
   expect(packed.stderr).toContain("set.json is a gzip file\nUnpack it first.");
 });
 
 test("a compressed file without a byte is called empty", async () => {
   await using space = await workspace();
   await space.write("rows.csv.gz", "");
-  const { code, stderr } = await datagen(["data", "show", "rows.csv.gz"], { cwd: space.path });
+  const { code, stderr } = await datagenInTurn(["data", "show", "rows.csv.gz"], { cwd: space.path });
   expect([code, stderr]).toEqual([2, "Error: rows.csv.gz is empty, not a gzip file\n"]);
 });
 
 test("a table under another name is told how to be called", async () => {
   await using space = await workspace();
   await space.write("rows.txt", "id,input\n1,a\n");
-  const { code, stderr } = await datagen(["data", "show", "rows.txt"], { cwd: space.path });
+  const { code, stderr } = await datagenInTurn(["data", "show", "rows.txt"], { cwd: space.path });
   expect(code).toBe(2);
   expect(stderr).toMatch(/^Error: rows\.txt begins with "i"\n.* Of a table, let the name end in \.csv or \.tsv\.\n$/);
 });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { exportFolder, openStore } from "../src/index.ts";
 import { placedByCard } from "../src/hub/card.ts";
-import { datagen, rows } from "./support/harness.ts";
+import { rows } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
 import { parquetRows } from "./support/readers.ts";
 
@@ -149,7 +150,7 @@ describe("export --format hf", () => {
     await refused("-", "cannot go to stdout");
     for (const folder of ["empty", "empty/data"]) {
       const args = ["export", "latest", "--format", "hf", "--output", lab.space.at("empty")];
-      const inside = await datagen([...args, "--db", lab.space.at(DATABASE)], { cwd: lab.space.at(folder) });
+      const inside = await datagenInTurn([...args, "--db", lab.space.at(DATABASE)], { cwd: lab.space.at(folder) });
       expect([inside.code, inside.stderr]).toEqual([2, expect.stringContaining("which is the current folder")]);
     }
     await mkdir(lab.space.at("mine"));

@@ -9,16 +9,8 @@ import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type PullEvent, pullDataset } from "../src/app/data/pull-dataset.ts";
 import { DatagenError } from "../src/errors.ts";
-import {
-  configFor,
-  datagen,
-  type Result,
-  rows,
-  type SpawnOptions,
-  startDatagen,
-  type Workspace,
-  workspace,
-} from "./support/harness.ts";
+import { configFor, datagen, type Result, rows, startDatagen, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn, type InTurnOptions } from "./support/in-turn.ts";
 import { type FakeHub, type HubDataset, type HubOptions, parquetLike, startHub } from "./support/hub.ts";
 import { someOf } from "./support/rounds.ts";
 
@@ -75,9 +67,9 @@ function pull(
   space: Workspace,
   hub: FakeHub,
   args: string[] = [],
-  options: Partial<SpawnOptions> = {},
+  options: Partial<InTurnOptions> = {},
 ): Promise<Result> {
-  return datagen(["data", "pull", ...(args[0]?.startsWith("hf://") ? [] : ["hf://owner/name"]), ...args], {
+  return datagenInTurn(["data", "pull", ...(args[0]?.startsWith("hf://") ? [] : ["hf://owner/name"]), ...args], {
     cwd: space.path,
     ...options,
     env: { HF_ENDPOINT: hub.url, ...options.env },
@@ -336,7 +328,10 @@ describe.concurrent("a choice", () => {
   test.for(someOf(NAMES))("%s is refused before anything is sent", async ([name, message]) => {
     await using space = await workspace();
     await using hub = await startHub({ datasets: {} });
-    const { code, stderr } = await datagen(["data", "pull", name], { cwd: space.path, env: { HF_ENDPOINT: hub.url } });
+    const { code, stderr } = await datagenInTurn(["data", "pull", name], {
+      cwd: space.path,
+      env: { HF_ENDPOINT: hub.url },
+    });
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(hub.requests).toEqual([]);
@@ -1157,9 +1152,9 @@ describe.concurrent("a run", () => {
       api_provider: "offline",
     });
     await space.write("config.json", config);
-    const result = await datagen(["run", "config.json", "--json", "--output", "out.json"], { cwd: space.path });
+    const result = await datagenInTurn(["run", "config.json", "--json", "--output", "out.json"], { cwd: space.path });
     expect(result.code, result.stderr).toBe(0);
-    const shown = await datagen(["runs", "show", "latest", "--json"], { cwd: space.path });
+    const shown = await datagenInTurn(["runs", "show", "latest", "--json"], { cwd: space.path });
     const { metadata } = await space.json<{ metadata: Record<string, unknown> }>("out.json");
     return { stderr: result.stderr, sources: (JSON.parse(shown.stdout) as { sources: unknown }).sources, metadata };
   }
@@ -1172,11 +1167,11 @@ describe.concurrent("a run", () => {
     expect(stderr).not.toContain("Warning");
     expect(sources).toEqual([SOURCE]);
     expect(metadata["sources"]).toEqual([SOURCE]);
-    const { stdout } = await datagen(["runs", "show", "latest"], { cwd: space.path });
+    const { stdout } = await datagenInTurn(["runs", "show", "latest"], { cwd: space.path });
     expect(stdout).toMatch(new RegExp(`^source +hf://owner/name@${COMMIT}, config de, split test, licence mit$`, "m"));
-    const imported = await datagen(["import", "out.json"], { cwd: space.path });
+    const imported = await datagenInTurn(["import", "out.json"], { cwd: space.path });
     expect(imported.code, imported.stderr).toBe(0);
-    await datagen(["export", "latest", "--output", "again.json"], { cwd: space.path });
+    await datagenInTurn(["export", "latest", "--output", "again.json"], { cwd: space.path });
     expect(await space.json("again.json")).toMatchObject({ metadata: { sources: [SOURCE] } });
   });
 
@@ -1193,7 +1188,7 @@ describe.concurrent("a run", () => {
       ...configFor({ api_provider: "offline" }),
       data_config: { ...data, sample_size: 2 },
     });
-    const result = await datagen(["run", "config.json", "--output", "out.json"], { cwd: space.path });
+    const result = await datagenInTurn(["run", "config.json", "--output", "out.json"], { cwd: space.path });
     expect(result.code, result.stderr).toBe(0);
     const source = { ...SOURCE, config: "default", license: "cc-by-4.0" };
     expect(await space.json("out.json")).toMatchObject({ metadata: { sources: [source] } });
@@ -1223,7 +1218,7 @@ describe.concurrent("a run", () => {
         ...configFor({ api_provider: "offline" }),
         data_config: { input_data_path: paths },
       });
-      const { code, stderr } = await datagen([command, "config.json"], {
+      const { code, stderr } = await datagenInTurn([command, "config.json"], {
         cwd: space.path,
         env: { HF_ENDPOINT: hub.url },
       });

@@ -16,7 +16,6 @@ import {
 import { callKeys, settingsOf } from "../src/plan/settings.ts";
 import {
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   type ExpectedTask,
@@ -29,6 +28,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { rounds } from "./support/rounds.ts";
 import { type IncomingCall, startServer } from "./support/server.ts";
 
@@ -89,13 +89,13 @@ interface Imported extends Result {
 
 /** Imports a file and expects that it fits. */
 async function imported(ws: Workspace, args: string[] = [], env: Record<string, string> = {}): Promise<Imported> {
-  const result = await datagen(["import", "old.json", "--json", ...args], { cwd: ws.path, env });
+  const result = await datagenInTurn(["import", "old.json", "--json", ...args], { cwd: ws.path, env });
   expect(result.code, result.stderr).toBe(0);
   return { ...result, run: (JSON.parse(result.stdout) as { run: RunSummary }).run };
 }
 
 async function exported(ws: Workspace, run: string, args: string[] = []): Promise<Dataset> {
-  const { code, stdout, stderr } = await datagen(["export", run, "--output", "-", ...args], { cwd: ws.path });
+  const { code, stdout, stderr } = await datagenInTurn(["export", run, "--output", "-", ...args], { cwd: ws.path });
   expect(code, stderr).toBe(0);
   return JSON.parse(stdout) as Dataset;
 }
@@ -126,7 +126,7 @@ function outcomesOf(ws: Workspace): Record<string, string | null> {
 }
 
 async function expectSound(ws: Workspace): Promise<void> {
-  const { code, stdout } = await datagen(["db", "check"], { cwd: ws.path });
+  const { code, stdout } = await datagenInTurn(["db", "check"], { cwd: ws.path });
   expect(stdout).toContain(" 0 broken");
   expect(code).toBe(0);
 }
@@ -142,7 +142,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     await ws.write("rows.json", data);
     await ws.write("config.json", config);
     const env = environmentFor(server);
-    await datagen(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
+    await datagenInTurn(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
     const old = await ws.json<Dataset>("old.json");
 
     const { run, stderr } = await imported(ws, ["--name", "taken in"]);
@@ -197,7 +197,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     server.behave = ({ prompt }: IncomingCall) =>
       refused.has(prompt) ? { kind: "status", status: 400 } : prompt === emptied ? { kind: "empty" } : undefined;
     const env = environmentFor(server);
-    await datagen(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
+    await datagenInTurn(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
     const old = await ws.json<Dataset>("old.json");
     expect(old.tasks[0]!.responses[0]).toBeNull();
 
@@ -214,14 +214,14 @@ describe.concurrent("a dataset that datagen exported", () => {
     const answered = (path?: string) => callsOf(ws, path).filter(({ state }) => state === "succeeded");
     expect(answered()).toEqual(answered("first.db"));
     expect((await exported(ws, run.id)).tasks).toEqual(old.tasks);
-    const shown = await datagen(["runs", "show", run.id], { cwd: ws.path });
+    const shown = await datagenInTurn(["runs", "show", run.id], { cwd: ws.path });
     expect(shown.stdout).toMatch(/^empty +0 +1$/m);
     expect(shown.stdout).toMatch(/^imported_missing +0 +2$/m);
     expect(shown.stdout).not.toContain("reading_failed");
 
     server.behave = undefined;
     const [sent, tokens] = [server.requests.length, server.served.total];
-    const resumed = await datagen(["resume", run.id, "--retry-failed", "--no-export"], {
+    const resumed = await datagenInTurn(["resume", run.id, "--retry-failed", "--no-export"], {
       cwd: ws.path,
       // The base URL is in a file, which may be somebody else's: the key of OpenAI does not go there.
       env: { DATAGEN_API_KEY: "own-server-key" },
@@ -248,7 +248,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     await ws.write("config.json", configFor({ add_references: true, replicates: 3 }));
     server.behave = ({ index }) => ({ kind: "text", text: `answer ${index}` });
     const env = environmentFor(server);
-    await datagen(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
+    await datagenInTurn(["run", "config.json", "--output", "old.json", "--db", "first.db"], { cwd: ws.path, env });
     const { run } = await imported(ws);
     expect(run).toMatchObject({ perspectives: 4, calls: { total: 36, succeeded: 36 } });
     const samples = "select replicate, key, text from calls c join answers a on a.id = c.answer_id order by c.id";
@@ -276,8 +276,8 @@ describe.concurrent("a dataset that datagen exported", () => {
     await ws.write("config.json", config);
     server.behave = ({ index }) => (index === 9 ? { kind: "status", status: 401 } : undefined);
     const env = environmentFor(server);
-    await datagen(["run", "config.json", "--db", "first.db"], { cwd: ws.path, env });
-    await datagen(["export", "latest", "--allow-partial", "--output", "old.json", "--db", "first.db"], {
+    await datagenInTurn(["run", "config.json", "--db", "first.db"], { cwd: ws.path, env });
+    await datagenInTurn(["export", "latest", "--allow-partial", "--output", "old.json", "--db", "first.db"], {
       cwd: ws.path,
     });
 
@@ -285,7 +285,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     expect(run).toMatchObject({ status: "failed", calls: { total: 18, succeeded: 9, failed: 9, pending: 0 } });
     expect((await exported(ws, run.id)).tasks).toEqual((await ws.json<Dataset>("old.json")).tasks);
     server.behave = undefined;
-    await datagen(["resume", run.id, "--retry-failed", "--no-export"], { cwd: ws.path });
+    await datagenInTurn(["resume", run.id, "--retry-failed", "--no-export"], { cwd: ws.path });
     expect((await exported(ws, run.id)).tasks).toEqual(expectedDataset(config, rows(3)).tasks);
     await expectSound(ws);
   });
@@ -295,7 +295,7 @@ describe.concurrent("a dataset that datagen exported", () => {
     // Two equal inputs give two samples of one prompt, which stay two.
     await ws.write("rows.json", [...rows(2), rows(1)[0]]);
     await ws.write("config.json", configFor());
-    await datagen(["run", "config.json", "--provider", "offline", "--output", "old.json"], { cwd: ws.path });
+    await datagenInTurn(["run", "config.json", "--provider", "offline", "--output", "old.json"], { cwd: ws.path });
     const answers = all(ws, "select * from answers order by id");
     expect(answers).toHaveLength(18);
 
@@ -309,11 +309,11 @@ describe.concurrent("a dataset that datagen exported", () => {
     const used = all<{ n: number }>(ws, "select count(distinct answer_id) n from calls group by run_id");
     expect(used).toEqual([{ n: 18 }, { n: 18 }, { n: 18 }]);
     const old = await ws.json<Dataset>("old.json");
-    await datagen(["runs", "delete", first.run.id, "--yes"], { cwd: ws.path });
+    await datagenInTurn(["runs", "delete", first.run.id, "--yes"], { cwd: ws.path });
     expect((await exported(ws, second.run.id)).tasks).toEqual(old.tasks);
     const names = all<{ dataset_name: string }>(ws, "select dataset_name from runs");
     expect(new Set(names.map((row) => row.dataset_name)).size).toBe(2);
-    const listed = await datagen(["runs", "list"], { cwd: ws.path });
+    const listed = await datagenInTurn(["runs", "list"], { cwd: ws.path });
     expect(listed.stdout).toMatch(new RegExp(`^${second.run.id} +imported +completed .* unknown `, "m"));
     await expectSound(ws);
   });
@@ -372,7 +372,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
       ...reference().metadata,
       input_sha256: null,
     });
-    const shown = await datagen(["runs", "show", run.id], { cwd: ws.path });
+    const shown = await datagenInTurn(["runs", "show", run.id], { cwd: ws.path });
     expect(shown.stdout).toMatch(/^requests +0, and 6 according to the dataset$/m);
     expect(shown.stdout).toMatch(/^input +data\/somewhere\.json \(SHA-256 unknown\)$/m);
     expect(shown.stdout).toMatch(/^imported +old\.json \(SHA-256 [0-9a-f]{64}\)$/m);
@@ -431,9 +431,9 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     expect(outcomesOf(ws)).toEqual({ "0 Plain strategy": "Good day.", "1 Plain strategy": "Hello." });
     const { tasks, agent_perspectives } = dataset;
     expect(await exported(ws, run.id)).toMatchObject({ add_references: says, tasks, agent_perspectives });
-    const config = await datagen(["runs", "config", run.id], { cwd: ws.path });
+    const config = await datagenInTurn(["runs", "config", run.id], { cwd: ws.path });
     expect(JSON.parse(config.stdout)).toMatchObject({ add_references: says, agent_perspectives: [PLAIN] });
-    const flat = await datagen(["export", run.id, "--format", "jsonl", "--output", "-"], { cwd: ws.path });
+    const flat = await datagenInTurn(["export", run.id, "--format", "jsonl", "--output", "-"], { cwd: ws.path });
     expect(JSON.parse(flat.stdout.split("\n")[0] ?? "")).toMatchObject({
       condition: first.condition,
       response: "Error: Error code: 500 is what it says.",
@@ -478,7 +478,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
       expect(again).toMatchObject({ metadata: { generation_time: "2024-12-20T15:30:00.123456" } });
       // Nor does the next import lose any of it.
       await ws.write("again.json", again);
-      const second = await datagen(["import", "again.json"], { cwd: ws.path });
+      const second = await datagenInTurn(["import", "again.json"], { cwd: ws.path });
       expect(await exported(ws, second.stdout.trim())).toMatchObject(whole);
     });
 
@@ -501,7 +501,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
     test("needs --task-type where neither says it, which has the last word", async () => {
       await using ws = await workspace();
       await ws.write("old.json", published("Some task"));
-      const refused = await datagen(["import", "old.json"], { cwd: ws.path });
+      const refused = await datagenInTurn(["import", "old.json"], { cwd: ws.path });
       expect(refused.code).toBe(2);
       expect(refused.stderr).toContain(
         "task_type: missing, and neither task_description nor the name of the file tells",
@@ -524,7 +524,7 @@ describe.concurrent("a dataset of the reference pipeline", () => {
         "old.json",
         JSON.stringify(reference({ metadata: {} })).replace('"metadata":{}', `"metadata":${metadata}`),
       );
-      const refused = await datagen(["import", "old.json"], { cwd: ws.path });
+      const refused = await datagenInTurn(["import", "old.json"], { cwd: ws.path });
       expect(refused.code).toBe(2);
       expect(refused.stderr).toContain("metadata: objects and arrays are nested more than 100 deep");
     });
@@ -669,7 +669,7 @@ test("a run of an imported dataset with two more perspectives and 20 more inputs
 
   const grown = { ...config, agent_perspectives: [...perspectives, named("D0"), named("D1")] };
   await ws.write("config.json", grown);
-  const { code, stdout, stderr } = await datagen(["run", "config.json", "--json"], { cwd: ws.path, env });
+  const { code, stdout, stderr } = await datagenInTurn(["run", "config.json", "--json"], { cwd: ws.path, env });
   expect(code, stderr).toBe(0);
   expect(server.requests.length).toBe(200 * 2 + 20 * 32);
   const { run, dataset } = JSON.parse(stdout) as { run: RunSummary; dataset: string };
@@ -948,23 +948,23 @@ describe.concurrent("a file that does not fit is refused with the place and the 
   test("with exit code 2, and nothing on stdout", async () => {
     await using ws = await workspace();
     await ws.write("old.json", withTask({ ...first, responses: [7, "a"] }));
-    const { code, stdout, stderr } = await datagen(["import", "old.json", "--json"], { cwd: ws.path });
+    const { code, stdout, stderr } = await datagenInTurn(["import", "old.json", "--json"], { cwd: ws.path });
     expect(stderr).toBe(
       "Error: old.json has 1 bad task:\n" +
         "  tasks[2].responses[0] (line 40): expected a string or null, found the number 7\n" +
         "Nothing was imported. docs/datasets.md shows what a dataset holds.\n",
     );
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect((await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
+    expect((await datagenInTurn(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
   });
 
   test("one that is not there, or a folder", async () => {
     await using ws = await workspace();
-    expect((await datagen(["import", "old.json"], { cwd: ws.path })).stderr).toMatch(
+    expect((await datagenInTurn(["import", "old.json"], { cwd: ws.path })).stderr).toMatch(
       /^Error: there is no dataset old\.json\n/,
     );
     await ws.write("old.json/file", "");
-    expect((await datagen(["import", "old.json"], { cwd: ws.path })).stderr).toMatch(
+    expect((await datagenInTurn(["import", "old.json"], { cwd: ws.path })).stderr).toMatch(
       /^Error: the dataset old\.json is not a/,
     );
   });
@@ -973,7 +973,7 @@ describe.concurrent("a file that does not fit is refused with the place and the 
     await using ws = await workspace();
     const bad = Array.from({ length: 30 }, () => ({ ...first, context: null }));
     await ws.write("old.json", reference({ tasks: [first, ...bad] as never }));
-    const { stderr } = await datagen(["import", "old.json"], { cwd: ws.path });
+    const { stderr } = await datagenInTurn(["import", "old.json"], { cwd: ws.path });
     expect(stderr).toContain("has 20 bad tasks:");
     expect(stderr).toContain("tasks[20].context");
     expect(stderr).not.toContain("tasks[21]");
@@ -994,9 +994,9 @@ test("what a file says is shown on a terminal, and not obeyed", async () => {
     tasks: [{ [evil]: evil }],
     metadata: { model_config: { [evil]: evil } },
   });
-  const bad = await datagen(["import", "old.json"], { cwd: ws.path });
+  const bad = await datagenInTurn(["import", "old.json"], { cwd: ws.path });
   expect(bad.code).toBe(2);
-  for (const output of [good.stderr, bad.stderr, (await datagen(["runs", "list"], { cwd: ws.path })).stdout]) {
+  for (const output of [good.stderr, bad.stderr, (await datagenInTurn(["runs", "list"], { cwd: ws.path })).stdout]) {
     expect(output).not.toMatch(OBEYED);
   }
 });
@@ -1028,7 +1028,7 @@ describe("a dataset much larger than the memory", () => {
     await expect.poll(rowsThere, { timeout: 30_000, interval: 10 }).toBe(true);
     killed.kill();
     await killed.done;
-    expect((await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
+    expect((await datagenInTurn(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
 
     const { run } = await imported(ws, [], env);
     expect(run).toMatchObject({ tasks: 64, calls: { total: 192, succeeded: 192 } });

@@ -5,7 +5,6 @@ import { money } from "../src/cli/render/text.ts";
 import {
   type Config,
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   type ExpectedTask,
@@ -14,6 +13,7 @@ import {
   workspace,
   type Workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const INPUTS = 100;
@@ -47,7 +47,7 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
     first = await workspace();
     await first.write("rows.json", rows(150));
     await first.write("config.json", BASE);
-    const result = await datagen(["run", "config.json"], { cwd: first.path, env: environmentFor(server) });
+    const result = await datagenInTurn(["run", "config.json"], { cwd: first.path, env: environmentFor(server) });
     expect(result.code, result.stderr).toBe(0);
     expect(server.requests).toHaveLength(700);
   });
@@ -67,7 +67,7 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
     await space.write("rows.json", inputs);
     await space.write("config.json", config);
     const before = server.requests.length;
-    const result = await datagen(["run", "config.json", "--json", ...args], {
+    const result = await datagenInTurn(["run", "config.json", "--json", ...args], {
       cwd: space.path,
       env: environmentFor(server),
     });
@@ -76,7 +76,7 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
     const { tasks } = await space.json<{ tasks: ExpectedTask[] }>(told.dataset);
     const sent = server.requests.slice(before);
     expect(told.run.calls.total - told.run.calls.reused).toBe(sent.length);
-    expect((await datagen(["db", "check"], { cwd: space.path })).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], { cwd: space.path })).stdout).toMatch(/ 0 broken/);
     return { ...told, tasks, requests: sent.length, prompts: new Set(sent.map(({ promptHash }) => promptHash)) };
   }
 
@@ -163,7 +163,7 @@ describe("run, on a database that has a run of 100 inputs and 5 perspectives", (
 
   test("--fresh and --reuse-unless-truncated cannot be used together", async () => {
     const args = ["run", "config.json", "--fresh", "--reuse-unless-truncated"];
-    const result = await datagen(args, { cwd: first.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: first.path, env: environmentFor(server) });
     expect(result).toMatchObject({ code: 2, stdout: "" });
     expect(result.stderr).toMatch(/cannot be used together/);
   });
@@ -179,17 +179,17 @@ describe("--reuse-unless-truncated", () => {
     const config = configFor({ agent_perspectives: PERSPECTIVES.slice(0, 1), concurrency: 1 });
     await space.write("config.json", config);
     const options = { cwd: space.path, env: environmentFor(server) };
-    await datagen(["run", "config.json"], options);
+    await datagenInTurn(["run", "config.json"], options);
     server.behave = undefined;
     await space.write("config.json", { ...config, model_config: { ...config.model_config, max_tokens: 300 } });
-    const result = await datagen(["run", "config.json", "--reuse-unless-truncated"], options);
+    const result = await datagenInTurn(["run", "config.json", "--reuse-unless-truncated"], options);
     expect(server.requests.slice(8).map(({ parameters }) => parameters["max_tokens"])).toEqual([300, 300]);
     const { metadata } = await space.json<{ metadata: object }>(result.stdout.trim());
     expect(metadata).toMatchObject({
       calls: { reused: 6, truncated: 0 },
       asked_with_other_parameters: [{ parameters: { max_tokens: 200 }, answers: 6 }],
     });
-    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 });
 
@@ -201,7 +201,7 @@ describe("replicates", () => {
     const config = { agent_perspectives: [PERSPECTIVES[0]!, PERSPECTIVES[3]!], add_references: true, concurrency: 1 };
     await space.write("config.json", configFor({ ...config, replicates: 3 }));
     const options = { cwd: space.path, env: environmentFor(server) };
-    const result = await datagen(["run", "config.json"], options);
+    const result = await datagenInTurn(["run", "config.json"], options);
     expect(result.code, result.stderr).toBe(0);
     expect(server.requests).toHaveLength(2 * (3 + 6));
     const dataset = await space.json<{ agent_perspectives: object[]; tasks: ExpectedTask[] }>(result.stdout.trim());
@@ -215,7 +215,7 @@ describe("replicates", () => {
       expect(new Set([...responses, ...preparations]).size).toBe(7 + 3 + 1);
       expect(preparations.map((notes) => notes === null)).toEqual([true, true, true, true, false, false, false]);
     }
-    const lines = await datagen(["export", "latest", "--format", "jsonl", "-o", "-"], options);
+    const lines = await datagenInTurn(["export", "latest", "--format", "jsonl", "-o", "-"], options);
     const flat = lines.stdout
       .trimEnd()
       .split("\n")
@@ -229,11 +229,11 @@ describe("replicates", () => {
       "Noted 2",
       "Noted 3",
     ]);
-    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
 
     // One sample more of each is all that is new.
     await space.write("config.json", configFor({ ...config, replicates: 4 }));
-    await datagen(["run", "config.json"], options);
+    await datagenInTurn(["run", "config.json"], options);
     expect(server.requests).toHaveLength(2 * (3 + 6) + 2 * (1 + 2));
   });
 
@@ -242,7 +242,7 @@ describe("replicates", () => {
     await using space = await workspace();
     await space.write("rows.json", rows(2));
     await space.write("config.json", configFor({ replicates: 1 }));
-    const result = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    const result = await datagenInTurn(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     const dataset = await space.json<{ agent_perspectives: object[] }>(result.stdout.trim());
     for (const perspective of dataset.agent_perspectives) {
       expect(Object.keys(perspective)).toEqual(["condition", "reading", "strategy"]);
@@ -256,17 +256,17 @@ test("runs delete keeps the answers that other runs have, and says what is lost"
   await space.write("rows.json", rows(4));
   await space.write("config.json", configFor({ data_config: { sample_size: 3 } }));
   const options = { cwd: space.path, env: environmentFor(server) };
-  await datagen(["run", "config.json", "--name", "small"], options);
-  await datagen(["run", "config.json", "--sample-size", "4"], options);
-  const runs = JSON.parse((await datagen(["runs", "list", "--json"], options)).stdout) as RunSummary[];
+  await datagenInTurn(["run", "config.json", "--name", "small"], options);
+  await datagenInTurn(["run", "config.json", "--sample-size", "4"], options);
+  const runs = JSON.parse((await datagenInTurn(["runs", "list", "--json"], options)).stdout) as RunSummary[];
   const spent = runs.reduce((sum, run) => sum + (run.cost_usd ?? Number.NaN), 0);
-  const result = await datagen(["runs", "delete", "latest", "--yes", "--json"], options);
+  const result = await datagenInTurn(["runs", "delete", "latest", "--yes", "--json"], options);
   expect(JSON.parse(result.stdout)).toMatchObject({ answers_lost: 6, answers_kept: 18, batches_open: 0 });
   expect(result.stderr).not.toContain("batch");
-  const list = await datagen(["runs", "list"], options);
+  const list = await datagenInTurn(["runs", "list"], options);
   expect(list.stdout.trimEnd().split("\n").at(-1)).toMatch(/^1 run \+ 1 deleted /);
   expect(list.stdout).toContain(money(spent));
-  const again = await datagen(["run", "config.json", "--json"], options);
+  const again = await datagenInTurn(["run", "config.json", "--json"], options);
   expect((JSON.parse(again.stdout) as Told).run.calls).toMatchObject({ total: 18, reused: 18 });
-  expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+  expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
 });

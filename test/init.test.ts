@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "jsonc-parser";
 import { describe, expect, test } from "vitest";
-import { datagen, workspace } from "./support/harness.ts";
+import { workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
@@ -13,11 +14,11 @@ describe.concurrent("datagen init", () => {
     ["Übung-2", ["Übung-2"]],
   ] as const)("writes three files of %s, which run at once without a model", async ([name, args]) => {
     await using space = await workspace();
-    const { code, stdout, stderr } = await datagen(["init", ...args], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["init", ...args], { cwd: space.path });
     expect(code, stderr).toBe(0);
     expect(stdout).toBe(`${name}.json\n${name}.inputs.jsonl\ndatagen.schema.json\n`);
     const [, next = ""] = /: datagen (run .+)\n$/.exec(stderr) ?? [];
-    const run = await datagen(next.replaceAll("'", "").split(" "), { cwd: space.path });
+    const run = await datagenInTurn(next.replaceAll("'", "").split(" "), { cwd: space.path });
     expect(run.code, run.stderr).toBe(0);
     expect(run.stderr).not.toContain("Warning");
     const { tasks } = await space.json<{ tasks: { responses: string[] }[] }>(run.stdout.trim());
@@ -26,7 +27,7 @@ describe.concurrent("datagen init", () => {
 
   test("writes comments, and the schema that the config names", async () => {
     await using space = await workspace();
-    await datagen(["init"], { cwd: space.path });
+    await datagenInTurn(["init"], { cwd: space.path });
     const text = await space.read("datagen.json");
     expect(text.match(/^ *\/\/ /gm)!.length).toBeGreaterThan(5);
     const { $schema } = parse(text, [], { allowTrailingComma: true }) as { $schema: string };
@@ -38,7 +39,7 @@ describe.concurrent("datagen init", () => {
     async (name) => {
       await using space = await workspace();
       await space.write(name, "mine");
-      const { code, stdout, stderr } = await datagen(["init"], { cwd: space.path });
+      const { code, stdout, stderr } = await datagenInTurn(["init"], { cwd: space.path });
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
       expect(stderr).toMatch(new RegExp(`^Error: ${name} exists already; nothing was written\n`));
       expect(await readdir(space.path)).toEqual([name]);
@@ -48,9 +49,9 @@ describe.concurrent("datagen init", () => {
 
   test("names all files that exist, and leaves them as they are", async () => {
     await using space = await workspace();
-    await datagen(["init"], { cwd: space.path });
+    await datagenInTurn(["init"], { cwd: space.path });
     const before = await space.read("datagen.json");
-    const { code, stderr } = await datagen(["init"], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["init"], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^Error: datagen\.json and datagen\.inputs\.jsonl exist already; nothing was written\n/);
     expect(await space.read("datagen.json")).toBe(before);
@@ -58,14 +59,14 @@ describe.concurrent("datagen init", () => {
 
   test("shares the schema between the experiments of a folder", async () => {
     await using space = await workspace();
-    await datagen(["init"], { cwd: space.path });
-    expect(await datagen(["init", "second"], { cwd: space.path })).toMatchObject({ code: 0 });
+    await datagenInTurn(["init"], { cwd: space.path });
+    expect(await datagenInTurn(["init", "second"], { cwd: space.path })).toMatchObject({ code: 0 });
   });
 
   test("takes a folder of that name for a file that exists", async () => {
     await using space = await workspace();
     await mkdir(space.at("datagen.inputs.jsonl"));
-    const { code, stderr } = await datagen(["init"], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["init"], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toContain("datagen.inputs.jsonl exists already");
   });
@@ -73,7 +74,7 @@ describe.concurrent("datagen init", () => {
   test("leaves no file where one of them cannot be written, and says why", async () => {
     await using space = await workspace();
     // Each letter has 4 bytes. A file system takes names of up to 255 bytes, so the second file cannot be written.
-    const { code, stderr } = await datagen(["init", "𠮷".repeat(61)], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["init", "𠮷".repeat(61)], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^Error: 𠮷+\.inputs\.jsonl cannot be written \(ENAMETOOLONG\)\n/u);
     expect(await readdir(space.path)).toEqual([]);
@@ -81,7 +82,7 @@ describe.concurrent("datagen init", () => {
 
   test("with --json prints the paths as one JSON value", async () => {
     await using space = await workspace();
-    const { stdout } = await datagen(["init", "a", "--json"], { cwd: space.path });
+    const { stdout } = await datagenInTurn(["init", "a", "--json"], { cwd: space.path });
     expect(JSON.parse(stdout)).toEqual({ config: "a.json", inputs: "a.inputs.jsonl", schema: "datagen.schema.json" });
   });
 });

@@ -6,7 +6,6 @@ import { type Input, readInputs } from "../src/sources/inputs.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   openDatabase,
@@ -15,6 +14,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const ALL = 1_000_000;
@@ -455,7 +455,7 @@ describe.concurrent("a run is refused in a sentence, and nothing is sent or plan
     await ws.write("rows.json", content);
     await ws.write("folder/rows.json", good);
 
-    const result = await datagen(["run", "config.json", "--db", "datagen.db", "--json"], {
+    const result = await datagenInTurn(["run", "config.json", "--db", "datagen.db", "--json"], {
       cwd: ws.path,
       env: environmentFor(server),
     });
@@ -483,7 +483,8 @@ describe("a relative path of the inputs", () => {
     return ws;
   }
 
-  const estimated = (ws: Workspace) => datagen(["estimate", "experiment/config.json", "--json"], { cwd: ws.path });
+  const estimated = (ws: Workspace) =>
+    datagenInTurn(["estimate", "experiment/config.json", "--json"], { cwd: ws.path });
 
   test.for([
     ["beside the current folder, where both have one", [".", "experiment"], 1],
@@ -498,7 +499,7 @@ describe("a relative path of the inputs", () => {
   test("is stored as the file that was found, which a dataset never replaces", async () => {
     await using ws = await apart("experiment");
     const run = (...flags: string[]) =>
-      datagen(["run", "experiment/config.json", "--provider", "offline", ...flags], { cwd: ws.path });
+      datagenInTurn(["run", "experiment/config.json", "--provider", "offline", ...flags], { cwd: ws.path });
     const refused = await run("--output", "experiment/rows.json");
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("which is an input of the run") });
     expect((await run("--output", "out.json")).code).toBe(0);
@@ -525,7 +526,7 @@ describe("a run", () => {
     await ws.write("rows.json", rows(3));
 
     const args = ["run", "config.json", "--db", "datagen.db", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0, stdout: "out.json\n" });
     expect(result.stderr).toContain("rows.json has 3 inputs; sample_size is 500, so all are used");
@@ -542,7 +543,7 @@ describe("a run", () => {
     await ws.write("config.json", config);
 
     const args = ["run", "config.json", "--sample-size", "2", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0 });
     expect(result.stderr).toContain("Warning: 2 of 10 inputs of rows.jsonl are used\n");
@@ -561,10 +562,10 @@ describe("a run", () => {
       ["run", "config.json", "--provider", "offline", "--no-export"],
       ["estimate", "config.json"],
     ]) {
-      expect((await datagen(args, { cwd: ws.path })).stderr).toContain(said);
+      expect((await datagenInTurn(args, { cwd: ws.path })).stderr).toContain(said);
     }
     await ws.write("config.json", configFor({ data_config: { sample_size: 5 } }));
-    expect((await datagen(["estimate", "config.json"], { cwd: ws.path })).stderr).not.toContain("Warning");
+    expect((await datagenInTurn(["estimate", "config.json"], { cwd: ws.path })).stderr).not.toContain("Warning");
   });
 
   test("keeps every input to the character, on the way to the model, into the database and out again", async () => {
@@ -589,7 +590,7 @@ describe("a run", () => {
     await ws.write("rows.json", list);
 
     const args = ["run", "config.json", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0 });
     const { tasks, calls } = expectedDataset(config, list);
@@ -608,7 +609,7 @@ describe("a run", () => {
     await ws.write("rows.json", list);
 
     const args = ["run", "config.json", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0 });
     const { tasks } = expectedDataset(config, list);
@@ -626,7 +627,7 @@ describe("a run", () => {
     await ws.write("rows.json", list);
 
     const args = ["run", "config.json", "--output", "out.json"];
-    const result = await datagen(args, { cwd: ws.path, env: environmentFor(server) });
+    const result = await datagenInTurn(args, { cwd: ws.path, env: environmentFor(server) });
 
     expect(result).toMatchObject({ code: 0 });
     expect((await ws.json<{ tasks: unknown }>("out.json")).tasks).toEqual(expectedDataset(config, list).tasks);

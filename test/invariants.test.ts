@@ -5,7 +5,6 @@ import { expect, test, vi } from "vitest";
 import {
   type Config,
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   type ExpectedTask,
@@ -16,6 +15,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { rounds } from "./support/rounds.ts";
 import {
   answerTo,
@@ -344,7 +344,7 @@ async function holds({ inputs, perspectives, references, model, latencies, scrip
   }
 
   const print = async (...args: string[]) => {
-    const result = await datagen([...args, "--db", path], { cwd: space.path });
+    const result = await datagenInTurn([...args, "--db", path], { cwd: space.path });
     expect(result, `datagen ${args.join(" ")}`).toMatchObject({ code: 0 });
     return result.stdout;
   };

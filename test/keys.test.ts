@@ -9,13 +9,13 @@ import {
   type Config,
   configFor,
   type ConfigOverrides,
-  datagen,
   expectedDataset,
   rows,
   type SpawnOptions,
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { fakes, REMOTE } from "./support/providers/index.ts";
 import { startRecorder } from "./support/recorder.ts";
 import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
@@ -46,16 +46,17 @@ async function setUp(config: Config, inputs = 1) {
   await space.write("rows.json", rows(inputs));
   type Env = NonNullable<SpawnOptions["env"]>;
   const toDataset = ["--db", "datagen.db", "--output", "dataset.json"];
-  const command = (args: string[], env: Env = {}) => datagen([...args, "--db", "datagen.db"], { cwd: space.path, env });
+  const command = (args: string[], env: Env = {}) =>
+    datagenInTurn([...args, "--db", "datagen.db"], { cwd: space.path, env });
   return {
     space,
     change,
     command,
     run: (env: Env, flags: string[] = []) =>
-      datagen(["run", "config.json", ...toDataset, ...flags], { cwd: space.path, env }),
+      datagenInTurn(["run", "config.json", ...toDataset, ...flags], { cwd: space.path, env }),
     start: (env: Env, flags: string[] = []) =>
       startDatagen(["run", "config.json", ...toDataset, ...flags], { cwd: space.path, env }),
-    resume: (env: Env) => datagen(["resume", "latest", ...toDataset], { cwd: space.path, env }),
+    resume: (env: Env) => datagenInTurn(["resume", "latest", ...toDataset], { cwd: space.path, env }),
     runs: async () => JSON.parse((await command(["runs", "list", "--json"])).stdout) as { status: string }[],
     /** Every file below the folder, but for those that hold a key because a test wrote it there. */
     async files(): Promise<Map<string, string>> {
@@ -172,7 +173,7 @@ describe.concurrent("the file .env", () => {
     await lab.space.write("elsewhere/.env", `OPENAI_API_KEY=${OPENAI_API_KEY}`);
     await lab.space.write("elsewhere/config.json", oneCallEach());
     const args = ["run", "elsewhere/config.json", "--db", "datagen.db"];
-    expect(await datagen(args, { cwd: lab.space.path })).toMatchObject({
+    expect(await datagenInTurn(args, { cwd: lab.space.path })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("OPENAI_API_KEY is not set") as string,
     });
@@ -206,7 +207,7 @@ describe.concurrent("the file .env", () => {
     await using lab = await setUp(oneCallEach());
     if (target === "a pipe") execFileSync("mkfifo", [lab.space.at(".env")]);
     else await symlink(target, lab.space.at(".env"));
-    const { code, stderr } = await datagen(["runs", "list"], { cwd: lab.space.path });
+    const { code, stderr } = await datagenInTurn(["runs", "list"], { cwd: lab.space.path });
     expect(code).toBe(2);
     expect(stderr).toContain(".env is not a regular file");
   });

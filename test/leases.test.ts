@@ -23,6 +23,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const DB = "data/datagen.db";
@@ -56,7 +57,7 @@ async function prepared(): Promise<Workspace> {
 beforeAll(async () => {
   server = await startServer({ behave: () => ({ kind: "status", status: 401 }) });
   stopped = await prepared();
-  const { code } = await datagen(["run", "config.json"], { cwd: stopped.path, env: environmentFor(server) });
+  const { code } = await datagenInTurn(["run", "config.json"], { cwd: stopped.path, env: environmentFor(server) });
   expect(code).toBe(3);
   server.behave = undefined;
 });
@@ -131,7 +132,7 @@ const inside = (space: Workspace) => ({ cwd: space.path, env: environmentFor(ser
 const resume = (space: Workspace, ...args: string[]) => datagen(["resume", "latest", ...args], inside(space));
 
 async function statusOf(space: Workspace): Promise<string> {
-  const { stdout } = await datagen(["runs", "list", "--json"], inside(space));
+  const { stdout } = await datagenInTurn(["runs", "list", "--json"], inside(space));
   return (JSON.parse(stdout) as RunSummary[])[0]!.status;
 }
 

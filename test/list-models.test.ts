@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelRow } from "../src/app/models/list-models.ts";
 import { providers } from "../src/providers/index.ts";
-import { datagen, type Result, type Workspace, workspace } from "./support/harness.ts";
+import { type Result, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { fakes, REMOTE, type RemoteName } from "./support/providers/index.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
@@ -77,7 +78,7 @@ afterAll(async () => {
 });
 
 const models = (args: string[], env: Record<string, string> = {}): Promise<Result> =>
-  datagen(["models", ...args], { cwd: space.path, env });
+  datagenInTurn(["models", ...args], { cwd: space.path, env });
 
 async function listed(args: string[], env: Record<string, string> = {}): Promise<ModelRow[]> {
   const { code, stdout, stderr } = await models([...args, "--json"], env);

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { configFor, datagen, environmentFor, rows, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, environmentFor, rows, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 interface Dataset {
@@ -23,23 +24,23 @@ async function machine(server: LoopbackServer, inputs = rows(20)) {
   const options = { cwd: space.path, env: environmentFor(server) };
   return {
     space,
-    run: (...args: string[]) => datagen(args, options),
+    run: (...args: string[]) => datagenInTurn(args, options),
     async merge(...others: { space: Workspace }[]): Promise<Merge[]> {
       const merges: Merge[] = [];
       for (const other of others) {
-        const result = await datagen(["db", "merge", other.space.at("data/datagen.db"), "--json"], options);
+        const result = await datagenInTurn(["db", "merge", other.space.at("data/datagen.db"), "--json"], options);
         expect(result.code, result.stderr).toBe(0);
         merges.push(JSON.parse(result.stdout) as Merge);
       }
-      expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+      expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
       return merges;
     },
     async dataset(run = "latest"): Promise<string> {
-      const result = await datagen(["export", run, "--output", "-"], options);
+      const result = await datagenInTurn(["export", run, "--output", "-"], options);
       expect(result.code, result.stderr).toBe(0);
       return result.stdout;
     },
-    list: async () => JSON.parse((await datagen(["runs", "list", "--json"], options)).stdout) as { id: string }[],
+    list: async () => JSON.parse((await datagenInTurn(["runs", "list", "--json"], options)).stdout) as { id: string }[],
     [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
   };
 }

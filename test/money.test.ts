@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import {
   type ConfigOverrides,
   configFor,
-  datagen,
   environmentFor,
   openDatabase,
   type Result,
@@ -11,6 +10,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { costOf, FREE } from "../src/models/cost.ts";
 import { batchLab } from "./support/batch-lab.ts";
 import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
@@ -49,10 +49,10 @@ async function setUp(server: LoopbackServer, overrides: ConfigOverrides, inputs:
   const options = { cwd: space.path, env: { ...environmentFor(server), NODE_OPTIONS: QUICK } };
   return {
     space,
-    run: (...args: string[]): Promise<Result> => datagen(args, options),
+    run: (...args: string[]): Promise<Result> => datagenInTurn(args, options),
     start: (...args: string[]) => startDatagen(args, options),
-    show: async () => JSON.parse((await datagen(["runs", "show", "latest", "--json"], options)).stdout) as Shown,
-    list: async () => JSON.parse((await datagen(["runs", "list", "--json"], options)).stdout) as Shown["run"][],
+    show: async () => JSON.parse((await datagenInTurn(["runs", "show", "latest", "--json"], options)).stdout) as Shown,
+    list: async () => JSON.parse((await datagenInTurn(["runs", "list", "--json"], options)).stdout) as Shown["run"][],
     [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
   };
 }

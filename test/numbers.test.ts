@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isCount, isNumber } from "../src/cli/number.ts";
-import { configFor, datagen, rows, workspace } from "./support/harness.ts";
+import { configFor, rows, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 /** What a validator of a flag reads; what it says where the text does not fit. */
 function read(validator: ReturnType<typeof isNumber>, text: string): number | string {
@@ -57,7 +58,7 @@ describe("the number of a flag", () => {
       ["estimate", ...offline, "--sample-size", "+1", "--pilot", "1.0", "--max-cost", ".50"],
       ["diff", "latest", "latest", "--show", "1.0"],
     ]) {
-      const { code, stderr } = await datagen(args, options);
+      const { code, stderr } = await datagenInTurn(args, options);
       expect(code, stderr).toBe(0);
     }
   });
@@ -67,7 +68,7 @@ describe("the number of a flag", () => {
     await ws.write("rows.json", rows(1));
     await ws.write("config.json", configFor());
     const flags = ["--sample-size", "-1", "--max-cost", "-0.50"];
-    const { code, stderr } = await datagen(["run", "config.json", ...flags], { cwd: ws.path });
+    const { code, stderr } = await datagenInTurn(["run", "config.json", ...flags], { cwd: ws.path });
     expect(code).toBe(2);
     expect(stderr).toContain("--sample-size: expected a whole number of at least 1, found -1\n");
     expect(stderr).toContain("--max-cost: expected a number of US dollars above 0, found -0.5\n");

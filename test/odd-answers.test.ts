@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { withoutReasoning } from "../src/plan/reasoning.ts";
-import { type ConfigOverrides, datagen, openDatabase, promptOf, rows } from "./support/harness.ts";
+import { type ConfigOverrides, openDatabase, promptOf, rows } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE, type LabDataset, NO_JITTER, openLab, PLAIN } from "./support/lab.ts";
 import type { IncomingCall } from "./support/server.ts";
 
@@ -104,7 +105,7 @@ describe.concurrent("an answer that was cut off under another name", () => {
       finish_reason: "stop",
       finish_reason_raw: "COMPLETE",
     });
-    const into = await datagen(["db", "merge", DATABASE, "--db", "other.db"], {
+    const into = await datagenInTurn(["db", "merge", DATABASE, "--db", "other.db"], {
       cwd: lab.space.path,
     });
     expect(into.code).toBe(0);

@@ -13,7 +13,8 @@ import { FORMATS } from "../src/export/formats.ts";
 import { openStore } from "../src/store/file/open.ts";
 import type { Store } from "../src/store/file/store.ts";
 import { temporaryPath } from "../src/store/file/temporary.ts";
-import { configFor, datagen, environmentFor, rows, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, environmentFor, rows, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const DB = "data/datagen.db";
@@ -99,16 +100,16 @@ describe("what a dataset never replaces", () => {
       ["./rows.json", /which is an input of the run/],
       [DB, /which is the database/],
     ] as const) {
-      const result = await datagen(["run", "config.json", "--output", output], options);
+      const result = await datagenInTurn(["run", "config.json", "--output", output], options);
       expect(result).toMatchObject({ code: 2, stdout: "" });
       expect(result.stderr).toMatch(says);
     }
     expect(server.requests).toEqual([]);
-    expect((await datagen(["runs", "list", "--json"], options)).stdout).toBe("[]\n");
+    expect((await datagenInTurn(["runs", "list", "--json"], options)).stdout).toBe("[]\n");
 
-    expect((await datagen(["run", "config.json"], options)).code).toBe(3);
+    expect((await datagenInTurn(["run", "config.json"], options)).code).toBe(3);
     const sent = server.requests.length;
-    const resumed = await datagen(["resume", "latest", "--output", "rows.json"], options);
+    const resumed = await datagenInTurn(["resume", "latest", "--output", "rows.json"], options);
     expect(resumed).toMatchObject({ code: 2, stdout: "" });
     expect(server.requests).toHaveLength(sent);
     expect(await readFile(config)).toEqual(before);
@@ -119,8 +120,8 @@ describe("what a dataset never replaces", () => {
     using done = await finished(space);
     await exportRun(done.store, done.run, { output: space.at("old.json") });
     const options = { cwd: space.path };
-    expect((await datagen(["import", "old.json", "--db", "new.db"], options)).code).toBe(0);
-    const result = await datagen(["export", "latest", "--output", "./old.json", "--db", "new.db"], options);
+    expect((await datagenInTurn(["import", "old.json", "--db", "new.db"], options)).code).toBe(0);
+    const result = await datagenInTurn(["export", "latest", "--output", "./old.json", "--db", "new.db"], options);
     expect(result.code).toBe(2);
     expect(result.stderr).toMatch(/is an input of the run/);
   });
@@ -248,12 +249,12 @@ describe("the paths of a command", () => {
     await space.write("cwd/config.json", configFor({ data_config: { input_data_path: "~/rows.json" } }));
     const options = { cwd: space.at("cwd"), env: { HOME: space.path } };
     const run = ["run", "config.json", "--provider", "offline", "--output=~/set.json"];
-    expect(await datagen([...run, "--db=~/one.db"], options)).toMatchObject({
+    expect(await datagenInTurn([...run, "--db=~/one.db"], options)).toMatchObject({
       code: 0,
       stdout: `${space.at("set.json")}\n`,
     });
     const env = { ...options.env, DATAGEN_DB: "~/two.db" };
-    expect(await datagen(run, { ...options, env })).toMatchObject({ code: 0 });
+    expect(await datagenInTurn(run, { ...options, env })).toMatchObject({ code: 0 });
     expect(await readdir(space.at("cwd"))).toEqual(["config.json"]);
     expect(await readdir(space.path)).toEqual(expect.arrayContaining(["one.db", "set.json", "two.db"]));
   });

@@ -7,7 +7,8 @@ import { describe, expect, test } from "vitest";
 import { UsageError } from "../src/errors.ts";
 import { parquet } from "../src/sources/parquet.ts";
 import type { OpenSource, Row } from "../src/sources/source.ts";
-import { configFor, datagen, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import {
   dataPage,
   dataPageV2,
@@ -216,7 +217,7 @@ describe("a Parquet file", () => {
     const fields = { input: "input", reference: "reference", id: "id" };
     const data_config = { input_data_path: fileOf("codec-zstd"), fields, where: { language: "de" }, sample_size: 5 };
     await ws.write("config.json", configFor({ data_config }));
-    const { code, stderr, stdout } = await datagen(
+    const { code, stderr, stdout } = await datagenInTurn(
       ["run", "config.json", "--provider", "offline", "--output", "out.json"],
       { cwd: ws.path },
     );
@@ -440,7 +441,7 @@ describe("a broken Parquet file", () => {
     const [, bytes] = BROKEN.find(([what]) => what === "has a text that is not UTF-8") ?? [];
     await writeFile(ws.at("rows.parquet"), bytes ?? "");
     await ws.write("config.json", configFor({ data_config: { input_data_path: "rows.parquet" } }));
-    const { code, stderr } = await datagen(["run", "config.json", "--provider", "offline"], { cwd: ws.path });
+    const { code, stderr } = await datagenInTurn(["run", "config.json", "--provider", "offline"], { cwd: ws.path });
     expect(code).toBe(2);
     expect(stderr).toContain('rows.parquet: column "input", row 2 is not UTF-8 text');
     expect(existsSync(ws.at("data/datagen.db"))).toBe(false);

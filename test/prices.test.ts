@@ -8,13 +8,13 @@ import type { Prices } from "../src/models/cost.ts";
 import { openStore } from "../src/store/file/open.ts";
 import {
   configFor,
-  datagen,
   type ModelConfig,
   openDatabase,
   type Result,
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 const LOCAL = "http://localhost:11434/v1";
 const dayOf = (time: number) => new Date(time).toISOString().slice(0, 10);
@@ -31,7 +31,7 @@ const daysSince = (day: string): unknown =>
   });
 
 function prices(args: string[], { path: cwd }: Workspace, columns?: number): Promise<Result> {
-  return datagen(["prices", ...args], { cwd, ...(columns && { env: { COLUMNS: String(columns) } }) });
+  return datagenInTurn(["prices", ...args], { cwd, ...(columns && { env: { COLUMNS: String(columns) } }) });
 }
 
 async function listed(space: Workspace, ...args: string[]): Promise<PriceRow[]> {

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import {
   configFor,
   type ConfigOverrides,
+  datagen,
   environmentFor,
   expectedDataset,
   promptOf,
@@ -286,10 +287,10 @@ describe.concurrent("the offline provider", () => {
     const model_config = { max_tokens: 50 };
     await using lab = await setUp(configFor({ agent_perspectives: FOUR.slice(0, 1), model_config }), [{ input }]);
     const report = "process.on('exit',()=>console.error('peak',process.resourceUsage().maxRSS))";
-    const { stderr } = await lab.run(
-      { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` },
-      OFFLINE,
-    );
+    const { stderr } = await datagen(["run", "config.json", "--no-export", ...OFFLINE], {
+      cwd: lab.space.path,
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` },
+    });
     expect(Number(/peak (\d+)/.exec(stderr)?.[1]) * 1024).toBeLessThan(350_000_000);
   });
 });

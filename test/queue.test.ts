@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newToken } from "../src/queue/messages.ts";
 import { batchLab, type BatchLab, expectChargedOnce, PLAIN, PRICES } from "./support/batch-lab.ts";
 import { ENGINES, PASSWORD, startEngine, type TestEngine } from "./support/engines.ts";
-import { type ConfigOverrides, datagen } from "./support/harness.ts";
+import { type ConfigOverrides } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE } from "./support/lab.ts";
 import { openStranger, startWorker } from "./support/queue-lab.ts";
 import { completionOf, strangeWorker } from "./support/strange-worker.ts";
@@ -302,7 +303,7 @@ test("the lines of --help that name a queue work as typed", async () => {
   await lab.space.write("my_study.json", lab.config);
   await using _ = await startWorker(["--base-url", lab.server.openaiUrl, "--server", "gpus"], lab.spawned);
   for (const command of ["run", "resume"]) {
-    const help = await datagen([command, "--help"], { cwd: lab.space.path });
+    const help = await datagenInTurn([command, "--help"], { cwd: lab.space.path });
     const [, line] = /\$ datagen (.*--queue.*)/.exec(help.stdout) ?? [];
     const result = await lab.run(...line!.replace("redis://queue.example:6379", engine.url).trim().split(" "));
     expect(result.code, result.stderr).toBe(0);

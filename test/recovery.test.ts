@@ -13,7 +13,6 @@ import { openStore } from "../src/store/file/open.ts";
 import {
   type ConfigOverrides,
   configFor,
-  datagen,
   environmentFor,
   openDatabase,
   rows,
@@ -21,6 +20,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
 
 const DATABASE = "data/datagen.db";
@@ -85,12 +85,12 @@ describe.concurrent("a provider that goes away", () => {
     await space.write("rows.json", rows(20));
     await space.write("config.json", configFor({ data_config: { sample_size: 20 }, give_up_after_s: 3 }));
     const options = { cwd: space.path, env: environmentFor(server) };
-    const stopped = await datagen(["run", "config.json"], options);
+    const stopped = await datagenInTurn(["run", "config.json"], options);
     expect(stopped).toMatchObject({ code: 3, stdout: "" });
     expect(stopped.stderr).toMatch(/has not answered for 3 seconds; the last failure was server_error/);
     const [, command = ""] = /Go on with: datagen (.+)/.exec(stopped.stderr) ?? [];
     server.behave = () => undefined;
-    const resumed = await datagen(command.split(" "), options);
+    const resumed = await datagenInTurn(command.split(" "), options);
     expect(resumed.code, resumed.stderr).toBe(0);
   });
 
@@ -104,7 +104,7 @@ describe.concurrent("a provider that goes away", () => {
     const config = { data_config: { sample_size: 12 }, concurrency: 1, max_attempts: 3 };
     await space.write("config.json", configFor({ ...config, agent_perspectives: [PLAIN] }));
     const env = { ...environmentFor(server), NODE_OPTIONS: QUICK };
-    const result = await datagen(["run", "config.json", "--json"], { cwd: space.path, env });
+    const result = await datagenInTurn(["run", "config.json", "--json"], { cwd: space.path, env });
     expect(result.code, result.stderr).toBe(1);
     expect(JSON.parse(result.stdout)).toMatchObject({ run: { calls: { succeeded: 11, failed: 1 } } });
   });
@@ -122,8 +122,8 @@ beforeAll(async () => {
   done = await workspace();
   await done.write("rows.json", rows(3));
   await done.write("config.json", configFor({ data_config: { sample_size: 3 }, api_provider: "offline" }));
-  expect((await datagen(["run", "config.json"], { cwd: done.path })).code).toBe(0);
-  expect(await datagen(["db", "check"], { cwd: done.path })).toMatchObject({ code: 0, stderr: "" });
+  expect((await datagenInTurn(["run", "config.json"], { cwd: done.path })).code).toBe(0);
+  expect(await datagenInTurn(["db", "check"], { cwd: done.path })).toMatchObject({ code: 0, stderr: "" });
 });
 
 afterAll(() => done[Symbol.asyncDispose]());
@@ -147,14 +147,14 @@ describe("resume --retry-truncated --max-tokens", () => {
     const config = configFor({ data_config: { sample_size: 6 }, concurrency: 1, agent_perspectives: [PLAIN] });
     await space.write("config.json", { ...config, model_config: { ...config.model_config, max_tokens: 200 } });
     const options = { cwd: space.path, env: environmentFor(server) };
-    const first = await datagen(["run", "config.json"], options);
+    const first = await datagenInTurn(["run", "config.json"], options);
     const before = await space.json<Exported>(first.stdout.trim());
     expect(before.metadata.calls.truncated).toBe(2);
     expect(before.metadata).not.toHaveProperty("asked_with_other_parameters");
 
     isCutting = false;
     const sent = server.requests.length;
-    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    const again = await datagenInTurn(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
     expect(again.code, again.stderr).toBe(0);
     expect(server.requests.slice(sent).map(({ parameters }) => parameters["max_tokens"])).toEqual([900, 900]);
     const after = await space.json<Exported>(again.stdout.trim());
@@ -164,7 +164,7 @@ describe("resume --retry-truncated --max-tokens", () => {
     ]);
     const changed = after.tasks.filter((task, index) => task.responses[0] !== before.tasks[index]?.responses[0]);
     expect(changed).toHaveLength(2);
-    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 
   test("keeps the answer that is there where no better one comes", async () => {
@@ -176,15 +176,15 @@ describe("resume --retry-truncated --max-tokens", () => {
     await space.write("rows.json", rows(3));
     await space.write("config.json", configFor({ data_config: { sample_size: 3 } }));
     const options = { cwd: space.path, env: environmentFor(server) };
-    const first = await datagen(["run", "config.json"], options);
+    const first = await datagenInTurn(["run", "config.json"], options);
     const before = await space.json<Exported>(first.stdout.trim());
     isRefusing = true;
-    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    const again = await datagenInTurn(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
     expect(again.code, again.stderr).toBe(0);
     const after = await space.json<Exported>(again.stdout.trim());
     expect(after.tasks).toEqual(before.tasks);
     expect(after.metadata.calls.truncated).toBe(before.metadata.calls.truncated);
-    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 
   test("has a strategy work on the better notes", async () => {
@@ -198,9 +198,9 @@ describe("resume --retry-truncated --max-tokens", () => {
     const noted = { condition: "Noted", reading: "Take notes on it.", strategy: "Say it in English." };
     await space.write("config.json", configFor({ data_config: { sample_size: 1 }, agent_perspectives: [noted] }));
     const options = { cwd: space.path, env: environmentFor(server) };
-    await datagen(["run", "config.json"], options);
+    await datagenInTurn(["run", "config.json"], options);
     isCutting = false;
-    const again = await datagen(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
+    const again = await datagenInTurn(["resume", "latest", "--retry-truncated", "--max-tokens", "900"], options);
     const { tasks } = await space.json<Exported>(again.stdout.trim());
     const ask = (instruction: string, text: string, max_tokens: number) =>
       answerTo({
@@ -222,7 +222,7 @@ describe("resume --retry-truncated --max-tokens", () => {
     [["--retry-truncated", "--max-tokens", "5"], /5 tokens are not more than the limit of 200/],
   ] as const)("is refused as %j", async ([flags, sentence]) => {
     await using space = await copyOfDone();
-    const refused = await datagen(["resume", "latest", ...flags], { cwd: space.path });
+    const refused = await datagenInTurn(["resume", "latest", ...flags], { cwd: space.path });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(sentence);
   });
@@ -238,15 +238,15 @@ describe("a response that was made of the input, as the notes were empty,", () =
     let fault: Fault = { kind: "empty" };
     await using server = await startServer({ behave: ({ prompt }) => (prompt.startsWith("Take") ? fault : undefined) });
     const options = { cwd: space.path, env: environmentFor(server) };
-    expect((await datagen(["run", "config.json", "--no-export"], options)).code).toBe(1);
+    expect((await datagenInTurn(["run", "config.json", "--no-export"], options)).code).toBe(1);
     fault = { kind: "contentFilter" };
-    const again = await datagen(["resume", "latest", "--retry-failed"], options);
+    const again = await datagenInTurn(["resume", "latest", "--retry-failed"], options);
     expect(again.code).toBe(1);
     const { tasks } = await space.json<Exported>(again.stdout.trim());
     expect(tasks.map(({ preparations }) => preparations)).toEqual([[null], [null]]);
     expect(tasks.flatMap(({ responses }) => responses)).toEqual([expect.any(String), expect.any(String)]);
     expect(again.stderr).toMatch(/2 calls failed.*; the dataset has null in place of their texts\./);
-    expect((await datagen(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
+    expect((await datagenInTurn(["db", "check"], options)).stdout).toMatch(/ 0 broken/);
   });
 });
 
@@ -262,9 +262,9 @@ describe("datagen runs show --failures", () => {
     await space.write("rows.json", rows(4));
     await space.write("config.json", configFor({ data_config: { sample_size: 4 }, agent_perspectives: [PLAIN] }));
     const options = { cwd: space.path, env: { ...environmentFor(server), NODE_OPTIONS: QUICK } };
-    expect((await datagen(["run", "config.json"], options)).code).toBe(0);
+    expect((await datagenInTurn(["run", "config.json"], options)).code).toBe(0);
     const failures = JSON.parse(
-      (await datagen(["runs", "show", "latest", "--failures", "--json"], options)).stdout,
+      (await datagenInTurn(["runs", "show", "latest", "--failures", "--json"], options)).stdout,
     ) as object[];
     expect(failures.length).toBe(server.requests.filter(({ status }) => status === 500).length);
     expect(failures[0]).toMatchObject({
@@ -273,7 +273,7 @@ describe("datagen runs show --failures", () => {
       decision: "retry",
       http_status: 500,
     });
-    const { stdout } = await datagen(["runs", "show", "latest", "--failures"], options);
+    const { stdout } = await datagenInTurn(["runs", "show", "latest", "--failures"], options);
     expect(stdout.split("\n")[0]).toMatch(/^TIME \(UTC\) .* MESSAGE$/);
   });
 });
@@ -301,7 +301,7 @@ describe("datagen db check", () => {
     database.pragma("foreign_keys = OFF");
     database.exec(damage);
     database.close();
-    const found = await datagen(["db", "check"], { cwd: space.path });
+    const found = await datagenInTurn(["db", "check"], { cwd: space.path });
     expect(found.code).toBe(1);
     expect(found.stdout).toMatch(told);
   });
@@ -326,10 +326,13 @@ describe("a proxy of the environment", () => {
     await space.write("config.json", configFor({ data_config: { sample_size: 2 } }));
     const HTTP_PROXY = `http://127.0.0.1:${listener.port}`;
     const env = { ...environmentFor(server), HTTP_PROXY };
-    expect((await datagen(["run", "config.json"], { cwd: space.path, env })).code).toBe(0);
+    expect((await datagenInTurn(["run", "config.json"], { cwd: space.path, env })).code).toBe(0);
     expect(new Set(seen)).toEqual(new Set([`127.0.0.1:${server.port}`]));
     const before = seen.length;
-    const around = await datagen(["run", "config.json"], { cwd: space.path, env: { ...env, NO_PROXY: "127.0.0.1" } });
+    const around = await datagenInTurn(["run", "config.json"], {
+      cwd: space.path,
+      env: { ...env, NO_PROXY: "127.0.0.1" },
+    });
     expect(around.code, around.stderr).toBe(0);
     expect(seen.length).toBe(before);
   });

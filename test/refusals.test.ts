@@ -11,7 +11,8 @@ import { cleaned, refusalBody, statusError, toCallError } from "../src/providers
 import { shownAddress } from "../src/network/redirects.ts";
 import { unfold } from "../src/providers/refusal-text.ts";
 import type { FailureReason } from "../src/providers/provider.ts";
-import { configFor, type ConfigOverrides, datagen, queryRows, rows, workspace } from "./support/harness.ts";
+import { configFor, type ConfigOverrides, queryRows, rows, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 describe("what a status and its words mean", () => {
   const of = (message: string, more: object = {}) => ({ error: { message, ...more } });
@@ -328,8 +329,8 @@ async function setUp(
   return {
     base_url,
     requests: () => requests,
-    run: (...flags: string[]) => datagen(["run", "config.json", ...args, ...flags], { cwd: space.path }),
-    resume: (...flags: string[]) => datagen(["resume", "latest", ...args, ...flags], { cwd: space.path }),
+    run: (...flags: string[]) => datagenInTurn(["run", "config.json", ...args, ...flags], { cwd: space.path }),
+    resume: (...flags: string[]) => datagenInTurn(["resume", "latest", ...args, ...flags], { cwd: space.path }),
     query: <T>(sql: string) => queryRows<T>(space.at("datagen.db"), sql),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -5,7 +5,6 @@ import Database from "better-sqlite3";
 import { describe, expect, test, vi } from "vitest";
 import {
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   queryRows,
@@ -14,6 +13,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import type { Config, Expected, ExpectedTask, Perspective, Result, Running, Workspace } from "./support/harness.ts";
 import { answerTo, promptHashOf, startServer } from "./support/server.ts";
 import type { Asked, IncomingCall, LoopbackServer, RecordedRequest } from "./support/server.ts";
@@ -44,7 +44,7 @@ const inside = (ws: Workspace, server: LoopbackServer) => ({ cwd: ws.path, env: 
 const start = (ws: Workspace, server: LoopbackServer, ...args: string[]) =>
   startDatagen(["run", "config.json", ...args], inside(ws, server));
 const resume = (ws: Workspace, server: LoopbackServer, ...args: string[]) =>
-  datagen(["resume", "latest", ...args], inside(ws, server));
+  datagenInTurn(["resume", "latest", ...args], inside(ws, server));
 const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
 const datasetOf = (ws: Workspace, { stdout }: Result) => ws.json<Dataset>(stdout.trimEnd());
 const hashesOf = (requests: RecordedRequest[]) => requests.map(({ promptHash }) => promptHash).toSorted();
@@ -131,7 +131,7 @@ describe.concurrent("a run that was killed", () => {
     const { OPENAI_API_KEY } = environmentFor(server);
     const [run] = queryRows<{ public_id: string }>(ws.at(DB), "select public_id from runs");
     const env = { OPENAI_API_KEY, OPENAI_BASE_URL: "http://127.0.0.1:9/v1" };
-    const result = await datagen(["resume", run!.public_id.slice(0, 5)], { cwd: ws.path, env });
+    const result = await datagenInTurn(["resume", run!.public_id.slice(0, 5)], { cwd: ws.path, env });
     expect(result.code).toBe(0);
     expect((await datasetOf(ws, result)).tasks).toEqual(expectedDataset(configFor(), rows(12)).tasks);
   });
@@ -150,7 +150,7 @@ describe.concurrent("a run that was killed", () => {
     expect([count("runs"), count("leases")]).toEqual([1, 1]);
     expect(count("calls")).toBeGreaterThan(0);
 
-    expect((await datagen(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
+    expect((await datagenInTurn(["runs", "list", "--json"], { cwd: ws.path })).stdout).toBe("[]\n");
     const refused = await resume(ws, server);
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(/there are no runs/);
@@ -191,7 +191,7 @@ describe.concurrent("a run that is asked to stop", () => {
 
     server.latency = 0;
     const [, command] = /Go on with: datagen (.+)$/m.exec(stopped.stderr)!;
-    const result = await datagen(command!.split(" "), inside(ws, server));
+    const result = await datagenInTurn(command!.split(" "), inside(ws, server));
     expect(result.code).toBe(0);
     expect(server.requests.length).toBe(72);
     const dataset = await datasetOf(ws, result);
@@ -351,12 +351,12 @@ describe.concurrent("resume", () => {
 
   test("of a run that no database has is refused", async () => {
     await using ws = await workspace();
-    const missing = await datagen(["resume", "zzzz"], { cwd: ws.path });
+    const missing = await datagenInTurn(["resume", "zzzz"], { cwd: ws.path });
     expect(missing).toMatchObject({ code: 2, stdout: "" });
     expect(missing.stderr).toMatch(/there is no database .*datagen\.db/);
     await write(ws);
-    await datagen(["run", "config.json", "--provider", "offline", "--no-export"], { cwd: ws.path });
-    const refused = await datagen(["resume", "zzzz"], { cwd: ws.path });
+    await datagenInTurn(["run", "config.json", "--provider", "offline", "--no-export"], { cwd: ws.path });
+    const refused = await datagenInTurn(["resume", "zzzz"], { cwd: ws.path });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toMatch(/there is no run "zzzz"/);
   });

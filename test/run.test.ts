@@ -3,7 +3,6 @@ import { basename } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import {
   configFor,
-  datagen,
   environmentFor,
   expectedDataset,
   openDatabase,
@@ -12,6 +11,7 @@ import {
   startDatagen,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import type { Config, ExpectedTask, Perspective, Result, Row, Workspace } from "./support/harness.ts";
 import { answerTo, promptHashOf, startServer } from "./support/server.ts";
 import type { Asked, IncomingCall, LoopbackServer } from "./support/server.ts";
@@ -48,7 +48,7 @@ async function run(
   args: string[] = [],
 ): Promise<Result> {
   await write(ws, config, data);
-  return datagen(["run", "config.json", ...args], { cwd: ws.path, env: environmentFor(server) });
+  return datagenInTurn(["run", "config.json", ...args], { cwd: ws.path, env: environmentFor(server) });
 }
 
 async function write(ws: Workspace, config: Config, data: Row[]): Promise<void> {
@@ -58,7 +58,7 @@ async function write(ws: Workspace, config: Config, data: Row[]): Promise<void> 
 
 const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
 const datasetOf = (ws: Workspace, { stdout }: Result) => ws.json<Dataset>(stdout.trimEnd());
-const command = (ws: Workspace, ...args: string[]) => datagen(args, { cwd: ws.path });
+const command = (ws: Workspace, ...args: string[]) => datagenInTurn(args, { cwd: ws.path });
 
 async function jsonOf<T>(ws: Workspace, ...args: string[]): Promise<T> {
   return JSON.parse((await command(ws, ...args, "--json")).stdout) as T;
@@ -175,7 +175,7 @@ describe.concurrent("a dataset", () => {
     const { data_config, ...config } = configFor({ agent_perspectives });
     await write(ws, { ...config, data_config: { input_data_path: data_config.input_data_path } }, rows(103));
     const env = environmentFor(server);
-    const dataset = await datasetOf(ws, await datagen(["run", "config.json"], { cwd: ws.path, env }));
+    const dataset = await datasetOf(ws, await datagenInTurn(["run", "config.json"], { cwd: ws.path, env }));
     expect(dataset.tasks).toEqual(expectedDataset(configFor({ agent_perspectives }), rows(100)).tasks);
   });
 
@@ -436,7 +436,7 @@ describe.concurrent("the command line", () => {
     await using server = await startServer();
     await write(ws, configFor(), rows(1));
     const args = ["run", "config.json", "--base-url", server.openaiUrl, "--model", "llama3.2"];
-    const dataset = await datasetOf(ws, await datagen(args, { cwd: ws.path }));
+    const dataset = await datasetOf(ws, await datagenInTurn(args, { cwd: ws.path }));
     expect(dataset.tasks).toEqual(
       expectedDataset(configFor({ model_config: { model_name: "llama3.2" }, api_provider: "openai" }), rows(1)).tasks,
     );

@@ -5,7 +5,8 @@ import type { Environment } from "../src/app/server/environment.ts";
 import { runConfig } from "../src/app/runs/run-config.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { openStore } from "../src/store/file/open.ts";
-import { type Config, configFor, datagen, environmentFor, type Result, rows, workspace } from "./support/harness.ts";
+import { type Config, configFor, environmentFor, type Result, rows, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const KEYS = { OPENAI_API_KEY: "sk-proj-own-0123456789", DATAGEN_API_KEY: "own-server-0123456789" };
@@ -14,7 +15,7 @@ const KEYS = { OPENAI_API_KEY: "sk-proj-own-0123456789", DATAGEN_API_KEY: "own-s
 async function lab() {
   const space = await workspace();
   await space.write("rows.json", rows(4));
-  const command = (args: string[], env: Record<string, string> = {}) => datagen(args, { cwd: space.path, env });
+  const command = (args: string[], env: Record<string, string> = {}) => datagenInTurn(args, { cwd: space.path, env });
   return {
     ...space,
     command,

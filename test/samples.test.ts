@@ -5,15 +5,8 @@ import type { Config } from "../src/config/schema.ts";
 import { configWarnings } from "../src/config/warnings.ts";
 import { UsageError } from "../src/errors.ts";
 import { type Input, readInputs } from "../src/sources/inputs.ts";
-import {
-  type ConfigOverrides,
-  configFor,
-  datagen,
-  queryRows,
-  rows,
-  type Workspace,
-  workspace,
-} from "./support/harness.ts";
+import { type ConfigOverrides, configFor, queryRows, rows, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 
 type Data = Partial<Config["data_config"]>;
 
@@ -147,7 +140,7 @@ describe("run", () => {
     overrides: ConfigOverrides,
   ): Promise<{ total: number; reused: number; ids: unknown[]; stderr: string }> {
     await space.write("config.json", configFor({ api_provider: "offline", ...overrides }));
-    const { code, stdout, stderr } = await datagen(["run", "config.json", "--json"], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["run", "config.json", "--json"], { cwd: space.path });
     expect(code, stderr).toBe(0);
     const told = JSON.parse(stdout) as { run: { calls: { total: number; reused: number } }; dataset: string };
     const { tasks } = await space.json<{ tasks: { id?: unknown }[] }>(told.dataset);
@@ -183,10 +176,10 @@ describe("run", () => {
     const whole = await run(space, config);
     for (const part of ["1/2", "2/2"]) {
       const args = ["run", "config.json", "--db", `${part[0]}.db`, "--shard", part, "--no-export"];
-      expect((await datagen(args, { cwd: space.path })).code).toBe(0);
+      expect((await datagenInTurn(args, { cwd: space.path })).code).toBe(0);
     }
-    expect((await datagen(["db", "merge", "--db", "1.db", "2.db"], { cwd: space.path })).code).toBe(0);
-    const { stdout } = await datagen(["export", "latest", "--db", "1.db", "--output", "-"], { cwd: space.path });
+    expect((await datagenInTurn(["db", "merge", "--db", "1.db", "2.db"], { cwd: space.path })).code).toBe(0);
+    const { stdout } = await datagenInTurn(["export", "latest", "--db", "1.db", "--output", "-"], { cwd: space.path });
     const { tasks } = JSON.parse(stdout) as { tasks: { id: string }[] };
     expect(tasks.map(({ id }) => id)).toEqual(whole.ids);
   });
@@ -202,7 +195,7 @@ describe("run", () => {
     const { ids: exported } = await run(space, { data_config: { shuffle: false, fields: { input: "input" } } });
     expect(exported).toEqual(ids);
     const out = async (...args: string[]) => {
-      const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
+      const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path });
       expect(code, stderr).toBe(0);
       return stdout;
     };
@@ -219,7 +212,7 @@ describe("run", () => {
       "007",
       "ä/😀",
     ]);
-    const config = await datagen(["runs", "config", "latest"], { cwd: space.path });
+    const config = await datagenInTurn(["runs", "config", "latest"], { cwd: space.path });
     expect(config.stderr).toMatch("names their file (then remove data_config.fields, data_config.shuffle).");
     const inputs = (await out("runs", "inputs", "latest"))
       .trim()
@@ -250,12 +243,12 @@ describe("run", () => {
     await run(space, { data_config: { sample_size: 9 } });
     await space.write("rows.json", rows(6));
     await run(space, { data_config: { sample_size: 6 } });
-    const list = JSON.parse((await datagen(["runs", "list", "--json"], { cwd: space.path })).stdout) as {
+    const list = JSON.parse((await datagenInTurn(["runs", "list", "--json"], { cwd: space.path })).stdout) as {
       id: string;
     }[];
     const [third = "", second = "", first = ""] = list.map(({ id }) => id);
     const diff = async (a: string, b: string) =>
-      JSON.parse((await datagen(["diff", a, b, "--json"], { cwd: space.path })).stdout) as {
+      JSON.parse((await datagenInTurn(["diff", a, b, "--json"], { cwd: space.path })).stdout) as {
         inputs: { both: number; changed?: number; only_a: { count: number }; only_b: { count: number } };
       };
     expect((await diff(first, second)).inputs).toMatchObject({
@@ -267,7 +260,7 @@ describe("run", () => {
     const byText = (await diff(second, third)).inputs;
     expect(byText).toMatchObject({ both: 4, only_a: { count: 3 }, only_b: { count: 2 } });
     expect(byText).not.toHaveProperty("changed");
-    expect((await datagen(["diff", first, second], { cwd: space.path })).stdout).toMatch(
+    expect((await datagenInTurn(["diff", first, second], { cwd: space.path })).stdout).toMatch(
       "Inputs are matched by their ids; 1 have different texts.",
     );
   });
@@ -475,18 +468,18 @@ describe("several files", () => {
       "study/config.json",
       configFor({ api_provider: "offline", data_config: { input_data_path: "in/*.jsonl" } }),
     );
-    const broken = await datagen(["run", "study/config.json"], { cwd: ws.path });
+    const broken = await datagenInTurn(["run", "study/config.json"], { cwd: ws.path });
     expect(broken).toMatchObject({ code: 2, stdout: "" });
     expect(broken.stderr).toMatch(
       `has 1 bad row:\n  ${join("study", "in", "2.jsonl")}: row 1 (line 2): expected "input" to be a string, found the number 4`,
     );
     await ws.write("study/in/2.jsonl", lines([{ input: "a" }]));
-    const { code, stdout } = await datagen(["run", "study/config.json", "--json"], { cwd: ws.path });
+    const { code, stdout } = await datagenInTurn(["run", "study/config.json", "--json"], { cwd: ws.path });
     expect(code).toBe(0);
     expect((JSON.parse(stdout) as { run: { tasks: number } }).run.tasks).toBe(4);
     const lost = { input_data_path: ["in/none-*.jsonl", "nothing.json"] };
     await ws.write("study/config.json", configFor({ api_provider: "offline", data_config: lost as never }));
-    const missing = await datagen(["run", "study/config.json"], { cwd: ws.path });
+    const missing = await datagenInTurn(["run", "study/config.json"], { cwd: ws.path });
     expect(missing.code).toBe(2);
     expect(missing.stderr).toMatch(
       /input files are missing:\n {2}there is no input file in\/none-\*\.jsonl: looked for .*\n {2}there is no input file nothing\.json/,

@@ -2,7 +2,8 @@ import { parquetWriteBuffer } from "hyparquet-writer";
 import { writeFile } from "node:fs/promises";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
-import { datagen, rows } from "./support/harness.ts";
+import { rows } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
 
 type Row = Record<string, unknown>;
@@ -216,10 +217,12 @@ test("scores go with their run: into a merged database, and away with it", async
   await lab.space.write("s.jsonl", asLines((await lab.lines()).map((row, at) => ({ ...row, f1: at }))));
   await lab.importing("s.jsonl");
   const scored = await lab.lines();
-  const merged = await datagen(["db", "merge", lab.space.at(DATABASE), "--db", "merged.db"], { cwd: lab.space.path });
+  const merged = await datagenInTurn(["db", "merge", lab.space.at(DATABASE), "--db", "merged.db"], {
+    cwd: lab.space.path,
+  });
   expect(merged.code, merged.stderr).toBe(0);
   const args = ["export", "latest", "--format", "jsonl", "--output", "-", "--db", "merged.db"];
-  expect(linesOf((await datagen(args, { cwd: lab.space.path })).stdout)).toEqual(scored);
+  expect(linesOf((await datagenInTurn(args, { cwd: lab.space.path })).stdout)).toEqual(scored);
   expect((await lab.datagen("db", "check", "--db", "merged.db")).stdout).toContain(" 0 broken");
   expect((await lab.datagen("runs", "delete", "latest", "--yes")).code).toBe(0);
   expect(lab.query("select * from scores")).toEqual([]);

@@ -4,7 +4,6 @@ import { callKeys } from "../src/plan/settings.ts";
 import {
   type ConfigOverrides,
   configFor,
-  datagen,
   expectedDataset,
   queryRows,
   rows,
@@ -12,6 +11,7 @@ import {
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const PLAIN = [{ condition: "Plain", reading: null, strategy: "Say it in English." }];
@@ -44,7 +44,7 @@ async function write(inputs: number, overrides: ConfigOverrides = {}, list = ser
 }
 
 async function run(...args: string[]) {
-  const result = await datagen(["run", "config.json", "--json", ...args], { cwd: space.path, env: KEY });
+  const result = await datagenInTurn(["run", "config.json", "--json", ...args], { cwd: space.path, env: KEY });
   const told =
     result.code === 0
       ? (JSON.parse(result.stdout) as {
@@ -56,7 +56,7 @@ async function run(...args: string[]) {
 }
 
 const show = async () =>
-  JSON.parse((await datagen(["runs", "show", "latest", "--json"], { cwd: space.path })).stdout) as RunDetails;
+  JSON.parse((await datagenInTurn(["runs", "show", "latest", "--json"], { cwd: space.path })).stdout) as RunDetails;
 
 const sent = () => servers.map(({ requests }) => requests.length);
 
@@ -85,7 +85,7 @@ test("several servers of a model share the calls of a run, each with the key tha
   const [first, , third] = details.servers?.map((server) => server.median_latency_ms ?? 0) ?? [];
   expect(third).toBeGreaterThan(first ?? 0);
   expect(details.base_url).toBe(servers[0]?.openaiUrl);
-  const text = (await datagen(["runs", "show", "latest"], { cwd: space.path })).stdout;
+  const text = (await datagenInTurn(["runs", "show", "latest"], { cwd: space.path })).stdout;
   expect(text).toMatch(/^server +3 servers, see below$/m);
   expect(text).toMatch(new RegExp(`^ *${servers[1]?.openaiUrl} +${sent()[1]} +0 +\\d`, "m"));
 });
@@ -125,7 +125,7 @@ test("a run stops when no server answers, and goes on with those that do", async
   expect(code, stderr).toBe(3);
   expect(stderr).toMatch("none of the 3 servers has answered for 2 seconds");
   await servers[2]?.comeUp();
-  const resumed = await datagen(["resume", "latest", "--json"], { cwd: space.path, env: KEY });
+  const resumed = await datagenInTurn(["resume", "latest", "--json"], { cwd: space.path, env: KEY });
   expect(resumed.code, resumed.stderr).toBe(0);
   expect(sent()).toEqual([0, 0, 30]);
 });
@@ -143,7 +143,7 @@ test("a run that is killed goes on with all of its servers, and sends nothing ag
     running.kill();
     await running.done;
   }
-  const { code, stdout, stderr } = await datagen(["resume", "latest", "--json"], { cwd: space.path, env: KEY });
+  const { code, stdout, stderr } = await datagenInTurn(["resume", "latest", "--json"], { cwd: space.path, env: KEY });
   expect(code, stderr).toBe(0);
   const { dataset } = JSON.parse(stdout) as { dataset: string };
   const { tasks } = await space.json<{ tasks: object[] }>(dataset);
@@ -207,7 +207,7 @@ test("every server that only a database names must be confirmed before it gets a
   await run("--base-url", a.openaiUrl, "--base-url", b.openaiUrl, "--no-export");
   for (const server of [a, b]) server.behave = undefined;
   const elsewhere = { cwd: space.path, env: { ...KEY, XDG_STATE_HOME: space.at("other-state") } };
-  const resume = (...args: string[]) => datagen(["resume", "latest", "--retry-failed", ...args], elsewhere);
+  const resume = (...args: string[]) => datagenInTurn(["resume", "latest", "--retry-failed", ...args], elsewhere);
   const refused = await resume();
   expect(refused.code).toBe(2);
   expect(refused.stderr).toMatch(`uses ${a.openaiUrl}, a server that you have not named on this machine`);

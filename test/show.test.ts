@@ -3,7 +3,8 @@ import Database from "better-sqlite3";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import type { Preview, RunSummary, ShownInput } from "../src/index.ts";
-import { datagen, rows } from "./support/harness.ts";
+import { rows } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE, openLab, PLAIN } from "./support/lab.ts";
 
 type Lab = Awaited<ReturnType<typeof openLab>>;
@@ -20,7 +21,7 @@ const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u20
 /** What a command prints on a terminal of this width. */
 async function printed(lab: Lab, columns: number | undefined, ...args: string[]): Promise<string> {
   const env = { ...lab.spawned.env, COLUMNS: columns === undefined ? undefined : String(columns) };
-  const { code, stdout, stderr } = await datagen(args, { ...lab.spawned, env });
+  const { code, stdout, stderr } = await datagenInTurn(args, { ...lab.spawned, env });
   expect(stderr).toBe("");
   expect(code).toBe(0);
   return stdout;
@@ -239,7 +240,7 @@ describe.concurrent("datagen preview", () => {
 
   test("needs no key, fits the width, and says how often a prompt is sent", async () => {
     await using lab = await openLab({ config: { ...CONFIG, replicates: 3 } });
-    const result = await datagen(["preview", "config.json"], { cwd: lab.space.path, env: { COLUMNS: "60" } });
+    const result = await datagenInTurn(["preview", "config.json"], { cwd: lab.space.path, env: { COLUMNS: "60" } });
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).toContain("Each prompt is sent 3 times.\nNothing was sent.\n");
     for (const line of result.stdout.split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(60);

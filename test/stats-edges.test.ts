@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GroupStatistics, RunStatistics } from "../src/index.ts";
-import { datagen, type Workspace, workspace } from "./support/harness.ts";
+import { type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import * as naive from "./support/naive-statistics.ts";
 
 let space: Workspace;
@@ -12,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => space[Symbol.asyncDispose]());
 
 async function run(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
+  const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path });
   expect(stderr).not.toMatch(/^Error/m);
   expect(code).toBe(0);
   return stdout;
@@ -55,7 +56,7 @@ test("suspects fit a narrow terminal", async () => {
   const id = await imported({
     "A condition with a long name": times(3, () => "Sure! As an AI model, I must decline."),
   });
-  const { stdout } = await datagen(["stats", id, "--suspects"], { cwd: space.path, env: { COLUMNS: "40" } });
+  const { stdout } = await datagenInTurn(["stats", id, "--suspects"], { cwd: space.path, env: { COLUMNS: "40" } });
   expect(Math.max(...stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(40);
   expect(stdout).toMatch(/^ +0 .*same f/m);
 });

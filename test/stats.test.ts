@@ -2,7 +2,8 @@ import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Figure, GroupStatistics, RunStatistics, SuspectAnswer } from "../src/index.ts";
-import { type Config, datagen, queryRows, type Workspace, workspace } from "./support/harness.ts";
+import { type Config, queryRows, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import * as naive from "./support/naive-statistics.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -15,7 +16,7 @@ const runs = { translation: "", summarization: "", replicated: "" };
 type Answered = naive.Row & { response: string };
 
 async function run(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await datagen(args, { cwd: space.path });
+  const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path });
   expect(stderr).not.toMatch(/^Error/m);
   expect(code).toBe(0);
   return stdout;
@@ -213,7 +214,7 @@ describe("the file DATABASE.features", () => {
     await using own = await copyOfRuns();
     const db = own.at("data/datagen.db");
     const stats = async (id: string) => {
-      const { code, stdout, stderr } = await datagen(["stats", id, "--json"], { cwd: own.path });
+      const { code, stdout, stderr } = await datagenInTurn(["stats", id, "--json"], { cwd: own.path });
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       return stdout;
     };
@@ -239,7 +240,7 @@ describe("the file DATABASE.features", () => {
   test("is used, not trusted: kept figures count, damaged ones and a damaged file do not", async () => {
     await using own = await copyOfRuns();
     const file = own.at("data/datagen.db.features");
-    const stats = async () => (await datagen(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout;
+    const stats = async () => (await datagenInTurn(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout;
     const right = await stats();
     // Give every answer the figures of another one to the same input: whoever reads them computes wrong means.
     const { packed, unpacked } = await import("../src/stats/packed.ts");
@@ -295,7 +296,7 @@ describe("the file DATABASE.features", () => {
       Array.from({ length: 2_010 }, (_, at) => ({ input: `Satz Nummer ${at} von vielen.`, reference: `Line ${at}.` })),
     );
     const call = async (...args: string[]) => {
-      const { code, stdout } = await datagen(args, { cwd: own.path });
+      const { code, stdout } = await datagenInTurn(args, { cwd: own.path });
       expect(code).toBe(0);
       return stdout;
     };
@@ -379,16 +380,16 @@ describe("the file DATABASE.features", () => {
       sqlite.it.exec("create table notes (text); insert into notes values ('mine')");
     }
     const right = await run("stats", runs.summarization, "--json");
-    const { stdout } = await datagen(["stats", runs.summarization, "--json"], { cwd: own.path });
+    const { stdout } = await datagenInTurn(["stats", runs.summarization, "--json"], { cwd: own.path });
     expect(stdout).toBe(right);
     expect(queryRows(file, "select text from notes")).toEqual([{ text: "mine" }]);
     // The superuser may write everywhere: a folder of that name cannot be a file for anybody.
     await rm(file);
     await mkdir(file);
-    expect((await datagen(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout).toBe(right);
+    expect((await datagenInTurn(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout).toBe(right);
     await rm(file, { recursive: true });
     await chmod(own.at("data"), 0o500);
-    expect((await datagen(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout).toBe(right);
+    expect((await datagenInTurn(["stats", runs.summarization, "--json"], { cwd: own.path })).stdout).toBe(right);
     await chmod(own.at("data"), 0o700);
   });
 });
@@ -430,7 +431,7 @@ describe("kinds in the config", () => {
   test("that name no condition are errors with their place", async () => {
     const config = JSON.parse(await readFile(space.at("configs/translation.json"), "utf8")) as Config;
     await space.write("wrong.json", { ...config, kinds: { Good: ["Faithfull"], Bad: [], Odd: "x" } });
-    const { code, stderr } = await datagen(["run", "wrong.json", "--provider", "offline"], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["run", "wrong.json", "--provider", "offline"], { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(/kinds\.Good\[0\]: expected a condition of agent_perspectives, .* found "Faithfull"/);
     expect(stderr).toMatch(/kinds\.Bad: expected at least one condition or kind/);
@@ -468,9 +469,9 @@ describe("datagen stats --suspects", () => {
       })),
       metadata: { model_config: { model_name: "gpt-4o-mini" } },
     });
-    const imported = await datagen(["import", "dataset.json", "--provider", "openai"], { cwd: own.path });
+    const imported = await datagenInTurn(["import", "dataset.json", "--provider", "openai"], { cwd: own.path });
     expect(imported.stderr).not.toMatch(/^Error/m);
-    const { stdout, stderr } = await datagen(["stats", "latest", "--suspects", "--json"], { cwd: own.path });
+    const { stdout, stderr } = await datagenInTurn(["stats", "latest", "--suspects", "--json"], { cwd: own.path });
     expect(stderr).toBe("");
     const found = JSON.parse(stdout) as SuspectAnswer[];
     expect(found.map(({ task, reasons }) => [task, reasons])).toEqual([
@@ -487,13 +488,15 @@ describe("datagen stats --suspects", () => {
     ]);
     expect(found[6]).toMatchObject({ condition: "Plain", replicate: 1, response: odd.get(7) });
     const env = { COLUMNS: "80" };
-    const table = await datagen(["stats", "latest", "--suspects"], { cwd: own.path, env });
+    const table = await datagenInTurn(["stats", "latest", "--suspects"], { cwd: own.path, env });
     expect(table.stdout.trimEnd().split("\n")).toHaveLength(11);
     expect(Math.max(...table.stdout.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(80);
-    const csv = await datagen(["stats", "latest", "--suspects", "--csv"], { cwd: own.path });
+    const csv = await datagenInTurn(["stats", "latest", "--suspects", "--csv"], { cwd: own.path });
     expect(csv.stdout).toMatch(/^run,task,id,condition,replicate,reasons,response\r?\n/);
     // Nothing is known of the cost of imported answers, and of their tokens.
-    const stats = JSON.parse((await datagen(["stats", "latest", "--json"], { cwd: own.path })).stdout) as RunStatistics;
+    const stats = JSON.parse(
+      (await datagenInTurn(["stats", "latest", "--json"], { cwd: own.path })).stdout,
+    ) as RunStatistics;
     expect(stats.conditions[0]).toMatchObject({ n: 40, cost_usd: null, latency_ms: { median: null } });
     expect(stats.conditions[0]!.duplicates).toEqual({ within: 3, between: 0, near_within: 3, near_between: 0 });
   });
@@ -501,7 +504,7 @@ describe("datagen stats --suspects", () => {
 
 describe("datagen stats", () => {
   test("prints tables no wider than the terminal, and CSV with a line for each group", async () => {
-    const { stdout } = await datagen(["stats", runs.translation], { cwd: space.path, env: { COLUMNS: "80" } });
+    const { stdout } = await datagenInTurn(["stats", runs.translation], { cwd: space.path, env: { COLUMNS: "80" } });
     expect(Math.max(...stdout.split("\n").map((line) => [...line].length))).toBeLessThanOrEqual(80);
     for (const title of ["ANSWERS", "WORDS", "CHRF", "AUC"]) expect(stdout).toContain(title);
     const csv = (await run("stats", runs.translation, "--by", "kind", "--csv")).trimEnd().split(/\r?\n/);
@@ -516,7 +519,7 @@ describe("datagen stats", () => {
 
   test("says what is wrong with its arguments", async () => {
     const errors = async (...args: string[]) => {
-      const { code, stderr } = await datagen(["stats", ...args], { cwd: space.path });
+      const { code, stderr } = await datagenInTurn(["stats", ...args], { cwd: space.path });
       expect(code).toBe(2);
       return stderr;
     };
@@ -540,7 +543,7 @@ describe("datagen stats", () => {
           where id in (select id from calls where run_id = ${id!.id} and step = 'strategy' order by id limit 2);
         update calls set state = 'pending', answer_id = null where id = (select max(id) from calls where run_id = ${id!.id})`);
     }
-    const { stdout, stderr } = await datagen(["stats", runs.replicated, "--json"], { cwd: own.path });
+    const { stdout, stderr } = await datagenInTurn(["stats", runs.replicated, "--json"], { cwd: own.path });
     expect(stderr).toMatch(/^Warning: 1 answer.* pending/);
     const { conditions } = JSON.parse(stdout) as RunStatistics;
     const failed = conditions.map((condition) => condition.failed["refusal"] ?? 0);

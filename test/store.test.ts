@@ -28,10 +28,10 @@ import {
   type Result,
   type Row,
   rows,
-  type SpawnOptions,
   type Workspace,
   workspace,
 } from "./support/harness.ts";
+import { datagenInTurn, type InTurnOptions } from "./support/in-turn.ts";
 import { rounds } from "./support/rounds.ts";
 import { answerTo, type Fault, promptHashOf, startServer } from "./support/server.ts";
 
@@ -54,23 +54,16 @@ async function prepared(
 }
 
 /** Runs the bin in a workspace, and expects it to succeed. */
-async function succeed(space: Workspace, args: string[], options: Partial<SpawnOptions> = {}): Promise<string> {
-  const { code, stdout, stderr } = await datagen(args, { cwd: space.path, ...options });
+async function succeed(space: Workspace, args: string[], options: Partial<InTurnOptions> = {}): Promise<string> {
+  const { code, stdout, stderr } = await datagenInTurn(args, { cwd: space.path, ...options });
   expect(code, stderr).toBe(0);
   return stdout;
 }
 
+const OFFLINE = ["run", "config.json", "--provider", "offline", "--no-export", "--fresh", "--json"];
+
 async function runOffline(space: Workspace, ...args: string[]): Promise<string> {
-  const stdout = await succeed(space, [
-    "run",
-    "config.json",
-    "--provider",
-    "offline",
-    "--no-export",
-    "--fresh",
-    "--json",
-    ...args,
-  ]);
+  const stdout = await succeed(space, [...OFFLINE, ...args]);
   return (JSON.parse(stdout) as { run: RunSummary }).run.id;
 }
 
@@ -132,7 +125,8 @@ describe.concurrent("a new database", () => {
 
   test("takes runs of several processes at the same time", async () => {
     await using space = await prepared(rows(10));
-    const ids = await Promise.all([1, 2, 3].map(() => runOffline(space)));
+    const done = await Promise.all([1, 2, 3].map(() => datagen(OFFLINE, { cwd: space.path })));
+    const ids = done.map(({ stdout }) => (JSON.parse(stdout) as { run: RunSummary }).run.id);
     const runs = await list(space);
     expect(runs.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
     for (const { status, calls } of runs)
@@ -151,7 +145,7 @@ describe.concurrent("a file that is not a database of datagen", () => {
       ["runs", "list"],
       ["run", "config.json", "--provider", "offline"],
     ]) {
-      expectRefusal(await datagen([...args, "--db", name], { cwd: space.path }), says);
+      expectRefusal(await datagenInTurn([...args, "--db", name], { cwd: space.path }), says);
     }
     expect(await readFile(space.at(name))).toEqual(before);
     expect(await beside()).toEqual(files);
@@ -195,8 +189,11 @@ describe.concurrent("a file that is not a database of datagen", () => {
   test("is refused where it is a folder, or stands below a file", async () => {
     await using space = await prepared();
     await mkdir(space.at("folder.db"));
-    expectRefusal(await datagen(["runs", "list", "--db", "folder.db"], { cwd: space.path }), /cannot be opened/);
-    expectRefusal(await datagen(["runs", "list", "--db", "rows.json/x.db"], { cwd: space.path }), /cannot be opened/);
+    expectRefusal(await datagenInTurn(["runs", "list", "--db", "folder.db"], { cwd: space.path }), /cannot be opened/);
+    expectRefusal(
+      await datagenInTurn(["runs", "list", "--db", "rows.json/x.db"], { cwd: space.path }),
+      /cannot be opened/,
+    );
   });
 
   test("is refused where nothing can be written", async () => {
@@ -207,7 +204,7 @@ describe.concurrent("a file that is not a database of datagen", () => {
       await mkdir(folder);
       await chmod(folder, 0o555);
     }
-    const result = await datagen([...CREATE, "--db", join(folder, "x.db")], { cwd: space.path });
+    const result = await datagenInTurn([...CREATE, "--db", join(folder, "x.db")], { cwd: space.path });
     expectRefusal(result, /cannot be (opened|written)/);
     if (folder !== "/sys") await chmod(folder, 0o755);
   });
@@ -262,7 +259,8 @@ describe.concurrent("a database of an older datagen", () => {
     await using next = await nextVersion(migrationOf(before));
     before.close();
 
-    expect(await succeed(space, ["export", id, "--output", "-"], { bin: next.bin })).toBe(exported);
+    const { code, stdout, stderr } = await datagen(["export", id, "--output", "-"], { cwd: space.path, bin: next.bin });
+    expect([code, stdout], stderr).toEqual([0, exported]);
     using after = open(space);
     expect(after.pragma("user_version", { simple: true })).toBe(version + 1);
     expect(after.pragma("foreign_key_check")).toEqual([]);
@@ -279,7 +277,7 @@ describe.concurrent("a database of an older datagen", () => {
     expect(contents(backup)).toEqual(rowsBefore);
     expect(await succeed(space, ["export", id, "--output", "-", "--db", `${DB}.v${version}.backup`])).toBe(exported);
 
-    expectRefusal(await datagen(["runs", "list"], { cwd: space.path }), /newer datagen/);
+    expectRefusal(await datagenInTurn(["runs", "list"], { cwd: space.path }), /newer datagen/);
   });
 
   test("is in WAL mode again where it was copied with VACUUM INTO, as backups are, and is run on", async () => {
@@ -423,7 +421,7 @@ describe.concurrent("the totals of a run", () => {
       },
     });
     const options = { cwd: space.path, env: environmentFor(server) };
-    const { code } = await datagen(["run", "config.json", "--no-export"], options);
+    const { code } = await datagenInTurn(["run", "config.json", "--no-export"], options);
     expect(code).toBe(1);
     {
       using database = open(space);
@@ -447,7 +445,7 @@ describe.concurrent("the totals of a run", () => {
     }
 
     server.behave = undefined;
-    const resumed = await datagen(["resume", "latest", "--retry-failed", "--no-export"], options);
+    const resumed = await datagenInTurn(["resume", "latest", "--retry-failed", "--no-export"], options);
     expect(resumed.code, resumed.stderr).toBe(0);
     using database = open(space);
     expectTrueTotals(database);
@@ -463,7 +461,7 @@ describe.concurrent("the totals of a run", () => {
     await using server = await startServer({
       behave: ({ index }) => (index < 30 ? undefined : { kind: "status", status: 401 }),
     });
-    const { code } = await datagen(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
+    const { code } = await datagenInTurn(["run", "config.json"], { cwd: space.path, env: environmentFor(server) });
     expect(code).toBe(3);
     using database = open(space);
     expectTrueTotals(database);

@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { noProxyFor } from "../src/network/no-proxy.ts";
 import { configFor, datagen, type ConfigOverrides, rows, workspace, type Workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
 const BIN = resolve(import.meta.dirname, "../dist/main.js");
@@ -35,7 +36,7 @@ async function setUp(config = oneCallEach()) {
   const space = await workspace();
   await space.write("config.json", config);
   await space.write("rows.json", rows(1));
-  const command = (args: string[], env: Env = {}) => datagen(args, { cwd: space.path, env });
+  const command = (args: string[], env: Env = {}) => datagenInTurn(args, { cwd: space.path, env });
   return Object.assign(space, {
     command,
     run: (env: Env, flags: string[] = []) => command(["run", "config.json", "--no-export", ...flags], env),
@@ -245,7 +246,9 @@ describe.concurrent("what is remembered of servers", () => {
     const urls = Array.from({ length: 6 }, (_, at) => `${server.openaiUrl}/${at}`);
     const flags = (url: string) => ["--base-url", url, "--provider", "openai", "--db", `${url.at(-1)}.db`];
     server.behave = () => ({ kind: "status", status: 401 });
-    await Promise.all(urls.map((url) => lab.run(SHELL, flags(url))));
+    await Promise.all(
+      urls.map((url) => datagen(["run", "config.json", "--no-export", ...flags(url)], { cwd: lab.path, env: SHELL })),
+    );
     const lines = (await lab.read(BINDINGS)).split("\n").filter((line) => line !== "");
     expect(lines.slice(1).toSorted()).toEqual(urls.map((url) => `["OPENAI_API_KEY","${url}"]`));
   });
@@ -396,7 +399,8 @@ describe.concurrent("what datagen writes", () => {
   test("of compiled code is in a folder of the user's own, or nowhere", async () => {
     await using lab = await setUp();
     const cache = lab.at("cache/datagen/compiled");
-    const start = () => lab.command(["runs", "list"], { XDG_CACHE_HOME: lab.at("cache"), TMPDIR: lab.at("tmp") });
+    const env = { XDG_CACHE_HOME: lab.at("cache"), TMPDIR: lab.at("tmp") };
+    const start = () => datagen(["runs", "list"], { cwd: lab.path, env });
     await mkdir(lab.at("tmp"));
     expect((await start()).code).toBe(0);
     expect((await stat(cache)).mode & 0o777).toBe(0o700);

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { configFor, datagen, rows, startDatagen, type Workspace, workspace } from "./support/harness.ts";
+import { configFor, rows, startDatagen, type Workspace, workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { openView, type RawAnswer, sendBytes, sendRaw, type View } from "./support/view.ts";
 
 let space: Workspace;
@@ -15,7 +16,7 @@ beforeAll(async () => {
   space = await workspace();
   await space.write("rows.json", rows(3));
   await space.write("config.json", configFor({ api_provider: "offline" }));
-  const { code, stderr } = await datagen(["run", "config.json", "--no-export"], { cwd: space.path });
+  const { code, stderr } = await datagenInTurn(["run", "config.json", "--no-export"], { cwd: space.path });
   expect(code, stderr).toBe(0);
   view = await openView(startDatagen(["view", "--json"], { cwd: space.path, timeoutMs: 600_000 }));
 });

@@ -10,6 +10,7 @@ import { newToken } from "../src/queue/messages.ts";
 import { answerTo } from "./support/answers.ts";
 import { ENGINES, PASSWORD, startEngine, startRedis, type TestEngine } from "./support/engines.ts";
 import { datagen, startDatagen, workspace, type Workspace } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { jobFor, openCoordinator, openStranger, putAnything, startWorker } from "./support/queue-lab.ts";
 import { type LoopbackServer, startServer } from "./support/server.ts";
 
@@ -215,7 +216,8 @@ describe.each(ENGINES)("on %s", (name) => {
     const during = await engine.dump();
     for (const token of tokens) expect(during).toContain(token);
 
-    const list = (...flags: string[]) => datagen(["workers", "--queue", engine.url, ...flags], { cwd: space.path });
+    const list = (...flags: string[]) =>
+      datagenInTurn(["workers", "--queue", engine.url, ...flags], { cwd: space.path });
     const own = async () => {
       const { stdout } = await list("--json");
       return (JSON.parse(stdout) as ListedWorker[]).find(({ servers }) => servers[0] === server.openaiUrl);
@@ -259,7 +261,7 @@ describe.each(ENGINES)("on %s", (name) => {
   test("the examples of the help work as typed", async () => {
     await using server = await startServer();
     const help = await Promise.all(
-      ["worker", "workers"].map((command) => datagen([command, "--help"], { cwd: space.path })),
+      ["worker", "workers"].map((command) => datagenInTurn([command, "--help"], { cwd: space.path })),
     );
     const lines = help.flatMap(({ stdout }) => stdout.match(/(?<=^\s*\$ datagen ).*$/gm) ?? []);
     const ofEngine = lines.filter((line) => line.includes(`${name}://queue.example`));
@@ -286,7 +288,9 @@ describe.each(ENGINES)("on %s", (name) => {
 
   test("a password that is refused is not shown", async () => {
     const url = engine.url.replace(PASSWORD, "wrong-password-11");
-    const { code, stderr } = await datagen(["worker", "--queue", url, "--provider", "offline"], { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(["worker", "--queue", url, "--provider", "offline"], {
+      cwd: space.path,
+    });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^Error: the queue \S+ refuses the connection \(.+\)\nCheck the user, the password/);
     expect(stderr).toContain(engine.shown);
@@ -343,7 +347,7 @@ describe("a worker does not start", () => {
       "4096",
     ],
   ])("where %s", async (message, flags, hint) => {
-    const { code, stdout, stderr } = await datagen(["worker", ...flags], { cwd: space.path });
+    const { code, stdout, stderr } = await datagenInTurn(["worker", ...flags], { cwd: space.path });
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(message);
     expect(stderr).toContain(hint);
@@ -353,7 +357,7 @@ describe("a worker does not start", () => {
   test("where only .env names the queue, because that file may be somebody else's", async () => {
     await using own = await workspace();
     await own.write(".env", "DATAGEN_QUEUE=redis://127.0.0.1:1\n");
-    const { code, stderr } = await datagen(["worker", "--provider", "offline"], { cwd: own.path });
+    const { code, stderr } = await datagenInTurn(["worker", "--provider", "offline"], { cwd: own.path });
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("no queue is named") as string });
   });
 
@@ -361,7 +365,7 @@ describe("a worker does not start", () => {
     "where %s does not answer",
     async (url) => {
       const env = { DATAGEN_QUEUE: url };
-      const { code, stderr } = await datagen(["worker", "--provider", "offline"], { cwd: space.path, env });
+      const { code, stderr } = await datagenInTurn(["worker", "--provider", "offline"], { cwd: space.path, env });
       expect(code).toBe(3);
       expect(stderr).toMatch(/^Error: the queue \w+:\/\/127\.0\.0\.1:1\S* does not answer \(.*ECONNREFUSED.*\)\n/);
       expect(stderr).not.toContain("hush");
@@ -371,7 +375,7 @@ describe("a worker does not start", () => {
   test.each(ENGINES.filter((name) => name === "redis"))("where %s may throw jobs away", async () => {
     await using redis = await startRedis(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     const args = ["worker", "--queue", redis.url, "--provider", "offline"];
-    const { code, stderr } = await datagen(args, { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(args, { cwd: space.path });
     expect(code).toBe(2);
     expect(stderr).toBe(
       `Error: the queue ${redis.shown} has the maxmemory-policy allkeys-lru, with which it may throw jobs away\n` +
@@ -382,7 +386,7 @@ describe("a worker does not start", () => {
   test("where redis has no database of this number", async () => {
     await using redis = await startRedis([]);
     const args = ["worker", "--queue", new URL("/99", redis.url).href, "--provider", "offline"];
-    const { code, stderr } = await datagen(args, { cwd: space.path });
+    const { code, stderr } = await datagenInTurn(args, { cwd: space.path });
     expect({ code, stderr }).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/ refuses the connection \(.+\)\nCheck/),

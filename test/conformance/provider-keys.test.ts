@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { providers } from "../../src/providers/index.ts";
-import { configFor, type ConfigOverrides, datagen } from "../support/harness.ts";
+import { configFor, type ConfigOverrides } from "../support/harness.ts";
+import { datagenInTurn } from "../support/in-turn.ts";
 import { openLab, PLAIN } from "../support/lab.ts";
 import { fakes, REMOTE } from "../support/providers/index.ts";
 import { startRecorder } from "../support/recorder.ts";
@@ -129,7 +130,7 @@ describe.concurrent.each(REMOTE)("what goes to a URL: %s", (name) => {
       mine.requests.length = 0;
       expect((await lab.runConfig(flags, { ...KEYS, ...env })).code).toBe(3);
       mine.behave = undefined;
-      const { code, stderr } = await datagen(["resume", "latest", "--no-export"], {
+      const { code, stderr } = await datagenInTurn(["resume", "latest", "--no-export"], {
         cwd: lab.space.path,
         env: elsewhere,
       });

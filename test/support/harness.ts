@@ -72,7 +72,7 @@ export interface Result {
 }
 
 /** The bytes that each process wrote to stdout, by its result. */
-const written = new WeakMap<Result, Buffer>();
+export const written = new WeakMap<Result, Buffer>();
 
 /** The bytes that a process wrote to stdout, also where they are no text. */
 export function bytesOf(result: Result): Buffer {
@@ -206,7 +206,7 @@ export function startDatagen(args: string[], options: SpawnOptions): Running {
 }
 
 /** All that a process under test sees of the environment: nothing of the user's, no keys, no proxy, no NODE_OPTIONS. */
-function environment(home: string): Record<string, string | undefined> {
+export function environment(home: string): Record<string, string | undefined> {
   return {
     // Programs that it may start are found as usual.
     PATH: process.env["PATH"],

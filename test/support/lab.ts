@@ -2,7 +2,6 @@ import type { RunSummary } from "../../src/app/runs/summary.ts";
 import {
   configFor,
   type ConfigOverrides,
-  datagen,
   environmentFor,
   queryRows,
   type Row,
@@ -11,6 +10,7 @@ import {
   startDatagen,
   workspace,
 } from "./harness.ts";
+import { datagenInTurn } from "./in-turn.ts";
 import { type ServerOptions, startServer } from "./server.ts";
 
 /** A perspective that needs one call for each row. */
@@ -57,12 +57,13 @@ export async function openLab({ config: overrides, data = rows(1), server: optio
     data,
     spawned,
     /** Runs `datagen ARGS` to its end. */
-    datagen: (...args: string[]) => datagen(args, spawned),
+    datagen: (...args: string[]) => datagenInTurn(args, spawned),
+    /** Starts `datagen ARGS` as a process of its own. */
     start: (...args: string[]) => startDatagen(args, spawned),
     /** Runs the config to its end; the dataset is `dataset.json`. @param variables in the place of the lab's own */
     async runConfig(flags: readonly string[] = [], variables: SpawnOptions["env"] = spawned.env) {
       const args = ["run", "config.json", "--json", "--output", "dataset.json", ...flags];
-      const result = await datagen(args, { cwd: space.path, ...(variables && { env: variables }) });
+      const result = await datagenInTurn(args, { cwd: space.path, ...(variables && { env: variables }) });
       const { run } = JSON.parse(result.stdout || "{}") as { run?: RunSummary };
       return { ...result, run };
     },
