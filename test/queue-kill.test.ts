@@ -34,20 +34,12 @@ async function startRound(engine: TestEngine, random: Random) {
   lab.spawned.env["DATAGEN_QUEUE"] = engine.url;
   const started = new Set<Running>();
   let isDone = false;
-  /** Starts a worker, again and again while the engine is away, as a supervisor does. */
   const startOne = async (): Promise<Running> => {
     const args = ["worker", "--json", "--base-url", lab.server.openaiUrl, "--concurrency", String(CONCURRENCY)];
-    for (;;) {
-      const worker = startDatagen(args, { ...lab.spawned, timeoutMs: LONGEST_MS });
-      started.add(worker);
-      try {
-        await worker.waitFor(/^Taking jobs from /m, "stderr", LONGEST_MS);
-        return worker;
-      } catch (error) {
-        if (isDone || !worker.stderr.includes("does not answer")) throw error;
-      }
-      await sleep(500);
-    }
+    const worker = startDatagen(args, { ...lab.spawned, timeoutMs: LONGEST_MS });
+    started.add(worker);
+    await worker.waitFor(/^Taking jobs from /m, "stderr", LONGEST_MS);
+    return worker;
   };
   const workers: Running[] = await Promise.all(Array.from({ length: WORKERS }, startOne));
   let process = lab.start("run", "config.json");

@@ -277,11 +277,15 @@ describe.each(ENGINES)("on %s", (name) => {
     }
   });
 
-  test("a worker ends after a signal also while its engine is away", async () => {
+  test("a worker waits for an engine that starts later, and ends after a signal also while its engine is away", async () => {
     const own = await startEngine(name);
-    await using worker = await startWorker(["--queue", own.url, "--provider", "offline"], inSpace());
+    await own.crash();
+    await using worker = startDatagen(["worker", "--queue", own.url, "--provider", "offline"], inSpace());
+    await worker.waitFor(/^Warning: the queue \S+ does not answer \(.*ECONNREFUSED.*\); trying again$/m);
+    await own.restart();
+    await worker.waitFor(/^Taking jobs from /m);
     await own[Symbol.asyncDispose]();
-    await worker.waitFor(/does not answer/);
+    await worker.waitFor(/does not answer; trying again/);
     worker.kill("SIGTERM");
     expect(await worker.done).toMatchObject({ code: 0 });
   });
@@ -362,13 +366,17 @@ describe("a worker does not start", () => {
   });
 
   test.each(["redis://user:hush@127.0.0.1:1", "postgres://user:hush@127.0.0.1:1/queue"])(
-    "where %s does not answer",
+    "before a signal while %s does not answer, which ends the list of workers",
     async (url) => {
-      const env = { DATAGEN_QUEUE: url };
-      const { code, stderr } = await datagenInTurn(["worker", "--provider", "offline"], { cwd: space.path, env });
-      expect(code).toBe(3);
-      expect(stderr).toMatch(/^Error: the queue \w+:\/\/127\.0\.0\.1:1\S* does not answer \(.*ECONNREFUSED.*\)\n/);
-      expect(stderr).not.toContain("hush");
+      const options = { cwd: space.path, env: { DATAGEN_QUEUE: url } };
+      const signalAfter = { stderr: /trying again/, signal: "SIGTERM" } as const;
+      const worker = await datagen(["worker", "--provider", "offline"], { ...options, signalAfter });
+      const list = await datagen(["workers"], options);
+      expect([worker.code, list.code]).toEqual([0, 3]);
+      for (const { stderr } of [worker, list]) {
+        expect(stderr).toMatch(/: the queue \w+:\/\/127\.0\.0\.1:1\S* does not answer \(.*ECONNREFUSED.*\)/);
+        expect(stderr).not.toContain("hush");
+      }
     },
   );
 

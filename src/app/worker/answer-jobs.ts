@@ -1,11 +1,13 @@
 import { once } from "node:events";
-import { UsageError } from "../../errors.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { StoppedError, UsageError } from "../../errors.ts";
 import { connectWorker } from "../../queue/connect.ts";
 import { MOST_JOBS_OF_WORKER } from "../../queue/messages.ts";
 import { BEAT_MS, type WorkerQueue } from "../../queue/queue.ts";
 import { type Environment, readVariables } from "../server/environment.ts";
 import { ServerGroup } from "./connections.ts";
-import { JobWorker, type WorkerReport } from "./job-worker.ts";
+import { JobWorker, NOTHING_DONE, type WorkerReport } from "./job-worker.ts";
+import type { QueueUrl } from "../../queue/url.ts";
 import { queueUrlOf } from "./queue-url.ts";
 import { servedBy, type ServedOptions } from "./served.ts";
 
@@ -30,9 +32,8 @@ export type WorkerEvent =
   | { type: "away" | "back"; queue: string };
 
 /**
- * Answers jobs of a queue until `signal` is aborted.
- * @throws UsageError when something in the options does not fit, a key or a package is missing
- * @throws StoppedError when the queue does not answer at the beginning
+ * Answers jobs of a queue until `signal` is aborted. While the queue does not answer, the worker waits for it.
+ * @throws UsageError when something in the options does not fit, a key or a package is missing, or the queue refuses the user
  */
 export async function answerJobs(options: AnswerJobsOptions): Promise<WorkerReport> {
   const { signal, onEvent } = options;
@@ -48,7 +49,8 @@ export async function answerJobs(options: AnswerJobsOptions): Promise<WorkerRepo
     );
   }
   const groups = served.map((one) => new ServerGroup(one, variables, onEvent));
-  const queue = await connectWorker(url, served.length);
+  const queue = await connect(url, served.length, options);
+  if (queue === null) return NOTHING_DONE;
   const worker = new JobWorker(queue, {
     provider: served[0]!.destination.provider,
     servers: served.map(({ destination }) => destination.server),
@@ -65,6 +67,28 @@ export async function answerJobs(options: AnswerJobsOptions): Promise<WorkerRepo
   await pulse.end();
   await queue.close(worker.id);
   return worker.report;
+}
+
+/** How long to wait before the next try to connect. */
+const RECONNECT_MS = 2_000;
+
+/** @returns null if `signal` is aborted before the queue answers */
+async function connect(
+  url: QueueUrl,
+  most: number,
+  { signal, onEvent }: Pick<AnswerJobsOptions, "signal" | "onEvent">,
+): Promise<WorkerQueue | null> {
+  for (let isTold = false; !signal.aborted; isTold = true) {
+    try {
+      return await connectWorker(url, most);
+    } catch (error) {
+      // A machine may start before the engine does.
+      if (!(error instanceof StoppedError)) throw error;
+      if (!isTold) onEvent({ type: "warning", message: `${error.message}; trying again` });
+    }
+    await sleep(RECONNECT_MS, undefined, { signal }).catch(() => {});
+  }
+  return null;
 }
 
 /** Renews the worker's row while it lives, also while it drains, and tells when the queue is away. */

@@ -26,6 +26,8 @@ export interface WorkerReport {
   dropped: number;
 }
 
+export const NOTHING_DONE: Readonly<WorkerReport> = { answered: 0, failed: 0, dropped: 0 };
+
 export interface JobWorkerOptions extends Pick<WorkerSighting, "provider" | "servers" | "concurrency"> {
   onEvent: (event: { type: "warning"; message: string }) => void;
 }
@@ -36,7 +38,7 @@ const MOST_WARNINGS = 10;
 /** Answers single jobs. What comes out of the queue may be anybody's: it is parsed, and checked against the destination. */
 export class JobWorker {
   readonly id = newWorkerId();
-  readonly report: WorkerReport = { answered: 0, failed: 0, dropped: 0 };
+  readonly report: WorkerReport = { ...NOTHING_DONE };
   readonly #queue: WorkerQueue;
   readonly #options: JobWorkerOptions;
   readonly #inFlight = new Set<string>();

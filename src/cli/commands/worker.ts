@@ -20,8 +20,8 @@ export class WorkerCommand extends PlainCommand {
       keys of its own environment. It takes only jobs for these servers; with \`--server\`, only jobs for that name, which
       its servers share.
 
-      Ctrl-C, or SIGTERM, ends it after the jobs that it has; a second one ends it at once. If the queue no
-      longer answers, the worker waits for it; if it does not answer at the start, the worker ends with exit code 3.
+      Ctrl-C, or SIGTERM, ends it after the jobs that it has; a second one ends it at once. While the queue does not
+      answer, the worker waits for it.
     `,
     examples: [
       [
