@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { newToken } from "../src/queue/messages.ts";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { windowOf } from "../src/execute/queue/window.ts";
+import { MOST_JOBS_OF_WORKER, newToken, newWorkerId } from "../src/queue/messages.ts";
+import { answerTo } from "./support/answers.ts";
 import { batchLab, type BatchLab, expectChargedOnce, PLAIN, PRICES } from "./support/batch-lab.ts";
 import { ENGINES, PASSWORD, startEngine, type TestEngine } from "./support/engines.ts";
 import { type ConfigOverrides } from "./support/harness.ts";
@@ -296,6 +298,30 @@ test("a worker that is somebody's cannot have anything stored that answers no jo
   expect(messages.every(({ message }) => !/\p{Cc}/u.test(message!) && message!.length < 3_000)).toBe(true);
   lab.expectSound();
   await results.close();
+});
+
+test("a server has at most 16,384 jobs in flight, whatever anybody announces", () => {
+  const gpus = { provider: "openai", server: "gpus" } as const;
+  const told = {
+    provider: gpus.provider,
+    beat: 1,
+    host: "gpu1",
+    version: "0",
+    inFlight: [],
+    answered: 0,
+    startedAt: 0,
+  };
+  const sightingOf = (concurrency: number, ...servers: string[]) => ({
+    ...told,
+    id: newWorkerId(),
+    concurrency,
+    servers,
+  });
+  const workers = [sightingOf(64, "gpus"), sightingOf(32, "gpus", "others"), sightingOf(1_000, "others")];
+  expect(windowOf(workers, gpus)).toBe(2 * 96);
+  expect(windowOf(workers, { ...gpus, provider: "together" })).toBe(0);
+  const crowd = Array.from({ length: 2_000 }, () => sightingOf(MOST_JOBS_OF_WORKER, "gpus"));
+  expect(windowOf(crowd, gpus)).toBe(16_384);
 });
 
 test("the lines of --help that name a queue work as typed", async () => {

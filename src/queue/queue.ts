@@ -65,5 +65,8 @@ export interface ReceivedJob {
 /** How often a worker and a coordinator renew their rows. */
 export const BEAT_MS = 2_000;
 
-/** A worker is lost when its row has not changed for so long. */
-export const WORKER_LOST_MS = 15_000;
+/**
+ * A worker is lost when its row has not changed for so long. A lost call is paid twice if its worker lives, and waiting costs
+ * only time. A network that was away for 10 seconds may be silent for 20, because TCP doubles its waits.
+ */
+export const WORKER_LOST_MS = 30_000;

@@ -5,6 +5,7 @@ import type { Dispatcher } from "../dispatcher.ts";
 import type { Job, QueueOptions } from "../executor.ts";
 import type { Lane } from "../lane.ts";
 import type { Flight, Flights } from "./flights.ts";
+import { windowOf } from "./window.ts";
 
 /** How often to look at the workers and the jobs. */
 const LOOK_MS = 1_000;
@@ -16,12 +17,6 @@ const SILENT_MS = 5_000;
 const GONE_MS = 3_000;
 /** Waiting jobs of a server without workers are taken back after this time. */
 const UNATTENDED_MS = 10_000;
-/** How many jobs of a server may be with its workers or wait for them, for each that they can have at a time. */
-const WINDOW = 2;
-/** The most of them, whatever the workers announce: each takes memory here, and anybody may have written what they announce. */
-const MOST_IN_FLIGHT = 16_384;
-/** When the engine gives up the lock of a lost worker, and its job can be removed. */
-const LOCK_MS = 40_000;
 
 interface Patrol {
   job: Job;
@@ -105,14 +100,11 @@ class Watch {
     const { job, dispatcher, wake } = this.#patrol;
     let all = 0;
     for (const lane of dispatcher.lanes) {
-      const takers = workers.filter(
-        ({ provider, servers }) => provider === job.settings.provider && servers.includes(lane.name),
-      );
-      const announced = takers.reduce((sum, { concurrency }) => sum + concurrency, 0);
-      if (announced > 0) this.#unattended.delete(lane);
+      const window = windowOf(workers, { provider: job.settings.provider, server: lane.name });
+      if (window > 0) this.#unattended.delete(lane);
       else this.#unattended.set(lane, this.#unattended.get(lane) ?? now);
-      all += announced;
-      lane.setWindow(Math.min(MOST_IN_FLIGHT, WINDOW * announced));
+      all += window;
+      lane.setWindow(window);
     }
     if (all === 0) this.#wait(now);
     else if (this.#isTold) {
