@@ -133,13 +133,14 @@ async function crowdRows(engine: TestEngine): Promise<Row[]> {
   const url = parseQueueUrl(engine.url, "the bench");
   const [databaseId, runId] = [randomBytes(16).toString("hex"), "crowd"];
   const [provider, server] = ["openai", "crowd"] as const;
+  const replyTo = resultsQueue(databaseId, runId);
   const coordinator = await connectCoordinator({ url, databaseId, runId, patienceMs: 10_000, onWarning: () => {} });
   const worker = await connectWorker(url, 1);
   const redis = new Redis(engine.url);
   const ids = Array.from({ length: CROWD }, newWorkerId);
   const [told, startedAt] = [{ version: "0", answered: 0, provider, servers: [server] }, Date.now()];
   for (const [beat, id] of ids.entries()) {
-    const inFlight = Array.from({ length: OF_EACH }, newToken);
+    const inFlight = Array.from({ length: OF_EACH }, () => newToken(replyTo));
     await worker.beat({ ...told, id, beat, host: `gpu${beat}`, concurrency: OF_EACH, inFlight, startedAt });
   }
   await coordinator.workers();
@@ -150,9 +151,9 @@ async function crowdRows(engine: TestEngine): Promise<Row[]> {
   const [text, way] = [textsOf(1)[0] ?? "", instructions()[0] ?? ""];
   const messages = [{ role: "user" as const, content: `${way}\n\n${text}\n\n${way}` }];
   const question = { endpoint: "chat" as const, model: "gpt-4o-mini", messages, parameters: { max_tokens: 500 } };
-  const sent = { replyTo: resultsQueue(databaseId, runId), provider, server, question };
+  const sent = { replyTo, provider, server, question };
   for (let at = 0; at < WAITING; at += 1) {
-    await coordinator.put({ ...sent, token: newToken(), timeoutMs: 60_000, maxAnswerBytes: 1_000_000 });
+    await coordinator.put({ ...sent, token: newToken(replyTo), timeoutMs: 60_000, maxAnswerBytes: 1_000_000 });
   }
   const full = numberIn(await redis.info("memory"), "used_memory");
   await redis.flushall();

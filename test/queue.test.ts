@@ -10,7 +10,7 @@ import { ENGINES, PASSWORD, startEngine, type TestEngine } from "./support/engin
 import { type ConfigOverrides } from "./support/harness.ts";
 import { datagenInTurn } from "./support/in-turn.ts";
 import { DATABASE } from "./support/lab.ts";
-import { openStranger, startWorker } from "./support/queue-lab.ts";
+import { openCoordinator, openStranger, putAnything, startWorker } from "./support/queue-lab.ts";
 import { completionOf, strangeWorker } from "./support/strange-worker.ts";
 import type { ServerOptions } from "./support/server.ts";
 
@@ -195,7 +195,9 @@ describe.concurrent("a queue", () => {
 
 describe.concurrent("a worker that is lost", () => {
   test("leaves its attempts possibly billed; what it reports later is kept with its cost, and answers no call twice", async () => {
-    await using lab = await queueLab({ max_cost_usd: 5 * DEAREST }, 2);
+    const secret = "Nothing of this stays in the queue.";
+    const agent_perspectives = [{ ...PLAIN, strategy: secret }];
+    await using lab = await queueLab({ max_cost_usd: 5 * DEAREST, agent_perspectives }, 2);
     const { openaiUrl } = lab.server;
     await using lost = await strangeWorker(engine.url, openaiUrl);
     await using run = lab.start("run", "config.json");
@@ -230,6 +232,26 @@ describe.concurrent("a worker that is lost", () => {
       { outcome: "succeeded", reserved: null },
     ]);
     await expectDone(lab);
+    const dump = await engine.dump();
+    for (const text of [secret, "too late", ...texts]) expect(dump).not.toContain(text);
+  });
+
+  test("takes back what it reports after the end of the run", async () => {
+    await using lab = await queueLab({}, 1, { latency: 3_000 });
+    const { openaiUrl } = lab.server;
+    const prompt = "the prompt of a run that has ended";
+    await using coordinator = await openCoordinator(engine.url, openaiUrl);
+    await using worker = await workerOf(lab);
+    await coordinator.put(prompt);
+    while (lab.server.requests.length < 1) await sleep(20);
+    await coordinator.queue.remove([{ provider: "openai", server: openaiUrl }]);
+    await coordinator.queue.close();
+    expect(await engine.dump()).not.toContain(prompt);
+    const [answer] = answerTo({ model: "gpt-4o-mini", prompt }).split("\n");
+    await vi.waitFor(async () => expect(await engine.dump()).toContain(answer), { timeout: 30_000 });
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0, stdout: expect.stringContaining('"answered": 1') as string });
+    expect(await engine.dump()).not.toContain(answer);
   });
 
   test("three times is enough for a call", async () => {
@@ -259,17 +281,17 @@ test("a worker that is somebody's cannot have anything stored that answers no jo
   const { replyTo } = one!;
   const results = stranger.queue(replyTo);
   const from = { worker: hostile.id, durationMs: 1 };
-  const unknown = { ...from, token: newToken(), completion: completionOf("for nobody") };
+  const unknown = { ...from, token: newToken(replyTo), completion: completionOf("for nobody") };
   await hostile.report({ replyTo }, unknown);
   const fits = { v: 1, ...from, token: one!.token, completion: completionOf("stolen") };
   const wrong: [string, unknown][] = [
-    [newToken(), { ...fits }],
-    [newToken(), JSON.stringify(fits)],
+    [newToken(replyTo), { ...fits }],
+    [newToken(replyTo), JSON.stringify(fits)],
     [one!.token, JSON.stringify({ ...fits, completion: { ...fits.completion, text: 7 } })],
     ["x".repeat(50), "\u001b[31mred"],
   ];
   for (const [jobId, data] of wrong) await results.add("result", data, { jobId });
-  for (let at = 0; at < 50; at += 1) await results.add("result", "{}", { jobId: newToken() });
+  for (let at = 0; at < 50; at += 1) await results.add("result", "{}", { jobId: newToken(replyTo) });
   await run.waitFor(/Warning/);
   // An answer above the limit, a refusal with control characters, and an answer twice.
   await hostile.answer(two!, "long ".repeat(300_000));
@@ -297,6 +319,11 @@ test("a worker that is somebody's cannot have anything stored that answers no jo
   const messages = lab.query<{ message: string | null }>("select message from attempts where message is not null");
   expect(messages.every(({ message }) => !/\p{Cc}/u.test(message!) && message!.length < 3_000)).toBe(true);
   lab.expectSound();
+  // As if the process had been killed before it emptied the queue.
+  await putAnything(stranger, lab.server.openaiUrl, [{ id: newToken(replyTo), data: "left in the queue" }]);
+  await results.add("result", "left in the queue", { jobId: newToken(replyTo) });
+  expect((await lab.run("resume", "latest")).code).toBe(1);
+  expect(await engine.dump()).not.toContain("left in the queue");
   await results.close();
 });
 

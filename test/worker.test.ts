@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import type { ListedWorker } from "../src/app/worker/list-workers.ts";
 import { Roster } from "../src/queue/bullmq/roster.ts";
+import { jobsQueue, ROSTER_QUEUE } from "../src/queue/destination.ts";
 import { newToken } from "../src/queue/messages.ts";
 import { answerTo } from "./support/answers.ts";
 import { ENGINES, PASSWORD, startEngine, startRedis, type TestEngine } from "./support/engines.ts";
@@ -159,7 +160,7 @@ describe.each(ENGINES)("on %s", (name) => {
     await using stranger = await openStranger(engine.url);
     const good = jobFor("hostile", server.openaiUrl, coordinator.replyTo);
     const job = (changes: object) => {
-      const token = newToken();
+      const token = newToken(coordinator.replyTo);
       return { id: token, data: JSON.stringify({ v: 1, ...good, token, ...changes }) };
     };
     const elsewhere = job({ server: other.openaiUrl });
@@ -169,14 +170,14 @@ describe.each(ENGINES)("on %s", (name) => {
     await putAnything(stranger, server.openaiUrl, [
       elsewhere,
       others,
-      { id: newToken(), data: "x".repeat(100_000_000) },
-      { id: newToken(), data: { v: 1, ...good } },
-      { id: newToken(), data: null },
-      { id: newToken(), data: 7 },
-      { id: newToken(), data: [] },
-      { id: newToken(), data: "\u001b[2J {" },
-      { id: newToken(), data: `gzip:${bomb}` },
-      { id: newToken(), data: "gzip:AAAA" },
+      { id: newToken(coordinator.replyTo), data: "x".repeat(100_000_000) },
+      { id: newToken(coordinator.replyTo), data: { v: 1, ...good } },
+      { id: newToken(coordinator.replyTo), data: null },
+      { id: newToken(coordinator.replyTo), data: 7 },
+      { id: newToken(coordinator.replyTo), data: [] },
+      { id: newToken(coordinator.replyTo), data: "\u001b[2J {" },
+      { id: newToken(coordinator.replyTo), data: `gzip:${bomb}` },
+      { id: newToken(coordinator.replyTo), data: "gzip:AAAA" },
       { ...job({}), id: "another-id" },
       job({ replyTo: "bull:datagen-workers" }),
       job({ replyTo: `datagen-results-${"0".repeat(32)}-../x` }),
@@ -187,7 +188,7 @@ describe.each(ENGINES)("on %s", (name) => {
       job({ question: { ...good.question, parameters: { model: "gpt-9" } } }),
       job({ question: { ...good.question, parameters: { extra_body: { messages: [] } } } }),
       job({ question: { ...good.question, model: 7 } }),
-      { id: newToken(), data: `{"v":1,"token":${deep}}` },
+      { id: newToken(coordinator.replyTo), data: `{"v":1,"token":${deep}}` },
     ]);
     const last = await coordinator.put("the last");
     expect(await coordinator.result(last)).toMatchObject({ completion: { text: asked("the last") } });
@@ -204,6 +205,28 @@ describe.each(ENGINES)("on %s", (name) => {
     expect(stderr.match(/Warning: a job of the queue was dropped/g)).toHaveLength(10);
     expect(stderr.length).toBeLessThan(5_000);
     expect(stderr).toContain("it is for the server http://127.0.0.1");
+  });
+
+  test("what somebody else has put into the queues costs nothing", async () => {
+    await using server = await startServer();
+    await using coordinator = await openCoordinator(engine.url, server.openaiUrl);
+    await using worker = await workerOf(server);
+    const destination = { provider: "openai", server: server.openaiUrl } as const;
+    for (const queue of [ROSTER_QUEUE, jobsQueue(destination), coordinator.replyTo]) await engine.spoil(queue);
+    const prompts = ["one", "two", "three"];
+    const tokens = await Promise.all(prompts.map((prompt) => coordinator.put(prompt)));
+    const results = await Promise.all(tokens.map((token) => coordinator.result(token)));
+    expect(results.map((result) => "completion" in result && result.completion.text)).toEqual(prompts.map(asked));
+    await expect.poll(async () => (await coordinator.queue.workers()).length, PATIENT).toBe(1);
+    expect(await coordinator.queue.stateOf(tokens[0]!, destination)).toBe("absent");
+    const list = await datagen(["workers", "--queue", engine.url, "--json"], { cwd: space.path });
+    expect({ code: list.code, workers: JSON.parse(list.stdout) as unknown }).toMatchObject({
+      code: 0,
+      workers: [{ servers: [server.openaiUrl] }],
+    });
+    expect(coordinator.queue.lost.aborted).toBe(false);
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0 });
   });
 
   test("keys and passwords never come into the queue, nor onto the terminal", async () => {

@@ -1,7 +1,6 @@
 import type { CallError } from "../providers/provider.ts";
 import { promptLength } from "../models/prompt.ts";
 import { isAway } from "../providers/refusal.ts";
-import { newToken } from "../queue/messages.ts";
 import { type OpenCall, reopenRefused } from "../store/runs/calls.ts";
 import { LATE, type Reservation, type Result } from "../store/runs/result.ts";
 import { Backlog, type Waiting } from "./backlog.ts";
@@ -152,7 +151,7 @@ export class Dispatcher {
       this.#promptsInFlight += promptLength(this.#head.request.prompt);
       const ticket = lane.send(now, this.#head.tokens);
       const server = this.#lanes.areSeveral ? lane.name : null;
-      leaving.push({ ...this.#head, lane, server, token: this.#job.queue && newToken(), ticket });
+      leaving.push({ ...this.#head, lane, server, token: this.#job.queue?.newToken() ?? null, ticket });
       this.#head = undefined;
     }
   }

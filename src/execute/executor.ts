@@ -77,6 +77,8 @@ export interface QueueOptions {
   connect: () => Promise<CoordinatorQueue>;
   /** The queue of the run's results. */
   replyTo: string;
+  /** Makes the token of a job. */
+  newToken: () => string;
   maxAnswerBytes: number;
   /** The command that starts a worker for a server of the run. */
   workerCommand: (server: string) => string;

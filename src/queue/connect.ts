@@ -1,10 +1,11 @@
 import { claimResults } from "./bullmq/claim.ts";
 import { coordinatorQueue } from "./bullmq/coordinator.ts";
 import { connectEngine, patiently } from "./bullmq/engine.ts";
-import { Roster, type RosterRow } from "./bullmq/roster.ts";
+import { Roster } from "./bullmq/roster.ts";
 import { workerQueue } from "./bullmq/worker.ts";
 import { resultsQueue } from "./destination.ts";
 import type { CoordinatorQueue, WorkerQueue } from "./queue.ts";
+import type { Sightings } from "./sightings.ts";
 import type { QueueUrl } from "./url.ts";
 
 export interface CoordinatorOptions {
@@ -30,7 +31,7 @@ export async function connectCoordinator(options: CoordinatorOptions): Promise<C
   const engine = await connectEngine(url, 1);
   const roster = new Roster(engine);
   try {
-    const claim = await claimResults(roster, runId, { url, id: `r-${databaseId}-${runId}`, patienceMs });
+    const claim = await claimResults(roster, runId, { url, results, patienceMs });
     return coordinatorQueue({ engine, roster, claim, results, patienceMs, onWarning });
   } catch (error) {
     await roster.close().catch(() => {});
@@ -50,20 +51,19 @@ export async function connectWorker(url: QueueUrl, most: number): Promise<Worker
 
 /** The roster, as somebody reads it who neither coordinates nor works. */
 export interface RosterReader {
-  list(): Promise<RosterRow[]>;
-  remove(id: string): Promise<void>;
+  /** Looks at all rows, and removes those that are not ours or have not changed for long. */
+  look(sightings: Sightings): Promise<void>;
   close(): Promise<void>;
 }
 
-const LIST_PATIENCE_MS = 10_000;
+const LOOK_PATIENCE_MS = 10_000;
 
 /** @throws as {@link connectCoordinator} */
 export async function connectRoster(url: QueueUrl): Promise<RosterReader> {
   const engine = await connectEngine(url, 0);
   const roster = new Roster(engine);
   return {
-    list: () => patiently(url, LIST_PATIENCE_MS, () => roster.list()),
-    remove: (id) => patiently(url, LIST_PATIENCE_MS, () => roster.remove(id)),
+    look: (sightings) => patiently(url, LOOK_PATIENCE_MS, () => roster.look(sightings)),
     async close() {
       await roster.close();
       await engine.close();

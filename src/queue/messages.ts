@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import { gunzip as gunzipCallback, gzip as gzipCallback } from "node:zlib";
 import pLimit from "p-limit";
@@ -92,9 +92,17 @@ export interface WorkerSighting {
 /** The most jobs that a worker may have at the same time. */
 export const MOST_JOBS_OF_WORKER = 4_096;
 
-/** A new random token: `t` and 128 random bits in hexadecimal. BullMQ refuses ids that are whole numbers. */
-export function newToken(): string {
-  return `t${randomBytes(16).toString("hex")}`;
+/**
+ * A new token of a run: 80 random bits in hexadecimal, after the beginning that its tokens share.
+ * @param replyTo the queue of the run's results
+ */
+export function newToken(replyTo: string): string {
+  return `${tokenPrefix(replyTo)}${randomBytes(10).toString("hex")}`;
+}
+
+/** How the tokens of a run begin. BullMQ refuses ids that are whole numbers. */
+export function tokenPrefix(replyTo: string): string {
+  return `t${createHash("sha256").update(replyTo).digest("hex").slice(0, 12)}`;
 }
 
 /** A new id of a worker. */

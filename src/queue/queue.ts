@@ -1,8 +1,8 @@
 import type { Destination } from "./destination.ts";
 import type { JobMessage, ResultMessage, WorkerSighting } from "./messages.ts";
 
-/** Where a job is: in the queue, with a worker (as the engine says), or neither. */
-export type JobState = "waiting" | "begun" | "absent";
+/** Where a job is: in the queue, with a worker (as the engine says), with its result in the queue of results, or nowhere. */
+export type JobState = "waiting" | "begun" | "reported" | "absent";
 
 /**
  * The queue as the coordinator of a run uses it. While the engine is away, every operation is tried again for a bounded
@@ -24,7 +24,7 @@ export interface CoordinatorQueue {
   onResult(take: (result: ResultMessage) => Promise<void>): void;
   /** Takes back a job that no worker has begun. False if one has, or if the job is not there. */
   takeBack(token: string, destination: Destination): Promise<boolean>;
-  /** Removes what is left of a job whose worker is lost. It changes nothing while a worker holds the job. */
+  /** Removes a job whose worker is lost. A worker that still has it can report its result. */
   discard(token: string, destination: Destination): Promise<void>;
   stateOf(token: string, destination: Destination): Promise<JobState>;
   /**
@@ -32,8 +32,11 @@ export interface CoordinatorQueue {
    * that ended before the first call may be listed for `WORKER_LOST_MS`.
    */
   workers(): Promise<WorkerSighting[]>;
-  /** Removes the run's queue of results, which must be empty. For the end of a run. */
-  remove(): Promise<void>;
+  /**
+   * Removes what the run has in the queues: its jobs for these destinations, and its results. For the end of a run. Tries it
+   * for some seconds: what is left then does no harm.
+   */
+  remove(destinations: readonly Destination[]): Promise<void>;
   /** Takes no more results, waits for those that are being taken, and disconnects. */
   close(): Promise<void>;
 }

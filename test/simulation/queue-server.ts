@@ -83,7 +83,11 @@ export class QueueServer {
       takeBack: (token) => answer("taking back", () => this.#waiting.delete(token)),
       discard: (token) => answer("discarding", () => void this.#begun.delete(token)),
       stateOf: (token) =>
-        answer("a look", () => (this.#waiting.has(token) ? "waiting" : this.#begun.has(token) ? "begun" : "absent")),
+        answer("a look", () => {
+          if (this.#waiting.has(token)) return "waiting";
+          if (this.#results.has(token)) return "reported";
+          return this.#begun.has(token) ? "begun" : "absent";
+        }),
       workers: () => answer("the workers", () => this.#sightings(server)),
       remove: () => Promise.resolve(this.#results.clear()),
       close: () => {

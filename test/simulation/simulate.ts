@@ -7,6 +7,7 @@ import { parseConfig } from "../../src/config/parse.ts";
 import { StoppedError } from "../../src/errors.ts";
 import type { ExecutionEvent, Job } from "../../src/execute/executor.ts";
 import type { Prices } from "../../src/models/cost.ts";
+import { newToken } from "../../src/queue/messages.ts";
 import { checkStore } from "../../src/store/check/check.ts";
 import { hasOpenCalls } from "../../src/store/runs/calls.ts";
 import { acquireLease, releaseLease } from "../../src/store/runs/leases.ts";
@@ -25,6 +26,7 @@ import { World } from "./world.ts";
 
 /** Nothing is sent there. It is known to take batches, and so is not asked whether it does. */
 const BASE_URL = "https://api.openai.com/v1";
+const RESULTS = "datagen-results-0000000000000000-run";
 const MAX_TOKENS = 40;
 const PRICES = { input: 3, output: 7, batch_factor: 0.5 };
 
@@ -186,7 +188,8 @@ function jobOf(
       row.executor === "queue"
         ? {
             connect: () => Promise.resolve(queues.connect(simulated, BASE_URL)),
-            replyTo: "datagen-results-0000000000000000-run",
+            replyTo: RESULTS,
+            newToken: () => newToken(RESULTS),
             maxAnswerBytes: 1_000_000,
             workerCommand: (server) => `a worker for ${server}`,
             giveUp: new AbortController().signal,

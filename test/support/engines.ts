@@ -32,6 +32,8 @@ export interface TestEngine extends AsyncDisposable {
   restartEmpty(): Promise<void>;
   /** Everything that it has, as one text. */
   dump(): Promise<string>;
+  /** Puts jobs into a queue that are not BullMQ's: they lack parts, or have others. */
+  spoil(queue: string): Promise<void>;
 }
 
 /** The password of the engines. */
@@ -93,6 +95,7 @@ export async function startRedis(flags: readonly string[] = []): Promise<TestEng
       await start();
     },
     dump: () => dumpRedis(port),
+    spoil: (queue) => spoilRedis(port, queue),
     async [Symbol.asyncDispose]() {
       await crash();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -138,6 +141,7 @@ async function startPostgres(): Promise<TestEngine> {
       await cluster.start();
     },
     dump: () => dumpPostgres(url),
+    spoil: (queue) => spoilPostgres(url, queue),
     async [Symbol.asyncDispose]() {
       await crash();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -174,7 +178,7 @@ async function dumpRedis(port: number): Promise<string> {
       else if (type === "set") parts.push(key, await client.smembers(key));
       else if (type === "zset") parts.push(key, await client.zrange(key, "0", "-1", "WITHSCORES"));
       else if (type === "stream") parts.push(key, await client.xrange(key, "-", "+"));
-      else throw new Error(`${key} is a ${type}`);
+      else if (type !== "none") throw new Error(`${key} is a ${type}`);
     }
     return JSON.stringify(parts);
   } finally {
@@ -193,6 +197,54 @@ async function dumpPostgres(connectionString: string): Promise<string> {
       parts.push(table, (await client.query(`select * from bullmq."${table}"`)).rows);
     }
     return JSON.stringify(parts);
+  } finally {
+    await client.end();
+  }
+}
+
+async function spoilRedis(port: number, queue: string): Promise<void> {
+  const client = new Redis({ host: "127.0.0.1", port, password: PASSWORD });
+  const key = (part: string) => `bull:${queue}:${part}`;
+  const good = { name: "row", data: '"text"', opts: "{}", timestamp: "1", delay: "0", priority: "0" };
+  const { data: _, ...withoutData } = good;
+  const jobs = {
+    "no-data": withoutData,
+    "no-json": { ...good, data: "{" },
+    "no-options": { ...good, opts: "{" },
+    "other-options": { ...good, opts: "7" },
+    "no-progress": { ...good, progress: "{" },
+    "no-parent": { ...good, parent: "{" },
+    "its-own-child": { ...good, parentKey: key("its-own-child") },
+  };
+  try {
+    for (const [id, job] of Object.entries(jobs)) await client.hset(key(id), job);
+    await client.sadd(key("its-own-child:dependencies"), key("its-own-child"));
+    await client.set(key("text"), "no hash");
+    await client.rpush(key("locked:lock"), "no text");
+    await client.lpush(key("wait"), ...Object.keys(jobs), "text", "locked", "nothing", "meta", "events");
+    for (const part of ["delayed", "prioritized", "stalled", "pc"]) {
+      await client.del(key(part));
+      await client.xadd(key(part), "*", "other", "type");
+    }
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function spoilPostgres(connectionString: string, queue: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    const values = ["7", "null", "[]", '{"parent": 7, "repeat": 7, "delay": "x", "backoff": {"type": 7}}'];
+    for (const [at, value] of values.entries()) {
+      for (const scheduler of [null, "every:day::tz"]) {
+        await client.query(
+          "insert into bullmq.job (queue, id, seq, name, state, data, opts, progress, stacktrace, added_at_ms, scheduler_id)" +
+            " values ($1, $2, $3, 'row', 'waiting', $4, $4, $4, $4, 1, $5)",
+          [queue, `other-${at}-${scheduler}`, -1_000 - at, value, scheduler],
+        );
+      }
+    }
   } finally {
     await client.end();
   }

@@ -64,7 +64,15 @@ export function jobFor(prompt: string, server: string, replyTo: string): JobMess
   const messages = [{ role: "user" as const, content: prompt }];
   const question = { endpoint: "chat" as const, model: "gpt-4o-mini", messages, parameters: {} };
   const provider = server === "offline" ? "offline" : "openai";
-  return { token: newToken(), replyTo, provider, server, question, timeoutMs: 60_000, maxAnswerBytes: 1_000_000 };
+  return {
+    token: newToken(replyTo),
+    replyTo,
+    provider,
+    server,
+    question,
+    timeoutMs: 60_000,
+    maxAnswerBytes: 1_000_000,
+  };
 }
 
 /** Starts `datagen worker`, and waits until it takes jobs. */

@@ -20,7 +20,7 @@ import { batchFolder, checkBatches } from "./batches.ts";
 import { capNanoUsdOf, capOf, sharingBudget } from "./cap.ts";
 import { executeJob, type JobOptions } from "./execute-job.ts";
 import { type BatchProbe, createBatchProbe } from "./probe-batches.ts";
-import { queueUrlOfRun } from "./queue.ts";
+import { clearQueue, queueUrlOfRun } from "./queue.ts";
 import { mayReopen, reopen, type ReopenOptions } from "./reopen.ts";
 import { partnersOf, withLease } from "./with-lease.ts";
 
@@ -95,7 +95,7 @@ export async function executeConnected(
   await withLease(store, runId, options, (lease) =>
     sharingBudget(store, getRun(store, runId), async () => {
       inTransaction(store, () => change(store, getRun(store, runId), options));
-      if (!hasOpenCalls(store, runId)) return;
+      if (!hasOpenCalls(store, runId)) return await clearQueue(getRun(store, runId), options);
       await executeJob(store, lease, connections ?? (await connectToSend(store, runId, options)), "submit", options);
     }),
   );

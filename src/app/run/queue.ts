@@ -3,6 +3,7 @@ import { UsageError } from "../../errors.ts";
 import type { JobServer, QueueOptions } from "../../execute/executor.ts";
 import { sha256 } from "../../plan/settings.ts";
 import { resultsQueue } from "../../queue/destination.ts";
+import { newToken } from "../../queue/messages.ts";
 import type { QueueUrl } from "../../queue/url.ts";
 import type { Store } from "../../store/file/store.ts";
 import { openJobs } from "../../store/runs/jobs.ts";
@@ -62,6 +63,7 @@ export function queueOf(
 ): QueueOptions {
   const url = queueUrlOfRun(run, queue, readVariables(environment));
   const databaseId = idOf(run);
+  const replyTo = resultsQueue(databaseId, run.publicId);
   let warnings = 0;
   const warn = (message: string) => {
     warnings += 1;
@@ -76,7 +78,8 @@ export function queueOf(
       const patienceMs = giveUpAfterS * 1_000;
       return await connectCoordinator({ url, databaseId, runId: run.publicId, patienceMs, onWarning: warn });
     },
-    replyTo: resultsQueue(databaseId, run.publicId),
+    replyTo,
+    newToken: () => newToken(replyTo),
     maxAnswerBytes: maxAnswerMb * 1_000_000,
     workerCommand(name) {
       const where = server !== undefined ? ` --server ${name}` : name === run.provider ? "" : ` --base-url ${name}`;
@@ -84,6 +87,26 @@ export function queueOf(
     },
     giveUp,
   };
+}
+
+/**
+ * Removes what a run without open calls has in its queue, if one is named: the process that executed the run may have been
+ * killed before it did. What is left otherwise does no harm.
+ */
+export async function clearQueue(
+  run: RunRow,
+  options: { queue?: string | undefined; environment?: Environment | undefined },
+): Promise<void> {
+  const isNamed = options.queue !== undefined || namesQueue(readVariables(options.environment));
+  if (run.executor !== "queue" || !isNamed) return;
+  const unused = { giveUp: new AbortController().signal, onWarning: () => {} };
+  try {
+    const connected = await queueOf(run, options, unused).connect();
+    await connected.remove(serversOfWorkers(run).map(({ name }) => ({ provider: run.provider, server: name })));
+    await connected.close();
+  } catch {
+    // It does not answer, or is in use.
+  }
 }
 
 /** Warns of calls of a run that may be with workers of a queue, where the run goes on without it. */

@@ -35,8 +35,7 @@ export async function listWorkers(given?: string, environment?: Environment): Pr
   try {
     const sightings = new Sightings();
     for (let watched = 0; ; watched += LOOK_MS) {
-      const gone = await sightings.look(await roster.list(), performance.now());
-      await Promise.all(gone.map((id) => roster.remove(id)));
+      await roster.look(sightings);
       const isDone = sightings.workers.every(({ hasChanged }) => hasChanged);
       if (isDone || watched >= WATCH_MS) break;
       await sleep(LOOK_MS);

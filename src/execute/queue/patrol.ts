@@ -74,8 +74,6 @@ class Watch {
   readonly #unattended = new Map<Lane, number>();
   /** Whether the user was told that there is no worker. */
   #isTold = false;
-  /** Lost jobs that may still be in the queue, and when they were lost. */
-  readonly #lost = new Map<Flight, number>();
 
   constructor(patrol: Patrol) {
     this.#patrol = patrol;
@@ -87,12 +85,11 @@ class Watch {
     const now = performance.now();
     if (now - this.#lookedAt > AWAY_MS) for (const flight of flights.waiting) flight.seenAt = now;
     this.#setWindows(workers, now);
-    this.#hear(workers, now);
+    await this.#hear(workers, now);
     if (dispatcher.failure !== undefined || job.drain.aborted) await this.#takeBackAll();
     await Promise.all(
       flights.waiting.filter((flight) => isSilent(flight, now)).map((flight) => this.#find(flight, workers)),
     );
-    await this.#discard(now);
     this.#lookedAt = performance.now();
   }
 
@@ -137,7 +134,7 @@ class Watch {
   }
 
   /** Notes which jobs the workers have. */
-  #hear(workers: readonly WorkerSighting[], now: number): void {
+  async #hear(workers: readonly WorkerSighting[], now: number): Promise<void> {
     const { job, flights } = this.#patrol;
     const holders = new Map(workers.flatMap(({ id, inFlight }) => inFlight.map((token) => [token, id] as const)));
     for (const flight of flights.waiting) {
@@ -148,7 +145,7 @@ class Watch {
       flight.begunAt ??= now;
       const heldMs = now - flight.begunAt;
       if (heldMs > longestMs(job))
-        this.#lose(flight, `worker ${worker} has it for ${seconds(heldMs)}, and gives no result`);
+        await this.#lose(flight, `worker ${worker} has it for ${seconds(heldMs)}, and gives no result`);
     }
   }
 
@@ -167,17 +164,23 @@ class Watch {
       flights.end(flight, isUnattended ? { as: "taken_back" } : { as: "left_waiting", waitedMs });
       return;
     }
+    // Its result is on its way to this process.
+    if (state === "reported" && now - flight.putAt <= longestMs(job)) {
+      flight.seenAt = now;
+      return;
+    }
     const { worker } = flight;
     const isGone = worker !== null && workers.every(({ id }) => id !== worker);
     const silentMs = now - flight.seenAt;
     if (silentMs < (isGone ? GONE_MS : WORKER_LOST_MS)) return;
     const what = worker === null ? "the queue has lost it, or the worker that had it" : `worker ${worker} was lost`;
-    this.#lose(flight, `${what}: nothing was heard of it for ${seconds(silentMs)}`);
+    await this.#lose(flight, `${what}: nothing was heard of it for ${seconds(silentMs)}`);
   }
 
-  #lose(flight: Flight, message: string): void {
-    this.#patrol.flights.end(flight, { as: "lost", message });
-    this.#lost.set(flight, performance.now());
+  async #lose(flight: Flight, message: string): Promise<void> {
+    const { connected, flights } = this.#patrol;
+    await connected.discard(flight.token, flight.destination);
+    flights.end(flight, { as: "lost", message });
   }
 
   async #takeBackAll(): Promise<void> {
@@ -189,15 +192,6 @@ class Watch {
         if (isBack) flights.end(flight, { as: "taken_back" });
       }),
     );
-  }
-
-  /** Removes lost jobs from the queue, as soon as no lock holds them. */
-  async #discard(now: number): Promise<void> {
-    for (const [{ token, destination }, at] of this.#lost) {
-      if (now - at < LOCK_MS) continue;
-      await this.#patrol.connected.discard(token, destination);
-    }
-    for (const [flight, at] of this.#lost) if (now - at >= LOCK_MS) this.#lost.delete(flight);
   }
 }
 

@@ -26,7 +26,7 @@ export const queue: Executor = {
     const connected = await options.connect();
     try {
       await execute({ job, options, connected, flights: new Flights(), outcomes: new Outcomes(job) });
-      if (!hasOpenCalls(job.store, job.runId)) await connected.remove();
+      if (!hasOpenCalls(job.store, job.runId)) await connected.remove(destinationsOf(job));
     } finally {
       await connected.close();
     }
@@ -113,6 +113,11 @@ async function perform(
       onStored();
     },
   };
+}
+
+/** Where a run's jobs may be. */
+function destinationsOf({ settings, servers }: Job): Destination[] {
+  return servers.map(({ name }) => ({ provider: settings.provider, server: name }));
 }
 
 function destinationOf(job: Job, { lane }: Pick<Dispatched, "lane">): Destination {

@@ -35,19 +35,20 @@ export interface Claim {
 export async function claimResults(
   roster: Roster,
   runId: string,
-  { url, id, patienceMs }: { url: QueueUrl; id: string; patienceMs: number },
+  { url, results, patienceMs }: { url: QueueUrl; results: string; patienceMs: number },
 ): Promise<Claim> {
+  const id = claimOf(results);
   const nonce = randomBytes(16).toString("hex");
   const patient = <T>(work: () => Promise<T>) => patiently(url, patienceMs, work);
-  const read = () => patient(() => roster.read(id));
+  const read = () => patient(() => readClaim(roster, id));
   const taken = () =>
     new UsageError(
       `run ${runId} is executed by another process through the queue ${url.shown}, from a copy of this database`,
       "Stop that process first, or use another queue.",
     );
-  const isMine = (data: unknown) => typeof data === "string" && data.startsWith(`${nonce} `);
+  const isMine = (claim: string | undefined) => holderOf(claim) === nonce;
   /** The last claim of somebody who was gone. */
-  let gone: unknown;
+  let gone: string | undefined;
   let beat = 0;
   const write = () => roster.write(id, `${nonce} ${(beat += 1)}`);
   for (let tries = 1; ; tries += 1) {
@@ -62,9 +63,9 @@ export async function claimResults(
   const lost = new AbortController();
   let renewing = Promise.resolve();
   const renew = async () => {
-    const data = await roster.read(id);
+    const claim = await readClaim(roster, id);
     // An engine that has lost what was written last may have the claim of somebody who was gone.
-    if (data !== undefined && !isMine(data) && holderOf(data) !== holderOf(gone)) {
+    if (claim !== undefined && !isMine(claim) && holderOf(claim) !== holderOf(gone)) {
       clearInterval(timer);
       lost.abort(new StoppedError(`another process has taken over run ${runId} on the queue ${url.shown}`));
       return;
@@ -86,7 +87,7 @@ export async function claimResults(
     async release() {
       clearInterval(timer);
       await renewing;
-      if (!lost.signal.aborted && isMine(await roster.read(id))) await roster.remove(id);
+      if (!lost.signal.aborted && isMine(await readClaim(roster, id))) await roster.remove(id);
     },
   };
 }
@@ -96,7 +97,7 @@ export async function claimResults(
  * @returns the claim that is there, or was
  * @throws what `taken` makes, when somebody does
  */
-async function watch(read: () => Promise<unknown>, taken: () => UsageError): Promise<unknown> {
+async function watch(read: () => Promise<string | undefined>, taken: () => UsageError): Promise<string | undefined> {
   let last = await read();
   let changes = 0;
   for (let watched = 0; last !== undefined && watched < WATCH_MS; watched += LOOK_MS) {
@@ -114,7 +115,26 @@ async function watch(read: () => Promise<unknown>, taken: () => UsageError): Pro
   return last;
 }
 
+/** Who made it, and how often it was renewed. */
+const CLAIM = /^[0-9a-f]{32} \d{1,15}$/;
+
+/** The claim in a row; undefined if there is none, also where somebody has written something else. */
+async function readClaim(roster: Roster, id: string): Promise<string | undefined> {
+  const data = await roster.read(id);
+  return typeof data === "string" && CLAIM.test(data) ? data : undefined;
+}
+
 /** Which process made a claim; undefined if there is none. */
-function holderOf(data: unknown): string | undefined {
-  return typeof data === "string" ? data.split(" ", 1)[0] : undefined;
+function holderOf(claim: string | undefined): string | undefined {
+  return claim?.split(" ", 1)[0];
+}
+
+/** The row with the claim on a queue of results. */
+function claimOf(results: string): string {
+  return results.replace("datagen-results-", "r-");
+}
+
+/** Whether a coordinator has claimed a queue of results, and has not given it back. */
+export async function isClaimed(roster: Roster, results: string): Promise<boolean> {
+  return (await readClaim(roster, claimOf(results))) !== undefined;
 }

@@ -1,11 +1,11 @@
 import type { Job, JobsOptions, Queue } from "bullmq";
 import { errorMessage } from "../../errors.ts";
 import { type Destination, jobsQueue } from "../destination.ts";
-import { decodeResult, encode, type ResultMessage } from "../messages.ts";
+import { decodeResult, encode, type ResultMessage, tokenPrefix } from "../messages.ts";
 import type { CoordinatorQueue, JobState } from "../queue.ts";
 import { Sightings } from "../sightings.ts";
 import type { Claim } from "./claim.ts";
-import { type Engine, patiently, RECONNECT_MS, within } from "./engine.ts";
+import { type Engine, patiently, RECONNECT_MS, removeJob, within } from "./engine.ts";
 import type { Roster } from "./roster.ts";
 
 /** The most results that are taken at the same time. */
@@ -26,8 +26,11 @@ const CLOSING_MS = 15_000;
 /** When a result that could not be taken comes again. */
 const AGAIN_MS = 1_000;
 
-/** The states of the engine in which no worker has begun a job. */
+/** The states of the engine in which nobody has begun a job. */
 const WAITING = new Set<string>(["waiting", "prioritized", "delayed", "paused", "waiting-children"]);
+
+/** The most jobs of a destination among which those of the run are looked for at its end. */
+const MOST_LEFT = 200_000;
 
 export interface CoordinatorParts {
   engine: Engine;
@@ -61,8 +64,11 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
   const jobsOf = (destination: Destination) => queueOf(jobsQueue(destination));
   const stateOf = async (token: string, destination: Destination): Promise<JobState> => {
     const state = await patient(() => jobsOf(destination).getJobState(token));
-    if (state === "active") return "begun";
-    return WAITING.has(state) ? "waiting" : "absent";
+    if (WAITING.has(state)) return "waiting";
+    // A worker may have ended between its report and the end of the job.
+    const result = await patient(() => queueOf(results).getJobState(token));
+    if (result === "active" || WAITING.has(result)) return "reported";
+    return state === "active" ? "begun" : "absent";
   };
   let reader: { close(): Promise<void> } | undefined;
   return {
@@ -86,19 +92,22 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
     async takeBack(token, destination) {
       // The engine says that it removed a job also where there was none.
       if ((await stateOf(token, destination)) !== "waiting") return false;
-      return (await patient(() => jobsOf(destination).remove(token))) === 1;
+      return (await patient(() => jobsOf(destination).remove(token, { removeChildren: false }))) === 1;
     },
-    async discard(token, destination) {
-      await patient(() => jobsOf(destination).remove(token));
-    },
+    discard: (token, destination) => patient(() => removeJob(engine, jobsOf(destination), token)),
     async workers() {
-      const gone = await sightings.look(await patient(() => roster.list()), performance.now());
-      await Promise.all(gone.map((id) => patient(() => roster.remove(id))));
+      await patient(() => roster.look(sightings));
       return sightings.living(performance.now());
     },
-    async remove() {
-      await reader?.close();
-      await patient(() => queueOf(results).obliterate({ force: true }));
+    async remove(destinations) {
+      const removing = async () => {
+        await reader?.close();
+        // From now on, a worker takes back what it reports late.
+        await claim.release();
+        for (const destination of destinations) await removeJobs(engine, jobsOf(destination), tokenPrefix(results));
+        await engine.drop(results);
+      };
+      await within(CLOSING_MS, removing()).catch(() => {});
     },
     async close() {
       // While the engine is away, nothing of it closes by itself.
@@ -112,6 +121,12 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
       await within(CLOSING_MS, engine.close()).catch(() => {});
     },
   };
+}
+
+/** Removes the jobs whose ids begin so, whoever has them. */
+async function removeJobs(engine: Engine, queue: Queue, beginning: string): Promise<void> {
+  const ids = await queue.getRanges(["waiting", "active"], 0, MOST_LEFT - 1);
+  for (const id of ids) if (id.startsWith(beginning)) await removeJob(engine, queue, id);
 }
 
 async function takeResult(

@@ -9,9 +9,21 @@ export interface Engine {
   url: QueueUrl;
   queue(name: string): Queue;
   /** Calls `perform` for each job of a queue. */
-  worker(name: string, perform: Perform, options: Omit<WorkerOptions, "connection">): Worker;
+  worker(name: string, perform: Perform, options: Omit<WorkerOptions, "connection">): Reader;
+  /** Breaks the lock with which a process holds a job, so that the job can be removed. */
+  unlock(queue: string, id: string): Promise<void>;
+  /** Removes a queue with all that is in it. */
+  drop(queue: string): Promise<void>;
   /** Disconnects, after all its queues and workers are closed. */
   close(): Promise<void>;
+}
+
+/** What reads a queue. */
+export interface Reader extends Worker {
+  /** Called when a job that was performed is not in the engine any more. */
+  onGone: (job: Job) => Promise<void>;
+  /** Stops what it does for its jobs, also where it cannot close because the engine is away. */
+  abandon(): Promise<void>;
 }
 
 /** @param lock the engine's word that this process has the job */
@@ -86,6 +98,12 @@ export async function patiently<T>(
   } finally {
     clearTimeout(silent);
   }
+}
+
+/** Removes a job, whoever has it. */
+export async function removeJob(engine: Engine, queue: Queue, id: string): Promise<void> {
+  await engine.unlock(queue.name, id);
+  await queue.remove(id, { removeChildren: false });
 }
 
 /** @throws Error when the work takes longer */

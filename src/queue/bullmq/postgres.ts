@@ -2,9 +2,10 @@ import type * as BullMq from "bullmq";
 import type { BackendFactory, ConnectionOptions, createPostgresBackend, Queue as BullQueue } from "bullmq";
 import type { ClientBase, Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
-import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
 import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+import { removeUnreadable } from "./foreign.ts";
+import { Readers, readerOf } from "./reader.ts";
 
 /** Classes and codes of errors with which PostgreSQL does not let a user in: no such user, database or right. */
 const REFUSALS = /^(28|3D000|42501)/;
@@ -50,17 +51,30 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
   pool.on("error", () => {});
   tellAway(pool, prepared);
   const Reader = readerOf(Worker);
-  const { kept, abandonAll } = keepReaders();
+  const readers = new Readers();
   const connection = pool as unknown as ConnectionOptions;
-  return {
+  const engine: Engine = {
     url,
     queue: (name) => quietly(new Queue(name, { connection, ...FEW_EVENTS }, backend)),
-    worker: (name, perform, options) => kept(quietly(new Reader(name, perform, { ...options, connection }, backend))),
+    worker: (name, perform, options) =>
+      readers.keep(new Reader(name, perform, { ...options, connection }, backend), () =>
+        removeUnreadable(engine, name),
+      ),
+    async unlock(queue, id) {
+      await pool.query("update job set locked_until_ms = 0 where queue = $1 and id = $2", [queue, id]);
+    },
+    async drop(name) {
+      const queue = engine.queue(name);
+      // BullMQ has written what it notes of each queue that is opened.
+      await queue.getVersion();
+      await queue.obliterate({ force: true });
+    },
     async close() {
-      await abandonAll();
+      await readers.abandonAll();
       await pool.end();
     },
   };
+  return engine;
 }
 
 /**

@@ -1,8 +1,10 @@
 import type { Redis as RedisClient } from "ioredis";
 import { errorMessage, UsageError } from "../../errors.ts";
-import { keepReaders, readerOf } from "./reader.ts";
 import type { QueueUrl } from "../url.ts";
 import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+import { removeUnreadable } from "./foreign.ts";
+import { Readers, readerOf } from "./reader.ts";
+import { mendingClient } from "./redis-keys.ts";
 
 /** What Redis says when it does not let a user in, or has no database of this number. */
 const REFUSALS =
@@ -19,36 +21,41 @@ export async function connectRedis(url: QueueUrl): Promise<Engine> {
     ["bullmq", "ioredis"],
     async () => await Promise.all([import("bullmq"), import("ioredis")]),
   );
-  const client = new Redis(url.href, {
+  // BullMQ reads queues with copies of the client, which it does not close while the engine is away.
+  const clients: RedisClient[] = [];
+  const Client = mendingClient(Redis, clients);
+  const client = new Client(url.href, {
     maxRetriesPerRequest: null,
     retryStrategy: (times) => Math.min(100 * times, LONGEST_RETRY_MS),
     socketTimeout: SILENT_MS,
   });
-  // BullMQ reads queues with copies of the client, which it does not close while the engine is away.
-  const clients = [client];
-  const duplicate = client.duplicate.bind(client);
-  client.duplicate = (...options) => {
-    const copy = duplicate(...options);
-    clients.push(copy);
-    return copy;
-  };
   const Reader = readerOf(Worker);
-  const { kept, abandonAll } = keepReaders();
+  const readers = new Readers();
   try {
     await checkRedis(url, client);
   } catch (error) {
     client.disconnect();
     throw error;
   }
-  return {
+  const engine: Engine = {
     url,
     queue: (name) => quietly(new Queue(name, { connection: client, ...FEW_EVENTS })),
-    worker: (name, perform, options) => kept(quietly(new Reader(name, perform, { ...options, connection: client }))),
+    worker: (name, perform, options) =>
+      readers.keep(new Reader(name, perform, { ...options, connection: client }), () => removeUnreadable(engine, name)),
+    async unlock(queue, id) {
+      await client.del(`bull:${queue}:${id}:lock`);
+    },
+    async drop(queue) {
+      for await (const keys of client.scanStream({ match: `bull:${queue}:*`, count: 1_000 })) {
+        if ((keys as string[]).length > 0) await client.unlink(keys as string[]);
+      }
+    },
     async close() {
       for (const one of clients) one.disconnect();
-      await abandonAll();
+      await readers.abandonAll();
     },
   };
+  return engine;
 }
 
 /** @throws UsageError when it refuses the user, or may evict jobs; StoppedError when it does not answer */

@@ -1,15 +1,11 @@
 import type { Job, Queue } from "bullmq";
 import { ROSTER_QUEUE } from "../destination.ts";
+import type { Sightings } from "../sightings.ts";
 import type { Engine } from "./engine.ts";
+import { isUnreadable } from "./foreign.ts";
 
 /** The most rows that are read at a time. */
 const MOST_ROWS = 2_000;
-
-/** A row of the roster, as anybody who can write to the queue may have made it. */
-export interface RosterRow {
-  id: string;
-  data: unknown;
-}
 
 /** The rows of workers and coordinators. Each is a job that nobody processes, and that its owner renews. */
 export class Roster {
@@ -20,37 +16,41 @@ export class Roster {
     this.#queue = engine.queue(ROSTER_QUEUE);
   }
 
-  async list(): Promise<RosterRow[]> {
-    const jobs = await this.#queue.getJobs(["waiting"], 0, MOST_ROWS - 1);
-    return jobs.flatMap((job: Job | undefined) => (job?.id === undefined ? [] : [{ id: job.id, data: job.data }]));
+  /** Looks at all rows, and removes those that are not ours or have not changed for long. */
+  async look(sightings: Sightings): Promise<void> {
+    const ids = await this.#queue.getRanges(["waiting"], 0, MOST_ROWS - 1);
+    const rows = await Promise.all(ids.map(async (id) => ({ id, data: await this.read(id) })));
+    const gone = await sightings.look(rows, performance.now());
+    // A row of somebody else may be one that cannot be removed. It does no harm.
+    await Promise.allSettled(gone.map((id) => this.remove(id)));
   }
 
-  /** The data of a row; undefined if there is none. */
+  /** The data of a row, as anybody may have written it; undefined if there is none, or it cannot be read. */
   async read(id: string): Promise<unknown> {
-    const job = (await this.#queue.getJob(id)) as Job | undefined;
-    return job?.data as unknown;
+    try {
+      const job = (await this.#queue.getJob(id)) as Job | undefined;
+      return job?.data as unknown;
+    } catch (error) {
+      if (isUnreadable(error)) return undefined;
+      throw error;
+    }
   }
 
-  /** Writes a row, and makes it if it is not there. */
+  /** Writes a row. */
   async write(id: string, data: string): Promise<void> {
-    try {
-      const known = this.#own.get(id);
-      if (known) {
-        await known.updateData(data);
-        return;
-      }
-    } catch {
-      // The engine was restarted empty, or somebody removed the row.
+    const known = this.#own.get(id);
+    // The engine may have been restarted empty, or somebody may have moved the row to where nobody looks.
+    if (known && (await this.#queue.getJobState(id)) === "waiting") {
+      await known.updateData(data);
+      return;
     }
-    const job = await this.#queue.add("row", data, { jobId: id });
-    this.#own.set(id, job);
-    // A row that was there already keeps its data when it is added.
-    await job.updateData(data);
+    await this.remove(id);
+    this.#own.set(id, await this.#queue.add("row", data, { jobId: id }));
   }
 
   async remove(id: string): Promise<void> {
     this.#own.delete(id);
-    await this.#queue.remove(id);
+    await this.#queue.remove(id, { removeChildren: false });
   }
 
   async close(): Promise<void> {

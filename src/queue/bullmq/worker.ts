@@ -1,8 +1,8 @@
-import type { Queue, Worker } from "bullmq";
 import { jobsQueue } from "../destination.ts";
 import { encode } from "../messages.ts";
 import { BEAT_MS, type WorkerQueue } from "../queue.ts";
-import { away, type Engine, patiently, RECONNECT_MS, within } from "./engine.ts";
+import { away, type Engine, type Reader, RECONNECT_MS, within } from "./engine.ts";
+import { Reports } from "./reports.ts";
 import { Roster } from "./roster.ts";
 
 /**
@@ -11,39 +11,31 @@ import { Roster } from "./roster.ts";
  */
 const JOB_LOCK_MS = 30_000;
 
-/** How long a result waits for an engine that is away. Until then, the worker keeps its place for another job. */
-const REPORT_PATIENCE_MS = 3_600_000;
-
 /** How long it waits once the worker is to end. */
 const LAST_PATIENCE_MS = 60_000;
 
 /** How long the engine is waited for after the last job, and for each step of disconnecting. */
 const CLOSING_MS = 3_000;
 
-/** The most queues of results that are kept open. */
-const MOST_REPLIES = 50;
-
 /** See {@link WorkerQueue}. */
 export function workerQueue(engine: Engine): WorkerQueue {
   const roster = new Roster(engine);
-  const readers: Worker[] = [];
-  /** The one that was used last is last. */
-  const replies = new Map<string, Queue>();
+  const reports = new Reports(engine, roster);
+  const readers: Reader[] = [];
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => {});
   let performing = 0;
   let tellIdle = () => {};
 
-  function replyQueue(name: string): Queue {
-    const queue = replies.get(name) ?? engine.queue(name);
-    replies.delete(name);
-    replies.set(name, queue);
-    const [oldest] = replies;
-    if (replies.size > MOST_REPLIES && oldest) {
-      replies.delete(oldest[0]);
-      void oldest[1].close().catch(() => {});
+  /** Keeps the worker from disconnecting. */
+  async function busily(work: () => Promise<void>): Promise<void> {
+    performing += 1;
+    try {
+      await work();
+    } finally {
+      performing -= 1;
+      if (performing === 0) tellIdle();
     }
-    return queue;
   }
 
   return {
@@ -51,10 +43,7 @@ export function workerQueue(engine: Engine): WorkerQueue {
       const reader = engine.worker(
         jobsQueue(destination),
         async ({ id = "", data }) => {
-          performing += 1;
-          await perform({ id, data: data as unknown });
-          performing -= 1;
-          if (performing === 0) tellIdle();
+          await busily(() => perform({ id, data: data as unknown }));
         },
         {
           concurrency,
@@ -65,14 +54,11 @@ export function workerQueue(engine: Engine): WorkerQueue {
           runRetryDelay: RECONNECT_MS,
         },
       );
+      reader.onGone = (job) => busily(() => reports.takeBack(job));
       readers.push(reader);
     },
     async report(replyTo, result) {
-      const data = await encode(result);
-      // The coordinator removes a result when it has taken it.
-      const options = { jobId: result.token, removeOnComplete: true, removeOnFail: true };
-      const add = () => replyQueue(replyTo).add("result", data, options);
-      await Promise.race([patiently(engine.url, REPORT_PATIENCE_MS, add), ended.promise]);
+      await Promise.race([reports.send(replyTo, result), ended.promise]);
     },
     async beat(sighting) {
       await within(BEAT_MS, roster.write(sighting.id, await encode(sighting)));
@@ -92,8 +78,7 @@ export function workerQueue(engine: Engine): WorkerQueue {
     },
     async close(id) {
       await within(CLOSING_MS, roster.remove(id)).catch(() => {});
-      const queues = [...replies.values(), roster];
-      await within(CLOSING_MS, Promise.all(queues.map((queue) => queue.close()))).catch(() => {});
+      await within(CLOSING_MS, Promise.all([reports.close(), roster.close()])).catch(() => {});
       await within(CLOSING_MS, engine.close()).catch(() => {});
     },
   };
