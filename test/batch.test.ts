@@ -54,14 +54,36 @@ describe.concurrent("a run in batches", () => {
   test("that is refused for the limit of tokens again and again goes on with what is taken", async () => {
     let refused = 0;
     await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 8, {
-      behaveBatch: () => (++refused <= 3 ? { fails: [TOKEN_LIMIT] } : { states: [] }),
+      behaveBatch: () => (++refused <= 4 ? { fails: [TOKEN_LIMIT] } : { states: [] }),
     });
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(0);
     // Less each time, and more again once it is taken.
-    expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([8, 4, 2, 1, 2, 3, 2]);
+    expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([8, 4, 2, 1, 1, 2, 3, 2]);
+    expect(result.stderr.match(/^Warning: .* refuses even a batch of one request: Enqueued token/gm)).toHaveLength(1);
     expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
     expectChargedOnce(lab);
+  });
+
+  test("whose batches are not created for such a limit sends smaller ones, or says that none is taken", async () => {
+    await using lab = await batchLab({ ...modelOf("gemini"), agent_perspectives: [PLAIN], give_up_after_s: 1 }, 8);
+    let most = 0;
+    lab.server.behaveApi = ({ operation }) =>
+      operation === "create" && lab.server.files.at(-1)!.bytes > most
+        ? { kind: "status", status: 429, message: "You exceeded your current quota." }
+        : undefined;
+    const refused = await lab.run("run", "config.json", "--batch", "--no-wait");
+    expect(refused.code, refused.stderr).toBe(3);
+    expect(refused.stderr).toMatch(/takes no batch now: You exceeded your current quota/);
+    expect(lab.show().run.calls).toMatchObject({ pending: 8, failed: 0 });
+    most = lab.server.files.at(-1)!.bytes * 0.4;
+    const resumed = await lab.run("resume", "latest");
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([2, 3, 3]);
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+    expectChargedOnce(lab);
+    expect(lab.show().possibly_billed.requests).toBe(0);
+    lab.expectSound();
   });
 
   test("handles results that come twice, in another order, for unknown calls, or incomplete", async () => {

@@ -12,6 +12,9 @@ const MISSING = new Set([404, 405, 501]);
 /** How long to wait after the first answer that something is missing; twice as long each time. */
 const MISSING_DELAY_MS = 1_000;
 
+/** Limits of requests a minute are free again by then. */
+const LIMIT_WINDOW_MS = 60_000;
+
 /** How many equal answers in a row it takes to believe that something is missing. */
 export const MISSING_TIMES = { contact: 1, list: 2, known: 4 } as const;
 
@@ -22,6 +25,8 @@ interface AskOptions<T> {
   missingTimes: number;
   /** The result if the server does not know the file or batch; by default, the server has no batches. */
   onMissing?: (message: string) => T;
+  /** The result if a rate limit refuses the request for longer than a minute; null to repeat it nevertheless. */
+  onLimited?: (message: string) => T | null;
 }
 
 /**
@@ -29,7 +34,7 @@ interface AskOptions<T> {
  * @returns null if the run is stopping
  */
 export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOptions<T>): Promise<T | null> {
-  const { lookUp, missingTimes, onMissing = () => noBatches(job) } = options;
+  const { lookUp, missingTimes, onMissing = () => noBatches(job), onLimited } = options;
   let failingSince: number | null = null;
   let missing = { what: "", times: 0 };
 
@@ -37,12 +42,17 @@ export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOp
   function afterFailure({ reason, message, details }: CallError, backoff: Backoff): number | { result: T } {
     const now = performance.now();
     failingSince ??= now;
-    const isHopeless = now - failingSince >= job.giveUpAfterMs;
+    const failingMs = now - failingSince;
+    const isHopeless = failingMs >= job.giveUpAfterMs;
     if (MISSING.has(details.httpStatus ?? 0)) {
       const what = `${details.httpStatus} ${message}`;
       missing = { what, times: missing.what === what ? missing.times + 1 : 1 };
       if (missing.times >= missingTimes || isHopeless) return { result: onMissing(message) };
       return MISSING_DELAY_MS * 2 ** (missing.times - 1);
+    }
+    if (reason === "rate_limited" && failingMs >= Math.min(LIMIT_WINDOW_MS, job.giveUpAfterMs)) {
+      const result = onLimited?.(message) ?? null;
+      if (result !== null) return { result };
     }
     const delayMs = backoff();
     if (delayMs === null) throw stopped(reason, message, job);

@@ -14,7 +14,7 @@ import { collectResults, loseRest } from "./results.ts";
 import type { BatchRun } from "./run.ts";
 import { Sightings } from "./sightings.ts";
 import { isOver, recordState, withdraw } from "./state.ts";
-import { neverCancelled, notCancellable, openStill, overdue, unknownBatch, unknownWord } from "./stops.ts";
+import { neverCancelled, noRoom, notCancellable, openStill, overdue, unknownBatch, unknownWord } from "./stops.ts";
 import { submit, submitPending } from "./submission.ts";
 
 /** A batch whose end was asked for is waited for so many times as long as a request that fails. */
@@ -47,7 +47,8 @@ export const batch: Executor = {
       const [stall] = stalls;
       // While another batch goes on there is something to wait for.
       if (stall && (stalls.length === now.length || !job.batches.waits)) throw stall;
-      if (!job.batches.waits) throw openStill(now);
+      const refusal = run.largest?.refusal ?? "";
+      if (!job.batches.waits) throw now.length === 0 ? noRoom(job, refusal) : openStill(now);
       const hasMoved = hasSubmitted || now.length < before.length;
       const delay = pollDelay(hasMoved ? 0 : waitedMs);
       waitedMs = hasMoved ? 0 : waitedMs + delay;
@@ -73,6 +74,7 @@ async function startRun(job: Job): Promise<BatchRun> {
     sightings: new Sightings(),
     taken: new Map(),
     largest: null,
+    refusedSince: null,
     failedWhole: 0,
     hasAnswers: job.hasAnswers,
     stop: null,

@@ -9,6 +9,8 @@ export const LONGEST_POLL_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** How long a batch may take, if the provider does not say that it may take longer. */
 const WINDOW_MS = 24 * HOUR_MS;
+/** Whatever an account has sent before has ended by then. */
+export const LONGEST_MS = WINDOW_MS + HOUR_MS;
 /** The longest time that a provider may ask for. */
 const LONGEST_WINDOW_MS = 14 * 24 * HOUR_MS;
 /** Providers may end a batch a while after its deadline. */

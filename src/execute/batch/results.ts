@@ -8,9 +8,9 @@ import { stopped } from "../stops.ts";
 import { ask, MISSING_TIMES } from "./ask.ts";
 import { Collector } from "./collector.ts";
 import { removeFiles } from "./files.ts";
-import { FIRST_POLL_MS, isOverdue, LONGEST_POLL_MS } from "./polls.ts";
+import { FIRST_POLL_MS, isOverdue, LONGEST_MS, LONGEST_POLL_MS } from "./polls.ts";
 import type { BatchRun } from "./run.ts";
-import { cancelledElsewhere, lostResults, nameOf } from "./stops.ts";
+import { cancelledElsewhere, lostResults, nameOf, noRoom } from "./stops.ts";
 
 /** After a refusal, batches are smaller. With each completed batch, the next ones may be larger by this factor. */
 const REGROWTH = 1.25;
@@ -125,15 +125,31 @@ function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
   if (state.isTokenLimit) {
     const requests = Math.max(1, Math.floor(row.requests / 2));
     const delayMs = Math.min(LONGEST_POLL_MS, 2 * (run.largest?.delayMs || FIRST_POLL_MS / 2));
-    run.largest = { requests, openBelow: openBatches(job.store, job.runId).length, delayMs, isForTokens: true };
+    const openBelow = openBatches(job.store, job.runId).length;
+    const refusal = state.error?.message ?? "too many tokens are waiting";
+    run.largest = { requests, openBelow, delayMs, refusal };
+    if (row.requests === 1 && openBelow === 0) awaitRoom(run, refusal);
   } else if (state.status === "failed" && isLarge(run, row)) {
     // Its size may be the cause. The next batches are smaller, and do not grow again.
     const requests = Math.max(1, Math.ceil(row.requests / 2));
-    run.largest = { requests, openBelow: 0, delayMs: 0, isForTokens: false };
-  } else if (state.status === "completed" && run.largest?.isForTokens) {
+    run.largest = { requests, openBelow: 0, delayMs: 0, refusal: null };
+  } else if (state.status === "completed" && run.largest && run.largest.refusal !== null) {
     const requests = Math.ceil(run.largest.requests * REGROWTH);
-    run.largest = { requests, openBelow: Number.POSITIVE_INFINITY, delayMs: 0, isForTokens: true };
+    run.refusedSince = null;
+    run.largest = { ...run.largest, requests, openBelow: Number.POSITIVE_INFINITY, delayMs: 0 };
   }
+}
+
+/** Waits for other batches of the account to end, where a limit refuses even a batch of one request; not for ever. */
+function awaitRoom(run: BatchRun, message: string): void {
+  const { job } = run;
+  const now = performance.now();
+  if (run.refusedSince === null) {
+    const what = `${job.server} refuses even a batch of one request: ${message}. Sending it again until other batches of the account have ended.`;
+    job.onEvent({ type: "warning", message: what });
+  }
+  run.refusedSince ??= now;
+  if (now - run.refusedSince > LONGEST_MS) run.stop ??= noRoom(job, message);
 }
 
 /** The call that a custom id names; null if datagen did not write the id, which has only one form. */

@@ -34,9 +34,12 @@ export interface BatchRun {
   taken: Map<number, Taken>;
   /**
    * The limits for batches after a whole batch has failed: the most requests of each. If too many tokens were enqueued, the
-   * next batch is sent only while fewer than `openBelow` batches are open. If none is open, it is sent after `delayMs`.
+   * next batch is sent only while fewer than `openBelow` batches are open. If none is open, it is sent after `delayMs`;
+   * `refusal` is what the provider has said. It is null if the cause may be the size.
    */
-  largest: { requests: number; openBelow: number; delayMs: number; isForTokens: boolean } | null;
+  largest: { requests: number; openBelow: number; delayMs: number; refusal: string | null } | null;
+  /** Since when a limit has refused even single requests, while no other batch of the run is open; null if none does. */
+  refusedSince: number | null;
   /** How many batches in a row have failed as a whole. */
   failedWhole: number;
   /** Whether any call of the run was answered. If so, a doubtful refusal concerns one call, not all. */

@@ -19,7 +19,16 @@ export function recordState({ job }: BatchRun, row: BatchRow, state: BatchState)
 
 /** Ends a batch that has not arrived: its calls are pending, and nothing of it is charged. */
 export async function withdraw(run: BatchRun, row: BatchRow): Promise<void> {
-  const state: BatchState = { ...newBatch(row.name), status: "cancelled" };
+  await endWithout(run, { ...row, state: "cancelling" }, { status: "cancelled" });
+}
+
+/** Ends a batch that was not created for a limit, as one that fails for it: the next ones are smaller, or come later. */
+export async function refuse(run: BatchRun, row: BatchRow, message: string): Promise<void> {
+  await endWithout(run, row, { status: "failed", error: { code: null, message }, isTokenLimit: true });
+}
+
+async function endWithout(run: BatchRun, row: BatchRow, more: Partial<BatchState>): Promise<void> {
+  const state = { ...newBatch(row.name), ...more };
   recordState(run, row, state);
-  await collectResults(run, { ...row, state: "cancelling" }, state);
+  await collectResults(run, row, state);
 }

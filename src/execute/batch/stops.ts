@@ -27,6 +27,14 @@ export function openStill(open: readonly BatchRow[]): PausedError {
   );
 }
 
+/** A limit lets no batch through, though none of the run is open. */
+export function noRoom({ server }: Job, message: string): StoppedError {
+  return new StoppedError(
+    `${server} takes no batch now: ${message}`,
+    "Resume the run when other batches of the account have ended, or raise the account's limit. With --live each call is sent in its own request.",
+  );
+}
+
 /** A request about a batch has failed for as long as the config allows. */
 export function hopeless({ server, giveUpAfterMs }: Job, reason: string, message: string): StoppedError {
   return new StoppedError(

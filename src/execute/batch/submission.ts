@@ -25,6 +25,7 @@ import { ask, MISSING_TIMES, NoBatchesError, pause } from "./ask.ts";
 import { awaitCandidate } from "./candidate.ts";
 import { removeFiles } from "./files.ts";
 import type { BatchRun } from "./run.ts";
+import { refuse } from "./state.ts";
 import { unknownArrival } from "./stops.ts";
 
 /**
@@ -35,14 +36,26 @@ export async function submit(run: BatchRun, row: BatchRow, isNew = false): Promi
   try {
     return await submitOnce(run, row, isNew);
   } catch (error) {
+    if (error instanceof LimitedError) {
+      await refuse(run, { ...row, fileId: fileOfBatch(run, row) }, error.message);
+      return null;
+    }
     if (error instanceof NoBatchesError) {
-      const { store, lease, runId } = run.job;
-      const fileId = openBatches(store, runId).find(({ id }) => id === row.id)?.fileId ?? null;
+      const { store, lease } = run.job;
+      const fileId = fileOfBatch(run, row);
       dropBatch(store, lease, row.id);
       await removeFiles(run, [fileId]);
     }
     throw error;
   }
+}
+
+/** A limit refuses the creation of a batch. */
+class LimitedError extends Error {}
+
+/** The id of a batch's file, as it is stored now. */
+function fileOfBatch({ job: { store, runId } }: BatchRun, row: BatchRow): string | null {
+  return openBatches(store, runId).find(({ id }) => id === row.id)?.fileId ?? null;
 }
 
 async function submitOnce(run: BatchRun, row: BatchRow, isNew: boolean): Promise<BatchState | StoppedError | null> {
@@ -101,6 +114,10 @@ async function createBatch(run: BatchRun, row: BatchRow, file: string, fileId: s
     // A file that was sent a moment ago may not be everywhere yet.
     missingTimes: MISSING_TIMES.known,
     onMissing: (message) => unavailable(job, row, mayHaveArrived, message),
+    onLimited(message) {
+      if (mayHaveArrived) return null;
+      throw new LimitedError(message);
+    },
   });
   return created && adopt(run, row, created);
 }
@@ -156,7 +173,7 @@ function lineFor(provider: BatchProvider, request: PreparedRequest, name: string
 export async function submitPending(run: BatchRun, open: readonly BatchRow[]): Promise<boolean> {
   const { job, largest } = run;
   // Strategies on notes are sent together, after all notes have arrived.
-  if (open.length > 0 && (!largest?.isForTokens || open.length >= largest.openBelow)) return false;
+  if (open.length > 0 && (typeof largest?.refusal !== "string" || open.length >= largest.openBelow)) return false;
   if (open.length === 0 && largest !== null && job.batches.waits) await pause(job, largest.delayMs);
   let count = 0;
   while (!job.drain.aborted) {
@@ -170,7 +187,7 @@ export async function submitPending(run: BatchRun, open: readonly BatchRow[]): P
     job.onEvent({ type: "batch", name, requests: row.requests, status: "prepared", completed: 0, failed: 0 });
     await submit(run, row, true);
     // After a refusal for too many enqueued tokens, submit one batch at a time.
-    if (largest?.isForTokens) break;
+    if (typeof run.largest?.refusal === "string") break;
   }
   return count > 0;
 }
