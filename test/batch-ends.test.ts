@@ -253,6 +253,15 @@ describe.concurrent("what does not pass ends the run, which sends nothing again 
     await expectGoesOn(lab, { ...WHOLE, batches: [] }, "--live");
   });
 
+  test("a server that does not know the model for batches", async () => {
+    const message = "models/x is not found for API version v1beta, or is not supported for batchGenerateContent.";
+    await using lab = await setUp({}, ({ operation }) => (operation === "create" ? notFound(message) : undefined));
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(3);
+    expect(result.stderr).toMatch(/does not know the model or the address: models\/x is not found/);
+    expect(accountOf(lab)).toEqual({ ...NOTHING, batches: [] });
+  });
+
   test("a batch of which it is not known whether it has arrived, at a server that says no more", async () => {
     await using lab = await setUp();
     let isLost = true;
@@ -396,8 +405,18 @@ describe.concurrent("answers", () => {
     expectChargedOnce(lab);
   });
 
+  test("of which one is longer than max_answer_mb are stored, and it is asked for again", async () => {
+    await using lab = await setUp({}, undefined, { max_answer_mb: 0.02 });
+    lab.server.behave = ({ nth, index }) =>
+      nth <= 2 && (index === 0 || nth === 2) ? { kind: "text", text: "x".repeat(50_000) } : undefined;
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(0);
+    expect(accountOf(lab)).toMatchObject({ batches: [4, 1, 1], stored: 4, pending: 0, possiblyBilled: 2 });
+    expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
+  });
+
   test("in a file that is longer than they can be are stored, and the rest is for the user to give up", async () => {
-    const answers = changingAnswers((lines) => [...lines.slice(1), "x".repeat(200_000), "y".repeat(200_000)]);
+    const answers = changingAnswers((lines) => [...lines.slice(1), "x".repeat(300_000), "y".repeat(300_000)]);
     await using lab = await setUp({}, answers.api, { max_answer_mb: 0.02 });
     answers.of(lab);
     const result = await lab.run("run", "config.json", "--batch");

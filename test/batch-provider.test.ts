@@ -83,7 +83,7 @@ describe("a file of results that never ends", () => {
     const batches = await endless(piece.repeat(50_000 / piece.length), 1);
     expect(await failure(read(batches))).toMatchObject({
       reason: "bad_request",
-      message: "the file of results has more than 220000 bytes",
+      message: "the file of results has more than 330000 bytes",
     });
   });
 
@@ -149,10 +149,15 @@ describe("a batch that is not as documented", () => {
   test.for([
     [{ error: { message: "gone", code: "nowhere" } }, { reason: "server_error", details: { code: "nowhere" } }],
     [{}, { reason: "malformed" }],
+    [{ id: "" }, { reason: "malformed" }],
+    [{ id: "b".repeat(1_001) }, { reason: "malformed" }],
+    [{ id: "batch\n1" }, { reason: "malformed" }],
+    [{ id: `batch-${KEY}` }, { reason: "malformed" }],
+    [{ id: "b", output_file_id: `file-${KEY}` }, { reason: "malformed" }],
     [[], { reason: "malformed" }],
     [null, { reason: "malformed" }],
   ] as const)("%j is no batch", ([value, error]) => {
-    expect(caught(() => readBatch(value, undefined))).toMatchObject(error);
+    expect(caught(() => readBatch(value, KEY))).toMatchObject(error);
   });
 
   test.for([
@@ -274,6 +279,16 @@ describe("a line of results that is not as documented", () => {
     ['{"custom_id": "a", "error": "it broke"}', "a", "server_error"],
   ])("%s", ([text, customId, reason]) => {
     expect(readResult(text, MODEL, undefined)).toMatchObject({ customId, error: { reason } });
+  });
+
+  test.for([
+    { body: answer },
+    { status_code: "200", body: answer },
+    { status_code: 0, body: JSON.stringify(answer) },
+    answer,
+  ])("an answer without a status is one: %j", (response) => {
+    const line = JSON.stringify({ custom_id: "a", response });
+    expect(readResult(line, MODEL, undefined)).toMatchObject({ completion: { text: "yes", httpStatus: 200 } });
   });
 
   test("a number is accepted as an id, and the name of another model is reported", () => {

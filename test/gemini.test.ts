@@ -1,18 +1,22 @@
 import { LLMock } from "@copilotkit/aimock";
+import { once } from "node:events";
 import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Parameters } from "../src/config/parameters.ts";
 import { completionOf } from "../src/providers/gemini/answer.ts";
+import { readBatch } from "../src/providers/gemini/batch-answers.ts";
 import { bodyOf } from "../src/providers/gemini/body.ts";
 import { gemini } from "../src/providers/gemini/info.ts";
 import { readBody } from "../src/providers/json-body.ts";
 import type { CallError } from "../src/providers/provider.ts";
 import { type ConfigOverrides, environmentFor } from "./support/harness.ts";
 import { openLab, PLAIN } from "./support/lab.ts";
-import { connectionTo, failure, userPrompt } from "./support/provider-batches.ts";
-import { type Fault, startServer } from "./support/server.ts";
+import { connectionTo, failure, KEY, userPrompt } from "./support/provider-batches.ts";
+import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
 
 const MODEL = "gemini-3.8-flash";
 
@@ -268,6 +272,36 @@ describe.concurrent("batches of the Gemini API", () => {
     expect((await readFile(stored!.path, "utf8")) === content).toBe(true);
     const asked = server.batchRequests.map(({ operation, method }) => `${method} ${operation}`);
     expect(asked).toEqual(["POST beginUpload", "POST upload", "POST upload", "POST upload"]);
+  });
+
+  test.for([
+    [{ "x-goog-upload-url": "::::", "x-goog-upload-status": "active" }],
+    [{ "x-goog-upload-url": "/upload/x", "x-goog-upload-status": "active" }],
+    [{}],
+  ])("that answer an upload with what the SDK cannot use are told so: %j", async ([headers]) => {
+    const http = createServer(
+      (request, response) => void request.resume().on("end", () => response.writeHead(200, headers).end()),
+    );
+    await once(http.listen({ port: 0, host: "127.0.0.1" }), "listening");
+    onTestFinished(() => http.close().closeAllConnections());
+    await using folder = await mkdtempDisposable(join(tmpdir(), "datagen-gemini-"));
+    const path = join(folder.path, "requests.jsonl");
+    await writeFile(path, "{}\n");
+    const baseUrl = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const provider = await gemini.batches!.connect(connectionTo({} as LoopbackServer, "gemini", { baseUrl }), "unused");
+    expect(await failure(provider.upload!(path, "a.jsonl", new AbortController().signal))).toMatchObject({
+      reason: "malformed",
+    });
+  });
+
+  test("are completed though they give no file, and have no id with the key in it", () => {
+    const batch = (name: string, responsesFile?: string) => ({
+      name,
+      metadata: { state: "BATCH_STATE_SUCCEEDED", ...(responsesFile && { output: { responsesFile } }) },
+    });
+    expect(readBatch(batch("batches/a"), KEY)).toMatchObject({ status: "completed", outputFileId: null });
+    expect(() => readBatch(batch(`batches/${KEY}`), KEY)).toThrow(/did not answer with a batch/);
+    expect(() => readBatch(batch("batches/a", `files/${KEY}`), KEY)).toThrow(/did not answer with a file/);
   });
 
   test("have ids that lead nowhere else", async () => {

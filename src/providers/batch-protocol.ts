@@ -1,12 +1,12 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
 import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
-import { realError } from "./answer.ts";
+import { realError, unwrapped } from "./answer.ts";
+import { fileIdIn, idIn } from "./batch-ids.ts";
 import { unexpected } from "./batch-requests.ts";
 import { readBody } from "./json-body.ts";
 import { completionOf } from "./openai-answer.ts";
 import { cleaned, errorWithoutStatus, statusError, toCallError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
-import { withoutKey } from "./secrets.ts";
 
 /*
  * Reads batches and the lines of their files, as OpenAI and Together write them. Nothing in them is trusted. Together's
@@ -34,9 +34,8 @@ const NOT_PROCESSED = /^batch_(expired|cancelled)$/;
 /** @throws CallError when the value is not a batch */
 export function readBatch(value: unknown, secret: string | undefined): BatchState {
   const batch = asObject(value);
-  const id = asText(batch?.["id"]);
-  // Refuse an id that contains the key: ids are stored.
-  if (!batch || id === null || withoutKey(id, secret) !== id) throw unexpected("a batch", value, secret);
+  const id = idIn(batch?.["id"], secret);
+  if (!batch || id === null) throw unexpected("a batch", value, secret);
   const word = asText(batch["status"])?.trim().toLowerCase() ?? "";
   const status = STATUSES.find(([, words]) => words.test(word))?.[0];
   const error = readBatchError(batch);
@@ -48,8 +47,8 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
     dueAt: readTime(batch["expires_at"] ?? batch["job_deadline"]),
     counts,
     progress: readProgress(batch["progress"], counts),
-    outputFileId: asText(batch["output_file_id"]) || null,
-    errorFileId: asText(batch["error_file_id"]) || null,
+    outputFileId: fileIdIn(batch["output_file_id"], secret),
+    errorFileId: fileIdIn(batch["error_file_id"], secret),
     error: error && { code: error.code, message: cleaned(error.message, secret) },
     failure: error && errorWithoutStatus(error, {}).reason,
     isTokenLimit:
@@ -98,18 +97,25 @@ export function readResult(text: string, model: string, secret: string | undefin
     const error = realError(line["error"]);
     if (error !== undefined) throw lineError(error, requestId);
     if (!response) throw new CallError("malformed", `a line of the results has no response: ${text}`, { requestId });
-    // Some servers write a status of 0 when there was no answer.
-    const httpStatus = asCount(response["status_code"]) || null;
+    // Some servers write a status of 0 when there was no answer, and others write none at all.
+    const stated = asCount(Number(asText(response["status_code"]) ?? 0)) || null;
+    const body = unfolded(response["body"] ?? (stated === null ? response : undefined));
+    const httpStatus = stated === null && isAnswer(body) ? 200 : stated;
     if (httpStatus === null || httpStatus >= 300) {
-      const body = unfolded(response["body"]);
       const fallback = `the request failed: ${shown(body)}`;
       throw statusError(httpStatus ?? 500, body, fallback, { httpStatus, requestId });
     }
     const known = { httpStatus, requestId, rateLimits: null };
-    return { customId, completion: completionOf(response["body"], model, known, secret) };
+    return { customId, completion: completionOf(body, model, known, secret) };
   } catch (error) {
     return { customId, error: toCallError(error, secret) };
   }
+}
+
+/** Whether a body holds an answer that was generated, and so is paid. */
+function isAnswer(body: unknown): boolean {
+  const choices = unwrapped(body, "choices")?.["choices"];
+  return Array.isArray(choices) && choices.length > 0;
 }
 
 /** A part of a line. Some servers write it as JSON text. */

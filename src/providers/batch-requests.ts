@@ -24,6 +24,12 @@ const REMOVAL_TIMEOUT_MS = 10_000;
 /** The most bytes of a line of results besides the body of an answer. */
 const LINE_ENVELOPE = 10_000;
 
+/**
+ * A file of results may have as many bytes more as so many of the longest answers: one that is too long is read over, so
+ * that its request fails, and no other.
+ */
+const MORE_ANSWERS = 10;
+
 /** The most pages of a list. A page has 100 objects or more. */
 const MOST_PAGES = 10_000;
 
@@ -114,7 +120,7 @@ export function requestsWith({ apiKey, maxAnswerBytes }: BatchServer) {
     using own = ownSignal(signal, DOWNLOAD_TIMEOUT_MS);
     try {
       const { body } = await send({ signal: own.signal, timeout: ANSWER_TIMEOUT_MS });
-      if (body) yield* splitLines(arriving(body, requests * longest), longest);
+      if (body) yield* splitLines(arriving(body, (requests + MORE_ANSWERS) * longest), longest);
     } catch (error) {
       signal.throwIfAborted();
       if (own.isLate()) throw endless(`the results at ${name} did not end in ${DOWNLOAD_TIMEOUT_MS / 3_600_000} hours`);

@@ -1,4 +1,5 @@
 import type { BatchProvider } from "./batch.ts";
+import { idIn } from "./batch-ids.ts";
 import { readBatch, readResult } from "./batch-protocol.ts";
 import {
   type Pages,
@@ -68,7 +69,7 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
           throw tooLargeFile(error);
         },
       );
-      const id = asText(asObject(file)?.["id"]);
+      const id = idIn(asObject(file)?.["id"], apiKey);
       if (id === null) throw unexpected("a file", file, apiKey);
       return id;
     },
@@ -85,10 +86,10 @@ export function serverBatches(server: Server, dialect: Dialect): BatchProvider {
       // Gateways may give files other names, and keep no metadata of batches.
       const files: (string | null)[] = known === null ? [] : [known];
       for await (const file of list("/files", dialect.files, PAGES, signal)) {
-        if (file["filename"] === name) files.push(asText(file["id"]));
+        if (file["filename"] === name) files.push(idIn(file["id"], apiKey));
       }
       for await (const batch of list("/batches", dialect.batches, PAGES, signal)) {
-        const fileId = asText(batch["input_file_id"]);
+        const fileId = idIn(batch["input_file_id"], apiKey);
         const mark = asObject(batch["metadata"])?.["datagen"];
         const isIt = mark === undefined ? fileId !== null && files.includes(fileId) : mark === name;
         if (isIt) return { fileId, batch: batchOf(batch) };

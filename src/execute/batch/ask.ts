@@ -34,7 +34,7 @@ interface AskOptions<T> {
  * @returns null if the run is stopping
  */
 export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOptions<T>): Promise<T | null> {
-  const { lookUp, missingTimes, onMissing = () => noBatches(job), onLimited } = options;
+  const { lookUp, missingTimes, onMissing = (message) => noBatches(job, message), onLimited } = options;
   let failingSince: number | null = null;
   let missing = { what: "", times: 0 };
 
@@ -73,15 +73,15 @@ export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOp
   );
 }
 
-function noBatches(job: Job): never {
-  throw new NoBatchesError(job);
+function noBatches(job: Job, message: string): never {
+  throw new NoBatchesError(job, message);
 }
 
 /** The server has no addresses for batches or files. */
 export class NoBatchesError extends StoppedError {
-  constructor({ server }: Job) {
+  constructor({ server }: Job, message: string) {
     const hint = "With --live each call is sent in its own request.";
-    super(`${server} has no batch API`, hint, undefined, { resumeFlags: "--live" });
+    super(`${server} has no batch API: ${message}`, hint, undefined, { resumeFlags: "--live" });
   }
 }
 

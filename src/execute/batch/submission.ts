@@ -21,6 +21,7 @@ import { checkSpace } from "../../store/file/space.ts";
 import { removeTemporary, temporaryPath } from "../../store/file/temporary.ts";
 import { type PreparedRequest, questionOf } from "../prepare.ts";
 import type { Job } from "../executor.ts";
+import { stopped } from "../stops.ts";
 import { ask, MISSING_TIMES, NoBatchesError, pause } from "./ask.ts";
 import { awaitCandidate } from "./candidate.ts";
 import { removeFiles } from "./files.ts";
@@ -122,9 +123,10 @@ async function createBatch(run: BatchRun, row: BatchRow, file: string, fileId: s
   return created && adopt(run, row, created);
 }
 
-/** @throws StoppedError that says whether the batch may have arrived */
+/** @throws StoppedError that says whether the batch may have arrived, or that the server does not know the model */
 function unavailable(job: Job, row: BatchRow, mayHaveArrived: boolean, message: string): never {
-  throw mayHaveArrived ? unknownArrival(job, row, message) : new NoBatchesError(job);
+  if (mayHaveArrived) throw unknownArrival(job, row, message);
+  throw /\bmodels?\b/i.test(message) ? stopped("model_not_found", message, job) : new NoBatchesError(job, message);
 }
 
 /** Whether a request has had no effect for certain. */

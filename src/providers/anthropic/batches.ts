@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { realError } from "../answer.ts";
 import type { BatchProvider, BatchResult, BatchState, BatchStatus, Submission } from "../batch.ts";
+import { idIn } from "../batch-ids.ts";
 import {
   type Pages,
   PROBE_TIMEOUT_MS,
@@ -15,7 +16,6 @@ import { asCount, asObject, asText, type Json, parseJson } from "../json.ts";
 import { CallError } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { cleaned, errorWithoutStatus, toCallError } from "../refusal.ts";
-import { withoutKey } from "../secrets.ts";
 import { createFileFetch } from "../transport.ts";
 import { completionOf } from "./answer.ts";
 import { anthropicClient } from "./client.ts";
@@ -151,9 +151,8 @@ async function creationOf(path: string): Promise<{ headers: Record<string, strin
 /** @throws CallError when the value is not a batch */
 function readBatch(value: unknown, secret: string | undefined): BatchState {
   const batch = asObject(value);
-  const id = asText(batch?.["id"]);
-  // Refuse an id that contains the key: ids are stored.
-  if (!batch || id === null || withoutKey(id, secret) !== id) throw unexpected("a batch", value, secret);
+  const id = idIn(batch?.["id"], secret);
+  if (!batch || id === null) throw unexpected("a batch", value, secret);
   const word = asText(batch["processing_status"]) ?? "";
   const counts = readCounts(batch["request_counts"]);
   const status = statusOf(word, batch, counts);

@@ -1,10 +1,10 @@
 import { realError } from "../answer.ts";
 import type { BatchResult, BatchState, BatchStatus } from "../batch.ts";
+import { fileIdIn, idIn } from "../batch-ids.ts";
 import { unexpected } from "../batch-requests.ts";
 import { asCount, asObject, asText, type Json, parseJson, shown } from "../json.ts";
 import { CallError } from "../provider.ts";
 import { cleaned, statusError, toCallError } from "../refusal.ts";
-import { withoutKey } from "../secrets.ts";
 import { completionOf } from "./answer.ts";
 
 /*
@@ -44,20 +44,18 @@ export function checkedId(id: string): string {
 export function readBatch(value: unknown, secret: string | undefined): BatchState {
   const operation = asObject(value);
   const metadata = asObject(operation?.["metadata"]);
-  const id = asText(operation?.["name"]);
-  // Refuse an id that contains the key: ids are stored.
-  if (!operation || !metadata || id === null || !ID.test(id) || withoutKey(id, secret) !== id) {
+  const id = idIn(operation?.["name"], secret);
+  if (!operation || !metadata || id === null || !ID.test(id)) {
     throw unexpected("a batch", value, secret);
   }
   const word = asText(metadata["state"]) ?? "";
   const status = STATUSES[word.replace(/^(?:BATCH|JOB)_STATE_/, "")];
-  const outputFileId = fileIn(metadata["output"]) ?? fileIn(operation["response"]);
+  const outputFileId = fileIn(metadata["output"], secret) ?? fileIn(operation["response"], secret);
   const error = status === "failed" ? rpcError(operation["error"] ?? metadata["error"]) : null;
   const counts = readCounts(metadata["batchStats"]);
   return {
     id,
-    // The file may come after the end of the work.
-    status: status === "completed" && outputFileId === null ? "finalizing" : (status ?? "in_progress"),
+    status: status ?? "in_progress",
     unknownStatus: status ? null : cleaned(word, secret).slice(0, LONGEST_WORD) || "without a status",
     dueAt: dueAt(metadata["createTime"]),
     counts,
@@ -70,8 +68,8 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
   };
 }
 
-function fileIn(output: unknown): string | null {
-  return asText(asObject(output)?.["responsesFile"]) || null;
+function fileIn(output: unknown, secret: string | undefined): string | null {
+  return fileIdIn(asObject(output)?.["responsesFile"], secret);
 }
 
 function dueAt(createTime: unknown): number | null {

@@ -1,5 +1,5 @@
-import { errorCode } from "../../errors.ts";
 import type { BatchProvider } from "../batch.ts";
+import { idIn } from "../batch-ids.ts";
 import {
   type Pages,
   requestsWith,
@@ -13,7 +13,7 @@ import {
 import { asObject, asText, type Json } from "../json.ts";
 import { CallError } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
-import { refusalOf } from "../refusal.ts";
+import { refusalOf, TransportError } from "../refusal.ts";
 import { createFileFetch } from "../transport.ts";
 import { checkedId, readBatch, readResult } from "./batch-answers.ts";
 import { bodyOf } from "./body.ts";
@@ -117,7 +117,7 @@ function filesOf(
             throw tooLargeFile(ofUpload(error));
           });
       });
-      const id = asText(asObject(file)?.["name"]);
+      const id = idIn(asObject(file)?.["name"], apiKey);
       if (id === null) throw unexpected("a file", file, apiKey);
       return checkedId(id);
     },
@@ -145,7 +145,7 @@ function finder({ client, by, list }: Api, apiKey: Connection["apiKey"]): BatchP
     const pageOfFiles = (place: object) =>
       by((httpOptions) => client.files.list({ config: { pageSize: PAGE_SIZE, ...place, httpOptions } }));
     for await (const file of list("files", pageOfFiles, pagesOf("files"), signal)) {
-      if (file["displayName"] === name) fileId ??= asText(file["name"]);
+      if (file["displayName"] === name) fileId ??= idIn(file["name"], apiKey);
     }
     const pageOfBatches = (place: object) =>
       by((httpOptions) => client.batches.list({ config: { pageSize: PAGE_SIZE, ...place, httpOptions } }));
@@ -177,8 +177,9 @@ function ofMissing(error: CallError): CallError {
   return isMissing ? new CallError(error.reason, error.message, { ...error.details, httpStatus: 404 }) : error;
 }
 
-/** The error of an upload. What the SDK says of an answer has no code; errors of the disk have one. */
+/** The error of an upload. All but those of a request and of the disk say that the SDK cannot go on with an answer. */
 function ofUpload(error: unknown): unknown {
-  const isOfSdk = error instanceof Error && error.constructor === Error && errorCode(error) === undefined;
-  return isOfSdk ? new CallError("malformed", error.message) : error;
+  const isOfRequest = error instanceof CallError || error instanceof TransportError;
+  const isOfAnswer = error instanceof Error && !isOfRequest && !("syscall" in error);
+  return isOfAnswer ? new CallError("malformed", `the SDK cannot use the answer: ${error.message}`) : error;
 }
