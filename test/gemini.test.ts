@@ -87,6 +87,40 @@ describe("what is asked of a model of the Gemini API", () => {
   });
 });
 
+describe("what datagen does not send to the Gemini API", () => {
+  const WRONG: [model: string, extra: Parameters["extra_body"], key: string, said: RegExp][] = [
+    [MODEL, { generationConfig: { topK: 4, maxOutputTokens: 60_000 } }, "extra_body", /set max_tokens$/],
+    [MODEL, { generationConfig: { max_output_tokens: null } }, "extra_body", /set max_tokens$/],
+    [MODEL, { generationConfig: { candidateCount: 8 } }, "extra_body", /set replicates/],
+    [MODEL, { generation_config: {} }, "extra_body", /in place of generation_config$/],
+    [MODEL, { generationConfig: 5 }, "extra_body", /an object as generationConfig$/],
+    ["gemini-../../files/x", {}, "model_name", /name of a model/],
+  ];
+
+  test.for(WRONG)("%s with %j is a problem of %s", ([model, extra_body, key, said]) => {
+    expect(gemini.problems!({ model, parameters: { extra_body } }, [])).toEqual([
+      { key, text: expect.stringMatching(said) },
+    ]);
+  });
+
+  test("is an error of the config at its place", async () => {
+    await using lab = await openLab({
+      config: {
+        model_config: { model_name: "gemini-x?key=1" },
+        agent_perspectives: [
+          { ...PLAIN, model_config: { extra_body: { generationConfig: { maxOutputTokens: 9 } } } },
+        ] as never,
+      },
+    });
+    const { code, stderr } = await lab.runConfig();
+    expect([code, lab.server.requests.length], stderr).toEqual([2, 0]);
+    expect(stderr).toContain("model_config.model_name: expected the name");
+    expect(stderr).toContain(
+      "agent_perspectives[0].model_config.extra_body: expected generationConfig without maxOutput",
+    );
+  });
+});
+
 describe("an answer of the Gemini API", () => {
   const text = (...parts: object[]) => ({ content: { role: "model", parts } });
   const half = text({ text: "Half of an" });

@@ -40,8 +40,8 @@ export interface PriceList {
 
 /** Something in a config that a provider would refuse. */
 export interface Problem {
-  /** A parameter, or what the messages before the prompt come from. */
-  key: keyof Parameters | "system_prompt" | "messages";
+  /** A parameter, the model, or what the messages before the prompt come from. */
+  key: keyof Parameters | "model_name" | "system_prompt" | "messages";
   /** Such as `expected at most 1, found 2`. */
   text: string;
 }

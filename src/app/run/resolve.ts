@@ -101,7 +101,11 @@ function checkForProvider(config: Config, { provider, asked }: Target): void {
       const path: Path =
         key === "system_prompt" || key === "messages"
           ? [...(perspective[key] === undefined ? [] : own), key]
-          : [...(perspective.model_config?.[key] === undefined ? [] : own), "model_config", key];
+          : [
+              ...(key === "model_name" || perspective.model_config?.[key] === undefined ? [] : own),
+              "model_config",
+              key,
+            ];
       found.set(formatPath(path), { path, text });
     }
   }

@@ -1,7 +1,7 @@
 import { outputLimit } from "../../models/limits.ts";
 import type { ProviderInfo } from "../provider-info.ts";
 import { isGeminiModel } from "./models.ts";
-import { refusedByGemini } from "./parameters.ts";
+import { problems, refusedByGemini } from "./parameters.ts";
 
 /** The Gemini API of Google AI. Vertex AI is another service, with other addresses and keys. */
 export const gemini: ProviderInfo = {
@@ -21,6 +21,7 @@ export const gemini: ProviderInfo = {
     all: async (day) => (await import("./prices.ts")).geminiPriceList(day),
   },
   refused: ({ model, parameters }) => refusedByGemini(model, parameters),
+  problems,
   connect: async (connection) => (await import("./gemini.ts")).connectGemini(connection),
   models: async (connection, signal) => (await import("./list-models.ts")).listGeminiModels(connection, signal),
   batches: {

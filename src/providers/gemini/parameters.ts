@@ -1,5 +1,8 @@
 import type { Parameters } from "../../config/parameters.ts";
+import { asObject } from "../json.ts";
 import { type BodyNames, bodyParameters, refusedParameters } from "../parameters.ts";
+import type { Question } from "../provider.ts";
+import type { Problem } from "../provider-info.ts";
 import { takesPenalties, takesSampling, thinkingOf } from "./models.ts";
 
 /** The names in `generationConfig`. */
@@ -40,4 +43,29 @@ export function refusedByGemini(model: string, parameters: Parameters): string[]
   return refusedParameters(namesOf(model, parameters), parameters).map((name) =>
     name === "reasoning_effort" ? `reasoning_effort "${parameters.reasoning_effort}"` : name,
   );
+}
+
+/** Members of `generationConfig` that decide what a request may cost, with their other spelling, and what sets them. */
+const SET_ELSEWHERE: readonly (readonly [name: string, spelling: string, instead: string])[] = [
+  ["maxOutputTokens", "max_output_tokens", "set max_tokens"],
+  ["candidateCount", "candidate_count", "set replicates to ask for several answers"],
+];
+
+/** What of a config cannot be sent, or would let a request cost more than datagen sets aside for it. */
+export function problems({ model, parameters }: Pick<Question, "model" | "parameters">): Problem[] {
+  const { generationConfig: given, generation_config: misspelt } = parameters.extra_body ?? {};
+  const own = asObject(given);
+  const texts = [
+    ...(misspelt === undefined ? [] : ["generationConfig in place of generation_config"]),
+    ...(given === undefined || own ? [] : ["an object as generationConfig"]),
+    ...SET_ELSEWHERE.flatMap(([name, spelling, instead]) =>
+      own && (name in own || spelling in own) ? [`generationConfig without ${name}: ${instead}`] : [],
+    ),
+  ];
+  return [
+    ...(/\.\.|[?&#]/.test(model)
+      ? [{ key: "model_name" as const, text: "expected the name of a model, without ?, &, # and two full stops" }]
+      : []),
+    ...(texts.length > 0 ? [{ key: "extra_body" as const, text: `expected ${texts.join(", and ")}` }] : []),
+  ];
 }
