@@ -188,10 +188,15 @@ function createCosts(prices: Prices | null, countsCache: boolean, usual: CacheSh
     const expected = costAt("expected", shares.read);
     return { low: costAt("low", shares.read), expected, high: Math.max(expected, costAt("high", 0)) };
   };
-  return (promptTokens: Range, completionTokens: Range, cached: CacheShares | null) => ({
-    cost: costWith(promptTokens, completionTokens, countsCache ? (cached ?? NOT_CACHED) : usual, false),
-    batchCost: costWith(promptTokens, completionTokens, countsCache ? NOT_CACHED : usual, true),
-  });
+  return (promptTokens: Range, completionTokens: Range, cached: CacheShares | null) => {
+    const costOf = (shares: CacheShares, isBatched: boolean) =>
+      costWith(promptTokens, completionTokens, shares, isBatched);
+    if (!countsCache) return { cost: costOf(usual, false), batchCost: costOf(usual, true) };
+    const { read, written } = cached ?? NOT_CACHED;
+    // Each request of a batch may write its prefix, because none waits for another.
+    const { high } = costOf({ ...NOT_CACHED, written: written + read }, true);
+    return { cost: costOf({ ...NOT_CACHED, read, written }, false), batchCost: { ...costOf(NOT_CACHED, true), high } };
+  };
 }
 
 const NOT_CACHED: CacheShares = { read: 0, written: 0, writtenForHour: 0 };
