@@ -41,7 +41,14 @@ const OTHERS: Record<string, (url: URL) => unknown> = {
       ? { data: [{ id: "b" }], has_more: false }
       : { data: [{ id: "a" }], has_more: true },
   "/odd/v1/models": () => ({
-    data: [null, 7, { object: "model" }, { id: " " }, { id: "x".repeat(2_000) }, { id: "ok" }],
+    data: [
+      null,
+      7,
+      { object: "model" },
+      { id: " " },
+      { id: "x".repeat(2_000) },
+      { id: `for ${fakes.openai.key}`, name: `Of ${fakes.openai.key}` },
+    ],
   }),
   "/page/v1/models": () => "<html>hello</html>",
 };
@@ -149,7 +156,7 @@ describe.concurrent("datagen models", () => {
     const namesAt = async (path: string) =>
       (await listed(["--base-url", `${url}/${path}/v1`])).map(({ model }) => model);
     expect(await namesAt("paged")).toEqual(["a", "b"]);
-    expect(await namesAt("endless")).toEqual(["same", "same"]);
+    expect(await namesAt("endless")).toEqual(["same"]);
     const { code, stdout, stderr } = await models(["--base-url", `${url}/counting/v1`, "--json"]);
     expect({ code, stderr }).toEqual({
       code: 0,
@@ -158,8 +165,11 @@ describe.concurrent("datagen models", () => {
     expect(JSON.parse(stdout)).toHaveLength(10_000);
   });
 
-  test("leaves out what is no model", async () => {
-    expect((await listed(["--base-url", `${url}/odd/v1`])).map(({ model }) => model)).toEqual(["ok"]);
+  test("leaves out what is no model, and shows no key that a server has in a name", async () => {
+    const key = { OPENAI_API_KEY: fakes.openai.key };
+    expect(await listed(["--base-url", `${url}/odd/v1`], key)).toMatchObject([
+      { model: "for [key]", title: "Of [key]" },
+    ]);
   });
 
   test("prints a table without control characters", async () => {

@@ -5,6 +5,7 @@ import { modelFacts } from "../../models/limits.ts";
 import { KEY_VARIABLES, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { ListedModel } from "../../providers/model-list.ts";
 import { CallError } from "../../providers/provider.ts";
+import { withoutKey } from "../../providers/secrets.ts";
 import type { Store } from "../../store/file/store.ts";
 import { pricesAt } from "../prices.ts";
 import { type Environment, readVariables, type Variables, valueOf } from "../server/environment.ts";
@@ -110,16 +111,20 @@ async function* modelsOf(
 ): AsyncGenerator<ListedModel> {
   const { provider, baseUrl } = server;
   const connection = connectionOf(server, { model_config: { model_name: "" } }, variables);
-  let count = 0;
+  const clean = (text: string) => withoutKey(text, connection.apiKey);
+  const known = new Set<string>();
   try {
     const models = (await providers[provider].models?.(connection, new AbortController().signal)) ?? [];
     for await (const model of models) {
-      if (count === MOST_MODELS) {
+      if (known.size === MOST_MODELS) {
         onWarning(`${baseUrl} lists more than ${MOST_MODELS} models; the others are left out`);
         return;
       }
-      count += 1;
-      if (model.id.length <= LONGEST_NAME) yield model;
+      const id = clean(model.id);
+      // Some servers ignore which page is asked for, and list the same models again.
+      if (id.length > LONGEST_NAME || known.has(id)) continue;
+      known.add(id);
+      yield { ...model, id, title: model.title === null ? null : clean(model.title) };
     }
   } catch (error) {
     if (error instanceof CallError && isMissing(error)) {
