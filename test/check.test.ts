@@ -88,9 +88,10 @@ const REFUSALS: Record<string, { given: Body; refuses: (body: Body) => string | 
     wanted: { extra_body: { min_p: 0.1 } },
   },
   "says-no-name": {
-    given: { temperature: 0.5, seed: 1, top_p: 0.5 },
-    refuses: ({ seed }) => seed !== undefined && "Invalid request.",
-    wanted: { temperature: 0.5, top_p: 0.5 },
+    // More parameters than a check can leave out one by one.
+    given: { temperature: 0.5, seed: 1, top_p: 0.5, stop: ["END"], frequency_penalty: 1, presence_penalty: 1 },
+    refuses: ({ temperature }) => temperature !== undefined && "Invalid request.",
+    wanted: { seed: 1, top_p: 0.5, stop: ["END"], frequency_penalty: 1, presence_penalty: 1 },
   },
 };
 

@@ -80,7 +80,8 @@ async function eachRefused(
   if (names.length === 0 || (await ask(without(names))) !== null) return [];
   const refused: ParameterChange[] = [];
   for (const parameter of names) {
-    if (trial.requests >= MOST_REQUESTS) break;
+    // One more request has to show that the others are enough.
+    if (trial.requests >= MOST_REQUESTS - 1) break;
     const failure = await ask(without(names.filter((name) => name !== parameter)));
     if (failure !== null && isOfParameters(failure)) refused.push(changeWithoutWords(parameter, parameters));
   }
