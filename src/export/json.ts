@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { isObject } from "../config/members.ts";
 import { callCounts } from "../store/runs/call-counts.ts";
 import type { TaskRow } from "../store/runs/dataset-rows.ts";
 import { cellsOf, type DatasetRun, referenceOf, type Renderer, type RunRows } from "./renderer.ts";
@@ -85,10 +86,6 @@ function withMissing(ours: Record<string, unknown>, theirs: Record<string, unkno
     else if (isObject(own) && isObject(value)) whole[name] = withMissing(own, value);
   }
   return whole;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function metadataOf(run: DatasetRun) {

@@ -1,4 +1,5 @@
 import { kindOf } from "../config/kinds.ts";
+import type { Part } from "../plan/shard.ts";
 import type { AnswerRow } from "../store/answer-columns.ts";
 import type { OtherSettings } from "../store/runs/answers.ts";
 import type { RunRow } from "../store/runs/runs.ts";
@@ -8,7 +9,7 @@ import type { CellRow, TaskRow } from "../store/runs/dataset-rows.ts";
 export type DatasetRun = RunRow & {
   otherSettings: OtherSettings[];
   costUsd: number | null;
-  part: RunPart | null;
+  part: Part | null;
   /** Whether prompts use the references. */
   usesReference: boolean;
   /** Whether all its inputs have ids in their file, and these are whole numbers. */
@@ -23,12 +24,6 @@ export type DatasetRun = RunRow & {
 export interface RunRows {
   run: DatasetRun;
   tasks: Iterable<TaskRow>;
-}
-
-/** The part of the inputs that a shard has: of every `count` inputs in order, those at `indices`, counted from 1. */
-interface RunPart {
-  indices: number[];
-  count: number;
 }
 
 /** A piece of a file: text, which is written as UTF-8, or bytes. */

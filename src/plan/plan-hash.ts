@@ -37,7 +37,8 @@ const IS_HASHED: Record<keyof Config, boolean> = {
 
 /**
  * `s256:` and the SHA-256, in hex, of the canonical JSON of everything that determines a dataset: the settings, the task,
- * the perspectives, the replicates, which rows and columns are read, and the bytes of the input files. Shards with the same hash are parts of the same run.
+ * the perspectives, the replicates, which rows and columns are read, and the bytes of the input files. Shards with the same
+ * hash are parts of the same run.
  */
 export function planHash(config: Config, settings: Settings, inputSha256: string): string {
   const { reasoning_tags } = config.model_config;

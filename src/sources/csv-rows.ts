@@ -24,7 +24,8 @@ const LONE_RETURN =
 
 /**
  * Cuts a text that comes in chunks into its rows. A row ends at LF, CRLF or CR outside quotes. Lines without a character are
- * left out. CR alone is the problem of its row if lines before it end in LF: pandas puts no quotes around a cell with CR. A quote opens only at the start of a cell; a quote elsewhere is the problem of its row alone.
+ * left out. CR alone is the problem of its row if lines before it end in LF: pandas puts no quotes around a cell with CR. A
+ * quote opens only at the start of a cell; a quote elsewhere is the problem of its row alone.
  */
 export class CsvCutter {
   readonly #path: string;

@@ -73,7 +73,8 @@ export async function exportRun(
 }
 
 /**
- * The dataset of a run as a stream of text, or of bytes if its format is not text. Do not write to the store before the stream ends.
+ * The dataset of a run as a stream of text, or of bytes if its format is not text. Do not write to the store before the
+ * stream ends.
  * @param wanted as in {@link exportRun}
  * @throws UsageError when there is no such run, or calls are pending
  */

@@ -1,7 +1,7 @@
 import { Command, Option } from "clipanion";
 import type { CheckEvent } from "../../app/check/check-config.ts";
 import { EXIT } from "../../errors.ts";
-import { baseUrlsFlag, providerFlag } from "../config-flags.ts";
+import { baseUrlsFlag, providerFlag } from "../flags.ts";
 import { DatagenCommand } from "../command.ts";
 
 export class CheckCommand extends DatagenCommand {

@@ -3,7 +3,7 @@ import type { PreparedPilots } from "../../app/estimate/create-pilot.ts";
 import type { RunSummary } from "../../app/runs/summary.ts";
 import { EXIT } from "../../errors.ts";
 import type { Store } from "../../store/file/store.ts";
-import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../config-flags.ts";
+import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../flags.ts";
 import { isCount, isNumber } from "../number.ts";
 import { estimatesJson, renderEstimates } from "../render/estimate.ts";
 import { renderOutcome } from "../render/lines.ts";

@@ -1,6 +1,6 @@
 import { Command, Option } from "clipanion";
 import type { ImportDatasetOptions } from "../../app/dataset/import-dataset.ts";
-import { providerFlag } from "../config-flags.ts";
+import { providerFlag } from "../flags.ts";
 import { DatagenCommand } from "../command.ts";
 import { renderImported } from "../render/lines.ts";
 

@@ -3,6 +3,7 @@ import { UsageError } from "../../errors.ts";
 import type { ExecuteRunOptions } from "../../app/run/execute-run.ts";
 import { quoted, RUNS_DESCRIPTION } from "../command.ts";
 import { ExecutionCommand } from "../execution.ts";
+import { confirmedUrlsFlag } from "../flags.ts";
 import { isCount } from "../number.ts";
 
 export class ResumeCommand extends ExecutionCommand {
@@ -59,9 +60,7 @@ export class ResumeCommand extends ExecutionCommand {
     validator: isCount(),
   });
 
-  baseUrl = Option.Array("--base-url", {
-    description: "Confirm the base URL of the run, if you have not named that server on this machine",
-  });
+  baseUrl = confirmedUrlsFlag();
   takeOver = Option.Boolean("--take-over", false, {
     description: "Take the run from the process that holds it, once you know that it is stuck",
   });

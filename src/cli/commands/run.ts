@@ -3,7 +3,7 @@ import { UsageError } from "../../errors.ts";
 import { parsePart } from "../../plan/shard.ts";
 import { KEY_VARIABLES } from "../../providers/index.ts";
 import type { CreateRunOptions } from "../../app/run/prepare-run.ts";
-import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../config-flags.ts";
+import { baseUrlsFlag, providerFlag, sampleSizeFlag, testFlag } from "../flags.ts";
 import { ExecutionCommand } from "../execution.ts";
 import { isNumber } from "../number.ts";
 

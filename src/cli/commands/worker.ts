@@ -1,5 +1,5 @@
 import { Command, Option } from "clipanion";
-import { providerFlag } from "../config-flags.ts";
+import { providerFlag } from "../flags.ts";
 import { PlainCommand } from "../command.ts";
 import { growYoungGeneration } from "../memory.ts";
 import { isCount } from "../number.ts";

@@ -1,5 +1,6 @@
 import { Command, Option } from "clipanion";
 import { RUN_DESCRIPTION } from "../../command.ts";
+import { confirmedUrlsFlag } from "../../flags.ts";
 import { renderOutcome } from "../../render/lines.ts";
 import { SendingCommand } from "../../sending.ts";
 
@@ -25,9 +26,7 @@ export class RunsCancelCommand extends SendingCommand {
   });
 
   run = Option.String({ name: "RUN" });
-  baseUrl = Option.Array("--base-url", {
-    description: "Confirm the base URL of the run, if you have not named that server on this machine",
-  });
+  baseUrl = confirmedUrlsFlag();
   giveUp = Option.Boolean("--give-up", false, {
     description: "End the batches here at once; requests without a result are possibly billed",
   });

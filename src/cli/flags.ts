@@ -4,7 +4,7 @@ import { PROVIDERS } from "../config/providers.ts";
 import { isNumber } from "./number.ts";
 import { either } from "./render/text.ts";
 
-/* Flags of several commands that change a config: each command has them as fields. */
+/* Flags that several commands have, each as a field of its own. */
 
 /** @param what what the provider is to the command */
 export function providerFlag(what = "The provider") {
@@ -23,4 +23,11 @@ export function testFlag() {
 
 export function sampleSizeFlag() {
   return Option.String("--sample-size", { description: "How many inputs to use", validator: isNumber() });
+}
+
+/** Confirms the servers of a stored run. */
+export function confirmedUrlsFlag() {
+  return Option.Array("--base-url", {
+    description: "Confirm the base URL of the run, if you have not named that server on this machine",
+  });
 }
