@@ -671,7 +671,9 @@ describe("a config of several models", () => {
     expect(total.calls.total).toBe(3 * 18);
     const sum = models.reduce((cost, { estimate }) => cost + estimate.cost_usd.live.expected, 0);
     expect(total.cost_usd.live.expected).toBeCloseTo(sum, 9);
-    expect((await run(["estimate", "config.json"])).stdout).toMatch(/^All 3 models\n\ncalls +54/m);
+    const shown = await run(["estimate", "config.json"]);
+    expect(shown.stdout).toMatch(/^All 3 models\n\ncalls +54/m);
+    expect(shown.stderr.match(/^Warning: .*so all are used$/gm)).toHaveLength(1);
     const previews = JSON.parse((await run(["preview", "config.json", "--json"])).stdout) as { model: string }[];
     expect(previews.map(({ model }) => model)).toEqual(MODELS);
   });
