@@ -19,6 +19,10 @@ export interface CoordinatorOptions {
   onWarning: (message: string) => void;
 }
 
+const COORDINATOR_QUERIES = 4;
+/** There are many workers. More connections did not make one faster. */
+const WORKER_QUERIES = 2;
+
 /**
  * Connects the coordinator of a run, and claims the results of the run for it. That takes some seconds if an earlier
  * coordinator was killed.
@@ -28,7 +32,7 @@ export interface CoordinatorOptions {
 export async function connectCoordinator(options: CoordinatorOptions): Promise<CoordinatorQueue> {
   const { url, databaseId, runId, patienceMs, onWarning } = options;
   const results = resultsQueue(databaseId, runId);
-  const engine = await connectEngine(url, 1);
+  const engine = await connectEngine(url, { reads: 1, queries: COORDINATOR_QUERIES });
   const roster = new Roster(engine);
   try {
     const claim = await claimResults(roster, runId, { url, results, patienceMs });
@@ -46,7 +50,7 @@ export async function connectCoordinator(options: CoordinatorOptions): Promise<C
  * @throws as {@link connectCoordinator}
  */
 export async function connectWorker(url: QueueUrl, most: number): Promise<WorkerQueue> {
-  return workerQueue(await connectEngine(url, most));
+  return workerQueue(await connectEngine(url, { reads: most, queries: WORKER_QUERIES }));
 }
 
 /** The roster, as somebody reads it who neither coordinates nor works. */
@@ -60,7 +64,7 @@ const LOOK_PATIENCE_MS = 10_000;
 
 /** @throws as {@link connectCoordinator} */
 export async function connectRoster(url: QueueUrl): Promise<RosterReader> {
-  const engine = await connectEngine(url, 0);
+  const engine = await connectEngine(url, { reads: 0, queries: WORKER_QUERIES });
   const roster = new Roster(engine);
   return {
     look: (sightings) => patiently(url, LOOK_PATIENCE_MS, () => roster.look(sightings)),

@@ -84,7 +84,7 @@ export async function startWorker(args: readonly string[], options: SpawnOptions
 
 /** Somebody else who can write to the queue. */
 export async function openStranger(url: string): Promise<Engine & AsyncDisposable> {
-  const engine = await connectEngine(parseQueueUrl(url, "the test"), 1);
+  const engine = await connectEngine(parseQueueUrl(url, "the test"), { reads: 1, queries: 4 });
   return { ...engine, [Symbol.asyncDispose]: () => engine.close() };
 }
 

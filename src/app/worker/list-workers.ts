@@ -3,7 +3,7 @@ import { connectRoster } from "../../queue/connect.ts";
 import type { WorkerSighting } from "../../queue/messages.ts";
 import { BEAT_MS } from "../../queue/queue.ts";
 import { Sightings } from "../../queue/sightings.ts";
-import { type Environment, readVariables } from "../server/environment.ts";
+import { readVariables } from "../server/environment.ts";
 import { queueUrlOf } from "./queue-url.ts";
 
 /** A worker of a queue. */
@@ -30,8 +30,8 @@ const WATCH_MS = 3 * BEAT_MS;
  * @param given the URL of the queue. Default: DATAGEN_QUEUE
  * @throws UsageError when it is no URL, or a package is missing; StoppedError when the queue does not answer
  */
-export async function listWorkers(given?: string, environment?: Environment): Promise<ListedWorker[]> {
-  const roster = await connectRoster(queueUrlOf(given, readVariables(environment)));
+export async function listWorkers(given?: string): Promise<ListedWorker[]> {
+  const roster = await connectRoster(queueUrlOf(given, readVariables()));
   try {
     const sightings = new Sightings();
     for (let watched = 0; ; watched += LOOK_MS) {

@@ -44,15 +44,22 @@ const SILENT_MS = 3_000;
 /** How long after a failure an operation is tried again. */
 const RETRY_MS = 200;
 
+/** What a process does with an engine. */
+export interface EngineUse {
+  /** The most queues that it reads at the same time. */
+  reads: number;
+  /** How many other operations PostgreSQL gets at the same time. Each takes a connection, of which it has few. */
+  queries: number;
+}
+
 /**
  * Connects to the engine of a URL, and loads its packages.
- * @param most the most queues that this process reads at the same time
  * @throws UsageError when a package is missing, or the engine refuses the user or is not fit for a queue
  * @throws StoppedError when it does not answer
  */
-export async function connectEngine(url: QueueUrl, most: number): Promise<Engine> {
+export async function connectEngine(url: QueueUrl, use: EngineUse): Promise<Engine> {
   if (url.engine === "redis") return await (await import("./redis.ts")).connectRedis(url);
-  return await (await import("./postgres.ts")).connectPostgres(url, most);
+  return await (await import("./postgres.ts")).connectPostgres(url, use);
 }
 
 /**

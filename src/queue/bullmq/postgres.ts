@@ -3,15 +3,22 @@ import type { BackendFactory, ConnectionOptions, createPostgresBackend, Queue as
 import type { ClientBase, Pool as PgPool } from "pg";
 import { errorCode, errorMessage } from "../../errors.ts";
 import type { QueueUrl } from "../url.ts";
-import { away, type Engine, FEW_EVENTS, loadOptional, quietly, refused, START_PATIENCE_MS, within } from "./engine.ts";
+import {
+  away,
+  type Engine,
+  type EngineUse,
+  FEW_EVENTS,
+  loadOptional,
+  quietly,
+  refused,
+  START_PATIENCE_MS,
+  within,
+} from "./engine.ts";
 import { removeUnreadable } from "./foreign.ts";
 import { Readers, readerOf } from "./reader.ts";
 
 /** Classes and codes of errors with which PostgreSQL does not let a user in: no such user, database or right. */
 const REFUSALS = /^(28|3D000|42501)/;
-
-/** Connections for queries. Each queue that is read has one more, which listens. */
-const QUERIES = 4;
 
 const LONGEST_QUERY_MS = 60_000;
 /** The tables are made when the first process connects. */
@@ -23,7 +30,7 @@ const LONGEST_PREPARATION_MS = 60_000;
  */
 const OPTIONS = "-c search_path=bullmq -c synchronous_commit=off";
 
-export async function connectPostgres(url: QueueUrl, most: number): Promise<Engine> {
+export async function connectPostgres(url: QueueUrl, { reads, queries }: EngineUse): Promise<Engine> {
   const [bullmq, { default: pg }] = await loadOptional(
     "PostgreSQL",
     ["bullmq", "pg"],
@@ -41,7 +48,8 @@ export async function connectPostgres(url: QueueUrl, most: number): Promise<Engi
   await prepared();
   const pool = new pg.Pool({
     connectionString: url.href,
-    max: QUERIES + most,
+    // Each queue that is read has a connection of its own, which listens.
+    max: queries + reads,
     keepAlive: true,
     connectionTimeoutMillis: LONGEST_QUERY_MS,
     query_timeout: LONGEST_QUERY_MS,

@@ -11,7 +11,7 @@ import { Roster } from "./roster.ts";
  */
 const JOB_LOCK_MS = 30_000;
 
-/** How long it waits once the worker is to end. */
+/** How long a result waits for an engine that is away, once the worker is to end. */
 const LAST_PATIENCE_MS = 60_000;
 
 /** How long the engine is waited for after the last job, and for each step of disconnecting. */
