@@ -88,6 +88,7 @@ describe.each(ENGINES)("on %s", (name) => {
     const first = await openCoordinator(engine.url, server.openaiUrl, { databaseId, runId, take });
     const token = await first.put("again");
     await isTwice.promise;
+    expect(await first.queue.stateOf(token, { provider: "openai", server: server.openaiUrl })).toBe("reported");
     await first[Symbol.asyncDispose]();
     await using coordinator = await openCoordinator(engine.url, server.openaiUrl, { databaseId, runId });
     expect(await coordinator.result(token)).toMatchObject({ token, completion: { text: asked("again") } });
