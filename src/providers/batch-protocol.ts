@@ -1,11 +1,12 @@
 import type { BatchResult, BatchState, BatchStatus } from "./batch.ts";
-import { asCount, asObject, asText, type Json, parseJson, shown } from "./json.ts";
+import { asCount, asObject, asText, type Json, shown } from "./json.ts";
 import { realError, unwrapped } from "./answer.ts";
 import { fileIdIn, idIn } from "./batch-ids.ts";
+import { readLine } from "./batch-lines.ts";
 import { unexpected } from "./batch-requests.ts";
 import { readBody } from "./json-body.ts";
 import { completionOf } from "./openai-answer.ts";
-import { cleaned, errorWithoutStatus, statusError, toCallError } from "./refusal.ts";
+import { cleaned, errorWithoutStatus, statusError } from "./refusal.ts";
 import { CallError } from "./provider.ts";
 
 /*
@@ -87,11 +88,7 @@ function readProgress(percent: unknown, counts: BatchState["counts"]): number | 
 
 /** @param model the name of the model in the request */
 export function readResult(text: string, model: string, secret: string | undefined): BatchResult {
-  const line = asObject(parseJson(text));
-  const customId = line ? asText(line["custom_id"]) : customIdIn(text);
-  try {
-    if (!line) throw new CallError("malformed", `a line of the results is not a JSON object, or too long: ${text}`);
-    if (customId === null) throw new CallError("malformed", `a line of the results has no custom_id: ${text}`);
+  return readLine(text, { idMember: "custom_id", secret }, (line) => {
     const response = asObject(unfolded(line["response"]));
     const requestId = asText(response?.["request_id"]) || asText(line["id"]);
     const error = realError(line["error"]);
@@ -105,11 +102,8 @@ export function readResult(text: string, model: string, secret: string | undefin
       const fallback = `the request failed: ${shown(body)}`;
       throw statusError(httpStatus ?? 500, body, fallback, { httpStatus, requestId });
     }
-    const known = { httpStatus, requestId, rateLimits: null };
-    return { customId, completion: completionOf(body, model, known, secret) };
-  } catch (error) {
-    return { customId, error: toCallError(error, secret) };
-  }
+    return completionOf(body, model, { httpStatus, requestId, rateLimits: null }, secret);
+  });
 }
 
 /** Whether a body holds an answer that was generated, and so is paid. */
@@ -121,12 +115,6 @@ function isAnswer(body: unknown): boolean {
 /** A part of a line. Some servers write it as JSON text. */
 function unfolded(part: unknown): unknown {
   return typeof part === "string" ? (readBody(part) ?? part) : part;
-}
-
-/** The custom id in a line that was cut off. */
-function customIdIn(text: string): string | null {
-  const id = /"custom_id":\s*("(?:[^"\\]|\\.)*")/.exec(text)?.[1];
-  return id === undefined ? null : asText(parseJson(id));
 }
 
 /** An error instead of a response. It usually has a code but no status. */

@@ -9,6 +9,19 @@ export type ParameterName = Exclude<keyof Parameters, "extra_body">;
  */
 export type BodyNames = Readonly<Record<ParameterName, string | null>>;
 
+/** The names of OpenAI's protocol, which are those of configs. */
+export const OPENAI_NAMES = {
+  max_tokens: "max_tokens",
+  max_completion_tokens: "max_completion_tokens",
+  temperature: "temperature",
+  top_p: "top_p",
+  seed: "seed",
+  frequency_penalty: "frequency_penalty",
+  presence_penalty: "presence_penalty",
+  stop: "stop",
+  reasoning_effort: "reasoning_effort",
+} satisfies BodyNames;
+
 /** The parameters in the body of a request, with the members of `extra_body`. */
 export function bodyParameters(names: BodyNames, parameters: Parameters): Record<string, unknown> {
   const body: Record<string, unknown> = {};

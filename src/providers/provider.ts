@@ -1,5 +1,6 @@
 import type { Parameters } from "../config/parameters.ts";
 import type { Endpoint } from "../config/schema.ts";
+import type { PricedUsage } from "../models/cost.ts";
 import type { Prompt } from "../models/prompt.ts";
 
 /** A request for one answer. */
@@ -20,15 +21,9 @@ export interface CompletionRequest extends Question {
   timeoutMs: number;
 }
 
-/** Token counts of a provider. Cached and written tokens are disjoint parts of the prompt, reasoning a part of the completion. */
-export interface ReportedUsage {
-  promptTokens: number;
-  completionTokens: number;
-  cachedTokens: number;
-  /** Written to the provider's cache. */
-  cacheWriteTokens: number;
-  /** The part of the written tokens that the cache keeps for an hour. */
-  cacheWrite1hTokens: number;
+/** Token counts of a provider. */
+export interface ReportedUsage extends PricedUsage {
+  /** A part of the completion. */
   reasoningTokens: number;
 }
 

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { realError } from "../answer.ts";
 import type { BatchProvider, BatchResult, BatchState, BatchStatus, Submission } from "../batch.ts";
 import { idIn } from "../batch-ids.ts";
+import { idInPart, readLine } from "../batch-lines.ts";
 import {
   type Pages,
   PROBE_TIMEOUT_MS,
@@ -12,10 +13,10 @@ import {
   UPLOAD_TIMEOUT_MS,
   unlessEnded,
 } from "../batch-requests.ts";
-import { asCount, asObject, asText, type Json, parseJson } from "../json.ts";
+import { asCount, asObject, asText, type Json } from "../json.ts";
 import { CallError } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
-import { cleaned, errorWithoutStatus, toCallError } from "../refusal.ts";
+import { cleaned, errorWithoutStatus } from "../refusal.ts";
 import { createFileFetch } from "../transport.ts";
 import { completionOf } from "./answer.ts";
 import { anthropicClient } from "./client.ts";
@@ -27,6 +28,9 @@ import { bodyOf } from "./messages.ts";
  */
 
 const BATCHES = "/v1/messages/batches";
+
+/** The member of a line with its id. */
+const ID = "custom_id";
 
 /** What the body of a creation has besides its lines. */
 const HEAD = '{"requests":[';
@@ -61,7 +65,7 @@ export function connectAnthropicBatches(connection: Connection): BatchProvider {
   async function isOf({ name, requests }: Submission, batchId: string, signal: AbortSignal): Promise<boolean | null> {
     try {
       for await (const line of linesOf(batchId, requests, signal))
-        return customIdIn(line)?.startsWith(markOf(name)) === true;
+        return idInPart(line, ID)?.startsWith(markOf(name)) === true;
     } catch (error) {
       // Results are kept for 29 days.
       if (!(error instanceof CallError) || error.details.httpStatus !== 404) throw error;
@@ -199,11 +203,7 @@ function statusOf(word: string, batch: Json, counts: Counts | null): BatchStatus
 
 /** @param model the name of the model in the request */
 function readResult(text: string, model: string, secret: string | undefined): BatchResult {
-  const line = asObject(parseJson(text));
-  const customId = ownId(line ? asText(line["custom_id"]) : customIdIn(text));
-  try {
-    if (!line) throw new CallError("malformed", `a line of the results is not a JSON object, or too long: ${text}`);
-    if (customId === null) throw new CallError("malformed", `a line of the results has no custom_id of ours: ${text}`);
+  return readLine(text, { idMember: ID, ownId, secret }, (line) => {
     const result = asObject(line["result"]);
     const type = asText(result?.["type"]);
     if (type === "expired" || type === "canceled") {
@@ -216,21 +216,12 @@ function readResult(text: string, model: string, secret: string | undefined): Ba
     }
     const message = result?.["message"];
     if (message === undefined) throw new CallError("malformed", `a line of the results has no message: ${text}`);
-    const known = { httpStatus: 200, requestId: null, rateLimits: null };
-    return { customId, completion: completionOf(message, model, known, secret) };
-  } catch (error) {
-    return { customId, error: toCallError(error, secret) };
-  }
-}
-
-/** The id in a line, which may have been cut off. */
-function customIdIn(text: string): string | null {
-  const id = /"custom_id":\s*("(?:[^"\\]|\\.)*")/.exec(text)?.[1];
-  return id === undefined ? null : asText(parseJson(id));
+    return completionOf(message, model, { httpStatus: 200, requestId: null, rateLimits: null }, secret);
+  });
 }
 
 /** An id without the mark before it; null for one without a mark. */
-function ownId(customId: string | null): string | null {
-  const mark = customId?.lastIndexOf("_") ?? -1;
-  return customId === null || mark === -1 ? null : customId.slice(mark + 1);
+function ownId(id: string): string | null {
+  const mark = id.lastIndexOf("_");
+  return mark === -1 ? null : id.slice(mark + 1);
 }

@@ -1,10 +1,11 @@
 import { realError } from "../answer.ts";
 import type { BatchResult, BatchState, BatchStatus } from "../batch.ts";
 import { fileIdIn, idIn } from "../batch-ids.ts";
+import { readLine } from "../batch-lines.ts";
 import { unexpected } from "../batch-requests.ts";
-import { asCount, asObject, asText, type Json, parseJson, shown } from "../json.ts";
+import { asCount, asObject, asText, type Json, shown } from "../json.ts";
 import { CallError } from "../provider.ts";
-import { cleaned, statusError, toCallError } from "../refusal.ts";
+import { cleaned, statusError } from "../refusal.ts";
 import { completionOf } from "./answer.ts";
 
 /*
@@ -88,25 +89,12 @@ function readCounts(value: unknown): BatchState["counts"] {
 
 /** @param model the name of the model in the request */
 export function readResult(text: string, model: string, secret: string | undefined): BatchResult {
-  const line = asObject(parseJson(text));
-  const customId = line ? asText(line["key"]) : keyIn(text);
-  try {
-    if (!line) throw new CallError("malformed", `a line of the results is not a JSON object, or too long: ${text}`);
-    if (customId === null) throw new CallError("malformed", `a line of the results has no key: ${text}`);
+  return readLine(text, { idMember: "key", secret }, (line) => {
     const error = realError(line["error"]);
     if (error !== undefined) throw rpcError(error);
     if (!asObject(line["response"])) throw new CallError("malformed", `a line of the results has no response: ${text}`);
-    const known = { httpStatus: 200, requestId: null, rateLimits: null };
-    return { customId, completion: completionOf(line["response"], model, known, secret) };
-  } catch (error) {
-    return { customId, error: toCallError(error, secret) };
-  }
-}
-
-/** The key in a line that was cut off. In texts, quotes are escaped. */
-function keyIn(text: string): string | null {
-  const key = /"key":\s*("(?:[^"\\]|\\.)*")/.exec(text)?.[1];
-  return key === undefined ? null : asText(parseJson(key));
+    return completionOf(line["response"], model, { httpStatus: 200, requestId: null, rateLimits: null }, secret);
+  });
 }
 
 /** The codes of google.rpc.Status, with their names and the statuses of the same meaning. */

@@ -2,7 +2,7 @@ import Together from "together-ai";
 import type { BatchProvider } from "../batch.ts";
 import { serverBatches } from "../batches.ts";
 import type { ListedModel } from "../model-list.ts";
-import type { BodyNames } from "../parameters.ts";
+import { OPENAI_NAMES } from "../parameters.ts";
 import type { Provider } from "../provider.ts";
 import type { Connection } from "../provider-info.ts";
 import { connectServer, type Server } from "../server.ts";
@@ -33,19 +33,6 @@ export function connectTogetherBatches(connection: Connection): BatchProvider {
   });
 }
 
-/** The names under which all its models accept the parameters of a config. */
-const NAMES: BodyNames = {
-  max_tokens: "max_tokens",
-  max_completion_tokens: "max_completion_tokens",
-  temperature: "temperature",
-  top_p: "top_p",
-  seed: "seed",
-  frequency_penalty: "frequency_penalty",
-  presence_penalty: "presence_penalty",
-  stop: "stop",
-  reasoning_effort: "reasoning_effort",
-};
-
 function togetherServer(connection: Connection, fetch: typeof globalThis.fetch): Server {
   const { model, baseUrl, apiKey, isTrusted, maxAnswerBytes } = connection;
   const client = new Together({
@@ -63,7 +50,7 @@ function togetherServer(connection: Connection, fetch: typeof globalThis.fetch):
     apiKey,
     model,
     maxAnswerBytes,
-    bodyNames: () => NAMES,
+    bodyNames: () => OPENAI_NAMES,
     systemRole: () => "system",
   };
 }

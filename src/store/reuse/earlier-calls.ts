@@ -1,3 +1,4 @@
+import type { PricedUsage } from "../../models/cost.ts";
 import type { Step } from "../../plan/calls.ts";
 import { oncePerStore, type Store } from "../file/store.ts";
 
@@ -7,14 +8,9 @@ import { oncePerStore, type Store } from "../file/store.ts";
  */
 
 /** An answered call of an earlier run. The usage of an imported call is unknown. */
-export interface EarlierCall {
+export interface EarlierCall extends PricedUsage {
   answerId: number;
   inputId: number;
-  promptTokens: number;
-  completionTokens: number;
-  cachedTokens: number;
-  cacheWriteTokens: number;
-  cacheWrite1hTokens: number;
   reasoningTokens: number;
   /** Whether datagen counted the tokens: 0 or 1. */
   tokensEstimated: number;

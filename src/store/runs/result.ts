@@ -1,15 +1,8 @@
+import type { PricedUsage } from "../../models/cost.ts";
 import type { OpenCall } from "./calls.ts";
 
 /** Token counts of one answer. */
-export interface Usage {
-  promptTokens: number;
-  completionTokens: number;
-  /** A subset of the prompt tokens. */
-  cachedTokens: number;
-  /** Another subset of the prompt tokens. */
-  cacheWriteTokens: number;
-  /** A subset of the written tokens. */
-  cacheWrite1hTokens: number;
+export interface Usage extends PricedUsage {
   /** A subset of the completion tokens. */
   reasoningTokens: number;
   /** Whether datagen counted them, because the provider reported none. */
