@@ -331,6 +331,13 @@ describe.concurrent("datagen check", () => {
       { behave: ({ nth }) => (nth === 1 ? { kind: "status", status: 503 } : undefined) },
     );
     expect((await lab.check()).found).toMatchObject({ ok: true, requests: 2 });
+    // Nothing leaves for a server that is away.
+    await lab.server.goDown();
+    const { code, found } = await lab.check();
+    expect(code).toBe(1);
+    expect(found).toMatchObject({ ok: false, requests: 0, cost_usd: 0 });
+    const [problem] = found.models[0]!.servers[0]!.problems;
+    expect(problem).toMatch(/^the server has not answered: connect ECONNREFUSED \S+\. Check the address, and whether/);
   });
 
   test("needs the key that a run needs, and no key offline", async () => {

@@ -2,6 +2,7 @@ import { copyFile, readFile, writeFile } from "node:fs/promises";
 import type Database from "better-sqlite3";
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { possiblyCharged } from "../src/app/run/cap.ts";
 import { createRun } from "../src/app/run/create-run.ts";
 import { executeRun } from "../src/app/run/execute-run.ts";
 import { listRuns } from "../src/app/runs/list-runs.ts";
@@ -12,6 +13,7 @@ import { type Column, renderTable } from "../src/cli/render/table.ts";
 import { parseConfig } from "../src/config/parse.ts";
 import { Cap } from "../src/execute/cap.ts";
 import type { Prices } from "../src/models/cost.ts";
+import { settingsOf } from "../src/plan/settings.ts";
 import { isInShard, positionIn } from "../src/plan/shard.ts";
 import { checkStore } from "../src/store/check/check.ts";
 import { openStore } from "../src/store/file/open.ts";
@@ -254,23 +256,35 @@ test("two runs that are planned at once on one store reuse the same earlier answ
 });
 
 test("a request that was reserved without a limit counts in a cap with that of the run", () => {
-  const prices = {
+  const prices: Prices = {
     input: 1,
     cached_input: 1,
+    cache_write: 1,
     output: 2,
     batch_factor: 0.5,
     long_prompts: [],
     source: "config",
     date: "2026-01-01",
   };
-  const cap = new Cap(
-    prices as unknown as Prices,
-    { budget: { mostNanoUsd: 1e9, usedNanoUsd: 0, inFlight: new Map() }, completionLimit: 100 },
-    1,
-  );
+  const budget = { mostNanoUsd: 1e9, usedNanoUsd: 0, inFlight: new Map() };
+  const cap = new Cap({ budget, completionLimit: 100, prices }, 1);
   expect(cap.mostOf({ promptTokens: 10, completionTokens: null })).toBe(
     cap.mostOf({ promptTokens: 10, completionTokens: 100 }),
   );
+});
+
+test("a request may cost what the cache of an hour costs only if its extra_body asks for that", () => {
+  const rates = { input: 4, cached_input: 1, cache_write: 5, cache_write_1h: 8, output: 0 };
+  const prices: Prices = { ...rates, long_prompts: [], batch_factor: 0.5, source: "", date: "" };
+  const reserved = { promptTokens: 1_000, completionTokens: 1, attempts: 1, isBatched: false, isUnderWay: false };
+  const mostWith = (extra: Record<string, unknown>) => {
+    const config = configFor({ model_config: { extra_body: extra } });
+    const target = { provider: "anthropic", baseUrl: null, endpoint: "chat" } as const;
+    return possiblyCharged([reserved], prices, [settingsOf(parseConfig(config), target)]).mostNanoUsd;
+  };
+  expect(mostWith({})).toBe(5_000_000);
+  expect(mostWith({ cache_control: { type: "ephemeral" } })).toBe(5_000_000);
+  expect(mostWith({ cache_control: { type: "ephemeral", ttl: "1h" } })).toBe(8_000_000);
 });
 
 test.for([

@@ -221,6 +221,6 @@ describe.concurrent("datagen models", () => {
     gone.close();
     const { code, stderr } = await models(["--base-url", `http://127.0.0.1:${port}/v1`]);
     expect(code).toBe(3);
-    expect(stderr).toMatch(/\/v1 has not answered: ECONNREFUSED/);
+    expect(stderr).toMatch(/\/v1 has not answered: connect ECONNREFUSED/);
   });
 });

@@ -56,7 +56,7 @@ export class Cap {
   #excess = 0;
 
   /** @param factor the price of the requests divided by that of live ones */
-  constructor(prices: Prices, { budget, completionLimit: limit }: CapState, factor: number) {
+  constructor({ budget, completionLimit: limit, prices }: CapState, factor: number) {
     this.#limit = limit;
     this.#factor = factor;
     this.#prices = prices;

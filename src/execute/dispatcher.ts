@@ -71,7 +71,7 @@ export class Dispatcher {
     this.#earlier = createEarlier(job);
     this.#lanes = new Lanes(job, now);
     this.#doubts = new Doubts(job.hasAnswers);
-    this.#cap = job.cap && job.prices && new Cap(job.prices, job.cap, 1);
+    this.#cap = job.cap && new Cap(job.cap, 1);
   }
 
   get lanes(): readonly Lane[] {

@@ -99,6 +99,8 @@ export interface CapState {
   budget: Budget;
   /** The most completion tokens of a request without a limit. */
   completionLimit: number;
+  /** The prices that count for the highest cost of a request. */
+  prices: Prices;
 }
 
 /** How a run uses the provider's batch API. */

@@ -83,8 +83,10 @@ export function connectionError(error: unknown, hasLeft = true): CallError {
   if (isAlert(cause)) {
     return new CallError("wrong_protocol", "the server speaks TLS: its URL must begin with https", { code });
   }
-  const message = `${code ? `${code}: ` : ""}${errorMessage(cause)}`;
-  const permanent = PERMANENT.find(([, errors]) => errors.test(message))?.[0];
+  const said = errorMessage(cause);
+  const coded = `${code ? `${code}: ` : ""}${said}`;
+  const permanent = PERMANENT.find(([, errors]) => errors.test(coded))?.[0];
+  const message = code && said.includes(code) ? said : coded;
   if (permanent) return new CallError(permanent, message, { code, hasLeft: false });
   return new CallError("connection", message, { code, hasLeft });
 }

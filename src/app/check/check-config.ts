@@ -224,6 +224,9 @@ function resultOf(
 
 function problemOf({ reason, message }: CallError): string {
   const known = meaningOf(reason);
+  if (reason === "connection" || reason === "timeout") {
+    return `the server has not answered: ${message}. Check the address, and whether the server runs`;
+  }
   return known ? `the server ${known.what}: ${message}. ${known.hint}` : `${reason}: ${message}`;
 }
 

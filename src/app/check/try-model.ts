@@ -116,6 +116,7 @@ async function askOnce(
         trial.usages.push(details.usage);
         return { result: null };
       }
+      if (!details.hasLeft) trial.requests -= 1;
       // What has timed out may be charged.
       if (reason === "timeout" && details.hasLeft) trial.usages.push(null);
       const delayMs = sent > MOST_RETRIES || trial.requests >= MOST_REQUESTS ? null : backoff();

@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import { completionLimit } from "../../execute/cap.ts";
 import type { Budget, CapState } from "../../execute/executor.ts";
-import { highestCost, type Prices } from "../../models/cost.ts";
+import { highestCost, type Prices, type Rates } from "../../models/cost.ts";
 import { type Settings, settingsByPerspective } from "../../plan/settings.ts";
 import type { ExecutorName } from "../../config/executors.ts";
 import { type OpenReservation, openReservations } from "../../store/runs/money.ts";
@@ -44,7 +44,7 @@ export function checkCap(
 }
 
 /** The most completion tokens of any request with one of these settings; null if one of them has no limit. */
-export function highestLimit(asked: Iterable<Settings>): number | null {
+function highestLimit(asked: Iterable<Settings>): number | null {
   let highest = 0;
   for (const settings of new Set(asked)) {
     const limit = completionLimit(settings);
@@ -52,6 +52,17 @@ export function highestLimit(asked: Iterable<Settings>): number | null {
     highest = Math.max(highest, limit);
   }
   return highest;
+}
+
+/** What the cache keeps for an hour, as `extra_body` asks for it. */
+const FOR_HOUR = /"1h"/;
+
+/** The prices that count for the highest cost of requests with one of these settings. */
+function pricesOf(prices: Prices, asked: Iterable<Settings>): Prices {
+  const asksForHour = ({ parameters }: Settings) => FOR_HOUR.test(JSON.stringify(parameters.extra_body ?? {}));
+  if ([...new Set(asked)].some(asksForHour)) return prices;
+  const withoutHour = <R extends Rates>({ cache_write_1h: _, ...rates }: R) => rates;
+  return { ...withoutHour(prices), long_prompts: prices.long_prompts.map(withoutHour) };
 }
 
 /** The budgets of experiments whose runs this process executes, by database and experiment. */
@@ -101,7 +112,9 @@ export function capOf(store: Store, run: RunRow & RunSummaryRow): CapState | nul
   budget.mostNanoUsd = mostNanoUsd;
   if (run.batchesOpen > 0) budget.inFlight.set(run.id, run.batchesOpen);
   if (entry) entry.budget = budget;
-  return { budget, completionLimit: checkCap(run.prices, askedOf(store, run), run.executor).completionLimit };
+  const asked = askedOf(store, run);
+  const { prices, completionLimit: limit } = checkCap(run.prices, asked, run.executor);
+  return { budget, completionLimit: limit, prices: pricesOf(prices, asked) };
 }
 
 function askedOf(store: Store, run: RunRow): readonly Settings[] {
@@ -123,8 +136,9 @@ function usedOf(store: Store, run: RunRow): number {
 }
 
 function usedByRun(store: Store, run: RunRow): number {
-  const { prices, completionLimit: limit } = checkCap(run.prices, askedOf(store, run), run.executor);
-  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, limit);
+  const asked = askedOf(store, run);
+  const { prices } = checkCap(run.prices, asked, run.executor);
+  const { mostNanoUsd } = possiblyCharged(openReservations(store, run.id), prices, asked);
   if (run.attemptsUnpriced === 0 && mostNanoUsd !== null) return run.costNanoUsd + mostNanoUsd;
   const what =
     run.attemptsUnpriced > 0
@@ -138,18 +152,20 @@ function usedByRun(store: Store, run: RunRow): number {
 
 /** The most that the attempts of a run without a known charge may have cost; null if unknown. */
 export function possibleCostOf(store: Store, run: RunRow): number | null {
-  return possiblyCharged(openReservations(store, run.id), run.prices, highestLimit(askedOf(store, run))).mostNanoUsd;
+  return possiblyCharged(openReservations(store, run.id), run.prices, askedOf(store, run)).mostNanoUsd;
 }
 
 /**
  * The number of attempts that may have been charged, and the most that they may have cost; null if that is unknown.
- * @param limit the most completion tokens of attempts that set no limit; null if unknown
+ * @param asked the settings of the attempts
  */
 export function possiblyCharged(
   reservations: readonly OpenReservation[],
-  prices: Prices | null,
-  limit: number | null,
+  given: Prices | null,
+  asked: Iterable<Settings>,
 ): { attempts: number; mostNanoUsd: number | null } {
+  const prices = given && pricesOf(given, asked);
+  const limit = highestLimit(asked);
   let attempts = 0;
   let mostNanoUsd: number | null = 0;
   for (const reserved of reservations) {

@@ -12,7 +12,7 @@ import { getSettings } from "../../store/runs/plan.ts";
 import type { DataSource } from "../../store/runs/data-source.ts";
 import { type ScoreCount, scoreCounts } from "../../store/runs/scores.ts";
 import { findRun, runNamed } from "../../store/runs/runs.ts";
-import { capNanoUsdOf, highestLimit, possiblyCharged } from "../run/cap.ts";
+import { capNanoUsdOf, possiblyCharged } from "../run/cap.ts";
 import type { ImportedFrom } from "../../store/import/imported-from.ts";
 import { type RunSummary, summaryOf } from "./summary.ts";
 
@@ -102,9 +102,9 @@ export function showSummary(store: Store, run: string): RunSummary {
  */
 export function showRun(store: Store, run: string): RunDetails {
   const row = runNamed(store, run);
-  const limit = highestLimit(settingsByPerspective(getSettings(store, row.settingsId), row.config.agent_perspectives));
+  const asked = settingsByPerspective(getSettings(store, row.settingsId), row.config.agent_perspectives);
   const unsettled = openReservations(store, row.id).filter(({ isUnderWay }) => !isUnderWay);
-  const unclear = possiblyCharged(unsettled, row.prices, limit);
+  const unclear = possiblyCharged(unsettled, row.prices, asked);
   const scores = scoreCounts(store, row.id);
   const saved = row.callsReused === 0 ? 0 : savedCost(store, row.id, (usage) => costOf(row.prices, usage));
   return {

@@ -67,7 +67,7 @@ async function startRun(job: Job): Promise<BatchRun> {
     provider: await job.batches.connect(),
     prepare: createPrepare(job),
     outcomes: new Outcomes(job),
-    cap: job.cap && job.prices && new Cap(job.prices, job.cap, job.batches.factor ?? 1),
+    cap: job.cap && new Cap(job.cap, job.batches.factor ?? 1),
     isHeldBack: false,
     reservationOf: await createReservations(job.settings, job.cap !== null && job.isCountExact),
     earlier: createEarlier(job),
