@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { configFor, promptOf } from "./support/harness.ts";
+import { configFor, datagen, promptOf } from "./support/harness.ts";
 import { openLab, PLAIN } from "./support/lab.ts";
 import { fakes, REMOTE, type RemoteName } from "./support/providers/index.ts";
 
@@ -56,6 +56,13 @@ test("one config asks models of four providers, each in its own way, and gives a
     );
     expect(asked.map(({ body }) => body)).toContainEqual(bodies[name]);
   }
+
+  // All keys that are missing are named at once, each with the first model that needs it.
+  const bare = await datagen(["run", "config.json", "--fresh"], { cwd: lab.space.path, env: {} });
+  expect([bare.code, bare.stdout]).toEqual([2, ""]);
+  expect(bare.stderr).toMatch(
+    /^Error: OPENAI_API_KEY is not set.*gpt-4o-mini\nANTHROPIC_API_KEY is.*\nGEMINI_API_KEY is.*\nTOGETHER_API_KEY is.*\nSet them in/,
+  );
 
   const resumed = await lab.datagen("resume", experiment, "--json");
   expect(resumed.code, resumed.stderr).toBe(0);

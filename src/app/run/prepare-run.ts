@@ -16,7 +16,7 @@ import type { ReusePolicy } from "../../store/reuse/reuse-policy.ts";
 import { batchFolder } from "./batches.ts";
 import { inputChanges } from "./input-changes.ts";
 import { createBatchProbe } from "./probe-batches.ts";
-import { checkSendable, type Resolved, resolveAll } from "./resolve.ts";
+import { checkAllSendable, type Resolved, resolveAll } from "./resolve.ts";
 
 /** A question to the user before a run is planned. */
 export type PlanQuestion =
@@ -83,7 +83,7 @@ export async function prepareRuns(
   const onEvent = withoutRepeats(options.onEvent);
   const all = await resolveAll(store, configs, options);
   if (all.length > 1 && name !== undefined) checkExperimentName(store, name);
-  const connections = all.map((resolved) => checkSendable(resolved, options.queue));
+  const connections = checkAllSendable(all, options.queue);
   await probeBatches(store, all, connections);
   const agree = async (question: PlanQuestion) => {
     if (confirm && !(await confirm(question))) throw new DeclinedError("nothing was sent, and no run was created");

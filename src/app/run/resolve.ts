@@ -10,7 +10,15 @@ import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import { resolvePrices } from "../prices.ts";
 import { type Environment, readVariables, type Variables } from "../server/environment.ts";
-import { connectionOf, connectionOfWorkers, eachServer, resolveTarget, type Target } from "../server/target.ts";
+import {
+  connectionOf,
+  connectionOfWorkers,
+  eachServer,
+  MissingKeyError,
+  missingKeys,
+  resolveTarget,
+  type Target,
+} from "../server/target.ts";
 import { canonicalJson } from "../../plan/settings.ts";
 import { checkBatches } from "./batches.ts";
 import { checkCap } from "./cap.ts";
@@ -110,6 +118,26 @@ function checkForProvider(config: Config, { provider, asked }: Target): void {
     }
   }
   if (found.size > 0) throw new UsageError(formatProblems("the config", [...found.values()]));
+}
+
+/**
+ * Checks that the runs of several models can be sent.
+ * @returns the connections of each, as {@link checkSendable} returns them
+ * @throws UsageError as {@link checkSendable} does, but with all keys that are missing
+ */
+export function checkAllSendable(all: readonly Resolved[], queue?: string): Connection[][] {
+  const missing: MissingKeyError[] = [];
+  const connections: Connection[][] = [];
+  for (const resolved of all) {
+    try {
+      connections.push(checkSendable(resolved, queue));
+    } catch (error) {
+      if (error instanceof MissingKeyError) missing.push(error);
+      else throw missing.length > 0 ? missingKeys(missing) : error;
+    }
+  }
+  if (missing.length > 0) throw missingKeys(missing);
+  return connections;
 }
 
 /**

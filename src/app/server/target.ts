@@ -105,9 +105,39 @@ export function connectionOfWorkers(
   return { model, maxAnswerBytes: maxAnswerMb * 1_000_000, baseUrl, apiKey: undefined, isTrusted: false };
 }
 
+/** A key that a provider needs is not set. */
+export class MissingKeyError extends UsageError {
+  /** The variable that would have it. */
+  readonly variable: string;
+  /** What else may be wrong; empty if nothing comes to mind. */
+  readonly doubt: string;
+
+  constructor(message: string, variable: string, doubt: string) {
+    super(message, [setIt(variable), doubt].filter(Boolean).join("\n"));
+    this.variable = variable;
+    this.doubt = doubt;
+  }
+}
+
+function setIt(variable: string): string {
+  return `Set ${variable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.`;
+}
+
+/**
+ * The error for the keys that several runs lack, with a line for each key.
+ * @param errors at least one
+ */
+export function missingKeys(errors: readonly MissingKeyError[]): UsageError {
+  const different = errors.filter(({ variable }, at) => errors.findIndex((one) => one.variable === variable) === at);
+  const [only, ...others] = different;
+  if (only && others.length === 0) return only;
+  const doubts = new Set(errors.map(({ doubt }) => doubt).filter(Boolean));
+  return new UsageError(different.map(({ message }) => message).join("\n"), [setIt("them"), ...doubts].join("\n"));
+}
+
 /**
  * The connection to a server, with the key that may go there.
- * @throws UsageError when a key is missing
+ * @throws MissingKeyError when a key is missing, UsageError when it cannot be one
  */
 export function connectionOf(
   server: Server & { keysFrom: KeysFrom },
@@ -128,12 +158,10 @@ export function connectionOf(
     // Names of open models have the name of their maker before a slash.
     const ofOther =
       provider === OF_OTHER_MODELS && model !== "" && !model.includes("/")
-        ? `\n${remote.label} is asked for all models whose names no other provider knows: check the name. Your own server needs --base-url, or base_url in the config.`
+        ? `${remote.label} is asked for all models whose names no other provider knows: check the name. Your own server needs --base-url, or base_url in the config.`
         : "";
-    throw new UsageError(
-      `${remote.keyVariable} is not set, but ${remote.label} needs a key${model === "" ? "" : ` for ${model}`}`,
-      `Set ${remote.keyVariable} in the environment or in a .env file in this folder; --provider ${WITHOUT_SERVER.join(" or ")} needs no key.${ofOther}`,
-    );
+    const whom = `${remote.label} needs a key${model === "" ? "" : ` for ${model}`}`;
+    throw new MissingKeyError(`${remote.keyVariable} is not set, but ${whom}`, remote.keyVariable, ofOther);
   }
   // A quote in a key is left over from a pair of quotes.
   if (apiKey !== undefined && !/^[\x21\x23-\x26\x28-\x7e]+$/.test(apiKey)) {
