@@ -155,12 +155,17 @@ describe("datagen scores import", () => {
       `  row 12 (line 13) has the run_id "zzzz", and is not of run ${run}`,
       `  row 13 (line 14) has the model "other", and is not of run ${run}`,
     ]);
-    await lab.space.write("many.jsonl", asLines(Array.from({ length: 200 }, () => ({ f1: 1 }))));
+    await lab.space.write("many.jsonl", asLines(Array.from({ length: 200 }, () => ({ condition: "Plain", f1: 1 }))));
     const many = await lab.importing("many.jsonl");
     expect(many.stderr).toContain("many.jsonl has at least 50 problems");
-    expect(many.stderr.split("\n").filter((line) => line.includes("has no condition"))).toHaveLength(50);
+    expect(many.stderr.split("\n").filter((line) => line.includes("has neither id nor task"))).toHaveLength(50);
     for (const [content, says] of [
       ["", "is empty"],
+      // A file that is none of scores is one problem, however many rows it has.
+      [
+        asLines([{ task: 0, f1: 1 }, { f1: 2 }]),
+        'Error: none.jsonl has no column "condition"; it has "task", "f1"\nA row',
+      ],
       [asLines([{ ...cell, prompt_tokens: 3 }]), "has no scores"],
       ['{"task":0,"condition":"Plain","f1":1e999}', 'row 0 (line 1) has a number in "f1" that is not finite'],
     ] as const) {

@@ -68,6 +68,8 @@ async function readFile(
     const place = line === null ? `row ${index}` : `row ${index} (line ${line})`;
     rows += 1;
     if ("problem" in read) return void problems.push(`${place}${read.problem}`);
+    // Otherwise each row would be a problem of its own.
+    if (rows === 1 && !Object.hasOwn(read.row, "condition")) throw noCondition(path, Object.keys(read.row));
     const cell = finder.find(read.row, index);
     if (typeof cell === "string") return void problems.push(`${place} ${cell}`);
     const scores = reader.read(read.row);
@@ -105,9 +107,19 @@ function wrongFile(path: string, problems: readonly string[]): UsageError {
   const list = problems.map((problem) => `\n  ${problem}`).join("");
   return new UsageError(
     `${path} has ${isCut ? `at least ${count}` : count}; no score was imported:${list}`,
-    "A row names its cell with id or task, condition and, unless it is 1, replicate; each other column with numbers is a score.",
+    NAMES_ITS_CELL,
   );
 }
+
+const MOST_NAMES = 20;
+
+function noCondition(path: string, columns: readonly string[]): UsageError {
+  const names = columns.slice(0, MOST_NAMES).map((name) => JSON.stringify(name));
+  return new UsageError(`${path} has no column "condition"; it has ${names.join(", ")}`, NAMES_ITS_CELL);
+}
+
+const NAMES_ITS_CELL =
+  "A row names its cell with id or task, condition and, unless it is 1, replicate; each other column with numbers is a score.";
 
 function noScores(path: string, rows: number): UsageError {
   return new UsageError(
