@@ -99,6 +99,7 @@ describe("what a dataset never replaces", () => {
       ["config.json", /which is the config of the run/],
       ["./rows.json", /which is an input of the run/],
       [DB, /which is the database/],
+      ["rows.json/", /^Error: the folder rows\.json cannot be written \(ENOTDIR\)\n/],
     ] as const) {
       const result = await datagenInTurn(["run", "config.json", "--output", output], options);
       expect(result).toMatchObject({ code: 2, stdout: "" });

@@ -192,7 +192,7 @@ describe.concurrent("a file that is not a database of datagen", () => {
     expectRefusal(await datagenInTurn(["runs", "list", "--db", "folder.db"], { cwd: space.path }), /cannot be opened/);
     expectRefusal(
       await datagenInTurn(["runs", "list", "--db", "rows.json/x.db"], { cwd: space.path }),
-      /cannot be opened/,
+      /cannot be opened \(ENOTDIR: not a directory/,
     );
   });
 

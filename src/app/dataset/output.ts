@@ -96,7 +96,8 @@ export async function checkPlace({ path, stem }: Place, kept: Kept): Promise<voi
       );
     }
   } catch (error) {
-    throw asOutputError(error, path);
+    // A name that datagen chose says nothing to the user.
+    throw stem === null ? asOutputError(error, path) : asOutputError(error, dirname(path), "the folder");
   }
 }
 
@@ -191,8 +192,8 @@ function modeOfNew(folder: string): number {
   }
 }
 
-/** An error of a file system as one that says what to do. */
-export function asOutputError(error: unknown, path: string): unknown {
+/** An error of a file system as one that says what to do. @param what is at the path */
+export function asOutputError(error: unknown, path: string, what = "the dataset"): unknown {
   const code = errorCode(error);
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new StoppedError(`the disk of ${path} is full`, "Make room, then export the run.", error);
@@ -208,7 +209,7 @@ export function asOutputError(error: unknown, path: string): unknown {
     code &&
     /^E(ACCES|PERM|ROFS|ISDIR|NOTDIR|NOENT|EXIST|NAMETOOLONG|LOOP|INVAL|TXTBSY|BUSY|XDEV|NXIO|NODEV)$/.test(code)
   ) {
-    return new UsageError(`the dataset ${path} cannot be written (${code})`, ANOTHER, error);
+    return new UsageError(`${what} ${path} cannot be written (${code})`, ANOTHER, error);
   }
   return error;
 }

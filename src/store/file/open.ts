@@ -197,5 +197,8 @@ function asOpenError(error: unknown, path: string, wanted: "read" | "written"): 
   ];
   const known = hints.find(([pattern]) => pattern.test(code));
   if (!known) return isDiskError(error) ? diskError({ path }, error) : error;
-  return new UsageError(`the database ${path} ${known[1]} (${code}: ${errorMessage(error)})`, known[2], error);
+  const message = errorMessage(error);
+  // Messages of Node begin with the code, those of SQLite do not have it.
+  const reason = message.startsWith(`${code}:`) ? message : `${code}: ${message}`;
+  return new UsageError(`the database ${path} ${known[1]} (${reason})`, known[2], error);
 }
