@@ -12,12 +12,12 @@ export class ImportCommand extends DatagenCommand {
     details: `
       \`FILE\` is a dataset of the documented format, written by \`datagen export\` or the reference pipeline. The whole
       file is checked before anything is written. No request is sent: each answer in the file becomes the answer of its
-      call. Where the file has an error text or nothing, the call is failed; \`datagen resume RUN --retry-failed\` sends
-      these calls. The run's id is printed on stdout.
+      call. If the file has an error text or nothing instead of an answer, the call has failed; \`datagen resume RUN
+      --retry-failed\` sends these calls. The run's id is printed on stdout.
 
-      A later call can reuse an answer only if both have the same origin. \`--provider\`, \`--model\` and \`--base-url\` name
-      the origin where the file does not. The type of the task comes from the file, else from its description or its
-      name, else from \`--task-type\`.
+      A later call reuses an answer only if it asks the same model at the same server. \`--provider\`, \`--model\` and
+      \`--base-url\` name these if the file does not. The type of the task comes from the file, else from its
+      description or its name, else from \`--task-type\`.
     `,
     examples: [
       ["A dataset that was made elsewhere", "datagen import old/translation.json"],

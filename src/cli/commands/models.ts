@@ -14,8 +14,8 @@ export class ModelsCommand extends DatagenCommand {
       Asks a provider, or the server of \`--base-url\`, which models it has. Without either, asks every provider whose key is
       set. The first column is the \`model_name\` for a config.
 
-      Prices are those that a run would count with: your own, else those that datagen knows. If there are none, the
-      server's own are shown, where it states them; a run does not count with these.
+      Prices are those that a run would use: your own, else those that datagen knows. If there are none, the prices that
+      the server states are shown; a run does not use these.
 
       The provider's key goes to its own server, and to a server of \`--base-url\`. Nothing is stored.
     `,

@@ -14,17 +14,18 @@ export class ResumeCommand extends ExecutionCommand {
     details: `
       ${RUNS_DESCRIPTION}
 
-      The run goes on as it was planned: the config and the inputs are not read again, and no call is sent twice that has
-      its answer.
+      The run goes on as it was planned: the config and the inputs are not read again, and a call that has its answer is
+      not sent. After a change of the config, use \`datagen run\`: it reuses the answers of the calls that stayed the
+      same.
 
       If the run has batches, their state is shown, and the command waits until they are done. Ctrl-C ends the waiting and
       leaves the batches at the provider. \`--no-wait\` checks each batch once, stores the results that are ready, and exits
       with 3 while a batch is open.
 
-      A run with a queue needs it again: \`--queue\`, or DATAGEN_QUEUE. Results that came meanwhile are taken in, and calls
-      that workers still have are waited for. With \`--queue\` a run that has sent its calls itself goes on with workers; with
-      \`--live\` it is the other way round, and results that are still in the queue are not taken in: those calls are possibly
-      billed, and sent again.
+      A run with a queue needs it again: \`--queue\`, or DATAGEN_QUEUE. The run stores the
+      results that have come meanwhile, and waits for the calls that workers still have. With \`--queue\` a run that has
+      sent its calls itself goes on with workers. With \`--live\` a run with a queue sends its calls itself; those whose
+      results are still in the queue are then possibly billed, and sent again.
 
       A key goes only to the provider itself, or to a server that you have named on this machine. If only the database
       names the server, because it was copied or merged, a terminal asks you; elsewhere name the server with

@@ -59,7 +59,7 @@ export class RunCommand extends ExecutionCommand {
   });
   baseUrl = baseUrlsFlag();
   server = Option.String("--server", {
-    description: "A name for the servers: it stands in the keys of calls, and workers of a queue take the calls by it",
+    description: "A name for the servers: answers are reused under it, and workers of a queue take its calls",
   });
   sampleSize = sampleSizeFlag();
   fresh = Option.Boolean("--fresh", false, {

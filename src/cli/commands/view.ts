@@ -15,11 +15,12 @@ export class ViewCommand extends PageExportCommand {
     details: `
       ${RUN_DESCRIPTION} Without it, the page begins with the list of all runs.
 
-      The page is served on this machine only, and shows runs also while they go on. It only reads. Its address has a
-      token, which lets in nobody but you: do not pass it on. Ctrl-C ends the server.
+      The page is served on this machine only, and also shows runs that go on. It only reads. Its address has a secret
+      token, which lets in only you: do not pass it on. Ctrl-C ends the server.
 
       If the browser is on another machine, forward a port to this one with \`ssh -L 8080:127.0.0.1:8080 HOST\`, and start
-      the server with \`--port 8080\`. If the two ports differ, \`--public-origin\` says what the browser opens.
+      the server with \`--port 8080\`. If the two ports differ, name the address that the browser
+      opens with \`--public-origin\`.
 
       \`--export\` starts no server: it writes the run as one HTML file, to hand on. It opens in a browser without a
       network, and shows everything but other runs. \`--inputs\` and \`--conditions\` take a part of the run.
@@ -40,7 +41,7 @@ export class ViewCommand extends PageExportCommand {
   port = Option.String("--port", { description: "The port to listen on. Default: any free one", validator: isPort() });
   noOpen = Option.Boolean("--no-open", false, { description: "Do not open the browser" });
   publicOrigin = Option.String("--public-origin", {
-    description: "The origin that the browser opens, if a tunnel leads from there, such as http://localhost:8080",
+    description: "What the browser opens, if it reaches the page through a tunnel, such as http://localhost:8080",
   });
 
   exported = Option.String("--export", { description: "Write the run as one HTML file, a folder that exists, or -" });

@@ -48,7 +48,7 @@ export class WorkerCommand extends PlainCommand {
     description: "The base URL of a server that answers the jobs; give it again for further servers",
   });
   provider = providerFlag();
-  server = Option.String("--server", { description: "The name that all its servers share, as the runs call them" });
+  server = Option.String("--server", { description: "The name of all its servers: that of `run --server`" });
 
   async execute(): Promise<void> {
     const [{ answerJobs }, { renderWorkerEvent, renderWorkerReport }] = await Promise.all([

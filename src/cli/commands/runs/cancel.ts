@@ -12,12 +12,12 @@ export class RunsCancelCommand extends SendingCommand {
     details: `
       ${RUN_DESCRIPTION}
 
-      Answers that the provider has made by then are stored, and charged. The other calls become pending again:
+      Answers that are ready are stored, and the provider charges them. The other calls become pending again:
       \`datagen resume\` sends them in new batches or, with \`--live\`, each in its own request.
 
       Use \`--give-up\` for a batch that the provider has lost, or that never ends. The provider is asked once to cancel it.
-      Requests that have no result by then are possibly billed, count as such for a cap, and their calls become pending
-      again. Try the command without it first: answers that the provider has made would be paid for twice.
+      Requests without a result are then possibly billed, also for a cap, and their calls become pending again. Try the
+      command without it first: an answer that the provider has ready would be paid for twice.
     `,
     examples: [
       ["Cancel the batches of the newest run", "datagen runs cancel latest"],
