@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { errorCode } from "../src/errors.ts";
 import {
   configFor,
-  datagen,
   environmentFor,
   queryRows,
   type Result,
@@ -17,6 +16,7 @@ import {
   workspace,
   type Workspace,
 } from "./support/harness.ts";
+import { datagenInTurn } from "./support/in-turn.ts";
 import { startServer } from "./support/server.ts";
 
 const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
@@ -28,7 +28,7 @@ beforeAll(async () => {
   large = await workspace();
   await large.write("config.json", configFor({ agent_perspectives: [PLAIN] }));
   await large.write("rows.json", rows(80));
-  const { code, stderr } = await datagen(["run", "config.json", "--provider", "offline", "--no-export"], {
+  const { code, stderr } = await datagenInTurn(["run", "config.json", "--provider", "offline", "--no-export"], {
     cwd: large.path,
   });
   expect(code, stderr).toBe(0);
@@ -115,7 +115,7 @@ describe("Ctrl-C", () => {
     test("ends an estimate", async () => {
       await using space = await prepared();
       // An estimate reads a database, and makes none.
-      await datagen(["run", "few.json", "--provider", "offline", "--no-export"], { cwd: space.path });
+      await datagenInTurn(["run", "few.json", "--provider", "offline", "--no-export"], { cwd: space.path });
       await using running = startDatagen(["estimate", "config.json"], { cwd: space.path });
       await appearing(space.path, "datagen.db-wal", running);
       running.kill("SIGINT");
@@ -126,7 +126,7 @@ describe("Ctrl-C", () => {
 
     test("ends an import, and nothing of its run is shown", async () => {
       await using space = await prepared();
-      const made = await datagen(["run", "few.json", "--provider", "offline", "--output", "few.out.json"], {
+      const made = await datagenInTurn(["run", "few.json", "--provider", "offline", "--output", "few.out.json"], {
         cwd: space.path,
       });
       expect(made.code, made.stderr).toBe(0);
@@ -141,9 +141,9 @@ describe("Ctrl-C", () => {
     });
 
     async function expectClean(space: Workspace, runs: number): Promise<void> {
-      const { stdout } = await datagen(["runs", "list", "--json"], { cwd: space.path });
+      const { stdout } = await datagenInTurn(["runs", "list", "--json"], { cwd: space.path });
       expect(JSON.parse(stdout)).toHaveLength(runs);
-      const check = await datagen(["db", "check"], { cwd: space.path });
+      const check = await datagenInTurn(["db", "check"], { cwd: space.path });
       expect(check.code, check.stdout).toBe(0);
       const names = await readdir(space.path, { recursive: true });
       expect(names.filter((name) => /part$|upload|reserve/.test(name))).toEqual([]);

@@ -14,6 +14,7 @@ import {
   workspace,
 } from "./support/harness.ts";
 import { datagenInTurn } from "./support/in-turn.ts";
+import { rounds } from "./support/rounds.ts";
 import type { Config, Expected, ExpectedTask, Perspective, Result, Running, Workspace } from "./support/harness.ts";
 import { answerTo, promptHashOf, startServer } from "./support/server.ts";
 import type { Asked, IncomingCall, LoopbackServer, RecordedRequest } from "./support/server.ts";
@@ -43,6 +44,8 @@ async function write(ws: Workspace, config: Config = configFor(), size = 12): Pr
 const inside = (ws: Workspace, server: LoopbackServer) => ({ cwd: ws.path, env: environmentFor(server) });
 const start = (ws: Workspace, server: LoopbackServer, ...args: string[]) =>
   startDatagen(["run", "config.json", ...args], inside(ws, server));
+const run = (ws: Workspace, server: LoopbackServer, ...args: string[]) =>
+  datagenInTurn(["run", "config.json", ...args], inside(ws, server));
 const resume = (ws: Workspace, server: LoopbackServer, ...args: string[]) =>
   datagenInTurn(["resume", "latest", ...args], inside(ws, server));
 const datasets = (ws: Workspace) => readdir(ws.at("data/agents")).catch(() => []);
@@ -82,7 +85,7 @@ const tokensOf = ({ served }: LoopbackServer) => ({
 
 describe.concurrent("a run that was killed", () => {
   // By the request that the server gets when it happens: the first, some in the middle, and the last of 72.
-  test.for([0, 7, 33, 60, 71])(
+  test.for([0, 33, 71, 7, 60].slice(0, rounds(3, 5)))(
     "at request %i goes on to what it would have been, and sends no finished call again",
     async (moment) => {
       await using ws = await workspace();
@@ -90,7 +93,7 @@ describe.concurrent("a run that was killed", () => {
       await using server = await startServer({ latency: ({ index }) => (index * 7) % 15 });
       const config = configFor({ concurrency: 6, add_references: true });
       await Promise.all([write(ws, config), write(other, config)]);
-      const whole = await datasetOf(other, await start(other, server).done);
+      const whole = await datasetOf(other, await run(other, server));
       const before = server.requests.length;
       const expected = expectedDataset(config, rows(12));
       expect(before).toBe(72);
@@ -129,9 +132,9 @@ describe.concurrent("a run that was killed", () => {
     await running.done;
     await Promise.all(["config.json", "rows.json"].map((name) => rm(ws.at(name))));
     const { OPENAI_API_KEY } = environmentFor(server);
-    const [run] = queryRows<{ public_id: string }>(ws.at(DB), "select public_id from runs");
+    const [killed] = queryRows<{ public_id: string }>(ws.at(DB), "select public_id from runs");
     const env = { OPENAI_API_KEY, OPENAI_BASE_URL: "http://127.0.0.1:9/v1" };
-    const result = await datagenInTurn(["resume", run!.public_id.slice(0, 5)], { cwd: ws.path, env });
+    const result = await datagenInTurn(["resume", killed!.public_id.slice(0, 5)], { cwd: ws.path, env });
     expect(result.code).toBe(0);
     expect((await datasetOf(ws, result)).tasks).toEqual(expectedDataset(configFor(), rows(12)).tasks);
   });
@@ -157,7 +160,7 @@ describe.concurrent("a run that was killed", () => {
     expect(server.requests).toEqual([]);
 
     await write(ws, configFor(), 2);
-    const result = await start(ws, server).done;
+    const result = await run(ws, server);
     expect((await datasetOf(ws, result)).tasks).toEqual(expectedDataset(configFor(), rows(2)).tasks);
     expect(
       Object.fromEntries(["runs", "leases", "perspectives", "tasks", "texts", "calls"].map((t) => [t, count(t)])),
@@ -224,7 +227,7 @@ describe.concurrent("resume", () => {
     await using ws = await workspace();
     await using server = await startServer();
     await write(ws, configFor(), 3);
-    const first = await start(ws, server, "--output", "first.json").done;
+    const first = await run(ws, server, "--output", "first.json");
     const second = await resume(ws, server, "--output", "second.json");
     expect([first.code, second.code, second.stdout]).toEqual([0, 0, "second.json\n"]);
     expect(server.requests.length).toBe(18);
@@ -237,7 +240,7 @@ describe.concurrent("resume", () => {
     const fails = ({ prompt }: Asked) => prompt.includes(bad);
     await using server = await startServer({ behave: (call) => (fails(call) ? BAD_REQUEST : undefined) });
     await write(ws, configFor(), 4);
-    expect((await start(ws, server).done).code).toBe(1);
+    expect((await run(ws, server)).code).toBe(1);
     // All of one input: two strategies and two readings, whose strategies were never sent.
     expect(server.requests.length).toBe(24 - 2);
 
@@ -268,7 +271,7 @@ describe.concurrent("resume", () => {
     const behave = (call: IncomingCall) => (isReading(call, input) ? ({ kind: "empty" } as const) : undefined);
     await using server = await startServer({ behave });
     await write(ws, configFor(), 2);
-    const first = await start(ws, server).done;
+    const first = await run(ws, server);
     const prompts = (instruction: string, text: string) => promptHashOf(promptOf(instruction, text));
     expect(first.code).toBe(1);
     expect(hashesOf(server.requests)).toContain(prompts(NOTED.strategy, input));
@@ -298,7 +301,7 @@ describe.concurrent("resume", () => {
       behave: (call) => (isReading(call, input) ? { kind: "empty" } : undefined),
     });
     await write(ws, configFor(), 1);
-    const first = await datasetOf(ws, await start(ws, server).done);
+    const first = await datasetOf(ws, await run(ws, server));
     const sent = server.requests.length;
     const result = await resume(ws, server, "--retry-failed");
     expect(result.code).toBe(1);
