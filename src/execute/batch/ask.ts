@@ -61,9 +61,16 @@ export async function ask<T>(job: Job, request: () => Promise<T>, options: AskOp
   }
 
   return await repeat<T | null>(
-    async (sent) => (sent > 1 && lookUp ? await lookUp() : null) ?? (await request()),
+    async (sent) => {
+      try {
+        return (sent > 1 && lookUp ? await lookUp() : null) ?? (await request());
+      } catch (error) {
+        // A run that stops aborts some of its requests, which is no failure.
+        if (job.drain.aborted) return null;
+        throw error;
+      }
+    },
     async (error, backoff) => {
-      if (job.drain.aborted) return { result: null };
       const next = afterFailure(error, backoff);
       if (typeof next !== "number") return next;
       job.onEvent({ type: "retrying", reason: error.reason, message: error.message, delayMs: next });
