@@ -4,7 +4,8 @@ import { asObject, type Json, shown } from "./json.ts";
 import { readJson } from "./json-body.ts";
 import { splitLines } from "./lines.ts";
 import { CallError } from "./provider.ts";
-import { connectionError, embeddedError, toCallError } from "./refusal.ts";
+import { connectionError } from "./connection-error.ts";
+import { embeddedError, toCallError } from "./refusal.ts";
 
 /*
  * Requests about batches and their files, for every provider that has them.

@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import { Body, decodeBody, TooLargeError } from "./bodies.ts";
 import { CallError } from "./provider.ts";
-import { connectionError } from "./refusal.ts";
+import { connectionError } from "./connection-error.ts";
 
 /** Header fields by their names in lower case. */
 export type RawHeaders = Readonly<Record<string, string | string[] | undefined>>;

@@ -1,6 +1,6 @@
 import { parseJson } from "./json.ts";
 import { CallError } from "./provider.ts";
-import { connectionError } from "./refusal.ts";
+import { connectionError } from "./connection-error.ts";
 import { detailsOf } from "./response-details.ts";
 import { readStream } from "./stream.ts";
 

@@ -6,7 +6,8 @@ import { RestingPool } from "./connections.ts";
 import { type Answer, exchange, MOST_ERROR_BYTES, type RawHeaders, tooLarge } from "./exchange.ts";
 import { CallError } from "./provider.ts";
 import type { Connection } from "./provider-info.ts";
-import { connectionError, refusalBody, TransportError } from "./refusal.ts";
+import { connectionError } from "./connection-error.ts";
+import { refusalBody, TransportError } from "./refusal.ts";
 
 /** The longest pause while the body of a file arrives. */
 const STALLED_MS = 120_000;

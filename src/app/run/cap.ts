@@ -61,7 +61,10 @@ const FOR_HOUR = /"1h"/;
 function pricesOf(prices: Prices, asked: Iterable<Settings>): Prices {
   const asksForHour = ({ parameters }: Settings) => FOR_HOUR.test(JSON.stringify(parameters.extra_body ?? {}));
   if ([...new Set(asked)].some(asksForHour)) return prices;
-  const withoutHour = <R extends Rates>({ cache_write_1h: _, ...rates }: R) => rates;
+  const withoutHour = <R extends Rates>(rates: R) => {
+    const { cache_write_1h: _, ...others } = rates;
+    return others;
+  };
   return { ...withoutHour(prices), long_prompts: prices.long_prompts.map(withoutHour) };
 }
 
