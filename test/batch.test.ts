@@ -87,8 +87,12 @@ describe.concurrent("a run in batches", () => {
   });
 
   test("handles results that come twice, in another order, for unknown calls, or incomplete", async () => {
+    const counts = { total: 2 ** 50, completed: 2 ** 50, failed: 0 };
     await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 12, {
       behaveLine: ({ nth, index }) => (nth === 1 && index % 4 === 0 ? { kind: "malformed" } : undefined),
+      behaveBatch: () => ({
+        shows: (batch) => (batch["status"] === "in_progress" ? { ...batch, request_counts: counts } : batch),
+      }),
     });
     lab.server.behaveApi = ({ operation, nth }) => {
       const file = operation === "content" && nth === 1 ? lab.server.files.at(-1) : undefined;
@@ -98,12 +102,15 @@ describe.concurrent("a run in batches", () => {
       // An id of ours is written in one way alone.
       const ids = ["987654321", "c1", "", "2e0", " 3", "0x4", "5.0", "06", "+7"];
       const ofNobody = ids.map((id) => line.replace(/"custom_id":"\d+"/, `"custom_id":"${id}"`));
-      writeFileSync(file.path, ["nonsense", ...ofNobody, ...lines, ...lines.toReversed()].join("\n"));
+      const [customId] = /"custom_id":"\d+"/.exec(line) ?? [];
+      const error = `{${customId},"response":null,"error":{"code":"server_error","message":"It broke."}}`;
+      writeFileSync(file.path, ["nonsense", error, ...ofNobody, ...lines, ...lines.toReversed()].join("\n"));
       Object.assign(file, { bytes: statSync(file.path).size });
       return undefined;
     };
     const result = await lab.run("run", "config.json", "--batch");
     expect(result.code, result.stderr).toBe(0);
+    expect(result.stderr).toMatch(/of 12 requests in_progress: 12 done/);
     expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([12, 3]);
     expect((await lab.dataset()).tasks).toEqual(lab.expected().tasks);
     expect(lab.show().attempts).toBe(15);

@@ -46,10 +46,13 @@ export class Collector {
 
   async add(callId: number, outcome: Completion | CallError, file: "output" | "error" | null): Promise<void> {
     const { output, error } = this.taken;
-    if (output.has(callId) || error.has(callId)) return;
+    const isAnswer = !(outcome instanceof CallError);
+    // The first of two counts, but an answer that is paid is not dropped for an error.
+    const replaces = isAnswer && this.#results.get(callId) instanceof CallError;
+    if ((output.has(callId) || error.has(callId)) && !replaces) return;
     if (file !== null) this.taken[file].add(callId);
     this.#results.set(callId, outcome);
-    if (!(outcome instanceof CallError)) {
+    if (isAnswer) {
       this.#characters += outcome.text.length;
       this.#run.hasAnswers = true;
     }

@@ -11,7 +11,12 @@ export function isOver({ status }: BatchState): boolean {
 export function recordState({ job }: BatchRun, row: BatchRow, state: BatchState): void {
   const { counts, error } = state;
   const status = state.unknownStatus ?? state.status;
-  const known = { status, completed: counts?.completed ?? row.completed, failed: counts?.failed ?? row.failed };
+  const most = (count: number) => Math.min(count, row.requests);
+  const known = {
+    status,
+    completed: counts ? most(counts.completed) : row.completed,
+    failed: counts ? most(counts.failed) : row.failed,
+  };
   if (status === row.status && known.completed === row.completed && known.failed === row.failed) return;
   updateBatch(job.store, job.lease, row.id, { ...known, error: error?.message ?? null });
   job.onEvent({ type: "batch", name: row.name, requests: row.requests, ...known });
