@@ -69,13 +69,13 @@ export class Readers {
   keep(reader: Reader, removeUnreadable: () => Promise<void>): Reader {
     this.#readers.push(reader);
     let isRemoving = false;
-    // Other errors are those of the connection: the reader goes on by itself.
     const remove = async () => {
       isRemoving = true;
       await removeUnreadable().catch(() => {});
       isRemoving = false;
     };
     reader.on("error", (error) => {
+      // Other errors are those of the connection: the reader goes on by itself.
       if (!isRemoving && isUnreadable(error)) void remove();
     });
     return reader;
