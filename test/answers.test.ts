@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { credibleUsage, CutPrompts } from "../src/execute/usage.ts";
 import type { Prompt } from "../src/models/prompt.ts";
 import { userPrompt } from "./support/provider-batches.ts";
-import { readBody } from "../src/providers/json-body.ts";
+import { readBody, readJson } from "../src/providers/json-body.ts";
 import { completionOf } from "../src/providers/openai-answer.ts";
 import { readBatch, readResult } from "../src/providers/batch-protocol.ts";
 import { readEnding } from "../src/providers/ending.ts";
@@ -96,6 +96,12 @@ test("a stream may have any number of parts in one chunk", () => {
   const content = Array.from({ length: 200_000 }, () => "a");
   const text = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: "stop" }] })}\n\n`;
   expect(completionOf(readBody(text), MODEL, HTTP, undefined).text).toHaveLength(200_000);
+});
+
+test("a body with too many values to be read is called that", async () => {
+  await expect(readJson(new Response(`[${"0,".repeat(300_001)}0]`))).rejects.toThrow(
+    /a body of more than 300000 values/,
+  );
 });
 
 describe("the shape of an answer", () => {

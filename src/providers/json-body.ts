@@ -18,7 +18,8 @@ export async function readJson(response: Response): Promise<unknown> {
   });
   const body = readBody(text);
   if (typeof body === "object" && body !== null) return body;
-  const what = /^\s*</.test(text) ? "HTML" : "a body that is not JSON";
+  const notJson = isCrowded(text) ? `a body of more than ${MOST_VALUES} values` : "a body that is not JSON";
+  const what = /^\s*</.test(text) ? "HTML" : notJson;
   const details = detailsOf(response.status, response.headers);
   // An answer that breaks off was generated, so it is paid.
   const isHalf = /^\s*(?:[[{"]|data:)/.test(text) && HOLDS_TEXT.test(text);
