@@ -356,6 +356,11 @@ describe("the price of a run", () => {
       { model: { extra_body: { speed: "fast" } } },
       'gpt-4o-mini at https://api.openai.com/v1 with the speed "fast"',
     ],
+    [
+      "with tools, which may cost extra",
+      { model: { extra_body: { tools: [{ type: "web_search" }] } } },
+      'gpt-4o-mini at https://api.openai.com/v1 with the tools [{"type":"web_search"}]',
+    ],
   ])("is unknown of a model %s, and the reason says what to do", async ([, setting, what]) => {
     const found = await priceFor(setting);
     expect(found.prices).toBeNull();

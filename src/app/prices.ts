@@ -3,6 +3,7 @@ import { problemsOf } from "../config/problems.ts";
 import { type Config, type GivenPrices, givenPricesSchema } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { dayOf, type Prices, type Rates } from "../models/cost.ts";
+import { shown } from "../providers/json.ts";
 import { listedPrices, priceList } from "../providers/prices.ts";
 import type { Store } from "../store/file/store.ts";
 import { findUserPrices, listUserPrices, setUserPrices, unsetUserPrices } from "../store/user-prices.ts";
@@ -15,6 +16,9 @@ const LISTED_FOR: Record<string, readonly unknown[]> = {
   service_tier: ["default", "auto", "standard", "standard_only"],
   speed: ["standard"],
   inference_geo: ["global"],
+  // Searches of the server and the like cost extra, and no usage of tokens says how much.
+  tools: [null],
+  web_search_options: [null],
 };
 
 /** A price in `datagen prices list --json`; rates are US dollars per million tokens. */
@@ -64,7 +68,7 @@ export async function resolvePrices(
     for (const [name, usual] of Object.entries(LISTED_FOR)) {
       const value = extra[name];
       if (value === undefined || usual.includes(value)) continue;
-      return unknown(`${model} at ${baseUrl} with the ${name} ${JSON.stringify(value)}`);
+      return unknown(`${model} at ${baseUrl} with the ${name} ${shown(value)}`);
     }
   }
   return { prices: found.prices };
