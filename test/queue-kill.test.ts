@@ -21,7 +21,7 @@ const FAULTS: Fault[] = [
 ];
 
 /** How many rounds share an engine, and its ends. */
-const AT_ONCE = rounds(2, 4);
+const AT_ONCE = 4;
 
 /** One run whose process and workers are killed at random. */
 async function startRound(engine: TestEngine, random: Random) {
@@ -105,7 +105,7 @@ async function startRound(engine: TestEngine, random: Random) {
   };
 }
 
-const SEEDS = Array.from({ length: rounds(2, 40) / AT_ONCE }, (_, at) => at + 1);
+const SEEDS = Array.from({ length: rounds(4, 40) / AT_ONCE }, (_, at) => at + 1);
 
 // A round waits most of its time for workers that were lost.
 describe.each(ENGINES)("a run whose calls are in %s", { concurrent: SEEDS.length === 1 }, (name) => {
