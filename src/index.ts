@@ -54,7 +54,7 @@ export { type ImportedScores, importScores } from "./app/scores/import-scores.ts
 export { importDataset, type ImportDatasetOptions } from "./app/dataset/import-dataset.ts";
 export { deletedRuns, type DeletedRuns, listRuns } from "./app/runs/list-runs.ts";
 export { type Merge, mergeDatabase } from "./app/database/merge-database.ts";
-export { listModels, type ListModelsOptions, type ModelRow } from "./app/models/list-models.ts";
+export { listModels, type ListModelsEvent, type ListModelsOptions, type ModelRow } from "./app/models/list-models.ts";
 export { DataGenerationPipeline, type PipelineOptions } from "./app/run/pipeline.ts";
 export { repriceRun, type Repricing } from "./app/runs/reprice-run.ts";
 export { runConfig, type RunConfigOptions } from "./app/runs/run-config.ts";

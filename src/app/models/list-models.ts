@@ -44,10 +44,14 @@ export interface ListModelsOptions {
   baseUrl?: string | undefined;
   /** Where keys and base URLs come from. Default: the process's environment and `.env`. */
   environment?: Environment | undefined;
-  onWarning?: ((message: string) => void) | undefined;
-  /** Called for each server that fails while others are listed. If none can be listed, the first failure is thrown. */
-  onFailure?: ((error: unknown) => void) | undefined;
+  onEvent?: ((event: ListModelsEvent) => void) | undefined;
 }
+
+/** Reports of a list of models. */
+export type ListModelsEvent =
+  | { type: "warning"; message: string }
+  /** A server fails while others are listed. If none can be listed, the first failure is thrown. */
+  | { type: "failed"; error: unknown };
 
 /** Far more than any server lists. */
 const MOST_MODELS = 10_000;
@@ -61,20 +65,20 @@ const LONGEST_TITLE = 200;
  * @throws UsageError when a key is missing, no server is named, or a server lists no models; StoppedError when it does not answer
  */
 export async function listModels(store: Store, options: ListModelsOptions = {}): Promise<ModelRow[]> {
-  const { environment, onWarning, onFailure = () => {} } = options;
+  const { environment, onEvent = () => {} } = options;
   const variables = readVariables(environment);
   const rows: ModelRow[] = [];
   const failures: unknown[] = [];
   const servers = chooseServers(options, variables).flatMap(eachServer);
   for (const server of servers) {
     try {
-      for await (const model of modelsOf(server, variables, onWarning)) rows.push(await rowOf(store, server, model));
+      for await (const model of modelsOf(server, variables, onEvent)) rows.push(await rowOf(store, server, model));
     } catch (error) {
       failures.push(error);
     }
   }
   if (failures.length === servers.length) throw failures[0];
-  failures.forEach(onFailure);
+  for (const error of failures) onEvent({ type: "failed", error });
   return rows;
 }
 
@@ -107,7 +111,7 @@ function chooseServers({ provider, baseUrl }: ListModelsOptions, variables: Vari
 async function* modelsOf(
   server: Servers,
   variables: Variables,
-  onWarning: ListModelsOptions["onWarning"] = () => {},
+  onEvent: (event: ListModelsEvent) => void,
 ): AsyncGenerator<ListedModel> {
   const { provider, baseUrl } = server;
   const connection = connectionOf(server, { model_config: { model_name: "" } }, variables);
@@ -117,7 +121,10 @@ async function* modelsOf(
     const models = (await providers[provider].models?.(connection, new AbortController().signal)) ?? [];
     for await (const model of models) {
       if (known.size === MOST_MODELS) {
-        onWarning(`${baseUrl} lists more than ${MOST_MODELS} models; the others are left out`);
+        onEvent({
+          type: "warning",
+          message: `${baseUrl} lists more than ${MOST_MODELS} models; the others are left out`,
+        });
         return;
       }
       const id = clean(model.id);

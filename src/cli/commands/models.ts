@@ -1,5 +1,6 @@
 import { Command, Option } from "clipanion";
 import { isEnum } from "typanion";
+import type { ListModelsEvent } from "../../app/models/list-models.ts";
 import { PROVIDERS } from "../../config/providers.ts";
 import { EXIT } from "../../errors.ts";
 import { DatagenCommand } from "../command.ts";
@@ -36,12 +37,13 @@ export class ModelsCommand extends DatagenCommand {
     ]);
     using store = await this.openQuietly();
     let exitCode: number = EXIT.done;
-    const onFailure = (error: unknown) => {
-      this.warn(renderError(error).text);
+    const onEvent = (event: ListModelsEvent) => {
+      if (event.type === "warning") return this.onWarning(event.message);
+      this.warn(renderError(event.error).text);
       exitCode = EXIT.someFailed;
     };
-    const { provider, baseUrl, onWarning } = this;
-    const rows = await listModels(store, { provider, baseUrl, onWarning, onFailure });
+    const { provider, baseUrl } = this;
+    const rows = await listModels(store, { provider, baseUrl, onEvent });
     if (this.json) this.printJson(rows);
     else this.print(renderModels(rows, this.width));
     return exitCode;
