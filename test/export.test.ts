@@ -600,7 +600,7 @@ describe.concurrent("an output that cannot be written", () => {
     await ws.write("data/agents", "a file");
     const result = await exported(ws);
     expect(result).toMatchObject({ code: 2, stdout: "" });
-    expect(result.stderr).toMatch(/^Error: the dataset data\/agents\/translation_.*cannot be written/);
+    expect(result.stderr).toMatch(/^Error: the folder data\/agents cannot be written/);
   });
 
   test("leaves the answers in the database, and can be mended by another export", async () => {
