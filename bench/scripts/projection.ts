@@ -4,12 +4,12 @@ import { markdown } from "../table.ts";
 
 /** From the tables of docs/performance.md: on two cores, with answers of 2,000 bytes, on Redis. */
 const MEASURED = {
-  coordinatorMs: 0.7,
-  redisMs: 0.46,
-  workerMs: 0.7,
+  coordinatorMs: 0.51,
+  redisMs: 0.33,
+  workerMs: 0.52,
   /** A look at 100 workers, once a second. */
-  lookMs: 7.7,
-  waitingJobKb: 1.6,
+  lookMs: 6,
+  waitingJobKb: 1.7,
   databaseKb: 2.4,
   planningSPerMillion: 2.2,
 };
