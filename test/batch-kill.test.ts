@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import { batchLab, type BatchLab, expectChargedOnce, PLAIN, uploaded } from "./support/batch-lab.ts";
 import { BATCHING, batchesOf, modelOf } from "./support/providers/index.ts";
 import type { BatchFault, ServerOptions } from "./support/server.ts";
-import { someOf } from "./support/rounds.ts";
 
 type Api = NonNullable<ServerOptions["behaveApi"]>;
 
@@ -28,7 +27,7 @@ describe.concurrent("a kill of a run", () => {
     ).map((point) => [provider, ...point] as const),
   );
 
-  test.for(someOf(CASES))("of %s %s (%s %i, taken: %s) loses nothing and pays nothing twice", async (point) => {
+  test.for(CASES)("of %s %s (%s %i, taken: %s) loses nothing and pays nothing twice", async (point) => {
     const [provider, , operation, nth, isTaken] = point;
     await using lab = await batchLab(modelOf(provider), 3);
     let isKilled = false;
@@ -121,7 +120,7 @@ describe.concurrent.each(BATCHING)("a submission to %s", (provider) => {
   const operations = batchesOf(provider).upload === null ? (["create"] as const) : (["upload", "create"] as const);
   const CASES = operations.flatMap((operation) => FAULTS.map((fault) => [operation, fault] as const));
 
-  test.for(someOf(CASES))("with a lost answer is not sent twice: %s, %j", async ([lost, fault]) => {
+  test.for(CASES)("with a lost answer is not sent twice: %s, %j", async ([lost, fault]) => {
     await using lab = await batchLab({ ...modelOf(provider), agent_perspectives: [PLAIN] }, 3, {
       behaveBatch: () => ({ states: [] }),
       behaveApi: ({ operation, nth }) => (operation === lost && nth === 1 ? fault : undefined),

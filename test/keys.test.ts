@@ -19,7 +19,6 @@ import { datagenInTurn } from "./support/in-turn.ts";
 import { fakes, REMOTE } from "./support/providers/index.ts";
 import { startRecorder } from "./support/recorder.ts";
 import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
-import { someOf } from "./support/rounds.ts";
 
 const PLAIN = { condition: "Plain", reading: null, strategy: "Translate the German text into English." };
 
@@ -256,36 +255,33 @@ describe.concurrent("a key is written nowhere", () => {
     return { config, env: { ...KEYS, ...url } };
   }
 
-  test.for(someOf(CASES))(
-    "%s: neither in a run that is killed nor in one that ends",
-    async ([name, key, provider, model]) => {
-      await using server = await startServer({
-        behave: ({ index }) => (index < 6 ? undefined : { kind: "hang" }),
-      });
-      const { config, env } = configuredFor(name, provider, model, server);
-      await using lab = await setUp(config, 12);
-      const log = { OPENAI_LOG: "debug", TOGETHER_LOG: "debug", DEBUG: "*" };
-      await using running = lab.start({ ...env, ...log });
-      await expect.poll(() => server.requests.length, { timeout: 30_000 }).toBe(12);
-      running.kill("SIGKILL");
-      const killed = await running.done;
-      const before = await lab.files();
-      expect([...before.keys()]).toEqual(expect.arrayContaining(["datagen.db", "datagen.db-wal"]));
-      server.behave = undefined;
-      const resumed = await lab.resume({ ...env, ...log });
-      expect(resumed.code, resumed.stderr).toBe(0);
-      expect(keysSeen(server)).toEqual(server.requests.map(() => `Bearer ${key}`));
-      const { tasks } = await lab.space.json<{ tasks: unknown }>("dataset.json");
-      expect(tasks).toEqual(expectedDataset(config, rows(12)).tasks);
-      const written = [...before, ...(await lab.files()), ["killed", JSON.stringify(killed)] as const];
-      written.push(["resumed", JSON.stringify(resumed)]);
-      for (const [file, content] of written) {
-        for (const any of Object.values(KEYS)) expect(content.includes(hold(any)), file).toBe(false);
-      }
-    },
-  );
+  test.for(CASES)("%s: neither in a run that is killed nor in one that ends", async ([name, key, provider, model]) => {
+    await using server = await startServer({
+      behave: ({ index }) => (index < 6 ? undefined : { kind: "hang" }),
+    });
+    const { config, env } = configuredFor(name, provider, model, server);
+    await using lab = await setUp(config, 12);
+    const log = { OPENAI_LOG: "debug", TOGETHER_LOG: "debug", DEBUG: "*" };
+    await using running = lab.start({ ...env, ...log });
+    await expect.poll(() => server.requests.length, { timeout: 30_000 }).toBe(12);
+    running.kill("SIGKILL");
+    const killed = await running.done;
+    const before = await lab.files();
+    expect([...before.keys()]).toEqual(expect.arrayContaining(["datagen.db", "datagen.db-wal"]));
+    server.behave = undefined;
+    const resumed = await lab.resume({ ...env, ...log });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(keysSeen(server)).toEqual(server.requests.map(() => `Bearer ${key}`));
+    const { tasks } = await lab.space.json<{ tasks: unknown }>("dataset.json");
+    expect(tasks).toEqual(expectedDataset(config, rows(12)).tasks);
+    const written = [...before, ...(await lab.files()), ["killed", JSON.stringify(killed)] as const];
+    written.push(["resumed", JSON.stringify(resumed)]);
+    for (const [file, content] of written) {
+      for (const any of Object.values(KEYS)) expect(content.includes(hold(any)), file).toBe(false);
+    }
+  });
 
-  test.for(someOf(CASES))("%s: not where the server repeats it in what it says is wrong", async (row) => {
+  test.for(CASES)("%s: not where the server repeats it in what it says is wrong", async (row) => {
     const [name, key, provider, model] = row;
     const status = (message: string, more: object = {}): Fault => ({ kind: "status", status: 400, message, ...more });
     const faults: Fault[] = [
@@ -313,7 +309,7 @@ describe.concurrent("a key is written nowhere", () => {
     for (const [file, content] of written) expect(content.includes(hold(key)), file).toBe(false);
   });
 
-  test.for(someOf(CASES))("%s: not where it is repeated under 200, or by what stops the run", async (row) => {
+  test.for(CASES)("%s: not where it is repeated under 200, or by what stops the run", async (row) => {
     const [name, key, provider, model] = row;
     await using server = await startServer();
     const { config, env } = configuredFor(name, provider, model, server);

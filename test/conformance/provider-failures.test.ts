@@ -6,7 +6,6 @@ import { expectedDataset, promptOf, type Row, rows } from "../support/harness.ts
 import { PLAIN } from "../support/lab.ts";
 import { APIS, fakes } from "../support/providers/index.ts";
 import { answerTo, type Fault, shortened } from "../support/server.ts";
-import { someOf } from "../support/rounds.ts";
 
 const CHATS = APIS.filter(([, endpoint]) => endpoint === "chat");
 
@@ -314,7 +313,7 @@ describe.concurrent("what only a person can mend stops the run", () => {
   ];
   const cases = STOPS.flatMap((stop) => CHATS.map((api) => [...api, ...stop] as const));
 
-  test.for(someOf(cases))("%s, %s, %o: after five requests at most, and what it prints goes on", async (stop) => {
+  test.for(cases)("%s, %s, %o: after five requests at most, and what it prints goes on", async (stop) => {
     const [provider, endpoint, fault, reason, advice] = stop;
     const config = oneCallEach([provider, endpoint]);
     const data = rows(70);
