@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { windowOf } from "../src/execute/queue/window.ts";
 import { MOST_JOBS_OF_WORKER, newToken, newWorkerId } from "../src/queue/messages.ts";
 import { answerTo } from "./support/answers.ts";
@@ -248,10 +248,30 @@ describe.concurrent("a worker that is lost", () => {
     await coordinator.queue.close();
     expect(await engine.dump()).not.toContain(prompt);
     const [answer] = answerTo({ model: "gpt-4o-mini", prompt }).split("\n");
-    await vi.waitFor(async () => expect(await engine.dump()).toContain(answer), { timeout: 30_000 });
+    while (lab.server.served.answers < 1) await sleep(20);
     worker.kill("SIGTERM");
     expect(await worker.done).toMatchObject({ code: 0, stdout: expect.stringContaining('"answered": 1') as string });
     expect(await engine.dump()).not.toContain(answer);
+  });
+
+  test("takes nothing back while the run can be resumed", async () => {
+    await using lab = await queueLab({}, 1, { latency: 3_000 });
+    const { openaiUrl } = lab.server;
+    const same = { databaseId: "0123456789abcdef", runId: "stopped" };
+    const first = await openCoordinator(engine.url, openaiUrl, same);
+    await using worker = await workerOf(lab);
+    const prompt = "the prompt of a run that was stopped";
+    const token = await first.put(prompt);
+    while (lab.server.requests.length < 1) await sleep(20);
+    await first.queue.discard(token, { provider: "openai", server: openaiUrl });
+    await first[Symbol.asyncDispose]();
+    while (lab.server.served.answers < 1) await sleep(20);
+    worker.kill("SIGTERM");
+    expect(await worker.done).toMatchObject({ code: 0, stdout: expect.stringContaining('"answered": 1') as string });
+    const [beginning] = answerTo({ model: "gpt-4o-mini", prompt }).split(" ");
+    expect(await engine.dump()).toContain(beginning);
+    await using second = await openCoordinator(engine.url, openaiUrl, same);
+    expect(await second.result(token)).toMatchObject({ token });
   });
 
   test("three times is enough for a call", async () => {

@@ -1,5 +1,6 @@
 import { claimResults } from "./bullmq/claim.ts";
 import { coordinatorQueue } from "./bullmq/coordinator.ts";
+import { forgetEnd } from "./bullmq/ended.ts";
 import { connectEngine, patiently } from "./bullmq/engine.ts";
 import { Roster } from "./bullmq/roster.ts";
 import { workerQueue } from "./bullmq/worker.ts";
@@ -36,6 +37,10 @@ export async function connectCoordinator(options: CoordinatorOptions): Promise<C
   const roster = new Roster(engine);
   try {
     const claim = await claimResults(roster, runId, { url, results, patienceMs });
+    await patiently(url, patienceMs, () => forgetEnd(engine, results)).catch((error: unknown) => {
+      claim.stop();
+      throw error;
+    });
     return coordinatorQueue({ engine, roster, claim, results, patienceMs, onWarning });
   } catch (error) {
     await roster.close().catch(() => {});

@@ -27,5 +27,8 @@ export function resultsQueue(databaseId: string, runId: string): string {
 /** The names of queues of results. A job may ask for its result in no other queue. */
 export const RESULTS_QUEUE = /^datagen-results-[0-9a-f]{16,64}-[0-9a-z]{1,32}$/;
 
+/** The queue with a row for each run that has ended lately. Nobody processes its rows. */
+export const ENDED_QUEUE = "datagen-ended";
+
 /** The queue with a row for each worker, and for each coordinator. Nobody processes its rows. */
 export const ROSTER_QUEUE = "datagen-workers";

@@ -133,8 +133,3 @@ function holderOf(claim: string | undefined): string | undefined {
 function claimOf(results: string): string {
   return results.replace("datagen-results-", "r-");
 }
-
-/** Whether a coordinator has claimed a queue of results, and has not given it back. */
-export async function isClaimed(roster: Roster, results: string): Promise<boolean> {
-  return (await readClaim(roster, claimOf(results))) !== undefined;
-}

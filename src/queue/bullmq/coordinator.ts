@@ -5,6 +5,7 @@ import { decodeResult, encode, type ResultMessage, tokenPrefix } from "../messag
 import type { CoordinatorQueue, JobState } from "../queue.ts";
 import { Sightings } from "../sightings.ts";
 import type { Claim } from "./claim.ts";
+import { noteEnd } from "./ended.ts";
 import { type Engine, patiently, RECONNECT_MS, removeJob, within } from "./engine.ts";
 import type { Roster } from "./roster.ts";
 
@@ -102,8 +103,9 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
     async remove(destinations) {
       const removing = async () => {
         await reader?.close();
-        // From now on, a worker takes back what it reports late.
         await claim.release();
+        // From now on, a worker takes back what it reports late.
+        await noteEnd(engine, results);
         for (const destination of destinations) await removeJobs(engine, jobsOf(destination), tokenPrefix(results));
         await engine.drop(results);
       };

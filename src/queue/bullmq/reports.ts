@@ -1,18 +1,10 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Queue } from "bullmq";
 import { encode, replyOf, type ResultMessage } from "../messages.ts";
-import { isClaimed } from "./claim.ts";
+import { hasEnded } from "./ended.ts";
 import { type Engine, patiently } from "./engine.ts";
-import type { Roster } from "./roster.ts";
 
 /** How long a result waits for an engine that is away. Until then, the worker keeps its place for another job. */
 const REPORT_PATIENCE_MS = 3_600_000;
-
-/** After an engine has come back empty, coordinators have renewed their claims within this time. */
-const CLAIM_MS = 10_000;
-
-/** How often to look for a claim. */
-const LOOK_MS = 500;
 
 /** The most queues of results that are kept open. */
 const MOST_QUEUES = 50;
@@ -20,13 +12,11 @@ const MOST_QUEUES = 50;
 /** The results that a worker reports. */
 export class Reports {
   readonly #engine: Engine;
-  readonly #roster: Roster;
   /** The one that was used last is last. */
   readonly #queues = new Map<string, Queue>();
 
-  constructor(engine: Engine, roster: Roster) {
+  constructor(engine: Engine) {
     this.#engine = engine;
-    this.#roster = roster;
   }
 
   /** Resolves when the engine has the result. */
@@ -37,17 +27,10 @@ export class Reports {
     await patiently(this.#engine.url, REPORT_PATIENCE_MS, () => this.#queueOf(replyTo).add("result", data, options));
   }
 
-  /**
-   * Takes back the result of a job that its coordinator has removed, where no coordinator takes results of the run any
-   * more: the run has probably ended, and nobody would ever remove the result.
-   */
+  /** Takes back the result of a job that is not there any more, if its run has ended: nobody else would remove it. */
   async takeBack({ data }: Job): Promise<void> {
     const reply = await replyOf(data);
-    if (reply === null) return;
-    for (let waited = 0; waited < CLAIM_MS; waited += LOOK_MS) {
-      if (await isClaimed(this.#roster, reply.replyTo)) return;
-      await sleep(LOOK_MS);
-    }
+    if (reply === null || !(await hasEnded(this.#engine, reply.replyTo))) return;
     await this.#queueOf(reply.replyTo).remove(reply.token, { removeChildren: false });
   }
 

@@ -20,7 +20,7 @@ const CLOSING_MS = 3_000;
 /** See {@link WorkerQueue}. */
 export function workerQueue(engine: Engine): WorkerQueue {
   const roster = new Roster(engine);
-  const reports = new Reports(engine, roster);
+  const reports = new Reports(engine);
   const readers: Reader[] = [];
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => {});
