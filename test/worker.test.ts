@@ -2,12 +2,16 @@ import { cp, mkdir, symlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import type { Job } from "bullmq";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import type { ListedWorker } from "../src/app/worker/list-workers.ts";
+import type { Engine, Reader } from "../src/queue/bullmq/engine.ts";
 import { Roster } from "../src/queue/bullmq/roster.ts";
+import { workerQueue } from "../src/queue/bullmq/worker.ts";
 import { jobsQueue, ROSTER_QUEUE } from "../src/queue/destination.ts";
 import { newToken } from "../src/queue/messages.ts";
+import { parseQueueUrl } from "../src/queue/url.ts";
 import { answerTo } from "./support/answers.ts";
 import { ENGINES, PASSWORD, startEngine, startRedis, type TestEngine } from "./support/engines.ts";
 import { datagen, startDatagen, workspace, type Workspace } from "./support/harness.ts";
@@ -353,6 +357,28 @@ describe.each(ENGINES)("on %s", (name) => {
     await roster.remove(id);
     await roster.close();
   });
+});
+
+test("a worker ends also where its engine goes away while it takes back a result", async () => {
+  vi.useFakeTimers();
+  try {
+    const away = { getJobState: () => new Promise<never>(() => {}), close: () => Promise.resolve() };
+    const done = () => Promise.resolve();
+    const reader: Pick<Reader, "onGone" | "close"> = { onGone: done, close: done };
+    const engine = { url: parseQueueUrl("redis://127.0.0.1", "the test"), queue: () => away, worker: () => reader };
+    const queue = workerQueue(engine as unknown as Engine);
+    queue.take({ provider: "offline", server: "offline" }, 1, () => Promise.resolve());
+    const replyTo = "datagen-results-0123456789abcdef-gone";
+    const data = JSON.stringify({ token: newToken(replyTo), replyTo });
+    const goes = expect(reader.onGone({ data } as Job)).rejects.toThrow("does not answer");
+    let hasDrained = false;
+    void queue.drain().then(() => (hasDrained = true));
+    await vi.advanceTimersByTimeAsync(70_000);
+    expect(hasDrained).toBe(true);
+    await goes;
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe("a worker does not start", () => {

@@ -54,7 +54,8 @@ export function workerQueue(engine: Engine): WorkerQueue {
           runRetryDelay: RECONNECT_MS,
         },
       );
-      reader.onGone = (job) => busily(() => reports.takeBack(job));
+      // Where the engine is away, the end of the worker does not wait for it.
+      reader.onGone = (job) => busily(() => Promise.race([reports.takeBack(job), ended.promise]));
       readers.push(reader);
     },
     async report(replyTo, result) {
