@@ -338,6 +338,22 @@ describe.each(ENGINES)("on %s", (name) => {
     expect(first.queue.lost.aborted).toBe(false);
   });
 
+  test("a coordinator removes nothing of a run that another one has just taken over", async () => {
+    const same = { databaseId: "fedcba9876543212", runId: `taken${name}` };
+    const id = `r-${same.databaseId}-${same.runId}`;
+    const destination = { provider: "openai", server: "llama" } as const;
+    await using stranger = await openStranger(engine.url);
+    const roster = new Roster(stranger);
+    await using coordinator = await openCoordinator(engine.url, "llama", same);
+    const kept = await coordinator.put("of the other one");
+    await roster.write(id, `${"e".repeat(32)} 1`);
+    await coordinator.queue.remove([destination]);
+    expect(await coordinator.queue.stateOf(kept, destination)).toBe("waiting");
+    await coordinator.queue.discard(kept, destination);
+    await roster.remove(id);
+    await roster.close();
+  });
+
   test("a coordinator takes over from one that was killed, also where the engine has lost the last claims", async () => {
     const same = { databaseId: "fedcba9876543211", runId: `stale${name}` };
     const id = `r-${same.databaseId}-${same.runId}`;

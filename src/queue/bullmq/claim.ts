@@ -21,8 +21,8 @@ const SETTLE_MS = 200;
 export interface Claim {
   /** Aborted, with a StoppedError, when another coordinator has taken the claim. */
   lost: AbortSignal;
-  /** Gives it back. */
-  release(): Promise<void>;
+  /** Gives it back. @returns false if another coordinator has taken it */
+  release(): Promise<boolean>;
   /** Renews it no more. */
   stop(): void;
 }
@@ -87,7 +87,9 @@ export async function claimResults(
     async release() {
       clearInterval(timer);
       await renewing;
-      if (!lost.signal.aborted && isMine(await readClaim(roster, id))) await roster.remove(id);
+      const isHeld = !lost.signal.aborted && isMine(await readClaim(roster, id));
+      if (isHeld) await roster.remove(id);
+      return isHeld;
     },
   };
 }

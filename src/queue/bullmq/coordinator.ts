@@ -103,11 +103,7 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
     async remove(destinations) {
       const removing = async () => {
         await reader?.close();
-        await claim.release();
-        // From now on, a worker takes back what it reports late.
-        await noteEnd(engine, results);
-        for (const destination of destinations) await removeJobs(engine, jobsOf(destination), tokenPrefix(results));
-        await engine.drop(results);
+        await removeRun(parts, destinations.map(jobsOf));
       };
       await within(CLOSING_MS, removing()).catch(() => {});
     },
@@ -123,6 +119,16 @@ export function coordinatorQueue(parts: CoordinatorParts): CoordinatorQueue {
       await within(CLOSING_MS, engine.close()).catch(() => {});
     },
   };
+}
+
+/** Removes what a run has in its queues of jobs, and its results. */
+async function removeRun({ engine, claim, results }: CoordinatorParts, queues: readonly Queue[]): Promise<void> {
+  // The holder of a copy of the database may have taken the run over: what is there is its own.
+  if (!(await claim.release())) return;
+  // From now on, a worker takes back what it reports late.
+  await noteEnd(engine, results);
+  for (const queue of queues) await removeJobs(engine, queue, tokenPrefix(results));
+  await engine.drop(results);
 }
 
 /** Removes the jobs whose ids begin so, whoever has them. */
