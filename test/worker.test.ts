@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import type { ListedWorker } from "../src/app/worker/list-workers.ts";
 import type { Engine, Reader } from "../src/queue/bullmq/engine.ts";
+import { isUnreadable } from "../src/queue/bullmq/foreign.ts";
 import { Roster } from "../src/queue/bullmq/roster.ts";
 import { workerQueue } from "../src/queue/bullmq/worker.ts";
 import { jobsQueue, ROSTER_QUEUE } from "../src/queue/destination.ts";
@@ -394,6 +395,13 @@ test("a worker ends also where its engine goes away while it takes back a result
     await goes;
   } finally {
     vi.useRealTimers();
+  }
+});
+
+test("what Redis 6.2 says of a key with another type is understood, also from a script", () => {
+  const said = "WRONGTYPE Operation against a key holding the wrong kind of value";
+  for (const message of [said, `ERR Error running script (call to f_6b1bf486c8): @user_script:1: ${said}`]) {
+    expect(isUnreadable(new Error(message)), message).toBe(true);
   }
 });
 

@@ -6,7 +6,12 @@ const MOST_TAKEN = 20_000;
 
 /** Whether an error says that something in the engine cannot be read, not that the engine is away. */
 export function isUnreadable(error: unknown): boolean {
-  return error instanceof SyntaxError || error instanceof TypeError || errorMessage(error).startsWith("WRONGTYPE");
+  return error instanceof SyntaxError || error instanceof TypeError || isWrongType(error);
+}
+
+/** Whether Redis says that a key has another type. Before version 7, other words come first if a script met the key. */
+export function isWrongType(error: unknown): boolean {
+  return /\bWRONGTYPE\b/.test(errorMessage(error));
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Command, Redis as RedisClient } from "ioredis";
-import { errorMessage } from "../../errors.ts";
+import { isWrongType } from "./foreign.ts";
 
 /** BullMQ's keys of a queue and their types. The key of a job is a hash. */
 const TYPES: Readonly<Record<string, string>> = {
@@ -49,7 +49,7 @@ export function mendingClient(Base: typeof RedisClient, clients: RedisClient[]):
 
     override sendCommand(command: Command, ...rest: [never]): unknown {
       command.promise.catch((error: unknown) => {
-        if (!errorMessage(error).startsWith("WRONGTYPE")) return;
+        if (!isWrongType(error)) return;
         const isAll = performance.now() - this.#mendedAt >= PAUSE_MS;
         if (isAll) this.#mendedAt = performance.now();
         removeOtherTypes(this, command.args, isAll).catch(() => {});
