@@ -682,6 +682,13 @@ describe("progress", () => {
     }
   });
 
+  test("says again that the queue is away, or that no worker is there", () => {
+    const written: string[] = [];
+    const { onEvent } = createProgress({ write: (text) => written.push(text) });
+    for (let time = 0; time < 2; time += 1) onEvent({ type: "warning", message: "the queue does not answer" }, "one");
+    expect(written.join("")).toBe("Warning: the queue does not answer\n".repeat(2));
+  });
+
   test("says whom a run asks, and shows what a config calls its model as text", () => {
     const written: string[] = [];
     const { onEvent } = createProgress({ write: (text) => written.push(text) });

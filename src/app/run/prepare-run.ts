@@ -124,8 +124,11 @@ async function probeBatches(
   }
 }
 
-/** What prepares several models says some things for each. They are passed on once. */
-function withoutRepeats(onEvent: OnEvent = () => {}): OnEvent {
+/**
+ * What prepares or estimates several models says some things for each. They are passed on once.
+ * @internal
+ */
+export function withoutRepeats(onEvent: OnEvent = () => {}): OnEvent {
   const said = new Set<string>();
   return (event) => {
     if (event.type === "warning" && said.size === said.add(event.message).size) return;

@@ -50,18 +50,20 @@ export class EstimateCommand extends SendingCommand {
   yes = Option.Boolean("--yes,-y", false, { description: "Do not ask before the pilot starts" });
 
   async execute(): Promise<number> {
-    const [{ loadConfigs }, { chooseModels }, { estimateRuns }, { preparePilots }] = await Promise.all([
-      import("../../config/load.ts"),
-      import("../../app/run/choose-models.ts"),
-      import("../../app/estimate/estimate-runs.ts"),
-      import("../../app/estimate/create-pilot.ts"),
-    ]);
+    const [{ loadConfigs }, { chooseModels }, { estimateRuns }, { preparePilots }, { withoutRepeats }] =
+      await Promise.all([
+        import("../../config/load.ts"),
+        import("../../app/run/choose-models.ts"),
+        import("../../app/estimate/estimate-runs.ts"),
+        import("../../app/estimate/create-pilot.ts"),
+        import("../../app/run/prepare-run.ts"),
+      ]);
     const configs = chooseModels(await loadConfigs(this.config), this.model ?? []);
     const { provider, baseUrl, sampleSize, test, fresh, maxCost: maxCostUsd, pilot: size, progress } = this;
     using known = await (size === undefined ? this.openIfThere() : this.openStore("pretend"));
     const reuse = fresh ? ("none" as const) : ("same" as const);
     const overrides = { provider, baseUrl, sampleSize, maxCostUsd, test };
-    const options = { overrides, reuse, onEvent: progress.onEvent };
+    const options = { overrides, reuse, onEvent: withoutRepeats(progress.onEvent) };
     const confirm = this.yes ? undefined : this.confirmPlan;
     const prepared = size === undefined ? null : await preparePilots(known, configs, size, { ...options, confirm });
     // A command that fails before this creates no database.

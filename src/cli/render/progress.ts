@@ -56,10 +56,10 @@ export function createProgress(stream: ProgressStream): Progress {
     lines.show(...first, ...(more > 0 ? [`and ${counted(more, "more run")}`] : []));
   }
 
-  /** What an event of a run says. A warning is said once, also if several runs give it in the same words. */
+  /** What an event of one of several runs says. A warning that several runs give in the same words is said once. */
   function labelled(text: string, run: string, isWarning: boolean): string | null {
-    if (isWarning && said.size === said.add(text).size) return null;
     if (labels.size === 0) return text;
+    if (isWarning && said.size === said.add(text).size) return null;
     return `${labels.get(run) ?? run}: ${text}`;
   }
 
