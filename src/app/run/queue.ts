@@ -98,7 +98,8 @@ export async function clearQueue(
   options: { queue?: string | undefined; environment?: Environment | undefined },
 ): Promise<void> {
   const isNamed = options.queue !== undefined || namesQueue(readVariables(options.environment));
-  if (run.executor !== "queue" || !isNamed) return;
+  // A run that reuses all answers has put nothing there.
+  if (run.executor !== "queue" || run.attempts === 0 || !isNamed) return;
   const unused = { giveUp: new AbortController().signal, onWarning: () => {} };
   try {
     const connected = await queueOf(run, options, unused).connect();
