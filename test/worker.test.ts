@@ -6,6 +6,7 @@ import type { Job } from "bullmq";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import type { ListedWorker } from "../src/app/worker/list-workers.ts";
+import { hasEnded } from "../src/queue/bullmq/ended.ts";
 import type { Engine, Reader } from "../src/queue/bullmq/engine.ts";
 import { isUnreadable } from "../src/queue/bullmq/foreign.ts";
 import { Roster } from "../src/queue/bullmq/roster.ts";
@@ -337,6 +338,18 @@ describe.each(ENGINES)("on %s", (name) => {
       `run ${same.runId} is executed by another process through the queue ${engine.shown}`,
     );
     expect(first.queue.lost.aborted).toBe(false);
+  });
+
+  test("the end of a run is known until it goes on", async () => {
+    const same = { databaseId: "fedcba9876543213", runId: `ended${name}` };
+    await using stranger = await openStranger(engine.url);
+    const first = await openCoordinator(engine.url, "llama", same);
+    expect(await hasEnded(stranger, first.replyTo)).toBe(false);
+    await first.queue.remove([]);
+    await first[Symbol.asyncDispose]();
+    expect(await hasEnded(stranger, first.replyTo)).toBe(true);
+    await using second = await openCoordinator(engine.url, "llama", same);
+    expect(await hasEnded(stranger, second.replyTo)).toBe(false);
   });
 
   test("a coordinator removes nothing of a run that another one has just taken over", async () => {
