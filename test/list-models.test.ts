@@ -50,6 +50,7 @@ const OTHERS: Record<string, (url: URL) => unknown> = {
       { id: `for ${fakes.openai.key}`, name: `Of ${fakes.openai.key}` },
     ],
   }),
+  "/local/v1/models": () => ({ data: [{ id: "local/llama", name: "A local model" }] }),
   "/page/v1/models": () => "<html>hello</html>",
 };
 
@@ -128,6 +129,11 @@ describe.concurrent("datagen models", () => {
     expect(unknown).toMatchObject({ prices: null, stated_prices: { input: 0.2, cached_input: 0.05, output: 0.4 } });
     const [mini] = await listed(["openai"], environmentOf("openai"));
     expect(mini?.output_limit).toEqual({ tokens: 16_384, source: "datagen", date: expect.any(String) as string });
+  });
+
+  test("names models as they are where the key is a placeholder, such as a word of their names", async () => {
+    const [model] = await listed(["--base-url", `${url}/local/v1`], { OPENAI_API_KEY: "local" });
+    expect(model).toMatchObject({ model: "local/llama", title: "A local model" });
   });
 
   test("leaves out models that are retired or that answer with something else", async () => {

@@ -14,7 +14,7 @@ export function withoutKey(text: string, key: string | undefined): string {
   }, parts[0] ?? "");
 }
 
-/** The text of an answer without the key. */
+/** The text of an answer, or the name of a model, without the key; a placeholder stays. */
 export function answerWithoutKey(text: string, key: string | undefined): string {
   return key !== undefined && key.length >= SHORTEST_SECRET ? withoutKey(text, key) : text;
 }

@@ -5,7 +5,7 @@ import { modelFacts } from "../../models/limits.ts";
 import { KEY_VARIABLES, OF_OTHER_SERVERS, providers, WITHOUT_SERVER } from "../../providers/index.ts";
 import type { ListedModel } from "../../providers/model-list.ts";
 import { CallError } from "../../providers/provider.ts";
-import { withoutKey } from "../../providers/secrets.ts";
+import { answerWithoutKey } from "../../providers/secrets.ts";
 import type { Store } from "../../store/file/store.ts";
 import { pricesAt } from "../prices.ts";
 import { type Environment, readVariables, type Variables, valueOf } from "../server/environment.ts";
@@ -115,7 +115,8 @@ async function* modelsOf(
 ): AsyncGenerator<ListedModel> {
   const { provider, baseUrl } = server;
   const connection = connectionOf(server, { model_config: { model_name: "" } }, variables);
-  const clean = (text: string) => withoutKey(text, connection.apiKey);
+  // A placeholder as a key, such as `local`, may be a word of a name.
+  const clean = (text: string) => answerWithoutKey(text, connection.apiKey);
   const known = new Set<string>();
   try {
     const models = (await providers[provider].models?.(connection, new AbortController().signal)) ?? [];
