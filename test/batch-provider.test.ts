@@ -160,6 +160,12 @@ describe("a batch that is not as documented", () => {
     expect(caught(() => readBatch(value, KEY))).toMatchObject(error);
   });
 
+  test("shows no part of a key in the id of a file that is too long", () => {
+    const key = `sk-${"k".repeat(160)}`;
+    const batch = { id: "b", output_file_id: "f".repeat(900) + key };
+    expect(caught(() => readBatch(batch, key))).toMatchObject({ message: expect.not.stringContaining("kk") as string });
+  });
+
   test.for([
     ["canceled", "cancelled"],
     ["CANCELING", "cancelling"],

@@ -20,6 +20,6 @@ export function idIn(value: unknown, secret: string | undefined): string | null 
 export function fileIdIn(value: unknown, secret: string | undefined): string | null {
   if (!asText(value)) return null;
   const id = idIn(value, secret);
-  if (id === null) throw unexpected("a file", String(value).slice(0, LONGEST_ID), secret);
+  if (id === null) throw unexpected("a file", value, secret);
   return id;
 }
