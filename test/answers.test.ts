@@ -332,6 +332,17 @@ describe("usage that cannot be", () => {
     expect(credibleUsage(said, prompt, text, limit)).toBe(isCredible ? said : null);
   });
 
+  test.each([
+    [{ cachedTokens: 60, cacheWriteTokens: 40, cacheWrite1hTokens: 40, reasoningTokens: 20 }, true],
+    [{ cachedTokens: 10_000_000 }, false],
+    [{ cachedTokens: 60, cacheWriteTokens: 41 }, false],
+    [{ cacheWriteTokens: 40, cacheWrite1hTokens: 41 }, false],
+    [{ reasoningTokens: 21 }, false],
+  ])("%j of 100 and 20: %o", (parts, isCredible) => {
+    const said = { ...usage(100, 20), ...parts };
+    expect(credibleUsage(said, prompt, "a few words", null)).toBe(isCredible ? said : null);
+  });
+
   test("few prompts are counted where a server counts less than is likely", () => {
     const watch = new CutPrompts();
     const long: Prompt = userPrompt(`Summarize.${"word ".repeat(20_000)}`);

@@ -28,7 +28,10 @@ export function credibleUsage(
   limit: number | null,
 ): ReportedUsage | null {
   if (usage === null) return null;
-  const { promptTokens, completionTokens } = usage;
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, cacheWrite1hTokens } = usage;
+  // Otherwise a worker's report could have a negative cost.
+  if (cachedTokens + cacheWriteTokens > promptTokens || cacheWrite1hTokens > cacheWriteTokens) return null;
+  if (usage.reasoningTokens > completionTokens) return null;
   if (promptTokens === 0 || promptTokens > MOST_TOKENS || completionTokens > MOST_TOKENS) return null;
   // A character of UTF-16 has at most 3 bytes in UTF-8, and a token has at least one.
   if (promptTokens > FAR_OFF * (3 * promptLength(prompt) + AROUND_PROMPT)) return null;
