@@ -76,7 +76,11 @@ describe.concurrent("a run in batches", () => {
     expect(refused.code, refused.stderr).toBe(3);
     expect(refused.stderr).toMatch(/takes no batch now: You exceeded your current quota/);
     expect(lab.show().run.calls).toMatchObject({ pending: 8, failed: 0 });
-    most = lab.server.files.at(-1)!.bytes * 0.4;
+    most = lab.server.files[0]!.bytes * 0.4;
+    // Also where the command does not wait, a part of the calls gets through each time.
+    const once = await lab.run("resume", "latest", "--no-wait");
+    expect(once.code, once.stderr).toBe(3);
+    expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([2]);
     const resumed = await lab.run("resume", "latest");
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(lab.server.batches.map(({ lines }) => lines.length)).toEqual([2, 3, 3]);

@@ -47,8 +47,12 @@ export const batch: Executor = {
       const [stall] = stalls;
       // While another batch goes on there is something to wait for.
       if (stall && (stalls.length === now.length || !job.batches.waits)) throw stall;
-      const refusal = run.largest?.refusal ?? "";
-      if (!job.batches.waits) throw now.length === 0 ? noRoom(job, refusal) : openStill(now);
+      if (!job.batches.waits) {
+        if (now.length > 0) throw openStill(now);
+        // Smaller batches are tried at once: the next command would not know that they have to be smaller.
+        if (run.refusedSince === null) continue;
+        throw noRoom(job, run.largest?.refusal ?? "");
+      }
       const hasMoved = hasSubmitted || now.length < before.length;
       const delay = pollDelay(hasMoved ? 0 : waitedMs);
       waitedMs = hasMoved ? 0 : waitedMs + delay;
