@@ -334,6 +334,15 @@ describe.concurrent("batches of the Gemini API", () => {
       metadata: { state: "BATCH_STATE_SUCCEEDED", ...(responsesFile && { output: { responsesFile } }) },
     });
     expect(readBatch(batch("batches/a"), KEY)).toMatchObject({ status: "completed", outputFileId: null });
+    const withStats = (batchStats: object) =>
+      readBatch({ ...batch("a"), name: "batches/a", metadata: { state: "BATCH_STATE_SUCCEEDED", batchStats } }, KEY);
+    expect(withStats({ requestCount: "2", failedRequestCount: "2" }).counts).toEqual({
+      total: 2,
+      completed: 0,
+      failed: 2,
+    });
+    // Counts that lag behind do not say that nothing was answered.
+    expect(withStats({ requestCount: "2", pendingRequestCount: "2" }).counts).toBeNull();
     expect(() => readBatch(batch(`batches/${KEY}`), KEY)).toThrow(/did not answer with a batch/);
     expect(() => readBatch(batch("batches/a", `files/${KEY}`), KEY)).toThrow(/did not answer with a file/);
   });

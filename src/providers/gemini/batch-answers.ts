@@ -53,7 +53,10 @@ export function readBatch(value: unknown, secret: string | undefined): BatchStat
   const status = STATUSES[word.replace(/^(?:BATCH|JOB)_STATE_/, "")];
   const outputFileId = fileIn(metadata["output"], secret) ?? fileIn(operation["response"], secret);
   const error = status === "failed" ? rpcError(operation["error"] ?? metadata["error"]) : null;
-  const counts = readCounts(metadata["batchStats"]);
+  const stated = readCounts(metadata["batchStats"]);
+  // The file may come after the end of the work, and the counts, too: then they do not say that nothing was answered.
+  const isBehind = status === "completed" && outputFileId === null;
+  const counts = isBehind && stated && stated.completed + stated.failed < stated.total ? null : stated;
   return {
     id,
     status: status ?? "in_progress",
