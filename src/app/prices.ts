@@ -68,7 +68,9 @@ export async function resolvePrices(
     for (const [name, usual] of Object.entries(LISTED_FOR)) {
       const value = extra[name];
       if (value === undefined || usual.includes(value)) continue;
-      return unknown(`${model} at ${baseUrl} with the ${name} ${shown(value)}`);
+      // Tools may have credentials.
+      const what = typeof value === "object" ? `${name} in extra_body` : `the ${name} ${shown(value)}`;
+      return unknown(`${model} at ${baseUrl} with ${what}`);
     }
   }
   return { prices: found.prices };
