@@ -58,11 +58,13 @@ test("one config asks models of four providers, each in its own way, and gives a
   }
 
   // All keys that are missing are named at once, each with the first model that needs it.
-  const bare = await datagen(["run", "config.json", "--fresh"], { cwd: lab.space.path, env: {} });
-  expect([bare.code, bare.stdout]).toEqual([2, ""]);
-  expect(bare.stderr).toMatch(
-    /^Error: OPENAI_API_KEY is not set.*gpt-4o-mini\nANTHROPIC_API_KEY is.*\nGEMINI_API_KEY is.*\nTOGETHER_API_KEY is.*\nSet them in/,
-  );
+  for (const command of [["run", "--fresh"], ["check"]]) {
+    const bare = await datagen([...command, "config.json"], { cwd: lab.space.path, env: {} });
+    expect([bare.code, bare.stdout]).toEqual([2, ""]);
+    expect(bare.stderr).toMatch(
+      /^Error: OPENAI_API_KEY is not set.*gpt-4o-mini\nANTHROPIC_API_KEY is.*\nGEMINI_API_KEY is.*\nTOGETHER_API_KEY is.*\nSet them in/,
+    );
+  }
 
   const resumed = await lab.datagen("resume", experiment, "--json");
   expect(resumed.code, resumed.stderr).toBe(0);

@@ -12,7 +12,7 @@ import { CallError, type QuotaState, type RateLimits, type ReportedUsage } from 
 import type { Connection } from "../../providers/provider-info.ts";
 import type { Store } from "../../store/file/store.ts";
 import { batchFolder, batchesOf } from "../run/batches.ts";
-import { checkSendable, type Resolved, resolveAll } from "../run/resolve.ts";
+import { checkAllSendable, type Resolved, resolveAll } from "../run/resolve.ts";
 import type { Environment } from "../server/environment.ts";
 import { isMissing } from "../server/server-errors.ts";
 import { changed, type ParameterChange } from "./parameter-changes.ts";
@@ -104,7 +104,7 @@ export async function checkConfigs(
   options: CheckConfigOptions = {},
 ): Promise<ConfigCheck> {
   const all = await resolveAll(store, configs, options);
-  const connections = all.map((resolved) => checkSendable(resolved));
+  const connections = checkAllSendable(all);
   const models: ModelCheck[] = [];
   for (const [at, resolved] of all.entries()) {
     models.push(await checkModel(resolved, connections[at] ?? [], batchFolder(store.path), options));
