@@ -65,6 +65,18 @@ describe.concurrent("a run in batches", () => {
     expectChargedOnce(lab);
   });
 
+  test("whose batch of one request was taken, and has expired, waits anew for such a limit", async () => {
+    const again = { ...TOKEN_LIMIT, message: `${TOKEN_LIMIT.message} Again.` };
+    const courses = [{ fails: [TOKEN_LIMIT] }, { states: [], expiresAfter: 0 }, { fails: [again] }];
+    await using lab = await batchLab({ agent_perspectives: [PLAIN] }, 1, {
+      behaveBatch: ({ index }) => courses[index] ?? { states: [] },
+    });
+    const result = await lab.run("run", "config.json", "--batch");
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.stderr.match(/^Warning: .* refuses even a batch of one request/gm)).toHaveLength(2);
+    expectChargedOnce(lab);
+  });
+
   test("whose batches are not created for such a limit sends smaller ones, or says that none is taken", async () => {
     await using lab = await batchLab({ ...modelOf("gemini"), agent_perspectives: [PLAIN], give_up_after_s: 1 }, 8);
     let most = 0;

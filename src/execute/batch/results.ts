@@ -122,6 +122,8 @@ function stopOf({ job }: BatchRun, row: BatchRow, state: BatchState): StoppedErr
 /** Decides, by the end of a batch, how large the next ones may be. */
 function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
   const { job } = run;
+  // A batch that was taken shows that there was room, however it has ended.
+  if (!state.isTokenLimit) run.refusedSince = null;
   if (state.isTokenLimit) {
     const requests = Math.max(1, Math.floor(row.requests / 2));
     const delayMs = Math.min(LONGEST_POLL_MS, 2 * (run.largest?.delayMs || FIRST_POLL_MS / 2));
@@ -135,7 +137,6 @@ function resize(run: BatchRun, row: BatchRow, state: BatchState): void {
     run.largest = { requests, openBelow: 0, delayMs: 0, refusal: null };
   } else if (state.status === "completed" && run.largest && run.largest.refusal !== null) {
     const requests = Math.ceil(run.largest.requests * REGROWTH);
-    run.refusedSince = null;
     run.largest = { ...run.largest, requests, openBelow: Number.POSITIVE_INFINITY, delayMs: 0 };
   }
 }
