@@ -421,5 +421,10 @@ describe.concurrent("Anthropic, with prompt_caching,", () => {
     const most = (written + read) * (cached.prompt_tokens.high / cached.prompt_tokens.expected);
     expect(high - usualHigh).toBeCloseTo((most * (3.75 - 3)) / 2e6, 6);
     expect(cached.cost_usd.live!.high).toBeGreaterThanOrEqual(usual.cost_usd.live!.expected);
+    // Where it costs less to write a prefix, the most is what it costs not to.
+    const prices = { input: 3, cached_input: 0, cache_write: 0, output: 1, batch_factor: 0.5 };
+    await lab.space.write("config.json", { ...lab.config, prices });
+    const { batch } = (await estimate()).cost_usd;
+    expect(batch!.high).toBeGreaterThanOrEqual(batch!.expected);
   });
 });

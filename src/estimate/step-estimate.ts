@@ -194,8 +194,12 @@ function createCosts(prices: Prices | null, countsCache: boolean, usual: CacheSh
     if (!countsCache) return { cost: costOf(usual, false), batchCost: costOf(usual, true) };
     const { read, written } = cached ?? NOT_CACHED;
     // Each request of a batch may write its prefix, because none waits for another.
-    const { high } = costOf({ ...NOT_CACHED, written: written + read }, true);
-    return { cost: costOf({ ...NOT_CACHED, read, written }, false), batchCost: { ...costOf(NOT_CACHED, true), high } };
+    const writing = costOf({ ...NOT_CACHED, written: written + read }, true);
+    const uncached = costOf(NOT_CACHED, true);
+    return {
+      cost: costOf({ ...NOT_CACHED, read, written }, false),
+      batchCost: { ...uncached, high: Math.max(uncached.high, writing.high) },
+    };
   };
 }
 
