@@ -121,7 +121,8 @@ function checkForProvider(config: Config, { provider, asked }: Target): void {
 }
 
 /**
- * Checks that the runs of several models can be sent.
+ * Checks that the runs of a config's models can be sent.
+ * @param queue the URL of the queue that a flag gives
  * @returns the connections of each, as {@link checkSendable} returns them
  * @throws UsageError as {@link checkSendable} does, but with all keys that are missing
  */
@@ -147,7 +148,7 @@ export function checkAllSendable(all: readonly Resolved[], queue?: string): Conn
  * @throws UsageError where a key or the queue is missing, the provider's batches do not take its requests, or its cap
  *   cannot be kept
  */
-export function checkSendable({ config, target, priced, variables }: Resolved, queue?: string): Connection[] {
+function checkSendable({ config, target, priced, variables }: Resolved, queue?: string): Connection[] {
   const { executor = "live", max_cost_usd: cap } = config;
   if (executor === "queue") queueUrlOfPlan(queue, variables);
   const connections = eachServer(target).map((server) =>
