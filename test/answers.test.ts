@@ -10,6 +10,7 @@ import { shown } from "../src/providers/json.ts";
 import { splitLines } from "../src/providers/lines.ts";
 import type { CallError } from "../src/providers/provider.ts";
 import { withoutKey } from "../src/providers/secrets.ts";
+import { reportedUsage } from "./support/usage.ts";
 
 const MODEL = "gpt-4o-mini";
 const HTTP = { httpStatus: 200, requestId: null, rateLimits: null };
@@ -305,14 +306,6 @@ describe("a key that comes back", () => {
 
 describe("usage that cannot be", () => {
   const prompt: Prompt = userPrompt(`Translate.${"x".repeat(400)}`);
-  const usage = (promptTokens: number, completionTokens: number) => ({
-    promptTokens,
-    completionTokens,
-    cachedTokens: 0,
-    cacheWriteTokens: 0,
-    cacheWrite1hTokens: 0,
-    reasoningTokens: 0,
-  });
   test.each<[prompt: number, completion: number, text: string | null, limit: number | null, isCredible: boolean]>([
     [100, 20, "a few words", 50, true],
     [100, 60, "a few words", 50, true],
@@ -328,7 +321,7 @@ describe("usage that cannot be", () => {
     [9_007_199_254_740_991, 5, "a few words", null, false],
     [1_000_000, 5, "a few words", null, false],
   ])("%i and %i for %o with a limit of %o: %o", (prompted, completed, text, limit, isCredible) => {
-    const said = usage(prompted, completed);
+    const said = reportedUsage(prompted, completed);
     expect(credibleUsage(said, prompt, text, limit)).toBe(isCredible ? said : null);
   });
 
@@ -339,22 +332,22 @@ describe("usage that cannot be", () => {
     [{ cacheWriteTokens: 40, cacheWrite1hTokens: 41 }, false],
     [{ reasoningTokens: 21 }, false],
   ])("%j of 100 and 20: %o", (parts, isCredible) => {
-    const said = { ...usage(100, 20), ...parts };
+    const said = { ...reportedUsage(100, 20), ...parts };
     expect(credibleUsage(said, prompt, "a few words", null)).toBe(isCredible ? said : null);
   });
 
   test("few prompts are counted where a server counts less than is likely", () => {
     const watch = new CutPrompts();
     const long: Prompt = userPrompt(`Summarize.${"word ".repeat(20_000)}`);
-    expect(watch.suspects(long, usage(20_000, 5))).toBe(false);
-    expect(watch.suspects(long, usage(12_000, 5))).toBe(true);
-    expect(watch.warningOf(usage(12_000, 5), 20_000)).toBeNull();
-    expect(watch.suspects(long, usage(12_000, 5))).toBe(false);
-    expect(watch.suspects(long, usage(4_096, 5))).toBe(true);
-    expect(watch.warningOf(usage(4_096, 5), 20_000)).toMatch(/seems to cut prompts at 4,096 tokens/);
-    expect(watch.suspects(long, usage(1_000, 5))).toBe(false);
+    expect(watch.suspects(long, reportedUsage(20_000, 5))).toBe(false);
+    expect(watch.suspects(long, reportedUsage(12_000, 5))).toBe(true);
+    expect(watch.warningOf(reportedUsage(12_000, 5), 20_000)).toBeNull();
+    expect(watch.suspects(long, reportedUsage(12_000, 5))).toBe(false);
+    expect(watch.suspects(long, reportedUsage(4_096, 5))).toBe(true);
+    expect(watch.warningOf(reportedUsage(4_096, 5), 20_000)).toMatch(/seems to cut prompts at 4,096 tokens/);
+    expect(watch.suspects(long, reportedUsage(1_000, 5))).toBe(false);
     const counts = new CutPrompts();
-    const counted = Array.from({ length: 100 }, (_, at) => counts.suspects(long, usage(10_000 * 0.5 ** at, 5)));
+    const counted = Array.from({ length: 100 }, (_, at) => counts.suspects(long, reportedUsage(10_000 * 0.5 ** at, 5)));
     expect(counted.filter(Boolean).length).toBeLessThanOrEqual(8);
   });
 });

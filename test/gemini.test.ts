@@ -17,6 +17,7 @@ import { type ConfigOverrides, environmentFor } from "./support/harness.ts";
 import { openLab, PLAIN } from "./support/lab.ts";
 import { connectionTo, failure, KEY, userPrompt } from "./support/provider-batches.ts";
 import { type Fault, type LoopbackServer, startServer } from "./support/server.ts";
+import { reportedUsage } from "./support/usage.ts";
 
 const MODEL = "gemini-3.8-flash";
 
@@ -186,14 +187,7 @@ describe("an answer of the Gemini API", () => {
     const more = { cachedContentTokenCount: 600, toolUsePromptTokenCount: 5 };
     const answer = { ...of(half, "STOP"), modelVersion: "gemini-3.8-flash-001", responseId: "r1" };
     expect(read({ ...answer, usageMetadata: { ...counts, ...more } })).toMatchObject({
-      usage: {
-        promptTokens: 1_005,
-        completionTokens: 100,
-        cachedTokens: 600,
-        cacheWriteTokens: 0,
-        cacheWrite1hTokens: 0,
-        reasoningTokens: 70,
-      },
+      usage: reportedUsage(1_005, 100, { cachedTokens: 600, reasoningTokens: 70 }),
       servedModel: "gemini-3.8-flash-001",
       requestId: "r1",
     });

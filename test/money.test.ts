@@ -14,6 +14,7 @@ import { datagenInTurn } from "./support/in-turn.ts";
 import { costOf, FREE } from "../src/models/cost.ts";
 import { batchLab } from "./support/batch-lab.ts";
 import { answerTo, type Fault, type LoopbackServer, startServer, usageFor } from "./support/server.ts";
+import { reportedUsage } from "./support/usage.ts";
 
 /** US dollars per million tokens. */
 const PRICES = { input: 0.15, cached_input: 0.075, output: 0.6 };
@@ -193,14 +194,7 @@ test.each([
 
 test("a cost that is not a safe integer is unknown", () => {
   const prices = { ...FREE, input: 1e6, source: "", date: "" };
-  const usage = {
-    promptTokens: 1e15,
-    completionTokens: 0,
-    cachedTokens: 0,
-    cacheWriteTokens: 0,
-    cacheWrite1hTokens: 0,
-  };
-  expect(costOf(prices, usage)).toBeNull();
+  expect(costOf(prices, reportedUsage(1e15, 0))).toBeNull();
 });
 
 describe("a request of which it is not known what became of it", () => {

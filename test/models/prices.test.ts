@@ -7,6 +7,7 @@ import { anthropicPrice, anthropicPriceList } from "../../src/providers/anthropi
 import { geminiPrice, geminiPriceList } from "../../src/providers/gemini/prices.ts";
 import { listedPrices, priceList } from "../../src/providers/prices.ts";
 import { rounds } from "../support/rounds.ts";
+import { reportedUsage } from "../support/usage.ts";
 
 /** A day after every list that is built in. */
 const TODAY = new Date("2026-11-22T12:00:00Z");
@@ -15,10 +16,6 @@ async function openAi(model: string, at = TODAY): Promise<Prices> {
   const prices = await listedPrices("openai", model, at);
   if (!prices) throw new Error(`no price of ${model}`);
   return prices;
-}
-
-function usage(promptTokens: number, completionTokens: number, rest: Partial<PricedUsage> = {}): PricedUsage {
-  return { promptTokens, completionTokens, cachedTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0, ...rest };
 }
 
 describe("the listed price", () => {
@@ -305,46 +302,46 @@ describe("the price list", async () => {
 describe("the cost of a request, in billionths of a dollar", () => {
   test("has each part of the prompt at its own rate, and the completion", async () => {
     const prices = await openAi("gpt-4o-mini");
-    expect(costOf(prices, usage(1_000, 100))).toBe(150_000 + 60_000);
-    expect(costOf(prices, usage(1_000, 100, { cachedTokens: 400 }))).toBe(90_000 + 30_000 + 60_000);
-    expect(costOf(prices, usage(1_000, 0, { cachedTokens: 1_000 }))).toBe(75_000);
+    expect(costOf(prices, reportedUsage(1_000, 100))).toBe(150_000 + 60_000);
+    expect(costOf(prices, reportedUsage(1_000, 100, { cachedTokens: 400 }))).toBe(90_000 + 30_000 + 60_000);
+    expect(costOf(prices, reportedUsage(1_000, 0, { cachedTokens: 1_000 }))).toBe(75_000);
     const parts = { cachedTokens: 2_000, cacheWriteTokens: 5_000 };
-    expect(costOf(await openAi("gpt-5.6-terra"), usage(10_000, 300, parts))).toBe(
+    expect(costOf(await openAi("gpt-5.6-terra"), reportedUsage(10_000, 300, parts))).toBe(
       6_000_000 + 400_000 + 12_500_000 + 3_600_000,
     );
   });
 
   test("has reasoning tokens once, as the completion tokens that they are", async () => {
     // 500 completion tokens, of which 400 are reasoning.
-    expect(costOf(await openAi("o3"), usage(0, 500))).toBe(4_000_000);
+    expect(costOf(await openAi("o3"), reportedUsage(0, 500))).toBe(4_000_000);
   });
 
   test("is that of the long rates for the whole request from 272,000 prompt tokens", async () => {
     const prices = await openAi("gpt-5.4");
-    expect(costOf(prices, usage(271_999, 1_000))).toBe(679_997_500 + 15_000_000);
-    expect(costOf(prices, usage(272_000, 1_000))).toBe(1_360_000_000 + 22_500_000);
-    expect(costOf(prices, usage(272_000, 0, { cachedTokens: 272_000 }))).toBe(136_000_000);
+    expect(costOf(prices, reportedUsage(271_999, 1_000))).toBe(679_997_500 + 15_000_000);
+    expect(costOf(prices, reportedUsage(272_000, 1_000))).toBe(1_360_000_000 + 22_500_000);
+    expect(costOf(prices, reportedUsage(272_000, 0, { cachedTokens: 272_000 }))).toBe(136_000_000);
   });
 
   test("is times the factor in a batch", async () => {
     const prices = await openAi("gpt-4.1");
-    expect(costOf(prices, usage(1_001, 3, { cachedTokens: 1 }), prices.batch_factor ?? 1)).toBe(
+    expect(costOf(prices, reportedUsage(1_001, 3, { cachedTokens: 1 }), prices.batch_factor ?? 1)).toBe(
       (2_000_000 + 500 + 24_000) / 2,
     );
   });
 
   test("is rounded once, and half up", async () => {
-    expect(costOf(await openAi("gpt-5-nano"), usage(3, 0, { cachedTokens: 3 }))).toBe(15);
+    expect(costOf(await openAi("gpt-5-nano"), reportedUsage(3, 0, { cachedTokens: 3 }))).toBe(15);
     const odd = { ...(await openAi("gpt-4o-mini")), input: 0.0125, output: 0.0004 };
-    expect(costOf(odd, usage(1, 0))).toBe(13);
-    expect(costOf(odd, usage(1, 1))).toBe(13);
-    expect(costOf(odd, usage(1_000_000, 0))).toBe(12_500_000);
+    expect(costOf(odd, reportedUsage(1, 0))).toBe(13);
+    expect(costOf(odd, reportedUsage(1, 1))).toBe(13);
+    expect(costOf(odd, reportedUsage(1_000_000, 0))).toBe(12_500_000);
   });
 
   test("is 0 for no tokens, and else unknown without a price", () => {
-    expect(costOf(null, usage(0, 0))).toBe(0);
-    expect(costOf(null, usage(1, 0))).toBeNull();
-    expect(costOf(null, usage(0, 1))).toBeNull();
+    expect(costOf(null, reportedUsage(0, 0))).toBe(0);
+    expect(costOf(null, reportedUsage(1, 0))).toBeNull();
+    expect(costOf(null, reportedUsage(0, 1))).toBeNull();
   });
 
   const rate = fc.integer({ min: 0, max: 200_000_000 }).map((millionths) => millionths / 1e6);
@@ -367,7 +364,7 @@ describe("the cost of a request, in billionths of a dollar", () => {
   const anyUsage: fc.Arbitrary<PricedUsage> = fc
     .tuple(...Array.from({ length: 4 }, () => fc.integer({ min: 0, max: 150_000 })))
     .map(([plain = 0, cached = 0, written = 0, completion = 0]) =>
-      usage(plain + cached + written, completion, { cachedTokens: cached, cacheWriteTokens: written }),
+      reportedUsage(plain + cached + written, completion, { cachedTokens: cached, cacheWriteTokens: written }),
     );
 
   test("is never above the highest cost of its tokens, however they are split", () => {

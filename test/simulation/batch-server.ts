@@ -7,6 +7,7 @@ import { completion, type Simulated } from "./live-provider.ts";
 import type { Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
+import { reportedUsage } from "../support/usage.ts";
 
 interface SentFile {
   name: string;
@@ -29,14 +30,7 @@ interface Line {
   prompt: Question["prompt"];
 }
 
-const USAGE = {
-  promptTokens: 10,
-  completionTokens: 5,
-  cachedTokens: 0,
-  cacheWriteTokens: 0,
-  cacheWrite1hTokens: 0,
-  reasoningTokens: 0,
-};
+const USAGE = reportedUsage(10, 5);
 
 /** The provider's side of batches: it goes on while the run's process is gone. */
 export class BatchServer {

@@ -12,6 +12,7 @@ import { answerText, cellOf, type Cell, type Entry, type Ledger } from "./ledger
 import type { Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
+import { reportedUsage } from "../support/usage.ts";
 
 /** How a request ends. */
 interface Outcome {
@@ -99,14 +100,7 @@ function outcomeOf(random: Random, plan: Plan): Outcome {
 function usageOf(random: Random, prompt: Pick<Prompt, "messages">, maxTokens: number): ReportedUsage {
   const promptTokens = Math.max(1, random.whole(1, promptBytes(prompt)));
   const completionTokens = maxTokens === 0 ? 0 : random.whole(1, maxTokens);
-  return {
-    promptTokens,
-    completionTokens,
-    cachedTokens: 0,
-    cacheWriteTokens: 0,
-    cacheWrite1hTokens: 0,
-    reasoningTokens: 0,
-  };
+  return reportedUsage(promptTokens, completionTokens);
 }
 
 /** A provider that this process asks. */

@@ -2,6 +2,7 @@ import { connectWorker } from "../../src/queue/connect.ts";
 import { decodeJob, type JobMessage, newWorkerId, type ResultMessage } from "../../src/queue/messages.ts";
 import { parseQueueUrl } from "../../src/queue/url.ts";
 import type { Completion } from "../../src/providers/provider.ts";
+import { reportedUsage } from "./usage.ts";
 
 /** A worker that does with its jobs what a test says. `await using` lets it vanish. */
 export interface StrangeWorker extends AsyncDisposable {
@@ -79,14 +80,7 @@ export function completionOf(text: string): Completion {
     text,
     finishReason: "stop",
     finishReasonRaw: null,
-    usage: {
-      promptTokens: 10,
-      completionTokens: 5,
-      cachedTokens: 0,
-      cacheWriteTokens: 0,
-      cacheWrite1hTokens: 0,
-      reasoningTokens: 0,
-    },
+    usage: reportedUsage(10, 5),
     httpStatus: 200,
     requestId: "strange-1",
     servedModel: null,
